@@ -1,5 +1,6 @@
 //! Writes the table of cities for the embedded provider at build time, so that a server parses nothing when it starts.
-//! As a run-time dependency, the same data costs 22 MB of the program and a quarter of a second.
+//! As a run-time dependency, the same data would make the program 22 MB larger, and would take a quarter of a second at
+//! the start.
 
 #[path = "src/provider/embedded/layout.rs"]
 mod layout;

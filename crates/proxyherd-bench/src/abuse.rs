@@ -1,5 +1,6 @@
-//! Measures how a server bears malformed input. Sends input of every malformed kind to a running server while another
-//! client, the probe, sends one line after the other and measures how long it waits for each reply.
+//! Measures how malformed input affects a server. The measurement sends malformed input of every kind to a running
+//! server. At the same time another client, the probe, sends one line after the other, and measures the time until each
+//! reply.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,13 +14,15 @@ use crate::procfs::resident;
 use crate::stats::Histogram;
 use crate::target::herd::LoneServer;
 
-/// Number of inputs that are sent on one connection. After them the connection is shut down and the replies are read.
+/// Number of inputs that are sent on one connection. Then the sending side of the connection is shut down, and the
+/// replies are read.
 const INPUTS_PER_CONNECTION: u64 = 100;
 /// One in this many inputs is sent before the server's memory is first read.
 const WARM_UP_PART: u64 = 5;
-/// How long the probe may wait in 99 of 100 cases.
+/// Maximum time that the probe may wait in 99 of 100 cases.
 const PROBE_P99_MAX: Duration = Duration::from_millis(50);
-/// How much the server's memory may grow, bytes. An allocator does not return all memory at once.
+/// Maximum growth of the server's memory, bytes. Some growth is normal, because an allocator does not return all memory
+/// at once.
 const GROWTH_MAX: u64 = 8_000_000;
 
 /// Lines from which malformed inputs are made.
@@ -63,7 +66,7 @@ fn send_all(address: SocketAddr, garbage: &mut Garbage, inputs: u64) -> Result<(
         let reader = stream.try_clone()?;
         thread::scope(|scope| {
             let answered = scope.spawn(|| read_to_end(reader));
-            // The server may close the connection in the middle.
+            // A failure is ignored, because the server may close the connection before it has read everything.
             let _ = (&stream).write_all(&bytes).and_then(|()| stream.shutdown(Shutdown::Write));
             answered.join().expect("reading does not panic")
         })?;

@@ -1,7 +1,9 @@
-//! Compares one proxyherd server with an echo server, which shows the floor: the least time that lines of this length take.
+//! Compares one proxyherd server with an echo server. The echo server shows the floor: the minimum time that lines of
+//! this length take.
 //!
-//! The two servers are measured in alternating short rounds, and the two rounds of each pair are compared with each other.
-//! So whatever else the machine does affects both alike. Which of the two comes first changes from pair to pair.
+//! The two servers are measured in alternating short rounds, and the two rounds of each pair are compared with each
+//! other. So other work of the machine affects both servers equally. The server that comes first changes from pair to
+//! pair.
 
 pub(crate) mod output;
 
@@ -16,9 +18,9 @@ use crate::stats::{Histogram, Spread};
 use crate::target::herd::{self, LoneServer};
 use crate::target::{Target, echo};
 
-/// The depths that are measured, each with the share of the echo server's rate that is aimed at.
+/// The depths that are measured. The second number is the target at this depth, as a share of the echo server's rate.
 const TARGETS: [(u32, f64); 2] = [(1, 0.9), (128, 0.4)];
-/// Length of a first round that is not counted, in which connections, tables and caches fill.
+/// Length of a first round that is not counted. In this round connections, tables and caches fill.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How to compare.
@@ -29,7 +31,7 @@ pub(crate) struct FloorPlan {
     pub(crate) rounds: u32,
     /// Length of a round.
     pub(crate) round: Duration,
-    /// Worker threads of each server. `None` for the number of cores.
+    /// Number of worker threads of each server. `None` means the number of cores.
     pub(crate) workers: Option<usize>,
 }
 
@@ -63,7 +65,7 @@ impl DepthResult {
 
 /// One server's rounds at one depth.
 pub(crate) struct ServerRounds {
-    /// Lines per second, one figure a round.
+    /// Lines per second, one sample per round.
     pub(crate) rates: Vec<f64>,
     pub(crate) latency: Histogram,
     lines: u64,

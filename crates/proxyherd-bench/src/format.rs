@@ -1,7 +1,7 @@
 //! Formats numbers, durations and sizes for the results that the measurements print.
 //!
-//! The measurements have the tables themselves (`output`). Text always has colors; the stream that prints it (`anstream`)
-//! removes them where there is no terminal.
+//! The tables themselves are in the modules of the measurements (`output`). Text always has colors. The stream that
+//! prints the text (`anstream`) removes the colors if there is no terminal.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     duration(Duration::from_secs_f64(seconds))
 }
 
-/// A line of bars for figures that are not negative. The bars begin at 0, and there are at most `width` of them.
+/// A line of at most `width` bars for samples that are not negative. The bars begin at 0.
 pub(crate) fn sparkline(figures: &[f64], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = figures.iter().copied().fold(f64::MIN_POSITIVE, f64::max);

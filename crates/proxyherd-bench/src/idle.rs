@@ -1,5 +1,5 @@
-//! Measures how much memory an idle connection takes. Opens many connections to one server and reads the server's resident
-//! memory before and after.
+//! Measures how much memory an idle connection takes. Opens many connections to one server and reads the server's
+//! resident memory before and after.
 
 use std::net::TcpStream;
 
@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use crate::procfs::resident;
 use crate::target::herd::LoneServer;
 
-/// Connections that are opened before the first reading, so that what the server allocates once does not count.
+/// Connections that are opened before the first reading, so that one-time allocations of the server do not count.
 const WARM_UP: usize = 100;
 
-/// Opens `connections` connections to `herd` and prints how much memory each takes in the server's process. The kernel's
-/// memory for a socket, which is the same for any server, is not included.
+/// Opens `connections` connections to `herd` and prints how much memory each connection takes in the server's process.
+/// The kernel's memory for a socket, which is the same for any server, is not included.
 pub(crate) fn measure(herd: &LoneServer, connections: usize) -> Result<()> {
     let mut open = connect(herd, WARM_UP)?;
     let before = resident(herd.target.process.id())?;

@@ -1,10 +1,10 @@
 //! The command line of the load generator, with one command for each measurement:
 //!
-//! - `floor` compares one proxyherd server with an echo server, `load` drives any server that speaks the line protocol, and
-//!   `nearby` compares questions about places with reports.
+//! - `floor` compares one proxyherd server with an echo server, `load` sends lines to any server that speaks the line
+//!   protocol, and `nearby` compares questions about places with reports.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
-//! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for long
-//!   and measures whether it grows.
+//! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
+//!   long time and measures whether its memory grows.
 //! - `places` simulates how many requests the cache of places saves.
 //!
 //! This file knows the arguments and the exit codes. [`load`] sends lines and checks the replies, and [`target`] starts
@@ -39,7 +39,7 @@ use nearby::NearbyPlan;
 use target::group::LinkEncryption;
 use target::herd::{self, LoneServer};
 
-/// The allocator that the servers use, so that `memory` measures what a server would take.
+/// The same allocator as in the servers, so that `memory` measures the memory that a server would take.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -66,11 +66,11 @@ enum Command {
         after_help = "Examples:\n  proxyherd-bench nearby\n  proxyherd-bench nearby --osm places.idx --around 48.13,11.55"
     )]
     Nearby {
-        /// Rounds of each kind of line; the two kinds alternate.
+        /// Number of rounds for each kind of line; the two kinds alternate.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default: the
-        /// embedded provider.
+        /// Index of OpenStreetMap's places that `proxyherd places import` has written, for the provider osm. Default:
+        /// the embedded provider.
         #[arg(long, value_name = "FILE")]
         osm: Option<PathBuf>,
         /// Position around which the clients are.
@@ -79,13 +79,13 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Fill a replica with clients and measure the memory that each takes.
+    /// Fill a replica with clients and measure the memory that each client takes.
     Memory {
         /// Number of clients.
         #[arg(long, default_value_t = 1_000_000)]
         clients: u32,
     },
-    /// Open idle connections and measure the memory that each takes at the server.
+    /// Open idle connections and measure the memory that each connection takes at the server.
     #[command(
         after_help = "This process and the server's each need a descriptor for every connection: see `ulimit -n`."
     )]
@@ -97,7 +97,7 @@ enum Command {
         server: ServerArgs,
     },
     /// Send malformed input of every kind to a server, and measure how long another client waits for its replies
-    /// meanwhile. Exit with 1 if it waits too long or the server's memory grows.
+    /// meanwhile. Exit with 1 if the client waits too long or the server's memory grows.
     Abuse {
         /// Number of inputs.
         #[arg(long, default_value_t = 100_000)]
@@ -108,18 +108,19 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Cut the link between two servers, change records on both sides, restore the link, and measure after how long and how
-    /// many bytes both hold the same. Exit with 1 if that takes over 1 s, or over 1.2 times the changed records' own bytes.
+    /// Cut the link between two servers, change records on both sides, restore the link, and measure the time and the
+    /// bytes until both servers hold the same records. Exit with 1 if that takes over 1 s, or over 1.2 times the bytes
+    /// of the changed records.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- heal --rounds 10")]
     Heal(HealArgs),
-    /// Send the classic herd a share of its highest rate for a long time, from clients that roam, and measure whether any
-    /// server's memory or descriptors grow. Exit with 1 if so.
+    /// Send the classic herd a share of its highest rate for a long time, from clients that roam, and measure whether
+    /// any server's memory or descriptors grow. Exit with 1 if there is growth.
     #[command(
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- steady --minutes 5 --json steady.json"
     )]
     Steady(SteadyArgs),
-    /// Simulate clients that walk about a city and ask for places, and measure which share of their questions become
-    /// requests to a provider, and how far off the answers are.
+    /// Simulate clients that walk about a city and ask for places, and measure the share of their questions that become
+    /// requests to a provider, and the errors of the answers.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
     Places(places::Walk),
     /// Run the echo server of `floor` until standard input ends.
@@ -154,7 +155,8 @@ struct FloorArgs {
     /// Worker threads of both servers. Default: the number of cores.
     #[arg(long)]
     workers: Option<usize>,
-    /// The proxyherd program. Default: the one beside this program; cargo builds it first if cargo runs this.
+    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this
+    /// program, cargo builds proxyherd first.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
     /// Also write all results to this file.
@@ -165,17 +167,19 @@ struct FloorArgs {
     strict: bool,
 }
 
-/// Which server is started for a measurement.
+/// The server that is started for a measurement.
 #[derive(Args)]
 struct ServerArgs {
-    /// The proxyherd program. Default: the one beside this program; cargo builds it first if cargo runs this.
+    /// The proxyherd program. Default: the program proxyherd in the directory of this program; if cargo runs this
+    /// program, cargo builds proxyherd first.
     #[arg(long, value_name = "FILE")]
     server_bin: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// Starts one server. All connections come from one address, so that limit is raised. The number of clients is limited,
-    /// so that clients which malformed input happens to name do not count as growth.
+    /// Starts one server. All connections come from one address, so the limit of connections per address is raised. The
+    /// number of clients is limited, because malformed input may by chance name new clients, and they must not count as
+    /// growth.
     fn start(&self) -> Result<LoneServer> {
         let settings = ["limits.connections_per_address=1_000_000", "herd.max_clients=10_000"];
         LoneServer::start_with(&herd::program(self.server_bin.as_deref())?, None, &settings)
@@ -187,7 +191,7 @@ struct HealArgs {
     /// Number of records that both servers hold.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(load::CLIENTS_MAX)))]
     records: u32,
-    /// How many of them change while the link is cut, half of them at each server.
+    /// Number of records that change while the link is cut, half of them at each server.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
     changed: u32,
     /// Number of times that the link is cut.
@@ -228,13 +232,13 @@ struct LoadArgs {
     addresses: Vec<SocketAddr>,
     #[command(flatten)]
     size: LoadSizeArgs,
-    /// Lines outstanding on each connection; they are sent in one write.
+    /// Number of lines outstanding on each connection; they are sent in one write.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::DEPTH_MAX)))]
     depth: u32,
     /// Length of the run, seconds.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
-    /// What the servers reply.
+    /// The form of the servers' replies.
     #[arg(long, value_enum, default_value = "at")]
     expect: Expect,
 }

@@ -1,5 +1,5 @@
-//! Measures how much memory a client takes. Fills a replica of core, with the allocator that the servers use, and reads the
-//! process's resident memory before and after.
+//! Measures how much memory a client takes. Fills a replica of core, with the allocator that the servers use, and reads
+//! the process's resident memory before and after.
 
 use std::io::Write as _;
 
@@ -11,10 +11,10 @@ use proxyherd_core::{
 
 use crate::procfs::resident;
 
-/// The POSIX time of all reports, nanoseconds. Any time would do.
+/// The POSIX time of all reports, nanoseconds. Any other time would work as well.
 const NOW_NS: u64 = 1_621_464_827_959_498_503;
 
-/// Fills a replica with `clients` clients and prints how many bytes each takes beyond its ID.
+/// Fills a replica with `clients` clients, and prints the number of bytes that each client takes in addition to its ID.
 pub(super) fn measure(clients: u32) -> Result<()> {
     let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
     let settings = ReplicaSettings {

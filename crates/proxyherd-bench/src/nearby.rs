@@ -1,5 +1,5 @@
-//! Compares the rates of questions about places and of reports: one server is sent WHATSAT lines and IAMAT lines in
-//! alternating rounds.
+//! Compares the rate of questions about places with the rate of reports. One server gets WHATSAT lines and IAMAT lines
+//! in alternating rounds.
 //!
 //! The depth is 1. A reply about places is a hundred times as long as its question, so with more lines outstanding the
 //! measurement would show how fast the kernel copies.
@@ -13,18 +13,18 @@ use crate::load::{self, Dialect, LoadPlan};
 use crate::stats::Spread;
 use crate::target::herd::{LoneServer, program};
 
-/// The rate of WHATSAT that is aimed at, as a share of IAMAT's.
+/// The target for the rate of WHATSAT, as a share of the rate of IAMAT.
 const TARGET: f64 = 1.0 / 3.0;
 const CONNECTIONS: u32 = 50;
 const CLIENTS: u32 = 10_000;
-/// Length of a round, and of the first round of each kind, which is not counted.
+/// Length of a round. The first round of each kind has the same length and is not counted.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// What to compare.
 pub(crate) struct NearbyPlan {
     pub(crate) rounds: u32,
-    /// An index of OpenStreetMap's places, which `proxyherd places import` writes. Without one the embedded provider
-    /// answers.
+    /// An index of OpenStreetMap's places, which `proxyherd places import` writes. Without an index the embedded
+    /// provider answers.
     pub(crate) osm: Option<PathBuf>,
     /// Position around which the clients are, degrees north and east.
     pub(crate) around: (f64, f64),
@@ -70,7 +70,7 @@ pub(crate) fn run(plan: &NearbyPlan, server_bin: Option<&Path>) -> Result<bool> 
     let provider = if plan.osm.is_some() { "osm" } else { "embedded" };
     let is_met = ratio.median >= TARGET;
     println!(
-        "WHATSAT … 10 5, provider {provider}: {:.0}/s beside {:.0}/s of IAMAT, {:.2} of it ({:.2} to {:.2}); target {TARGET:.2}, {}",
+        "WHATSAT … 10 5, provider {provider}: {:.0}/s compared with {:.0}/s of IAMAT, ratio {:.2} ({:.2} to {:.2}); target {TARGET:.2}, {}",
         asked.median,
         reported.median,
         ratio.median,

@@ -1,17 +1,19 @@
-//! What Linux tells about a process under `/proc`: processor time, resident memory and open descriptors.
+//! Reads the data of Linux about a process from `/proc`: processor time, resident memory and open descriptors.
 //!
-//! Elsewhere there is no `/proc`. Then [`cpu_time`] returns nothing, which tables show as unknown, and the others fail.
+//! Other systems have no `/proc`. There [`cpu_time`] returns nothing, which tables show as unknown, and the other
+//! functions fail.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The unit of Linux' counters of processor time: 1/100 s for programs, whatever the kernel's own tick is.
+/// The unit of Linux' counters of processor time. For programs it is always 1/100 s, even if the kernel's own tick
+/// differs.
 const TICK: Duration = Duration::from_millis(10);
 
-/// User and system time of all threads of the process `pid` since it started. The precision of 10 ms is enough for rounds
-/// of a second and more.
+/// User and system time of all threads of the process `pid` since it started. The precision of 10 ms is enough for
+/// rounds of a second and more.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     parse_cpu_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }

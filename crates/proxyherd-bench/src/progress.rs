@@ -1,13 +1,14 @@
-//! A progress line on standard error. A terminal shows it in place; elsewhere it is printed once a minute.
+//! A progress line on standard error. A terminal redraws the line in place. If there is no terminal, the line is
+//! printed once a minute.
 //!
-//! A measurement calls [`Progress::show`] as often as it likes.
+//! A measurement may call [`Progress::show`] at any rate.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// How often the line is printed where there is no terminal.
+/// Interval between two lines if there is no terminal.
 const PRINT_INTERVAL: Duration = Duration::from_secs(60);
-/// How often the line is redrawn on a terminal.
+/// Interval between two drawings of the line on a terminal.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) struct Progress {
@@ -20,7 +21,7 @@ impl Progress {
         Progress { is_terminal: stderr().is_terminal(), shown_at: None }
     }
 
-    /// Shows `line` if the last one is old enough.
+    /// Shows `line`, if enough time has passed since the last line.
     pub(crate) fn show(&mut self, line: impl FnOnce() -> String) {
         let every = if self.is_terminal { REDRAW_INTERVAL } else { PRINT_INTERVAL };
         if self.shown_at.is_some_and(|at| at.elapsed() < every) {
@@ -28,12 +29,12 @@ impl Progress {
         }
         self.shown_at = Some(Instant::now());
         let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // Where standard error is closed, nobody sees the progress.
+        // A failure is ignored: if standard error is closed, nobody sees the progress.
         let _ = write!(stderr(), "{before}{}{after}", line());
         let _ = stderr().flush();
     }
 
-    /// Has the next line shown at once, because it is about something new.
+    /// Makes [`Progress::show`] print the next line at once, because a new part of the measurement begins.
     pub(crate) fn begin_anew(&mut self) {
         self.shown_at = None;
     }

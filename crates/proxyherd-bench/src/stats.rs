@@ -1,11 +1,11 @@
-//! Statistics: the median and range of the figures of several rounds ([`Spread`]), and percentiles of durations
+//! Statistics: the median and range of the samples of several rounds ([`Spread`]), and percentiles of durations
 //! ([`Histogram`]).
 //!
 //! The histogram has a fixed size and allocates nothing when it records, so it disturbs the measurement little.
 
 use std::time::Duration;
 
-/// The median of some figures, with the lowest and the highest of them.
+/// The median of some samples, with the lowest and the highest sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) low: f64,
@@ -14,10 +14,10 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The spread of `figures`. There must be at least one, and none may be NaN.
+    /// The spread of `figures`. There must be at least one sample, and no sample may be NaN.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Spread {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
-        assert!(!sorted.is_empty(), "a spread needs at least one figure");
+        assert!(!sorted.is_empty(), "a spread needs at least one sample");
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         let median =
@@ -26,13 +26,13 @@ impl Spread {
     }
 }
 
-/// The range between two powers of two is divided into this many buckets, so a bucket's width is at most 1/64 of its
-/// values.
+/// Number of buckets into which the range between two powers of two is divided. So the width of a bucket is at most
+/// 1/64 of its values.
 const BUCKETS_PER_DOUBLING: usize = 64;
 const BITS_PER_DOUBLING: u32 = BUCKETS_PER_DOUBLING.ilog2();
 const BUCKETS: usize = BUCKETS_PER_DOUBLING * (64 - BITS_PER_DOUBLING as usize + 1);
 
-/// How often each duration occurred. Durations are exact to 1.6 %.
+/// The number of times that each duration occurred. Durations are exact to 1.6 %.
 #[derive(Clone)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -54,8 +54,8 @@ impl Histogram {
         }
     }
 
-    /// The duration that `share` (between 0 and 1) of the recorded durations do not exceed, rounded up to the end of its
-    /// bucket. Zero if nothing was recorded.
+    /// The duration that `share` (between 0 and 1) of the recorded durations do not exceed, rounded up to the end of
+    /// its bucket. Zero if nothing was recorded.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         let total: u64 = self.counts.iter().sum();
         let wanted = (share * total as f64).ceil() as u64;
@@ -70,8 +70,8 @@ impl Histogram {
     }
 }
 
-/// Each value below 64 has its own bucket. Of a greater value, the position of the highest bit selects the range between
-/// two powers of two, and the next six bits select the bucket in it.
+/// Each value below 64 has its own bucket. For a greater value, the position of the highest bit selects the range
+/// between two powers of two, and the next six bits select the bucket in that range.
 fn bucket_of(value: u64) -> usize {
     if value < BUCKETS_PER_DOUBLING as u64 {
         return value as usize;

@@ -1,8 +1,8 @@
-//! Measures in a long run whether a server's memory or its number of descriptors grows.
+//! Measures in a long run whether the memory or the number of descriptors of a server grows.
 //!
-//! The herd is the classic one. First its highest rate is measured. Then clients roam between the servers and send a share
-//! of that rate, while each server's memory and descriptors are read again and again. The clients are always the same, so
-//! a server's needs do not grow.
+//! The herd is the classic herd. First its highest rate is measured. Then clients roam between the servers and send at
+//! a share of that rate. During this time the memory and the descriptors of each server are read at intervals. The
+//! clients are always the same, so the memory that a server really needs does not grow.
 
 pub(crate) mod output;
 
@@ -31,12 +31,13 @@ const CLIENTS: u32 = 10_000;
 const RATE_RUN: Duration = Duration::from_secs(5);
 /// After this time a connection reconnects to another server.
 const STAY: Duration = Duration::from_secs(3);
-/// How often the servers' memory and descriptors are read.
+/// Interval between two readings of the servers' memory and descriptors.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
-/// The share of the run, at its beginning, that is not judged, because buffers, tables and caches fill.
+/// The share of the run at its beginning that is not judged, because buffers, tables and caches fill in this time.
 const SETTLING_SHARE: f64 = 0.1;
-/// How much a server's memory may grow: a share of it, and in addition bytes. After a short delay a herd has larger buffers,
-/// and the allocator takes memory in pieces. A leak of one byte for every twenty lines exceeds this in an hour.
+/// Maximum growth of a server's memory. The first number is a share of the memory, and the second is a number of bytes
+/// in addition. Some growth is normal: a short delay makes a herd's buffers larger, and the allocator takes memory in
+/// large pieces. A leak of one byte for every twenty lines exceeds this limit in an hour.
 const GROWTH_MAX: (f64, f64) = (0.02, 4.0 * 1024.0 * 1024.0);
 
 /// What to measure.
@@ -90,8 +91,9 @@ impl ServerHistory {
         &self.samples[first..]
     }
 
-    /// By how many bytes the highest memory in the last third of the judged samples exceeds that in the first third. In
-    /// between it may fall and rise, because an allocator returns what it does not need at the moment.
+    /// The growth, bytes: the highest memory in the last third of the judged samples minus the highest memory in the
+    /// first third. The memory may fall and rise in between, because an allocator returns memory that it does not need
+    /// at the moment.
     pub(crate) fn growth(&self) -> f64 {
         let samples = self.settled();
         let third = samples.len() / 3;
@@ -107,8 +109,8 @@ impl ServerHistory {
         self.samples.iter().map(|sample| sample.descriptors).max().unwrap_or(0)
     }
 
-    /// Whether neither memory nor descriptors grow. There may be one more descriptor for each connection, and without
-    /// clients no more than before the run.
+    /// Whether neither memory nor descriptors grow. During the run there may be one additional descriptor for each
+    /// connection. After the clients have left, there may be no more descriptors than before the run.
     pub(crate) fn is_flat(&self) -> bool {
         let memory = self.settled().first().map_or(0.0, |sample| sample.memory);
         let [before, after] = self.idle_descriptors;
@@ -170,7 +172,7 @@ fn rate_max(plan: &SteadyPlan, group: &Group) -> Result<f64> {
     Ok(result.lines_per_second())
 }
 
-/// Number of descriptors of each server once no client is connected.
+/// Number of descriptors of each server after all clients have disconnected.
 fn idle_descriptors(group: &Group) -> Result<Vec<usize>> {
     group.wait_for("no client is connected", |group| {
         let mut open = group.servers.iter().map(|server| Ok(server.metrics()?.sum("proxyherd_connections")));
@@ -191,7 +193,7 @@ fn idle_descriptors(group: &Group) -> Result<Vec<usize>> {
 struct Monitor {
     start: Instant,
     duration: Duration,
-    /// When the last sample was taken, and the number of lines then.
+    /// The time of the last sample, and the number of lines at that time.
     last_seen: (Instant, u64),
     servers: Vec<ServerHistory>,
     latency: Histogram,

@@ -1,12 +1,12 @@
-//! What any door can ask of the herd, and the outcome of a report.
+//! The commands that any door can give the herd, and the outcome of a report.
 //!
 //! A door turns its bytes into a [`Command`], calls the herd, and turns the answer into its protocol's bytes. Nothing
-//! here knows a protocol. If a protocol has no word for something, its door never asks for it; the line protocol has
-//! none for conditions.
+//! here knows a protocol. If a protocol cannot express something, its door never asks for it. For example, the line
+//! protocol cannot express conditions.
 //!
-//! Each method of the herd has its own type of answer, because each question has one kind of answer, and the door
-//! that asked should not have to match the others. Most answers borrow a record under its shard's lock; one type for
-//! all of them would have to copy what a door only writes out.
+//! Each method of the herd has its own type of answer, because each query has one kind of answer, and a door should not
+//! have to match the answers to other queries. Most answers borrow a record under its shard's lock. One type for all
+//! answers would have to copy contents that a door only writes out.
 
 use crate::{
     limits::NEAR_MAX,
@@ -14,43 +14,43 @@ use crate::{
     types::{ClientId, Radius, Report},
 };
 
-/// One question or report of any protocol.
+/// One query or report of any protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command<'a> {
     /// A client reports its position.
     Report {
         /// The report.
         report: Report<'a>,
-        /// The condition under which it is taken.
+        /// The condition under which the report is taken.
         condition: Condition,
     },
     /// Where is a client?
     Locate(ClientId<'a>),
-    /// Which places are near?
+    /// Which places are nearby?
     Nearby(Nearby<'a>),
-    /// Which clients are near?
+    /// Which clients are nearby?
     Near(Near<'a>),
     /// The whole herd should forget a client.
     Forget(ClientId<'a>),
-    /// The asker wants to be sent changes from now on.
+    /// The caller wants to be sent changes from now on.
     Watch(Watch<'a>),
 }
 
-/// The condition under which a report is taken. A client is known as long as the server shows it: a client that was
-/// forgotten, or whose record has expired, is not known.
+/// The condition under which a report is taken. A client is known as long as the server shows it. A forgotten client,
+/// or a client whose record has expired, is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// It is taken in any case.
+    /// The report is taken in any case.
     #[default]
     Always,
-    /// Only if the client is not known: Redis's `NX`.
+    /// The report is taken only if the client is not known: Redis's `NX`.
     New,
-    /// Only if the client is known: Redis's `XX`.
+    /// The report is taken only if the client is known: Redis's `XX`.
     Known,
 }
 
 impl Condition {
-    /// Whether the condition allows a report of such a client.
+    /// Whether the condition allows a report of a client that is known or not known.
     pub fn is_met(self, is_known: bool) -> bool {
         match self {
             Condition::Always => true,
@@ -60,31 +60,31 @@ impl Condition {
     }
 }
 
-/// A question about the places around somewhere.
+/// A query for the places around a center.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearby<'a> {
     /// The center.
     pub around: Around<'a>,
     /// The radius.
     pub radius: Radius,
-    /// How many places the door will show at most; possibly 0.
+    /// Maximum number of places that the door will show; possibly 0.
     pub limit: u8,
-    /// What kind of places are wanted, if not all.
+    /// The kind of places that are wanted, if not all kinds.
     pub wish: Option<&'a Wish>,
 }
 
-/// A question about the clients around a point, the nearest first.
+/// A query for the clients around a point, the nearest first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Near<'a> {
     /// The center. A client at the center is near itself.
     pub around: Around<'a>,
     /// The radius, meters, at least 0; `None`: no limit.
     pub radius_m: Option<f64>,
-    /// How many, at most [`NEAR_MAX`].
+    /// Maximum number of clients, at most [`NEAR_MAX`].
     pub limit: Limit,
 }
 
-/// How many clients are wanted: at most [`NEAR_MAX`].
+/// The number of wanted clients: at most [`NEAR_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(usize);
 
@@ -100,40 +100,40 @@ impl Limit {
     }
 }
 
-/// Whose changes are wanted.
+/// The clients whose changes are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch<'a> {
-    /// This client's.
+    /// This client.
     Client(ClientId<'a>),
-    /// Those of all clients whose IDs begin with this.
+    /// All clients whose IDs begin with these bytes.
     Prefix(ClientId<'a>),
-    /// Those of all clients.
+    /// All clients.
     All,
 }
 
 /// The center of a circle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Around<'a> {
-    /// This point.
+    /// The center is this point.
     Point(Point),
-    /// The present position of this client.
+    /// The center is the present position of this client.
     Client(ClientId<'a>),
 }
 
 /// The outcome of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was taken, and the client was not known before.
+    /// The report was taken, and the client was not known before.
     Added,
-    /// It was taken, and is newer than the held record of the client. The position may be the same.
+    /// The report was taken, and is newer than the held record of the client. The position may be the same.
     Moved,
-    /// What is held is at least as new: nothing changed.
+    /// The held record is at least as new. Nothing changed.
     Stale,
-    /// Its condition is not met: nothing changed.
+    /// The condition is not met. Nothing changed.
     Unmet,
-    /// There is no room for another client: nothing changed.
+    /// There is no room for another client. Nothing changed.
     Full,
-    /// It came too soon after the client's last report at this server: nothing changed.
+    /// The report came too soon after the client's last report at this server. Nothing changed.
     TooSoon,
 }
 
@@ -147,12 +147,13 @@ impl Outcome {
     }
 }
 
-/// The position of a taken report among all that this server has taken since its start. Whoever holds everything of
-/// that shard up to this number holds this report, or one that overtook it.
+/// The position of a taken report among all updates that this server has taken since its start. A server that holds
+/// everything of that shard up to this number holds this report, or a newer record that replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The shard of its client.
+    /// The shard of the report's client.
     pub shard: usize,
-    /// Its number within the shard. Numbers begin at 1 and go on when the running server begins a new incarnation.
+    /// The report's number within the shard. Numbers begin at 1. They go on when the running server begins a new
+    /// incarnation.
     pub seq: u64,
 }

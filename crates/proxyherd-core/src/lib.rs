@@ -1,10 +1,10 @@
-//! The pure heart of proxyherd: what the herd knows and what it decides, without any I/O.
+//! The pure core of proxyherd: what the herd knows and what it decides, without any I/O.
 //!
-//! Nothing here opens a socket or a file, reads a clock or draws a random number: `now` and seeds are
-//! arguments, bytes come in and bytes go out. So the simulator runs this very code under virtual time, and
-//! what it proves holds for the servers.
+//! No code here opens a socket or a file, reads a clock or draws a random number: `now` and seeds are arguments, bytes
+//! come in and bytes go out. So the simulator runs this very code under virtual time, and its results hold for the
+//! servers.
 //!
-//! A module imports only from floors below its own. ARCHITECTURE.md has the table of floors, which a test reads.
+//! A module imports only from floors below its own. ARCHITECTURE.md has the table of floors, and a test checks it.
 
 pub mod codec;
 pub mod command;

@@ -1,6 +1,6 @@
-//! How often something may happen: all rate limiters of the program.
+//! All rate limiters of the program. A rate limiter decides how often something may happen.
 //!
-//! There are three because they promise different things, and none of them can keep the promise of another:
+//! There are three rate limiters because they promise different things, and none can keep the promise of another:
 //!
 //! | type | promise | state | time |
 //! |---|---|---|---|
@@ -20,18 +20,18 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A [`LeakyBucket`] holds the units of one second.
 const BURST_NS: u64 = 1_000_000_000;
-/// A full bucket takes nothing until it has room for this much, or for one unit if that is more: to look again for each
-/// single unit would cost more than the unit.
+/// When a bucket is full, it takes nothing until it has room for this many units, or for one unit if one unit is more.
+/// Checking again for each single unit would cost more than the unit.
 const RESUMED_NS: u64 = BURST_NS / 10;
 
-/// The rate of leaky buckets: they take the units of one second at once, and lose as many in each second.
+/// The rate of leaky buckets. A bucket takes the units of one second at once, and loses as many units in each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     interval_ns: u64,
 }
 
-/// What one source has used of its [`Pace`]: the generic cell rate algorithm (ITU-T I.371), whose theoretical arrival
-/// time is all that is kept. Threads may share it.
+/// The part of its [`Pace`] that one source has consumed. The algorithm is the generic cell rate algorithm (ITU-T
+/// I.371). The only state is its theoretical arrival time. Threads may share a bucket.
 ///
 /// Times are nanoseconds of a clock that is never put back.
 ///
@@ -48,14 +48,15 @@ pub struct LeakyBucket {
 }
 
 impl Pace {
-    /// This many units in a second; `None` for 0, which means that there is no limit.
+    /// A pace of this many units in a second. `None` for 0, which means that there is no limit.
     pub fn per_second(units: u32) -> Option<Pace> {
         BURST_NS.checked_div(units.into()).map(|interval_ns| Pace { interval_ns })
     }
 }
 
 impl LeakyBucket {
-    /// How many units may be taken at `now_ns`, at least one; or for how long none may. Nothing changes.
+    /// The number of units that may be taken at `now_ns`, at least one; or the time for which no unit may be taken.
+    /// Nothing changes.
     pub fn allowed(&self, pace: Pace, now_ns: u64) -> Result<u64, Duration> {
         let used_ns = self.empty_at_ns.load(Relaxed).saturating_sub(now_ns);
         match BURST_NS.saturating_sub(used_ns) / pace.interval_ns {
@@ -67,23 +68,24 @@ impl LeakyBucket {
         }
     }
 
-    /// Takes `units`, also more than are allowed: then nothing is allowed until the excess is paid back.
+    /// Takes `units`, even if they are more than are allowed. In that case nothing is allowed until the excess is paid
+    /// back.
     pub fn take(&self, pace: Pace, units: u64, now_ns: u64) {
         let taken_ns = units.saturating_mul(pace.interval_ns);
         let after = |empty_at_ns: u64| empty_at_ns.max(now_ns).saturating_add(taken_ns);
         let _ = self.empty_at_ns.fetch_update(Relaxed, Relaxed, |empty_at_ns| Some(after(empty_at_ns)));
     }
 
-    /// Whether all that was taken is paid back: the bucket is like a new one.
+    /// Whether all taken units are paid back, so that the bucket is like a new one.
     pub fn is_empty(&self, now_ns: u64) -> bool {
         self.empty_at_ns.load(Relaxed) <= now_ns
     }
 }
 
-/// Allows at most a number of events in *any* second, not only in the seconds that a clock counts: it remembers the
-/// time of each event of the last second.
+/// Allows at most a number of events in *any* second, not only in the seconds that a clock counts. To do so, it
+/// remembers the time of each event of the last second.
 ///
-/// Time is what has passed since some fixed moment.
+/// Times are durations since some fixed moment.
 #[derive(Clone, Debug)]
 pub struct SlidingWindow {
     most: usize,
@@ -91,12 +93,12 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// At most `most` events, at least 1, in any second.
+    /// A window that allows at most `most` events, at least 1, in any second.
     pub fn per_second(most: u32) -> SlidingWindow {
         SlidingWindow { most: most.max(1) as usize, taken: VecDeque::new() }
     }
 
-    /// Takes one event, or says how long it will be until the next one is allowed.
+    /// Takes one event, or returns the time until the next event is allowed.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         while self.taken.front().is_some_and(|&taken| now.saturating_sub(taken) >= SECOND) {
             self.taken.pop_front();
@@ -113,27 +115,28 @@ impl SlidingWindow {
 
 /// Allows a number of units in each window. Its owner begins a new window by [`FixedWindow::renew`].
 ///
-/// Threads may share it. To be refused costs one load of a word that nobody writes any more. Units that are taken while
+/// Threads may share it. A refusal costs one load of a word that no thread writes any more. Units that are taken while
 /// another thread renews the window may be taken twice.
 #[derive(Debug)]
 pub struct FixedWindow {
     most: i64,
-    /// Below zero after a batch that was larger than what was left, never by more than those batches.
+    /// The number of units left. It is below zero after a batch that was larger than the number left, but never by more
+    /// than the sizes of those batches.
     left: AtomicI64,
 }
 
 impl FixedWindow {
-    /// `most` units in each window, of which the first begins now.
+    /// A limiter with `most` units in each window. The first window begins now.
     pub fn new(most: u32) -> FixedWindow {
         FixedWindow { most: most.into(), left: AtomicI64::new(most.into()) }
     }
 
     /// The units of a whole window.
     pub fn most(&self) -> u32 {
-        u32::try_from(self.most).expect("it was made of a u32")
+        u32::try_from(self.most).expect("the limit was made of a u32")
     }
 
-    /// Takes up to `wanted` units, and says how many.
+    /// Takes up to `wanted` units, and returns the number of taken units.
     pub fn take(&self, wanted: u64) -> u64 {
         if self.is_used_up() {
             return 0;

@@ -1,5 +1,5 @@
-//! The attributes of a report, as links send them and replicas store them. They never arrive in pieces, so the check cuts
-//! nothing.
+//! The attributes of a report, as links send them and maps store them. Attributes never arrive in pieces, so the check
+//! cuts nothing.
 
 use proxyherd_core::types::{Attributes, AttributesBuf};
 

@@ -1,13 +1,15 @@
-//! Certificates, which any stranger at the peer port may present. They never arrive in pieces, and this check writes none.
+//! Certificates, which any stranger at the peer port may present. Certificates never arrive in pieces, so the check
+//! cuts nothing. It also writes no certificates.
 
 use proxyherd::fuzzing::server_of_certificate;
 
 use crate::memory::bounded;
 
-/// Longest input, bytes. rustls accepts no longer chain of certificates.
+/// Maximum length of an input, bytes. rustls accepts no longer chain of certificates.
 const CERTIFICATE_LEN_MAX: usize = 64 * 1024;
 
-/// A certificate is refused, or it is parsed. The name of a server that was read is in it.
+/// A certificate is refused, or it is parsed. If a server's name was read from the certificate, the certificate's bytes
+/// contain this name.
 pub fn check(input: &[u8]) {
     let input = &input[..input.len().min(CERTIFICATE_LEN_MAX)];
     let Some(uri) = bounded(input.len(), 512, 1 << 16, || server_of_certificate(input)) else { return };

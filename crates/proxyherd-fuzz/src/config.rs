@@ -1,4 +1,5 @@
-//! A herd's configuration, and addresses. They never arrive in pieces, and they are written only as part of messages.
+//! A herd's configuration, and addresses. Both never arrive in pieces, so the check cuts nothing. The program writes
+//! them only as parts of messages.
 
 use std::path::Path;
 

@@ -1,14 +1,14 @@
-//! OpenStreetMap's extracts, whose source may be anybody. Blobs never arrive in pieces, so the check cuts nothing, and the
-//! program never writes extracts.
+//! OpenStreetMap's extracts, whose source may be anybody. Blobs never arrive in pieces, so the check cuts nothing. The
+//! program never writes extracts, so the check writes nothing.
 
 use proxyherd_places::fuzzing::{extract, extract_block};
 
 use crate::memory::bounded;
 
-/// Most memory for one compressed byte: zlib makes at most 1032 bytes of it, and the index of the strings in them grows by
-/// doubling.
+/// Maximum memory for one compressed byte. Zlib unpacks at most 1032 bytes from it, and the index of the strings in
+/// these bytes grows by doubling.
 const PER_PACKED_BYTE: usize = 1032 * 5 / 2;
-/// Most memory for one byte that is not compressed: the index of strings.
+/// Maximum memory for one byte that is not compressed, for the index of strings.
 const PER_BYTE: usize = 2;
 
 /// The input can be read as a file and as the content of a blob.

@@ -1,5 +1,5 @@
-//! Responses of Google's Nearby Search (Legacy), which is also the form in which the herd writes answers. They are read as
-//! a whole, so the check cuts nothing.
+//! Responses of Google's Nearby Search (Legacy), which is also the form in which the herd writes answers. A response is
+//! read as a whole, so the check cuts nothing.
 
 use proxyherd_core::{
     limits::{PLACES_MAX, RESULT_LEN_MAX},
@@ -9,7 +9,8 @@ use proxyherd_places::fuzzing;
 
 use crate::memory::bounded;
 
-/// Most memory for one byte of JSON. In `[0,0,`, two bytes are a value of 32 bytes, in a vector that grows by doubling.
+/// Maximum memory for one byte of JSON. In `[0,0,`, two bytes are a value of 32 bytes, in a vector that grows by
+/// doubling.
 pub(crate) const PER_BYTE: usize = 128;
 
 /// An answer that was read is the same after it was written and read again.
@@ -23,8 +24,8 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// A written answer has no empty line, which would end it in the line protocol. When it is read and written again, the text
-/// is the same.
+/// A written answer has no empty line, which would end it in the line protocol. Reading and writing the answer again
+/// gives the same text.
 pub(crate) fn check_written(answer: &Answer) {
     let text = written(answer);
     assert!(!text.contains("\n\n") && !text.ends_with('\n'));
@@ -33,7 +34,7 @@ pub(crate) fn check_written(answer: &Answer) {
     match again {
         Ok(again) if is_short => assert_eq!(written(&again), text),
         Err(failure) if is_short => panic!("{failure}: {text}"),
-        // A place may be too long to be read again. It is then left out.
+        // A place may be too long to be read again. Such a place is left out.
         _ => {}
     }
 }

@@ -13,8 +13,8 @@ use crate::{memory::bounded, pieces};
 /// The present time, POSIX time in nanoseconds.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// However the bytes were cut, the replica is the same afterwards. Its data structures never contradict each other, and what it
-/// sends to another neighbor is valid frames.
+/// The replica's final state does not depend on how the bytes were cut. Its data structures never contradict each
+/// other, and it sends only valid frames to another neighbor.
 pub fn check(input: &[u8]) {
     shake_hands(input);
     let whole = received(&[input]);
@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// A HELLO at the beginning is answered, or refused with a reason that fits a frame.
+/// A HELLO at the beginning is answered, or it is refused with a reason that fits into a frame.
 fn shake_hands(input: &[u8]) {
     let Ok(Some((Frame::Hello(theirs), _))) = decode(input) else { return };
     let me = Origin { server: name("Riley"), incarnation: 1 };
@@ -44,7 +44,7 @@ fn shake_hands(input: &[u8]) {
     assert!(decode(encoder.bytes()).is_ok_and(|frame| frame.is_some()));
 }
 
-/// How the link ended, the content of the replica, and the bytes that another neighbor is sent.
+/// How the link ended, the content of the replica, and the bytes that are sent to another neighbor.
 fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
     let replica = replica();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));

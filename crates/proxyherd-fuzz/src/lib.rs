@@ -1,13 +1,13 @@
-//! Properties that hold for every input of every codec. Each codec has a module with a function `check`, which panics where
-//! one of them does not hold:
+//! Properties that hold for every input of every codec. Each codec has a module with a function `check`, which panics
+//! if one of these properties does not hold:
 //!
-//! 1. No input makes a codec panic. That includes its assertions.
+//! 1. No input makes a codec panic. Failed assertions count as panics.
 //! 2. The memory that a codec holds is bounded by the input's length ([`memory`]).
-//! 3. Where bytes arrive in pieces, the result does not depend on how they were cut ([`pieces`]).
+//! 3. If bytes arrive in pieces, the result does not depend on how they were cut ([`pieces`]).
 //! 4. A value that was read, written and read again is the same value.
 //!
-//! The targets in `fuzz` call these functions with libFuzzer's inputs. The tests here replay the inputs in `corpora`, on any
-//! toolchain. This crate does not know what values mean; the codecs' own tests check that.
+//! The targets in `fuzz` call these functions with libFuzzer's inputs. The tests here replay the inputs in `corpora`,
+//! on any toolchain. This crate does not check the meaning of values: the codecs' own tests do this.
 
 pub mod attributes;
 pub mod certificate;
@@ -30,7 +30,7 @@ pub mod replies;
 /// The check of one codec. Its argument is the input.
 pub type Check = fn(&[u8]);
 
-/// All codecs. A codec's name is also that of its fuzz target and of its folder in `corpora`.
+/// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
 pub const CODECS: [(&str, Check); 15] = [
     ("attributes", attributes::check),
     ("certificate", certificate::check),

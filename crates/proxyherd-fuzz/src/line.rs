@@ -8,10 +8,10 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// When the reports are received, POSIX time in nanoseconds.
+/// The time at which the reports are received, POSIX time in nanoseconds.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// However the bytes of a connection are cut, the replies are the same.
+/// The replies do not depend on how the bytes of a connection are cut.
 pub fn check(input: &[u8]) {
     let whole = conversation(&[input]);
     for way in pieces::ways(input) {
@@ -19,7 +19,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// The replies to all lines, and whether the last one ends the connection.
+/// The replies to all lines, and whether the last line ends the connection.
 fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
     let (mut buffer, mut lines, mut replies) = (Vec::new(), Lines::default(), Vec::new());
     for (at, piece) in pieces.iter().enumerate() {

@@ -8,8 +8,8 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// However a stream is cut, its frames and its end are the same. Each frame is the same after it was written and read again.
-/// No beginning of a HELLO or a refusal is taken for another protocol.
+/// The frames and the end of a stream do not depend on how the stream is cut. Each frame is the same after it is
+/// written and read again. No beginning of a HELLO or a refusal is taken for another protocol.
 pub fn check(input: &[u8]) {
     let whole = frames(&[input]);
     for way in pieces::ways(input) {
@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
     assert!(lines_len <= 64 * input.len(), "{lines_len} bytes of lines");
 }
 
-/// The frames, written again; how many bytes were left; and the error that ended the stream.
+/// The frames, written again, the number of bytes that were left, and the error that ended the stream.
 fn frames(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize, Option<FrameError>) {
     let (mut buffer, mut frames) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -58,7 +58,7 @@ fn written_again(frame: &Frame<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The frame that is written for this one: reasons are shortened.
+/// The frame as the encoder writes it: reasons are shortened.
 fn shortened<'a>(frame: &Frame<'a>) -> Frame<'a> {
     match frame {
         Frame::Refusal(reason) => Frame::Refusal(&reason[..reason.floor_char_boundary(REFUSAL_LEN_MAX)]),
@@ -81,7 +81,7 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
             return bytes;
         }
         Frame::Record { origin, seq, record } => encoder.record(*origin, *seq, record),
-        // The encoder writes nothing where there are no entries.
+        // The encoder writes nothing if there are no entries.
         Frame::Marker(covered) | Frame::Ihave(covered) if covered.iter().next().is_none() => {
             let kind = if matches!(frame, Frame::Marker(_)) { 6 } else { 13 };
             return vec![3, 0, kind, 0, covered.shard, 0, 0];

@@ -1,7 +1,8 @@
 //! Measures how much memory a codec holds at once, by counting allocations.
 
-/// Does `work` on an input of `len` bytes. Panics if `work` ever holds more than `per_byte` bytes of memory for each byte of
-/// input, and `besides` in addition. A vector that grows by doubling holds three times its content while it is moved.
+/// Does `work` on an input of `len` bytes. Panics if `work` ever holds more than `per_byte` bytes of memory for each
+/// byte of input, plus `besides` bytes. A vector that grows by doubling holds three times its content while the content
+/// is moved.
 pub fn bounded<T>(len: usize, per_byte: usize, besides: usize, work: impl FnOnce() -> T) -> T {
     let mut outcome = None;
     let held = allocation_counter::measure(|| outcome = Some(work())).bytes_max;

@@ -1,11 +1,11 @@
-//! Numbers as clients write them and as links send them: coordinates, timestamps, differences, radii. They never arrive in
-//! pieces, so the check cuts nothing.
+//! Numbers as clients write them and as links send them: coordinates, timestamps, differences, radii. They never arrive
+//! in pieces, so the check cuts nothing.
 
 use proxyherd_core::types::{ClientId, Coordinates, Decimal, Difference, Radius, Timestamp, Version};
 
 use crate::memory::bounded;
 
-/// A text that was read is written as it was. Bits that are accepted are those of some text.
+/// Writing a text that was read gives the same text. If bits are accepted, they are the bits of some text.
 pub fn check(input: &[u8]) {
     bounded(0, 0, 0, || (Coordinates::parse(input), Timestamp::parse(input), Radius::parse_km(input)));
     let mut text = Vec::new();

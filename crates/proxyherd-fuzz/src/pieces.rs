@@ -1,7 +1,7 @@
 //! Cuts an input into pieces, as a stream may deliver it.
 
-/// Longest input that is also cut into single bytes. A codec that parses everything again at each piece would take too long
-/// for a longer input.
+/// Maximum length of an input that is also cut into single bytes. For a longer input, a codec that parses everything
+/// again at each piece would take too long.
 const BYTEWISE_LEN_MAX: usize = 4096;
 
 /// Several ways to cut `input`: into single bytes, in two at each of a few positions, and into pieces whose lengths are

@@ -1,4 +1,4 @@
-//! The index of OpenStreetMap's places. It is read by position, so the check cuts nothing.
+//! The index of OpenStreetMap's places. The file is read at positions, so the check cuts nothing.
 
 use std::{cell::RefCell, fs, io::Write as _};
 
@@ -15,8 +15,8 @@ use crate::memory::bounded;
 
 const HEADER_LEN: usize = 72;
 const ENTRY_LEN: usize = 28;
-/// The memory that opening any file takes, bytes. Most of it is the table of bands, whose number does not depend on the
-/// file's length.
+/// The memory that opening any file takes, bytes. Most of this memory is the table of bands. The number of bands does
+/// not depend on the file's length.
 const OPENING_LEN: usize = 256 * 1024;
 
 thread_local! {
@@ -24,7 +24,8 @@ thread_local! {
     static FILE: RefCell<NamedTempFile> = RefCell::new(NamedTempFile::new().expect("there is room for a file"));
 }
 
-/// A file is refused, or it is an index that can be searched. What was read is the same after it was written and read again.
+/// A file is refused, or it is an index that can be searched. What was read is the same after it was written and read
+/// again.
 pub fn check(input: &[u8]) {
     search(input);
     if let Some(sound) = with_checksums(input) {
@@ -67,8 +68,8 @@ fn first_point(bytes: &[u8]) -> Option<(f64, f64)> {
     Some((f64::from(latitude) / 1e7, f64::from(longitude) / 1e7))
 }
 
-/// The file with correct checksums, because without them it would be refused before it is parsed. It also gets the version
-/// and the table of kinds of this program, so that the corpus stays useful when they change.
+/// The file with correct checksums. A file with wrong checksums would be refused before it is parsed. The file also
+/// gets this program's version and table of kinds, so that the corpus stays useful when these change.
 fn with_checksums(input: &[u8]) -> Option<Vec<u8>> {
     let mut file = input.to_vec();
     let header = file.get_mut(..HEADER_LEN)?;

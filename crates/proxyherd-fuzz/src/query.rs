@@ -1,12 +1,12 @@
-//! The parameters of Nearby Search, which the HTTP door parses and the provider `google_legacy` writes. They never arrive in
-//! pieces, so the check cuts nothing.
+//! The parameters of Nearby Search, which the HTTP door parses and the provider `google_legacy` writes. The parameters
+//! never arrive in pieces, so the check cuts nothing.
 
 use proxyherd::fuzzing::question;
 use proxyherd_places::fuzzing::parameters;
 
 use crate::memory::bounded;
 
-/// A question that was parsed is the same after it was written and parsed again.
+/// A question that was parsed is the same after it is written and parsed again.
 pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let Some((query, client)) = bounded(input.len(), 8, 1024, || question(text)) else { return };

@@ -1,5 +1,5 @@
-//! The books of the places quotas: the file that a server keeps, and the accounts that its neighbors send. They never
-//! arrive in pieces, so the check cuts nothing.
+//! The books of the places budgets: the file that a server keeps, and the accounts that its neighbors send. Files and
+//! accounts never arrive in pieces, so the check cuts nothing.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::memory::bounded;
 /// The present time, POSIX time in nanoseconds. It is in day 18766 and in month 616.
 const NOW_NS: u64 = 1_621_464_828_223_371_889;
 
-/// What was read is the same after it was written and read again. Whatever the file and a neighbor's account say, a server
-/// can go on from them.
+/// What was read is the same after it was written and read again. A server can continue with any accepted file and any
+/// accepted account of a neighbor.
 pub fn check(input: &[u8]) {
     let told = bounded(input.len(), 32, 4096, || QuotaAccount::from_bytes(input));
     if let Some(account) = &told {
         assert_eq!(QuotaAccount::from_bytes(&account.to_bytes()).as_ref(), Some(account));
     }
     let _ = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), input));
-    // With a correct checksum, because without one the file would be refused before it is parsed.
+    // The file gets a correct checksum. With a wrong checksum the file would be refused before it is parsed.
     let file = [input, &xxh3_64(input).to_le_bytes()].concat();
     let book = bounded(input.len(), 32, 4096, || QuotaBook::from_bytes(&name("Riley"), &file));
     if let Ok(book) = &book {

@@ -8,8 +8,8 @@ use proxyherd_core::{
 
 use crate::{memory::bounded, pieces};
 
-/// However replies are cut, they have the same ends and the same errors. The client never writes replies: it passes them on
-/// unchanged.
+/// The ends of replies and the errors do not depend on how the stream is cut. The client never writes replies: it
+/// passes them on unchanged.
 pub fn check(input: &[u8]) {
     for first in [ReplyForm::Line, ReplyForm::Places] {
         let whole = replies(&[input], first);

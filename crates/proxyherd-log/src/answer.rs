@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{ANSWER_TEXT_LEN_MAX, PLACES_NAMED_MAX};
 use crate::escape::{cut, escaped};
 
-/// What the log shows of an answer. All text is escaped.
+/// The parts of an answer that the log shows. All text is escaped.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct AnswerSummary {
     bytes: usize,

@@ -1,10 +1,10 @@
 //! The lines that callers have handed over and the writer has not yet written.
 //!
-//! [`Buffer`] takes lines and runs of lines as raw bytes, with a tag that says who sent them and when. [`Draining`] is
-//! the same buffer on the writer's side, which takes one piece after another.
+//! [`Buffer`] takes lines and runs of lines as raw bytes, with a tag that holds the source and the time. [`Draining`]
+//! is the same buffer on the writer's side, from which the writer takes one piece after another.
 //!
-//! Entries and bytes together take at most [`BUFFER_LEN_MAX`]. The thread that serves clients appends entries under the
-//! log's mutex, so nothing is formatted here.
+//! Entries and bytes together take at most [`BUFFER_LEN_MAX`]. A thread that serves clients appends entries while it
+//! holds the log's mutex, so this module formats nothing.
 
 use std::net::SocketAddr;
 
@@ -46,7 +46,7 @@ pub(super) enum LineMark {
     Event(LogLevel),
 }
 
-/// What the log knows about the bytes of an entry.
+/// The log's information about the bytes of an entry.
 #[derive(Clone, Debug)]
 pub(super) struct LineTag {
     pub(super) time: Timestamp,
@@ -55,7 +55,8 @@ pub(super) struct LineTag {
 }
 
 impl LineTag {
-    /// The direction of a run of several pieces, which only a client's traffic is. `None` for an entry of one line.
+    /// The direction of an entry that is a run of several pieces. Only clients' traffic comes in such runs. `None` for
+    /// an entry of one line.
     fn run(&self) -> Option<Direction> {
         match (&self.source, self.mark) {
             (LineSource::Client(_), LineMark::Traffic(direction)) => Some(direction),
@@ -78,8 +79,8 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer with all its room allocated, so that it never grows while a caller waits. Untouched memory costs only
-    /// address space.
+    /// A buffer that has allocated all its memory, so that the buffer never grows while a caller waits. Untouched
+    /// memory costs only address space.
     pub(super) fn with_room() -> Buffer {
         Buffer {
             entries: Vec::with_capacity(BUFFER_LEN_MAX / size_of::<BufferEntry>()),
@@ -99,15 +100,15 @@ impl Buffer {
         self.bytes.len() + self.entries.len() * size_of::<BufferEntry>()
     }
 
-    /// How many bytes one more entry may have; `None` if there is no room for an entry. Lines that clients can cause
-    /// leave a reserve for events of the herd.
+    /// Maximum length of one more entry, bytes. `None` if there is no room for an entry. Lines that clients can cause
+    /// must leave a reserve for events of the herd.
     fn room(&self, source: &LineSource) -> Option<usize> {
         let is_of_clients = matches!(source, LineSource::Client(_) | LineSource::Crate(_));
         let len_max = if is_of_clients { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
         len_max.checked_sub(self.len() + size_of::<BufferEntry>())
     }
 
-    /// Appends one line if it fits. Returns how many lines were kept.
+    /// Appends one line if it fits. Returns the number of lines that were kept.
     pub(super) fn push_line(&mut self, tag: LineTag, line: &[u8]) -> u64 {
         match self.room(&tag.source) {
             Some(room) if line.len() <= room => self.push(tag, line, 1),
@@ -115,7 +116,7 @@ impl Buffer {
         }
     }
 
-    /// Appends as many of a run's `pieces` as fit. Returns how many were kept.
+    /// Appends as many of a run's `pieces` as fit. Returns the number of pieces that were kept.
     pub(super) fn push_run(&mut self, tag: LineTag, direction: Direction, run: &[u8], pieces: u64) -> u64 {
         match self.room(&tag.source) {
             Some(room) if run.len() <= room => self.push(tag, run, pieces),
@@ -139,14 +140,14 @@ impl Buffer {
     }
 }
 
-/// A buffer that the writer takes pieces from, and its position in it.
+/// A buffer from which the writer takes pieces, with the position of the next piece.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
     buffer: Buffer,
-    /// The entry that the next piece is in, and where its bytes begin.
+    /// The index of the entry that has the next piece. The next field is the position of the entry's first byte.
     entry: usize,
     entry_at: usize,
-    /// Where the next piece begins in the entry's bytes.
+    /// The position of the next piece in the entry's bytes.
     piece_at: usize,
 }
 
@@ -165,7 +166,7 @@ impl Draining {
         std::mem::swap(&mut self.buffer, filled);
     }
 
-    /// The next piece, which stays the next one until [`Draining::advance`].
+    /// The next piece. Returns the same piece until [`Draining::advance`] is called.
     pub(super) fn peek(&self) -> Option<(&LineTag, Piece<'_>)> {
         self.next().map(|(entry, piece, _)| (&entry.tag, piece))
     }
@@ -185,7 +186,7 @@ impl Draining {
         }
     }
 
-    /// Drops the remaining pieces. Returns how many lines they were.
+    /// Drops the remaining pieces. Returns the number of dropped lines.
     pub(super) fn discard(&mut self) -> u64 {
         let mut lines = 0;
         while self.next().is_some() {
@@ -195,7 +196,7 @@ impl Draining {
         lines
     }
 
-    /// The next piece, its entry, and where the piece ends in the entry's bytes.
+    /// The next piece, with its entry, and with the position of the piece's end in the entry's bytes.
     fn next(&self) -> Option<(&BufferEntry, Piece<'_>, usize)> {
         let entry = self.buffer.entries.get(self.entry)?;
         let rest = &self.buffer.bytes[self.entry_at..][..entry.len][self.piece_at..];

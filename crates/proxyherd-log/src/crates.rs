@@ -1,17 +1,17 @@
 //! Warnings and errors of the crates that the program is built from, such as h2, rustls and reqwest.
 //!
-//! Crates report by `tracing` or by `log`. [`hear_crates`] subscribes to both for the whole process; the program calls
-//! it once, before it starts a server. Each report becomes one line, with its level, the reporting module and the
-//! message, in the log of every server of the process: a report does not say which server it is about. `proxyherd
-//! serve` runs one server, so only `proxyherd demo` and tests have such a line in several logs. A program that has a
-//! subscriber of its own keeps it.
+//! Crates report by `tracing` or by `log`. [`hear_crates`] subscribes to both for the whole process. The program calls
+//! it once, before it starts a server. Each report becomes one line with its level, the reporting module and the
+//! message. A report does not say which server it is about, so the line appears in the log of every server of the
+//! process. `proxyherd serve` runs one server. Only `proxyherd demo` and tests run several servers, and have such a
+//! line in several logs. If a program has already set a subscriber, that subscriber stays.
 //!
-//! - Crates are heard from `warn` on, whatever `level` in `[log]` says: at lower levels h2, hyper and reqwest write
-//!   down headers and URLs, and these hold keys. [`without_secrets`] takes queries and secret headers out of warnings
-//!   too.
-//! - Clients can cause reports, so there is a limit of `CRATE_LINES_PER_S` for each log, and the room that the buffer
-//!   keeps for events of the herd is not for them.
-//! - A report that is refused is counted and not formatted. The thread that reports waits for nothing.
+//! - Only warnings and errors of crates are logged, whatever `level` in `[log]` says. At lower levels h2, hyper and
+//!   reqwest write headers and URLs, and these contain keys. [`without_secrets`] removes queries and secret headers
+//!   even from warnings.
+//! - Clients can cause reports. So each log has a limit of `CRATE_LINES_PER_S`, and reports cannot fill the part of the
+//!   buffer that is kept for events of the herd.
+//! - A report that is refused is counted and not formatted. The reporting thread waits for nothing.
 
 use std::{
     fmt::{self, Write as _},
@@ -33,17 +33,21 @@ use tracing_subscriber::{
 use super::{LogLevel, limits::LINE_SHOWN_LEN_MAX, queue::Queue};
 use crate::escape::cut;
 
-/// Names of headers whose values are secrets, in lower case. Each stands for all headers whose names contain it.
+/// Parts of the names of headers whose values are secrets, in lower case. A header is secret if its name contains one
+/// of these parts.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "api-key", "cookie"];
-/// In place of a secret.
+/// What stands before a secret elsewhere, in lower case: before the query of a URL that is shown field by field, and
+/// before a key in a query that a bracket or quote in it seems to end.
+const SECRET_MARKS: [&str; 2] = ["query: some(", "key="];
+/// The text that replaces a secret.
 const MASK: &str = "***";
 
 /// The logs of this process.
 pub(super) static OPEN_LOGS: OpenLogs = OpenLogs::new();
 
-/// From now on, warnings and errors of the crates that the program is built from are lines of the logs that are open.
+/// Starts to write the warnings and errors of the crates that the program is built from into all open logs.
 pub fn hear_crates() {
-    // Both fail only where the process already has a subscriber, which then hears the crates instead.
+    // Both calls fail only if the process already has a subscriber. Then that subscriber gets the reports.
     let _ = subscriber::set_global_default(subscriber_for(&OPEN_LOGS));
     if ::log::set_boxed_logger(Box::new(reports_to(&OPEN_LOGS))).is_ok() {
         ::log::set_max_level(::log::LevelFilter::Warn);
@@ -58,7 +62,7 @@ fn reports_to(logs: &'static OpenLogs) -> CrateReports {
     CrateReports { logs, heard: heard() }
 }
 
-/// Which reports are heard, by the module that reports.
+/// Selects reports by their level and by the reporting module.
 fn heard() -> Targets {
     Targets::new().with_default(LevelFilter::WARN)
 }
@@ -71,14 +75,15 @@ impl OpenLogs {
         OpenLogs(Mutex::new(Vec::new()))
     }
 
-    /// Adds a log, until its queue is dropped.
+    /// Adds a log, which stays until its queue is dropped.
     pub(super) fn add(&self, level: LogLevel, queue: &Arc<Queue>) {
         let mut logs = self.0.lock();
         logs.retain(|(_, queue)| queue.strong_count() > 0);
         logs.push((level, Arc::downgrade(queue)));
     }
 
-    /// Hands a report to every log that writes lines of its level. `message` is called only if one of them takes it.
+    /// Hands a report to every log that writes lines of its level. `message` is called only if at least one log takes
+    /// the report.
     fn report(&self, level: LogLevel, module: &str, message: impl FnOnce(&mut Message)) {
         let logs = self.0.lock();
         let willing = logs.iter().filter(|(log_level, _)| level <= *log_level);
@@ -99,7 +104,8 @@ impl OpenLogs {
     }
 }
 
-/// Takes reports by `tracing`, which [`subscriber_for`] filters, and by `log`.
+/// Takes the reports that come by `tracing`, already filtered by [`subscriber_for`], and the reports that come by
+/// `log`.
 struct CrateReports {
     logs: &'static OpenLogs,
     heard: Targets,
@@ -114,7 +120,7 @@ impl<S: Subscriber> Layer<S> for CrateReports {
 }
 
 impl CrateReports {
-    /// The level of a report by `log`, if it is heard.
+    /// The level of a report that comes by `log`. `None` if the report is not wanted.
     fn level_of(&self, metadata: &::log::Metadata<'_>) -> Option<LogLevel> {
         let (level, by_tracing) = match metadata.level() {
             ::log::Level::Error => (LogLevel::Error, Level::ERROR),
@@ -139,14 +145,14 @@ impl ::log::Log for CrateReports {
     fn flush(&self) {}
 }
 
-/// The text of a report: its message, then its other fields as `name=value`. What comes after
-/// [`LINE_SHOWN_LEN_MAX`] bytes is dropped.
+/// The text of a report: its message, then its other fields as `name=value`. The rest after [`LINE_SHOWN_LEN_MAX`]
+/// bytes is dropped.
 #[derive(Default)]
 struct Message(String);
 
 impl Message {
     fn append(&mut self, text: &fmt::Arguments<'_>) {
-        // An error is one of a value that cannot show itself, and must not become a panic in the thread that reports.
+        // An error means that a value failed to format itself. That must not cause a panic in the reporting thread.
         let _ = self.write_fmt(*text);
     }
 }
@@ -169,13 +175,16 @@ impl Visit for Message {
     }
 }
 
-/// The text without the queries of its URLs, and without all that follows the name of a secret header.
+/// The text without the queries of its URLs, and without all that follows the name of a secret header or another mark of
+/// a secret.
 fn without_secrets(text: &str) -> String {
+    let text = without_queries(text);
     let lower = text.to_ascii_lowercase();
-    let name_ends = SECRET_HEADERS.iter().filter_map(|name| lower.find(name).map(|at| at + name.len()));
-    match name_ends.min() {
-        Some(end) if end < text.len() => without_queries(&text[..end]) + MASK,
-        _ => without_queries(text),
+    let marks = SECRET_HEADERS.iter().chain(&SECRET_MARKS);
+    let mark_ends = marks.filter_map(|mark| lower.find(mark).map(|at| at + mark.len()));
+    match mark_ends.min() {
+        Some(end) if end < text.len() => text[..end].to_owned() + MASK,
+        _ => text,
     }
 }
 
@@ -207,7 +216,7 @@ mod tests {
 
     const SECRET: &str = "AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY";
 
-    /// Logs of a test's own, which live as long as the process.
+    /// Logs for one test alone. They live as long as the process.
     fn open_logs<const N: usize>(levels: [LogLevel; N]) -> (&'static OpenLogs, [Arc<Queue>; N]) {
         let logs: &'static OpenLogs = Box::leak(Box::new(OpenLogs::new()));
         let queues = levels.map(|level| {
@@ -222,7 +231,7 @@ mod tests {
         subscriber::with_default(subscriber_for(logs), report);
     }
 
-    /// What waits for the writer: `module: message`.
+    /// The lines that wait for the writer, each as `module: message`.
     fn waiting(queue: &Queue) -> Vec<String> {
         let mut draining = Draining::default();
         queue.swap(&mut draining);
@@ -248,7 +257,7 @@ mod tests {
             tracing::trace!(target: "h2::hpack", "header {SECRET}");
             assert!(
                 !tracing::enabled!(target: "hyper::proto", Level::INFO),
-                "what is not heard costs nothing"
+                "an unwanted report is not formatted"
             );
         });
         assert_eq!(waiting(&queue), ["h2::proto: broken", "h2::proto: strange code=7"]);
@@ -325,6 +334,11 @@ mod tests {
             (format!("sent Authorization: Bearer {SECRET}"), "sent Authorization***"),
             (format!("{{\"x-goog-api-key\": \"{SECRET}\"}}"), "{\"x-goog-api-key***"),
             (format!("a?{SECRET}) set-cookie: {SECRET}"), "a?***) set-cookie***"),
+            (
+                format!("Url {{ path: \"/\", query: Some(\"key={SECRET}\") }}"),
+                "Url { path: \"/\", query: Some(***",
+            ),
+            (format!("GET /nearby?keyword=(a)&key={SECRET}"), "GET /nearby?***)&key=***"),
             ("why? nobody knows".to_owned(), "why? nobody knows"),
         ] {
             let (logs, [queue]) = open_logs([LogLevel::Debug]);

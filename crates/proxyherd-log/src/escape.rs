@@ -1,21 +1,22 @@
 //! Makes any bytes safe to show, in logs and on terminals: one line stays one line, and nothing in it moves, recolors,
 //! reorders or hides the text around it.
 //!
-//! [`escape`] is for logs: its text can be read back, so a backslash is doubled. [`shown`] is for people, who should
-//! not see a doubled backslash. Both escape the same characters, as `\xNN` for each byte:
+//! [`escape`] is for logs: a reader can convert its text back, so it doubles each backslash. [`shown`] is for people,
+//! who should not see a doubled backslash. Both escape the same characters, as `\xNN` for each byte:
 //!
-//! - what can forge: control characters, line and paragraph separators, and the characters that change the direction
-//!   of text;
-//! - what can hide: invisible characters, unassigned and private ones, and bytes that are not UTF-8.
+//! - characters that can forge text: control characters, line and paragraph separators, and the characters that change
+//!   the direction of text;
+//! - characters and bytes that can hide text: invisible characters, unassigned and private ones, and bytes that are not
+//!   UTF-8.
 //!
 //! Three kinds of characters are shown: letters of every script, marks that belong to the character before them, and
-//! joiners that a script or an emoji needs. In the text of [`escape`], `\xNN` always stands for that byte, so no name can be
-//! read back as another one.
+//! joiners that a script or an emoji needs. In the text of [`escape`], `\xNN` always stands for that byte, so no name
+//! can be read back as another one.
 
 use std::fmt::Write as _;
 
-/// The first character that the invisible joiners can join. The scripts from Arabic on and emoji need joiners. Latin, Greek,
-/// Cyrillic, Armenian and Hebrew come before it and need none.
+/// The first character that invisible joiners can join. The scripts from Arabic on and emoji need joiners. Latin,
+/// Greek, Cyrillic, Armenian and Hebrew come before this character and need no joiners.
 const FIRST_JOINED: char = '\u{600}';
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -23,7 +24,7 @@ const ZERO_WIDTH_JOINER: char = '\u{200d}';
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What becomes of a backslash.
+/// How a backslash is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Backslash {
     Doubled,
@@ -49,7 +50,8 @@ pub fn shown(bytes: &[u8]) -> String {
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        // Outside strings JSON is ASCII, and line ends between its parts stay.
+        // Outside of strings JSON is ASCII, so only characters in strings are replaced. Line ends between the parts of
+        // the JSON stay.
         if character.is_ascii() && character != '\x7f' || is_harmless(character) {
             out.push(character);
         } else {
@@ -80,7 +82,7 @@ fn append(bytes: &[u8], backslash: Backslash, out: &mut Vec<u8>) {
         out.extend_from_slice(bytes);
         return;
     }
-    // The previous character, if it is shown. Marks and joiners depend on it.
+    // The previous character, if that character is shown. Marks and joiners depend on the previous character.
     let mut before = None;
     for chunk in bytes.utf8_chunks() {
         let mut characters = chunk.valid().chars().peekable();
@@ -123,7 +125,7 @@ fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool 
         // end of a verse, and similar signs of Syriac and Kaithi.
         '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' => true,
         '\u{110bd}' | '\u{110cd}' => true,
-        // Letters, marks and a symbol that are invisible.
+        // Invisible letters, marks and one invisible symbol.
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => false,
         '\u{2800}' | '\u{3164}' | '\u{ffa0}' => false,
         ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER => joins(before, character, after),
@@ -132,8 +134,8 @@ fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool 
     }
 }
 
-/// Whether a joiner has an effect between these two characters. At the end of a text, only the zero-width joiner has one: it
-/// changes the form of the letter before it.
+/// Whether a joiner has an effect between these two characters. At the end of a text, only the zero-width joiner has an
+/// effect: this joiner changes the form of the letter before it.
 fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
     let is_joined = |character: char| character >= FIRST_JOINED && is_graphic(character);
     before.is_some_and(|before| {
@@ -150,14 +152,15 @@ fn is_variation(character: char) -> bool {
     )
 }
 
-/// Whether a character has several forms. In ASCII only digits, `#` and `*` do: they become keycap emoji.
+/// Whether a character has several forms. In ASCII only digits, `#` and `*` have several forms: they can become keycap
+/// emoji.
 fn has_variations(character: char) -> bool {
     let is_key = character.is_ascii_digit() || matches!(character, '#' | '*');
     is_key || !character.is_ascii() && !is_variation(character)
 }
 
-/// Whether a character is visible, by the table of the standard library that `{:?}` uses. `{:?}` escapes a mark only at the
-/// beginning of a text, so this function puts a letter before the character.
+/// Whether a character is visible, by the table of the standard library that `{:?}` uses. `{:?}` escapes a mark only at
+/// the beginning of a text, so this function puts a letter before the character.
 fn is_graphic(character: char) -> bool {
     let mut text = [b'a'; 5];
     let len = 1 + character.encode_utf8(&mut text[1..]).len();
@@ -174,8 +177,8 @@ pub fn cut(line: &[u8], len_max: usize) -> (&[u8], usize) {
     if line.len() <= len_max {
         return (line, 0);
     }
-    // The cut is between two characters, since half a character would be shown as bytes. No character is longer than four
-    // bytes.
+    // The cut is between two characters, because half a character would be shown as bytes. No character is longer than
+    // four bytes.
     let is_boundary = |at: &usize| line[*at] & 0b1100_0000 != 0b1000_0000;
     let at = (len_max.saturating_sub(3)..=len_max).rev().find(is_boundary).unwrap_or(len_max);
     (&line[..at], line.len() - at)

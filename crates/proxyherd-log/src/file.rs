@@ -1,17 +1,17 @@
 //! The file `<dir>/<server>.log`: lines are appended to it, and it is rotated by size.
 //!
-//! [`LogFile::put`] adds a line, and [`LogFile::write_out`] hands the lines to the operating system. Lines stay in
-//! `pending` until the file has taken them whole. After a failed write nothing is lost: the next write continues at the
-//! byte where the failed one stopped. If the path by then leads to another file, because somebody has moved or deleted
-//! the first one, the torn line is written to the new file from its beginning.
+//! [`LogFile::put`] adds a line, and [`LogFile::write_out`] hands the lines to the operating system. A line stays in
+//! `pending` until the file has taken the whole line. A failed write loses nothing: the next write continues at the
+//! byte where the failed write stopped. In the meantime somebody may have moved or deleted the file. Then the
+//! half-written line is written to the new file from its beginning.
 //!
 //! Rotation renames `.log` to `.log.1`, `.log.1` to `.log.2`, and so on up to `keep`. A program that follows the file
-//! by its name (`tail -F`) therefore sees every line. A file is never larger than `max_bytes`, unless a single line is.
-//! The file is asked for its size before it is rotated, so a file that another program has truncated (logrotate's
-//! `copytruncate`) is not rotated early.
+//! by its name (`tail -F`) therefore sees every line. A file is never larger than `max_bytes`, unless a single line is
+//! larger. Before a rotation the real size of the file is read, so a file that another program has truncated
+//! (logrotate's `copytruncate`) is not rotated early.
 //!
-//! A log that is a device, a pipe or a symbolic link is never renamed or replaced. A link may lead to a device
-//! (`/dev/stdout`), and whoever made the link is responsible for the file behind it.
+//! A log that is a device, a pipe or a symbolic link is never renamed or replaced. A symbolic link may lead to a device
+//! (`/dev/stdout`). The person who made the link is responsible for its target.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -33,21 +33,21 @@ pub(super) struct LogFile {
     keep: u32,
     form: Form,
     current: Option<OpenFile>,
-    /// The file that holds the bytes before `written`.
+    /// The file that has taken the bytes of `pending` before `written`.
     identity: Option<FileIdentity>,
     pending: Vec<u8>,
-    /// How many bytes of `pending` the file has taken already.
+    /// The number of bytes of `pending` that the file has already taken.
     written: usize,
-    /// How many bytes at the front of `pending` are the heading, and not lines of callers.
+    /// The number of bytes at the front of `pending` that belong to the heading, and not to lines of callers.
     heading_len: usize,
 }
 
 struct OpenFile {
     file: File,
     len: u64,
-    /// Whether the file has lines besides its heading. A file without lines is not rotated.
+    /// Whether the file has lines besides its heading. A file without such lines is not rotated.
     has_lines: bool,
-    /// Whether the file can be rotated. A device, a pipe or a symbolic link cannot.
+    /// Whether the file can be rotated. A device, a pipe or a symbolic link cannot be rotated.
     rotates: bool,
 }
 
@@ -95,18 +95,19 @@ impl LogFile {
         &self.form
     }
 
-    /// Whether lines wait that the file has not taken.
+    /// Whether there are lines that the file has not taken yet.
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// How many lines wait that the file has not taken.
+    /// The number of lines that the file has not taken yet.
     pub(super) fn lines_pending(&self) -> u64 {
         let begin = self.written.max(self.heading_len);
         memchr_iter(b'\n', &self.pending[begin..]).count() as u64
     }
 
-    /// Adds one line, which ends in LF. After an error the line was not added, and all earlier lines are kept.
+    /// Adds one line, which ends in LF. If this returns an error, the line was not added, and all earlier lines are
+    /// kept.
     pub(super) fn put(&mut self, line: &[u8]) -> io::Result<()> {
         self.ensure_open()?;
         if !self.fits(line.len()) {
@@ -133,7 +134,7 @@ impl LogFile {
         !current.rotates || !current.has_lines || current.len + coming <= self.max_bytes
     }
 
-    /// Asks the file for its size: another process may have truncated the file or written to it.
+    /// Reads the size of the file again: another process may have truncated the file or written to it.
     fn look_at_size(&mut self) -> io::Result<()> {
         if let Some(current) = &mut self.current {
             current.len = current.file.metadata()?.len();
@@ -142,7 +143,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Hands all pending lines to the file. After an error the next call continues where this one stopped.
+    /// Hands all pending lines to the file. After an error the next call continues where this call stopped.
     pub(super) fn write_out(&mut self) -> io::Result<()> {
         self.ensure_open()?;
         while self.written < self.pending.len() {
@@ -162,7 +163,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Closes the file. The next write opens the file that is at the path by then.
+    /// Closes the file. The next write opens the file that is at the path at that time.
     pub(super) fn reopen(&mut self) {
         self.current = None;
     }
@@ -190,7 +191,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Prepares a new file: the heading comes first, then the lines that the former file has not taken whole.
+    /// Prepares a new file: the heading comes first. Then come the lines that the former file has not taken, or has
+    /// taken only in part.
     fn begin(&mut self, file: &File, len: u64) {
         let mut pending = Vec::with_capacity(CHUNK_LEN_MAX);
         if ends_within_a_line(file, len) {
@@ -199,13 +201,13 @@ impl LogFile {
         self.form.heading(Timestamp::now(), &mut pending);
         let heading_len = pending.len();
         let whole_len = memrchr(b'\n', &self.pending[..self.written]).map_or(0, |at| at + 1);
-        // A heading that the former file has not taken is not written to this one.
+        // If the former file has not taken its heading, this heading is dropped: the new file has a heading of its own.
         pending.extend_from_slice(&self.pending[whole_len.max(self.heading_len)..]);
         self.pending = pending;
         (self.written, self.heading_len) = (0, heading_len);
     }
 
-    /// Renames the file. The next call that writes creates a new one.
+    /// Renames the file. The next write creates a new file.
     fn rotate(&mut self) -> io::Result<()> {
         for number in (1..self.keep).rev() {
             rename_if_there(&self.numbered(number), &self.numbered(number + 1))?;
@@ -230,7 +232,7 @@ impl LogFile {
 const CREATE_DIR: &str = "create the log's directory";
 const OPEN: &str = "open the log";
 
-/// The error with the path, and with advice what to do.
+/// Adds the path and advice on what to do to the error.
 fn with_advice(what: &str, path: &Path, error: &io::Error) -> io::Error {
     let advice = refusal::advice(path, error, "or set `dir` in [log] to another directory");
     io::Error::new(error.kind(), format!("cannot {what} {}: {error}; {advice}", path.display()))
@@ -248,7 +250,8 @@ fn identity_of(metadata: &fs::Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether the file ends in half a line, as after a killed process or a full disk. Our first line must not continue it.
+/// Whether the file ends in half a line, as after a killed process or a full disk. The next line must not continue that
+/// half line.
 fn ends_within_a_line(file: &File, len: u64) -> bool {
     let mut last = [b'\n'];
     len > 0 && file.read_exact_at(&mut last, len - 1).is_ok() && last != [b'\n']
@@ -408,7 +411,7 @@ mod tests {
         log.write_out().unwrap();
         log.put(b"one\n").unwrap();
         log.put(b"two\n").unwrap();
-        // As after a disk that was full in the middle of the second line, and a file that was then moved away.
+        // The state after the disk was full in the middle of the second line. Then the file is moved away.
         log.written = 6;
         fs::rename(log.path(), dir.path().join("aside")).unwrap();
         log.reopen();
@@ -457,7 +460,7 @@ mod tests {
                 log.put(&line).unwrap();
             }
             log.write_out().unwrap();
-            // As logrotate does with `copytruncate`.
+            // This is what logrotate does with `copytruncate`.
             OpenOptions::new().write(true).truncate(true).open(log.path()).unwrap();
             for _ in 0..20 {
                 log.put(&line).unwrap();
@@ -504,7 +507,7 @@ mod tests {
             let form = Form::new(LogFormat::Text, riley.clone());
             let error = LogFile::open(settings, form).err().unwrap().to_string();
             let advice = |error: &str| error.rsplit_once("; ").unwrap().1.to_owned();
-            assert_eq!(advice(&foreseen.to_string()), advice(&error), "what is foreseen is what comes");
+            assert_eq!(advice(&foreseen.to_string()), advice(&error), "`check` predicts the error of `open`");
             error
         };
         for below in [blocked.clone(), blocked.join("log")] {

@@ -8,9 +8,10 @@
 //!
 //! A JSON line always has `time`, `server`, `level` and `subject` (`server`, `link`, `client`, `places`, `crate`).
 //! `name` is the client's address, the neighbor's name or the name of the reporting module. Traffic has `direction`
-//! (`in`, `out`) with `line` or `places`. An event has `message`. A note about lines left out has their numbers in
-//! `left_out`. A line that was too long has the number of missing bytes in `cut_bytes`. Text is escaped by the rule of
-//! `escape` before JSON quotes it, so a reader gets the bytes of the wire back: it unquotes first, and then unescapes.
+//! (`in`, `out`) with `line` or `places`. An event has `message`. A note about lines left out has the numbers of these
+//! lines in `left_out`. A line that was too long has the number of missing bytes in `cut_bytes`. Text is escaped by the
+//! rules of `escape` before JSON quotes it. A reader that unquotes the JSON and then unescapes the text gets the bytes
+//! of the wire back.
 
 use std::{io::Write, net::SocketAddr};
 
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::escape::{cut, escape, escaped};
 
-/// Width of the column of subjects: an IPv4 address with its port always fits.
+/// Width of the column of subjects, characters. An IPv4 address with its port always fits.
 const WHO_WIDTH: usize = 28;
 
 /// The format of one server's lines.
@@ -175,7 +176,8 @@ fn append_fmt(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a Vec takes all that is written to it");
 }
 
-/// Appends the time in UTC with milliseconds. They are truncated, so a line's time is never ahead of the clock.
+/// Appends the time in UTC with milliseconds. The milliseconds are truncated and not rounded, so the time of a line is
+/// never ahead of the clock.
 fn append_time(time: Timestamp, separator: u8, out: &mut Vec<u8>) {
     let printer = DateTimePrinter::new().separator(separator).precision(Some(3));
     printer.print_timestamp(&time, out).expect("a Vec takes all that is written to it");
@@ -222,7 +224,7 @@ fn mark_of(mark: LineMark) -> char {
     }
 }
 
-/// The word at the beginning of an event, by which operators search. Events at `info` have none.
+/// The word at the beginning of an event. Operators search for this word. Events at `info` have none.
 fn prefix_of(mark: LineMark) -> &'static [u8] {
     match mark {
         LineMark::Event(LogLevel::Error) => b"error: ",

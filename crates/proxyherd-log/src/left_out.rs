@@ -1,6 +1,6 @@
-//! The lines that the log has not written: how many, of which kind and why, and the note that says so in the file.
+//! Counts the lines that the log has not written, by kind and by reason, and formats the note about them in the file.
 //!
-//! Every line that a caller hands over is either written or counted here. The counts are exact.
+//! Every line that a caller hands over is either written to the file or counted in this module. The counts are exact.
 
 use std::{
     fmt,
@@ -27,9 +27,9 @@ pub(super) enum LineKind {
 /// Why a line was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeftOutReason {
-    /// Clients and links had used up this second's `lines_per_s`.
+    /// Clients and links had already caused `lines_per_s` lines in this second.
     RateLimit,
-    /// Crates that the program is built from had used up this second's lines.
+    /// Crates that the program is built from had already caused `CRATE_LINES_PER_S` lines in this second.
     CrateRateLimit,
     /// The writer did not keep up: its buffer was full.
     FullBuffer,
@@ -53,7 +53,7 @@ impl LeftOutReason {
         [LeftOutReason::RateLimit, LeftOutReason::CrateRateLimit, LeftOutReason::FullBuffer];
 }
 
-/// How many lines of each kind were left out.
+/// The number of lines of each kind that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftOutCounts([u64; LineKind::ALL.len()]);
 
@@ -66,7 +66,7 @@ impl LeftOutCounts {
         self.0.iter().sum()
     }
 
-    /// What was added since `earlier` was read.
+    /// The difference to `earlier`, which was read before.
     pub(super) fn since(&self, earlier: &LeftOutCounts) -> LeftOutCounts {
         LeftOutCounts(std::array::from_fn(|kind| self.0[kind] - earlier.0[kind]))
     }
@@ -81,7 +81,8 @@ pub(super) type LeftOutTotals = [LeftOutCounts; LeftOutReason::ALL.len()];
 pub(super) struct LeftOutLines([[AtomicU64; LineKind::ALL.len()]; LeftOutReason::ALL.len()]);
 
 impl LeftOutLines {
-    /// Adds lines. Whoever reads them in [`LeftOutLines::counts`] also sees what this thread has done before.
+    /// Adds lines. A thread that reads these lines in [`LeftOutLines::counts`] also sees all earlier writes of this
+    /// thread.
     pub(super) fn add(&self, reason: LeftOutReason, kind: LineKind, lines: u64) {
         self.0[reason as usize][kind as usize].fetch_add(lines, Release);
     }
@@ -95,7 +96,7 @@ impl LeftOutLines {
     }
 }
 
-/// The line of the log that says what was left out, since when and why.
+/// The line of the log that says how many lines were left out, since when and why.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftOutNote {
     pub(super) counts: LeftOutCounts,

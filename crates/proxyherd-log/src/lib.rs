@@ -4,24 +4,26 @@
 //! [`ServerLog::open`] opens the file and starts its writer. Callers then hand over traffic as raw bytes
 //! ([`ServerLog::traffic`]) and events as messages ([`ServerLog::event`]).
 //!
-//! The invariant: **the log never slows the herd.** A caller copies its bytes into a buffer and continues. It formats
-//! no line of traffic, opens no file and waits for no other thread. From the caller to the file:
+//! The invariant: **the log never slows the herd.** A caller copies its bytes into a buffer and continues. The caller
+//! formats no line of traffic, opens no file and waits for no other thread. A line passes these steps on its way from
+//! the caller to the file:
 //!
-//! 1. Levels. At `warn` traffic is not even counted. The links' traffic, and requests over HTTP, appear at `debug`
-//!    only.
-//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (a `FixedWindow` that the writer renews each second). When the limit is
-//!    used up, a batch of lines costs its caller one addition, and a count of the batch's newlines if nobody has
-//!    counted them. Events of the server, its links and places have no limit: they are few, and operators look for
-//!    them.
+//! 1. Levels. At level `warn`, traffic is neither written nor counted. Traffic on links and requests over HTTP are
+//!    written only at level `debug`.
+//! 2. A limit of `lines_per_s` for all lines that clients and neighbors can cause (a `FixedWindow` that the writer
+//!    renews each second). When the limit is used up, the caller only adds the number of its lines to a counter. If the
+//!    caller does not know this number, it counts the newlines first. Events of the server, its links and places have
+//!    no limit: they are few, and operators look for them.
 //! 3. A buffer of fixed size behind a mutex that is held for one copy (`queue`, `buffer`). Clients cannot fill the last
-//!    eighth of it.
-//! 4. One thread a server that formats, writes and rotates (`writer`, `form`, `file`). It gathers lines for a fifth of
-//!    a second, so a line is in the file well within a second.
+//!    eighth of the buffer.
+//! 4. One thread per server that formats lines, writes them and rotates the file (`writer`, `form`, `file`). The thread
+//!    gathers lines for a fifth of a second, so a line is in the file in much less than a second.
 //!
-//! Lines that are left out are counted, exactly and by kind. Once a second the log notes how many they were and why
-//! (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through `crates`.
+//! Lines that are left out are counted, exactly and by kind. Once a second, a note in the log says how many lines were
+//! left out and why (`left_out`). A disk that is full or hangs delays only the writer. Crates such as h2 report through
+//! `crates`.
 //!
-//! Text from outside passes [`escape`] on its way into a log or onto a terminal, and [`refusal`] explains why the system
+//! Text from outside passes [`escape`] before it reaches a log or a terminal. [`refusal`] explains why the system
 //! refuses a path.
 //!
 //! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
@@ -79,15 +81,15 @@ pub enum Subject<'a> {
     Server,
     /// The link with a neighbor.
     Link(&'a ServerName),
-    /// A client's connection. Clients can cause any number of events, so these events share the rate limit and the room
-    /// of clients' traffic, at every level.
+    /// A client's connection. Clients can cause any number of events. So these events share the rate limit and the
+    /// buffer space of clients' traffic, at every level.
     Client(SocketAddr),
-    /// The provider of places.
+    /// The server's provider of places.
     Places,
 }
 
-/// A handle on one server's log. It is cheap to clone. Dropping the last clone writes the remaining lines and ends the
-/// writer's thread.
+/// A handle to one server's log. A handle is cheap to clone. When the last clone is dropped, the log writes the
+/// remaining lines and ends the writer's thread.
 #[derive(Clone)]
 pub struct ServerLog(Option<Arc<OpenLog>>);
 
@@ -99,7 +101,7 @@ struct OpenLog {
 
 impl ServerLog {
     /// Opens `<dir>/<server>.log` for appending and starts its writer. Creates the file and its directory if they are
-    /// missing. The error names the path and says what to do. After an error nothing was started.
+    /// missing. The error names the path and says what to do. If this returns an error, no thread was started.
     pub fn open(settings: &LogSettings, server: &ServerName) -> io::Result<ServerLog> {
         let file = LogFile::open(settings, Form::new(settings.format, server.clone()))?;
         let queue = Arc::new(Queue::new(settings.lines_per_s));
@@ -132,9 +134,9 @@ impl ServerLog {
         }
     }
 
-    /// [`ServerLog::traffic`] for a caller that has counted the lines: at load the search for newlines would cost more
-    /// than all the rest. `count` is the number of lines in `lines`, where the JSON of places and the empty line after
-    /// it count as one.
+    /// [`ServerLog::traffic`] for a caller that has counted the lines: under load, the search for newlines would take
+    /// longer than all other work of this call. `count` is the number of lines in `lines`. The JSON of places and the
+    /// empty line after it count as one line.
     pub fn traffic_counted(&self, direction: Direction, peer: SocketAddr, lines: &[u8], count: u64) {
         if let Some(open) = self.at(LogLevel::Info) {
             debug_assert_eq!(
@@ -171,13 +173,13 @@ impl ServerLog {
         }
     }
 
-    /// How many lines were left out since the log was opened.
+    /// The number of lines that were left out since the log was opened.
     pub fn left_out(&self) -> u64 {
         self.0.as_ref().map_or(0, |open| open.queue.left_out_total())
     }
 
-    /// Blocks until all lines that were accepted before are in the file, or until the disk has refused them. A disk
-    /// that hangs is waited for until `end`; later calls do not wait for it again.
+    /// Blocks until all lines that were accepted before are in the file, or until the disk has refused them. If the
+    /// disk hangs, this call returns at `end`, and later calls do not wait at all.
     pub fn flush(&self, end: Instant) {
         if let Some(open) = &self.0 {
             open.queue.flush(end);
@@ -210,7 +212,8 @@ impl Drop for OpenLog {
         if let Some(writer) = self.writer.take()
             && !self.queue.is_late()
         {
-            // A writer that panicked has said so on stderr. The process ends as it was about to.
+            // If the writer has panicked, the panic message is on stderr already. This drop ignores the panic, so that
+            // the process ends as planned.
             drop(writer.join());
         }
     }

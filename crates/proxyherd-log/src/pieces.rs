@@ -1,9 +1,9 @@
 //! Splits a run of bytes from the wire into the pieces that become lines of the log.
 //!
-//! A line of the wire is a line of the log, with one exception: the JSON of places in a reply has a hundred lines and
-//! more, and is one piece. It begins at a `{` at the beginning of a line of a reply (every other line of a reply begins
-//! with `AT ` or `? `), and ends with the empty line that ends the reply. Input of clients is never folded. Each run is
-//! split by itself: if a reply was torn into two runs, the second part is shown line by line.
+//! A line of the wire is a line of the log, with one exception. The JSON of places in a reply has a hundred lines or
+//! more, and becomes one piece. The JSON begins where a line of a reply begins with `{`: every other line of a reply
+//! begins with `AT ` or `? `. The JSON ends with the empty line that ends the reply. Input from clients is never
+//! folded. Each run is split by itself: if a reply was split into two runs, the log shows its second part line by line.
 
 use memchr::{memchr, memchr_iter, memmem};
 
@@ -14,7 +14,7 @@ use super::Direction;
 pub(super) enum Piece<'a> {
     /// A line of the wire without its LF.
     Line(&'a [u8]),
-    /// The JSON of places, up to and with the empty line that ends the reply.
+    /// The JSON of places, including the empty line that ends the reply.
     Answer(&'a [u8]),
 }
 
@@ -30,7 +30,7 @@ impl<'a> Pieces<'a> {
         Pieces { rest: run, folds: direction == Direction::Out }
     }
 
-    /// How many bytes of the run remain.
+    /// The number of bytes of the run that remain.
     pub(super) fn rest_len(&self) -> usize {
         self.rest.len()
     }
@@ -60,7 +60,7 @@ fn answer_len(run: &[u8]) -> usize {
     memmem::find(run, b"\n\n").map_or(run.len(), |at| at + 2)
 }
 
-/// How many pieces a run has. A run without places costs one or two vectorized passes over its bytes.
+/// The number of pieces in a run. A run without places costs one or two vectorized passes over its bytes.
 pub(super) fn count(direction: Direction, run: &[u8]) -> u64 {
     if direction == Direction::Out && holds_answer(run) {
         return Pieces::of(direction, run).count() as u64;

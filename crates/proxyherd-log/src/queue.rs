@@ -1,9 +1,9 @@
-//! The queue between the threads that serve clients and the thread that writes: rate limits, and a bounded buffer
-//! behind a mutex.
+//! The queue between the threads that serve clients and the thread that writes the log. It has rate limits, and a
+//! bounded buffer behind a mutex.
 //!
-//! A caller holds the mutex for one copy of its bytes, and waits for nothing else. If there is no room, it counts the
-//! lines that it leaves out and continues. It wakes the writer only if the writer rests because there was nothing to
-//! write, or if the buffer is half full. At load that is a few times a second.
+//! A caller holds the mutex while it copies its bytes into the buffer, and waits for nothing else. If there is no room,
+//! the caller counts the lines that it leaves out and continues. The caller wakes the writer only if the writer sleeps
+//! because there was nothing to write, or if the buffer is half full. Under load this happens a few times a second.
 
 use std::time::Instant;
 
@@ -20,15 +20,15 @@ use super::{
 };
 use crate::escape::cut;
 
-/// Has a cache line of its own (two, as processors fetch them), so that a thread that counts beside it does not slow those
-/// that read it.
+/// Puts a value on a cache line of its own (on two, because processors fetch them in pairs). Without this, threads that
+/// read the value would slow down whenever another thread changes a counter next to the value.
 #[repr(align(128))]
 struct Apart<T>(T);
 
 pub(super) struct Queue {
-    /// Limits the lines that clients and links cause.
+    /// Limits the rate of lines that clients and links cause.
     traffic_limit: Apart<FixedWindow>,
-    /// Limits the reports of crates.
+    /// Limits the rate of reports from crates.
     crate_limit: Apart<FixedWindow>,
     left_out: LeftOutLines,
     state: Mutex<QueueState>,
@@ -38,43 +38,43 @@ pub(super) struct Queue {
 
 struct QueueState {
     filling: Buffer,
-    /// The writer sleeps until there is something to write.
+    /// Whether the writer sleeps until there is something to write.
     rests: bool,
-    /// The writer was told that the buffer is half full.
+    /// Whether the writer was woken because the buffer is half full.
     hurried: bool,
-    /// The number of flushes that were requested, and of those that are done.
+    /// The number of requested flushes. The next field is the number of completed flushes.
     flushes_wanted: u64,
     flushes_done: u64,
     /// Whether the writer is to reopen the file.
     reopens: bool,
     closing: bool,
-    /// A flush has timed out: the writer hangs.
+    /// Whether a flush has timed out, which means that the writer hangs.
     is_late: bool,
-    /// The writer's thread has ended, so nobody may wait for it.
+    /// Whether the writer's thread has ended. Then nobody may wait for it.
     ended: bool,
 }
 
-/// When the writer is to be woken.
+/// The conditions that wake the writer.
 pub(super) struct WriterPlan {
-    /// There is something to write besides the lines in the buffer.
+    /// Whether there is something to write besides the lines in the buffer.
     pub(super) has_backlog: bool,
-    /// The earliest time of the next write. A flush, a reopening and the end do not wait for it.
+    /// The earliest time of the next write. A flush, a reopening and the end of the log do not wait for this time.
     pub(super) write_at: Instant,
     /// Whether a half-full buffer causes an earlier write.
     pub(super) can_hurry: bool,
-    /// When this second ends. `None` if seconds need not be counted.
+    /// The end of the current second. `None` if seconds need not be counted.
     pub(super) second_at: Option<Instant>,
 }
 
 /// Why the writer was woken.
 pub(super) struct WriterCall {
-    /// The last flush that waits for the write that follows.
+    /// The number of the last flush that the next write completes.
     pub(super) flush: u64,
-    /// The file is to be reopened before the write.
+    /// Whether the writer must reopen the file before the write.
     pub(super) reopens: bool,
-    /// The last handle was dropped: the writer writes the remaining lines and ends.
+    /// Whether the last handle was dropped. Then the writer writes the remaining lines and ends.
     pub(super) closing: bool,
-    /// It is time to write, or a caller waits for the write.
+    /// Whether it is time to write, or a caller waits for the write.
     pub(super) writes: bool,
 }
 
@@ -117,13 +117,13 @@ impl Queue {
                 filling.push_run(tag, direction, run, granted)
             });
         }
-        // The lines are handed over before the others are counted, on which `swap` relies.
+        // The accepted lines are handed over before the left-out lines are counted. `swap` relies on this order.
         if granted < offered {
             self.left_out.add(LeftOutReason::RateLimit, kind, offered - granted);
         }
     }
 
-    /// Takes one line if there is room. Lines that clients and links cause also need the rate limit's permission.
+    /// Takes one line if there is room. For lines that clients and links cause, the rate limit must also allow it.
     pub(super) fn offer_line(&self, source: LineSource, mark: LineMark, line: &[u8]) {
         let kind = if matches!(mark, LineMark::Event(_)) { LineKind::Event } else { LineKind::Link };
         let is_of_herd = kind == LineKind::Event && !matches!(source, LineSource::Client(_));
@@ -134,7 +134,8 @@ impl Queue {
         }
     }
 
-    /// Whether a report of a crate is to be handed over by [`Queue::offer_crate_line`]. If not, it is counted.
+    /// Returns whether the caller should hand over a crate's report with [`Queue::offer_crate_line`]. A refused report
+    /// is counted.
     pub(super) fn admits_crate_line(&self) -> bool {
         let is_admitted = self.crate_limit.0.take(1) == 1;
         if !is_admitted {
@@ -143,7 +144,7 @@ impl Queue {
         is_admitted
     }
 
-    /// Takes a report that was admitted, if there is room.
+    /// Takes a report that [`Queue::admits_crate_line`] has admitted, if there is room.
     pub(super) fn offer_crate_line(&self, level: LogLevel, module: &str, line: &[u8]) {
         let (module, _) = cut(module.as_bytes(), MODULE_LEN_MAX);
         let source = LineSource::Crate(String::from_utf8_lossy(module).into());
@@ -177,8 +178,8 @@ impl Queue {
         }
     }
 
-    /// Returns when all lines that were handed over before were written, or when their write has failed, and at `end`
-    /// at the latest.
+    /// Waits until all lines that were handed over before are written, or until their write has failed. Returns at
+    /// `end` at the latest.
     pub(super) fn flush(&self, end: Instant) {
         let mut state = self.state.lock();
         state.flushes_wanted += 1;
@@ -195,7 +196,7 @@ impl Queue {
         self.to_writer.notify_one();
     }
 
-    /// Whether a flush has timed out. Then nobody waits for the writer again.
+    /// Whether a flush has timed out. After that, no caller waits for the writer.
     pub(super) fn is_late(&self) -> bool {
         self.state.lock().is_late
     }
@@ -213,14 +214,15 @@ impl Queue {
         &self.traffic_limit.0
     }
 
-    /// Begins a second: callers can take all its lines.
+    /// Begins a new second, in which callers can again use the full rate limits.
     pub(super) fn renew_limits(&self) {
         self.traffic_limit.0.renew();
         self.crate_limit.0.renew();
     }
 
-    /// Whether no line was taken in this second, and none was left out beyond those `noted`. Then seconds need not be
-    /// counted. With a limit of no lines they always must: lines may be left out at any time.
+    /// Whether no line was taken in this second, and no line was left out in addition to the `noted` lines. If so, the
+    /// writer need not count seconds. If a rate limit is zero lines, the writer must always count seconds, because
+    /// lines may be left out at any time.
     pub(super) fn is_quiet(&self, noted: &LeftOutTotals) -> bool {
         self.traffic_limit.0.most() > 0
             && self.traffic_limit.0.is_whole()
@@ -258,11 +260,12 @@ impl Queue {
         }
     }
 
-    /// Exchanges the buffer that was written for the one that callers have filled since. Returns the lines left out so far:
-    /// those that were kept of the same batches are in this buffer, or were written before.
+    /// Exchanges the buffer that was written for the one that callers have filled since. Returns the counts of lines
+    /// left out so far. Where only a part of a batch was left out, the kept part is in this buffer or was written
+    /// before.
     pub(super) fn swap(&self, draining: &mut Draining) -> LeftOutTotals {
-        // Callers hand over the lines of a batch before they count the others. So the counts are read before the buffer
-        // is taken.
+        // Callers hand over the kept lines of a batch before they count the left-out lines. So the counts are read
+        // before the buffer is taken.
         let left_out = self.left_out();
         let mut state = self.state.lock();
         draining.swap(&mut state.filling);
@@ -330,7 +333,7 @@ mod tests {
             })
         };
         let queue = Queue::new(u32::MAX);
-        queue.offer_line(LineSource::Server, EVENT, b"one line does not hurry it");
+        queue.offer_line(LineSource::Server, EVENT, b"one line does not hurry the writer");
         assert!(!queue.state.lock().hurried);
 
         assert!(
@@ -353,7 +356,7 @@ mod tests {
         queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64);
         let failing =
             WriterPlan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
-        assert!(!queue.wait(&failing).writes, "only the second brought it back");
+        assert!(!queue.wait(&failing).writes, "only the end of the second wakes the failing writer");
     }
 
     #[test]
@@ -392,7 +395,7 @@ mod tests {
             while queue.traffic_limit().is_whole() {
                 thread::yield_now();
             }
-            // A writer that came by now would find no line, so it must have nothing to say of lines left out.
+            // If the writer ran now, it would find no line, so it must not note any line as left out.
             for _ in 0..1_000 {
                 assert_eq!(queue.left_out_total(), 0);
                 thread::yield_now();

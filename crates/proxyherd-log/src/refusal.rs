@@ -1,4 +1,5 @@
-//! Explains errors of the system about a path: who owns the path, what is in the way, and what the operator can do.
+//! Explains the operating system's errors about a path: who owns the path, what is in its place, and what the operator
+//! can do.
 
 use std::{
     fs::{self, Metadata},
@@ -7,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the operator can do about `error`, which the system returned for `path`. `otherwise` is an alternative, such as
-/// "or name another file with --config".
+/// Advice on what the operator can do about `error`, which the system returned for `path`. `otherwise` ends the advice
+/// with an alternative, such as "or name another file with --config".
 pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let what = match error.kind() {
@@ -25,7 +26,8 @@ pub fn advice(path: &Path, error: &io::Error, otherwise: &str) -> String {
     }
 }
 
-/// The text of `error`, which the system returned for `path`. If permissions are missing, also the owner of the path.
+/// The text of `error`, which the system returned for `path`. If permissions are missing, the text also names the owner
+/// of the path.
 pub fn refused(path: &Path, error: &io::Error) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match whose(&path).filter(|_| error.kind() == ErrorKind::PermissionDenied) {
@@ -34,7 +36,7 @@ pub fn refused(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Checks whether this process can make `dir`, if it is missing, and a file in it. Leaves nothing behind.
+/// Checks whether this process can create a file in `dir`, and `dir` itself if it is missing. Leaves nothing behind.
 pub fn check_writable(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
     let is_there = |part: &&Path| fs::symlink_metadata(part).is_ok();
@@ -55,15 +57,15 @@ pub fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The last part of `path` whose metadata this process can read. This process may not use that part, or may not look into
-/// it.
+/// The longest leading part of `path` whose metadata this process can read. The process lacks permission to use that
+/// part or to look into it.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {
     let parts: Vec<&Path> = path.ancestors().collect();
     let seen = parts.into_iter().rev().map_while(|part| Some((part.to_owned(), fs::metadata(part).ok()?)));
     seen.last()
 }
 
-/// What is in the place of a directory.
+/// Describes the file or device that is where a directory should be.
 fn in_the_way(path: &Path) -> Option<String> {
     let (part, metadata) = refusing(path)?;
     let part = part.display();
@@ -75,7 +77,7 @@ fn in_the_way(path: &Path) -> Option<String> {
     }
 }
 
-/// The name of a user in this machine's `/etc/passwd`, or the number if the user is not there.
+/// The name of a user in this machine's `/etc/passwd`, or the user's number if the file does not list the user.
 fn user(id: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let names = known.lines().filter_map(|line| {

@@ -2,33 +2,33 @@
 
 use std::{fmt, path::PathBuf};
 
-/// Where a log is, what it holds, and how much.
+/// The settings of a log: its directory, its level and form, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// The directory of the log files. Each server writes `<dir>/<server>.log`.
     pub dir: PathBuf,
-    /// How much servers log.
+    /// The level up to which servers log.
     pub level: LogLevel,
     /// The form of the lines.
     pub format: LogFormat,
     /// The size at which the server rotates a file, bytes.
     pub max_bytes: u64,
-    /// How many rotated files the server keeps. It removes the oldest.
+    /// Number of rotated files that the server keeps. The server removes the oldest files.
     pub keep: u32,
-    /// The most lines that a server writes in a second. It leaves out further lines and counts them.
+    /// Maximum number of lines that a server writes in a second. The server leaves out further lines and counts them.
     pub lines_per_s: u32,
 }
 
-/// How much servers log, the least first. Each level has all that the levels before it have.
+/// The levels of a log, from the fewest lines to the most. Each level includes all levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// What has stopped working.
+    /// Things that have stopped working.
     Error,
-    /// Also what may soon stop working, or is not as it should be.
+    /// In addition, things that may soon stop working, or are not as they should be.
     Warn,
-    /// Also the commands of clients, their replies, and links that come up and go down.
+    /// In addition, the commands of clients, the replies, and links that come up and go down.
     Info,
-    /// Also the traffic of the links.
+    /// In addition, the traffic of the links.
     Debug,
 }
 
@@ -45,7 +45,7 @@ impl LogLevel {
     /// Every level, least first.
     pub const ALL: [LogLevel; 4] = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug];
 
-    /// The level's name in configuration and log.
+    /// The level's name in the configuration and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             LogLevel::Error => "error",

@@ -43,7 +43,7 @@ impl Fixture {
     }
 }
 
-/// The lines of a file below its heading; none if there is no such file.
+/// The lines of a file below its heading. Empty if the file does not exist.
 fn lines_of(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
@@ -72,7 +72,7 @@ fn a_session_reads_well() {
     log.link_traffic(Direction::Out, &jaquez, b"AT Riley +0.2 kiwi +34.06-118.44 1621464827\n");
     log.event(LogLevel::Warn, Subject::Client(peer()), format_args!("closed: a line of more than 8 KiB"));
     flush(&log);
-    // Times differ; what follows them does not.
+    // The times differ between runs. The rest of each line does not.
     let lines: Vec<_> = fixture.lines().iter().map(|line| line[26..].to_owned()).collect();
     assert_eq!(
         lines,
@@ -146,7 +146,7 @@ fn dropping_the_last_handle_writes_what_is_left() {
     assert_eq!(fixture.lines().len(), 2);
 }
 
-/// How many lines the notes of a log say were left out.
+/// The number of lines that were left out, according to the notes in a log.
 fn noted(lines: &[String]) -> u64 {
     let notes = lines.iter().filter_map(|line| line.split_once("=  left out "));
     notes.map(|(_, note)| note.split(' ').next().unwrap().parse::<u64>().unwrap()).sum()
@@ -271,7 +271,7 @@ fn a_full_disk_blocks_nobody_and_memory_stays_bounded() {
     }
     flush(&log);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    // Two buffers, one that fills and one that is stuck; the rest was left out.
+    // Two buffers hold lines: one fills, and the writer is stuck with the other one. All other lines were left out.
     let kept_bytes = batch.len() as u64 / 1_000 * (1_000_000 - log.left_out());
     assert!(kept_bytes <= 2 * BUFFER_LEN_MAX as u64, "{kept_bytes}");
     assert!(kept_bytes > 0);
@@ -289,7 +289,7 @@ fn what_a_full_disk_refused_is_written_when_it_has_room_again() {
     fs::remove_file(fixture.path()).unwrap();
     let is_told =
         || fixture.lines().iter().any(|line| line.contains("warning: the log could not be written since"));
-    within(Duration::from_secs(10), "the outage is told", is_told);
+    within(Duration::from_secs(10), "the outage is noted", is_told);
     let lines = fixture.lines();
     assert!(lines[0].ends_with("<  one") && lines[1].ends_with("<  two"), "{lines:?}");
     assert_eq!(log.left_out(), 0);

@@ -1,8 +1,8 @@
 //! The thread that formats, writes and rotates one server's log, and notes which lines were left out.
 //!
-//! Only this thread touches the file, so a slow or full disk delays no other thread: callers fill the bounded buffer,
-//! and further lines are left out and counted. After a failed write the thread keeps its lines and tries again every
-//! second.
+//! Only this thread uses the file, so a slow or full disk delays no other thread. If the disk is too slow, callers fill
+//! the bounded buffer. Further lines are then left out and counted. After a failed write the thread keeps its lines and
+//! tries again every second.
 
 use std::{
     io::{self, Write},
@@ -30,17 +30,17 @@ pub(super) struct Writer {
     line: Vec<u8>,
     /// The earliest time of the next write.
     write_at: Instant,
-    /// When this second ends and the rate limits are renewed.
+    /// The time at which the current second ends and the rate limits are renewed.
     second_at: Instant,
-    /// The lines left out that the file already has notes about, and the time of the last note.
+    /// The counts of left-out lines that the file already has notes about. The next field is the time of the last note.
     noted: LeftOutTotals,
     noted_at: Timestamp,
     outage: Option<Outage>,
-    /// When an outage was last reported on stderr.
+    /// The time at which an outage was last reported on stderr.
     stderr_told_at: Option<Instant>,
 }
 
-/// A time in which the file takes no lines.
+/// A period in which the file takes no lines.
 struct Outage {
     since: Timestamp,
     error: io::Error,
@@ -98,7 +98,7 @@ impl Writer {
         }
     }
 
-    /// Begins a new second if the last one is over or was not counted. Returns whether it did.
+    /// Begins a new second if the last one is over or was not counted. Returns whether a new second has begun.
     fn turn_second(&mut self, was_quiet: bool) -> bool {
         let now = Instant::now();
         if was_quiet {
@@ -113,8 +113,8 @@ impl Writer {
     }
 
     fn write(&mut self, is_new_second: bool) {
-        // A file that failed is opened again, because the fault may be in the open file only. Once a second the writer
-        // checks whether the file was moved or deleted.
+        // After a failed write the file is opened again, because the fault may affect only the open file handle. Once a
+        // second the writer checks whether the file was moved or deleted.
         if self.outage.is_some() || (is_new_second && self.file.was_moved()) {
             self.file.reopen();
         }
@@ -134,7 +134,8 @@ impl Writer {
         self.file.write_out()
     }
 
-    /// Puts all lines that were handed over. Returns the lines left out that a note below these lines may tell of.
+    /// Formats and writes all lines that were handed over. Returns the counts of left-out lines that a note after these
+    /// lines may report.
     fn put_lines(&mut self) -> io::Result<LeftOutTotals> {
         self.drain()?;
         let left_out = self.queue.swap(&mut self.draining);
@@ -194,7 +195,7 @@ impl Writer {
         self.outage.get_or_insert(Outage { since: Timestamp::now(), error });
     }
 
-    /// Ends the log. Lines that could not be written are lost, and stderr is told how many.
+    /// Ends the log. Lines that could not be written are lost, and their number is printed on stderr.
     fn finish(mut self) {
         let Some(outage) = &self.outage else { return };
         let mut lost = self.file.lines_pending() + self.draining.discard();
@@ -205,7 +206,7 @@ impl Writer {
     }
 }
 
-/// Reports on stderr what the file cannot take. A failure of stderr is ignored.
+/// Prints on stderr a message about the log itself, while the log cannot be written. A failure of stderr is ignored.
 fn say_on_stderr(message: std::fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "proxyherd: {message}"));
 }

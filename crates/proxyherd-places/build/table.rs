@@ -20,7 +20,7 @@ pub(crate) struct City {
 /// The four parts of the table.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Where the records of each band begin, and where those of the last band end.
+    /// The index at which the records of each band begin, and the index at which the records of the last band end.
     pub(crate) bands: Vec<u32>,
     /// All records.
     pub(crate) records: Vec<u8>,

@@ -1,9 +1,9 @@
-//! Contains panics of crates that read data of strangers: such a panic costs the value that was being read, and
-//! nothing else.
+//! Contains panics of crates that read data of strangers. After such a panic only the value that was being read is
+//! lost.
 //!
-//! A contained panic prints no message, because operators would take it for a fault of the server. For that, the first
-//! call installs a panic hook, which passes all other panics to the previous hook. A program may use it for foreign
-//! crates of its own, too.
+//! A contained panic prints no message, because operators would think that the server has a fault. To suppress the
+//! message, the first call installs a panic hook, which passes all other panics to the previous hook. A program may
+//! also use this function for other foreign crates.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
@@ -14,8 +14,8 @@ thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns what `call` returns, or nothing if it panics. Values that `call` was changing when it panicked are in an
-/// unknown state: the caller must drop them or overwrite them.
+/// Returns the result of `call`, or `None` if `call` panics. Values that `call` was changing when it panicked are in an
+/// unknown state. The caller must drop or overwrite such values.
 pub fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

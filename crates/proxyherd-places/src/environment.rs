@@ -1,9 +1,10 @@
-//! What the crate takes from the program around it: the time of day, random numbers, and an ear for events.
+//! The things that the program provides for this crate: the time of day, random numbers, and an observer of events.
 //!
-//! A program makes one [`Environment`] and hands it to [`Places::open`](crate::Places::open). Tests make one with a
-//! clock that stands still. How long something takes is measured by the runtime's own clock, not by this one.
+//! A program makes one [`Environment`] and passes it to [`Places::open`](crate::Places::open). Tests make an
+//! environment with a clock that stands still. Durations are measured with the runtime's own clock, and not with this
+//! clock.
 //!
-//! [`PlacesEvent`] is everything that an operator should hear of. This module does not know how an event is written down.
+//! A [`PlacesEvent`] is an event that an operator should know of. This module does not know how an event is logged.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,36 +15,36 @@ use crate::failure::Failure;
 /// Nanoseconds in a second.
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// The time, random numbers and the observer that a program provides. It is cheap to clone.
+/// The time, random numbers and the observer that a program provides. An environment is cheap to clone.
 #[derive(Clone)]
 pub struct Environment {
     /// POSIX time, nanoseconds.
     pub now_ns: fn() -> u64,
-    /// A number that nobody outside can foresee. It serves for jitter and not for keys.
+    /// A random number that outsiders cannot predict. It is good enough for jitter, but not for keys.
     pub random: fn() -> u64,
-    /// Hears of every [`PlacesEvent`].
+    /// Gets every [`PlacesEvent`].
     pub observer: Arc<dyn Observer>,
 }
 
-/// Hears of events. A call must not block, because it may come from any thread while a question is being answered.
+/// Gets events. A call must not block, because it may come from any thread while a question is being answered.
 pub trait Observer: Send + Sync {
-    /// Something has happened.
+    /// Called when an event has happened.
     fn notice(&self, event: &PlacesEvent<'_>);
 }
 
-/// Something that an operator should hear of.
+/// An event that an operator should know of.
 #[derive(Debug)]
 pub enum PlacesEvent<'a> {
-    /// The breaker has opened: nobody asks this provider for `remaining`, and then one request tries it. A provider
-    /// that goes on failing in the same way is told of once.
+    /// The breaker has opened: this provider gets no requests for the time `remaining`, and then one trial request. If
+    /// a provider continues to fail in the same way, the event is sent only once.
     BreakerOpened {
         /// What operators call the provider.
         provider: &'static str,
-        /// For how long it is not asked.
+        /// The time for which the provider gets no requests.
         remaining: Duration,
         /// Why the breaker has opened.
-        cause: ShutCause,
-        /// The failure that opened it.
+        cause: Cause,
+        /// The failure that opened the breaker.
         failure: &'a Failure,
     },
     /// The breaker has closed: the provider answers again.
@@ -51,8 +52,8 @@ pub enum PlacesEvent<'a> {
         /// What operators call the provider.
         provider: &'static str,
     },
-    /// The evaluator panicked at the opening hours of a place, which is therefore shown without `open_now`. Each text
-    /// is told of once.
+    /// The evaluator panicked at the opening hours of a place, which is therefore shown without `open_now`. The event
+    /// is sent once for each text.
     HoursFailed {
         /// The place's ID.
         place_id: &'a str,
@@ -60,15 +61,15 @@ pub enum PlacesEvent<'a> {
         hours: &'a str,
     },
     /// A search in the index of OpenStreetMap's places panicked. Its question is answered with an error, and other
-    /// questions are not affected. Each message is told of once.
+    /// questions are not affected. The event is sent once for each message.
     SearchPanicked {
-        /// What the panic said.
+        /// The panic's message.
         message: &'a str,
     },
 }
 
 impl Environment {
-    /// An environment with this clock and these random numbers. Nobody hears its events.
+    /// An environment with this clock and these random numbers. Its events are ignored.
     pub fn silent(now_ns: fn() -> u64, random: fn() -> u64) -> Environment {
         Environment { now_ns, random, observer: Arc::new(Deaf) }
     }

@@ -1,8 +1,8 @@
 //! Why a provider has no answer.
 //!
-//! Every provider returns a [`Failure`], and the facade decides by it: whether to ask again, what the breaker learns,
-//! and what the caller is told. A failure's text is for the caller, so it never holds a key or an address from the
-//! settings.
+//! Every provider returns a [`Failure`]. From the failure the facade decides whether to send another request, what to
+//! report to the breaker, and what to return to the caller. A failure's text is for the caller, so it never holds a key
+//! or an address from the settings.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use thiserror::Error;
 /// Why a question got no answer. No failure changes any state of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// The caller's fault: the source does not understand this question, and will not understand it later.
+    /// The caller's fault: the source does not understand this question, now or later.
     #[error("the places provider refused the question: {0}")]
     BadQuery(String),
     /// The operator's fault: the source rejects the key or the account. Every other question will fail in the same way
-    /// until the operator changes that.
+    /// until the operator corrects the key or the account.
     #[error("the places provider refused this server: {0}")]
     Denied(String),
-    /// Too many requests: for the source, for the rate limit, or for the quota.
+    /// There were too many requests for the source, for the rate limit, or for the quota.
     #[error("the places provider has been asked too often")]
     OverLimit {
-        /// How long to wait before the next request, if that is known.
+        /// Time to wait before the next request. `None` if this time is unknown.
         retry_after: Option<Duration>,
     },
-    /// This process is reading other answers that fill the memory it has for them.
+    /// This process is reading other answers, which fill the memory for answers.
     #[error("this server is reading too many long answers of places providers at once; ask again later")]
     NoRoom,
     /// The source's fault, or the network's: the source cannot be reached, or says that it is out of order.
     #[error("the places provider is out of reach: {0}")]
     Unavailable(String),
     /// The source's fault: its answer cannot be read.
-    #[error("the places provider gave an answer that makes no sense: {0}")]
+    #[error("the places provider gave an answer that cannot be read: {0}")]
     Unreadable(String),
     /// The source's fault, or the network's: no answer came in time.
     #[error("the places provider did not answer within {} ms", .0.as_millis())]
@@ -40,8 +40,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The status by which Nearby Search tells this failure.
-    pub fn status(&self) -> AnswerStatus {
+    /// The status with which Nearby Search reports this failure.
+    pub fn status(&self) -> Status {
         match self {
             Failure::BadQuery(_) => AnswerStatus::InvalidRequest,
             Failure::Denied(_) => AnswerStatus::RequestDenied,
@@ -91,8 +91,8 @@ mod tests {
             ),
             (
                 Failure::Unreadable("no results".into()),
-                AnswerStatus::UnknownError,
-                "the places provider gave an answer that makes no sense: no results",
+                Status::UnknownError,
+                "the places provider gave an answer that cannot be read: no results",
             ),
             (
                 Failure::Late(Duration::from_secs(5)),

@@ -1,5 +1,5 @@
-//! The codecs of this crate that are private, for fuzzing alone. Only `proxyherd-fuzz` may use them. They change with
-//! the code that they open.
+//! The codecs of this crate that are private, for fuzzing alone. Only `proxyherd-fuzz` may use these functions. They
+//! change together with the code that they expose.
 
 use proxyherd_core::places::{Answer, Query};
 use reqwest::{StatusCode, Url};

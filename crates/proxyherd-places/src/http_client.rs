@@ -1,8 +1,9 @@
-//! An HTTP client that sends a request to the named server and to no other.
+//! An HTTP client that sends a request only to the named server.
 //!
-//! [`builder`] makes a client that follows no redirect, uses no proxy of the environment, and sends nothing twice.
-//! [`trouble`] tells an error without its URL, because a URL may hold a key. Providers ask with such a client, and a
-//! program may use it for requests of its own. This module does not know what is asked.
+//! [`builder`] makes a client that follows no redirect, ignores the proxy settings of the environment, and sends
+//! nothing twice. [`trouble`] describes an error without its URL, because a URL may hold a key. Providers send their
+//! requests with such a client, and a program may use such a client for its own requests. This module does not know
+//! what a request means.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -20,7 +21,8 @@ pub fn builder(tls: ClientConfig) -> ClientBuilder {
         .no_proxy()
 }
 
-/// A TLS configuration for requests over plain HTTP. It trusts no certificate, so it does not need the system's.
+/// A TLS configuration for requests over plain HTTP. It trusts no certificate, so it does not need the system's
+/// certificates.
 pub fn plain() -> ClientConfig {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config =
@@ -28,7 +30,7 @@ pub fn plain() -> ClientConfig {
     config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// What went wrong, told without URLs, names and addresses.
+/// Describes an error without URLs, names and addresses.
 pub fn trouble(error: &reqwest::Error) -> String {
     if error.is_dns() {
         return "its name can't be resolved".to_owned();
@@ -46,18 +48,19 @@ pub fn trouble(error: &reqwest::Error) -> String {
         return io.kind().to_string();
     }
     if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
-        return "what it answers is no HTTP; is another program there?".to_owned();
+        return "its answer is not HTTP; is another program there?".to_owned();
     }
     let what = if error.is_connect() { "no connection can be made" } else { "the connection was lost" };
     what.to_owned()
 }
 
-/// The error of TLS that ended a request, if one did: for callers that know more about the server's certificate.
+/// The TLS error that ended a request. `None` if another error ended it. This is for callers that know more about the
+/// server's certificate.
 pub fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     io_errors(error).find_map(|io| io.get_ref()?.downcast_ref())
 }
 
-/// What caused an error, without the error itself.
+/// The causes of an error, without the error itself.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }
@@ -67,7 +70,7 @@ fn io_errors(error: &reqwest::Error) -> impl Iterator<Item = &io::Error> {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(innermost)
 }
 
-/// The innermost error. An I/O error may be wrapped in others whose `source` does not lead to it.
+/// The innermost error. An I/O error may be wrapped in other I/O errors whose `source` does not lead to it.
 fn innermost(mut error: &io::Error) -> &io::Error {
     while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
         error = inner;

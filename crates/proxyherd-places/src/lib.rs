@@ -1,7 +1,7 @@
-//! Answers questions about places: what lies around a point, told as Google's Nearby Search tells it.
+//! Answers questions about the places around a point, in the form of Google's Nearby Search.
 //!
-//! A program makes [`Settings`] and an [`Environment`], opens [`Places`] once within its runtime, and asks it from any
-//! thread:
+//! A program makes [`Settings`] and an [`Environment`], opens [`Places`] once within its runtime, and sends questions
+//! from any thread:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,7 +23,7 @@
 //! and fallback. Questions, answers and the rules of asking (breaker, rate, ages) are in `proxyherd_core::places`.
 //!
 //! Invariant: every question gets a well-formed answer within the deadline, even if a provider fails, hangs or panics.
-//! The crate does not know servers, clients, configurations or logs: settings are plain values, time and random numbers
+//! The crate does not know servers, clients, configurations or logs. Settings are plain values, time and random numbers
 //! are passed in, and events go to an [`Observer`].
 
 pub mod contained;

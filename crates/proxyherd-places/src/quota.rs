@@ -1,12 +1,12 @@
-//! How many requests to providers over the network may still be made.
+//! Limits the number of requests to providers over the network.
 //!
-//! Each request is first taken from a [`Quota`]. A program that limits requests over days and months for several
-//! servers together uses a [`ReservedQuota`]: whoever keeps the books reserves requests ahead of need and puts them in,
-//! so that [`Quota::take`] waits neither for a disk nor for another server. Settings, metrics and the books call the
-//! quota the *places budget*.
+//! Each request is first taken from a [`Quota`]. A program that limits requests per day and per month for several
+//! servers together uses a [`ReservedQuota`]. The part of the program that keeps the books reserves requests in advance
+//! and adds them to the quota. So [`Quota::take`] waits neither for a disk nor for another server. Settings, metrics
+//! and the books call the quota the *places budget*.
 //!
-//! Invariant: a reserved request is taken once at most, and only on the day (UTC) on which it was reserved. This module
-//! does not know who keeps the books, nor for how many servers.
+//! Invariant: a reserved request is taken at most once, and only on the day (UTC) on which it was reserved. This module
+//! does not know who keeps the books, or for how many servers.
 
 use parking_lot::Mutex;
 use proxyherd_core::places::quota::{Period, ReserveNews, Span, Standing};
@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 
 /// Requests that may still be made.
 pub trait Quota: Send + Sync {
-    /// Takes one request at `now_ns`, POSIX time. Returns false if none is left. This is called before every request,
-    /// also before one that repeats another, so it must not block.
+    /// Takes one request at `now_ns`, POSIX time. Returns false if no request is left. This is called before every
+    /// request, even before a retry, so it must not block.
     fn take(&self, now_ns: u64) -> bool;
 }
 
-/// Any number of requests.
+/// A quota without a limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 
@@ -32,9 +32,9 @@ impl Quota for Unlimited {
 /// What [`ReservedQuota::take_news`] does with the requests that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// They stay.
+    /// The requests stay in the quota.
     Keep,
-    /// They are given back to whoever keeps the books.
+    /// The requests are returned to the keeper of the books.
     Return,
 }
 
@@ -50,7 +50,7 @@ struct Reserved {
     left: u64,
     /// The day for which the requests were reserved.
     day: Option<Period>,
-    /// With fewer requests left, more are needed.
+    /// If fewer requests than this are left, more requests must be reserved.
     low: u64,
     asked: u64,
     taken: u64,
@@ -58,8 +58,8 @@ struct Reserved {
 }
 
 impl ReservedQuota {
-    /// What has happened since the last call.
-    pub fn take_news(&self, rest: Rest) -> ReserveNews {
+    /// The changes since the last call.
+    pub fn take_news(&self, rest: Rest) -> PurseNews {
         let mut reserved = self.reserved.lock();
         let returned = match rest {
             Rest::Keep => 0,
@@ -69,8 +69,8 @@ impl ReservedQuota {
         ReserveNews { asked, taken, returned, left: reserved.left }
     }
 
-    /// Adds requests that were reserved at `now_ns`. The books must already say so on the disk, since a request that
-    /// was taken and then forgotten would be taken again.
+    /// Adds requests that were reserved at `now_ns`. The books on the disk must already contain this reservation.
+    /// Otherwise, after a restart, requests that were already taken could be taken again.
     pub fn fill(&self, now_ns: u64, requests: u64) {
         let mut reserved = self.reserved.lock();
         reserved.left += requests;
@@ -83,12 +83,12 @@ impl ReservedQuota {
         self.reserved.lock().standings = standings;
     }
 
-    /// How the budgets stood when the books were last kept. There is none before the first period has begun.
+    /// The state of the budgets when the books were last updated. Empty before the first period has begun.
     pub fn standings(&self) -> Vec<Standing> {
         self.reserved.lock().standings.clone()
     }
 
-    /// Waits until few requests are left, or until somebody has asked in vain.
+    /// Waits until few requests are left, or until a request was refused.
     pub async fn is_low(&self) {
         self.low.notified().await;
     }

@@ -1,7 +1,7 @@
-//! What an operator can set: which providers are asked, how, and for how long their answers are kept.
+//! The settings of an operator: the providers, how they are asked, and the time for which their answers are kept.
 //!
-//! These are plain values. The program reads them from wherever it likes and hands them to [`Places::open`]. Each
-//! `Default` is what the documentation promises. This module does not know the syntax of a configuration.
+//! These are plain values. The program may read them from any source, and passes them to [`Places::open`]. Each
+//! `Default` has the values that the documentation promises. This module does not know the syntax of a configuration.
 //!
 //! [`Places::open`]: crate::Places::open
 
@@ -12,19 +12,19 @@ use proxyherd_core::limits::FLIGHTS_MAX;
 /// One megabyte, bytes.
 const MEGABYTE: u64 = 1_000_000;
 
-/// Who answers questions about places, and how.
+/// The providers that answer questions about places, and their settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The provider that is asked first.
     pub provider: ProviderName,
-    /// The providers that are asked in this order while those before them fail. None is in this list twice, and the
-    /// first provider is not in it.
+    /// The providers that are asked, in this order, while earlier providers fail. No provider is in this list twice,
+    /// and the first provider is not in this list.
     pub fallback: Vec<ProviderName>,
-    /// Every question is answered within this time, whatever the providers do.
+    /// The time within which every question is answered, even if providers hang.
     pub deadline: Duration,
     /// How a provider over the network is asked.
     pub requests: RequestSettings,
-    /// How long answers of a provider over the network are kept.
+    /// The time for which answers of a provider over the network are kept.
     pub cache: CacheSettings,
     /// Places API (New).
     pub google: GoogleSettings,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub osm_file: PathBuf,
 }
 
-/// A provider, by what operators call it.
+/// The operators' names for providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProviderName {
     /// The cities that are part of the program.
@@ -50,41 +50,42 @@ pub enum ProviderName {
 /// How a provider over the network is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestSettings {
-    /// Most requests that repeat one that has failed.
+    /// Maximum number of retries after a failed request.
     pub retries: u32,
-    /// Most requests of this process in a second; 0 means any number.
+    /// Maximum number of requests of this process in a second. 0 means that there is no limit.
     pub per_second: u32,
 }
 
-/// How long answers of a provider over the network are kept. They are kept in memory alone.
+/// The time for which answers of a provider over the network are kept. They are kept only in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// Most memory for answers, bytes; 0 means that none is kept.
+    /// Maximum memory for answers, bytes. 0 means that no answer is kept.
     pub max_bytes: u64,
-    /// For how long after its receipt an answer counts as new.
+    /// Time after its receipt for which an answer counts as new.
     pub fresh: Duration,
-    /// For how long after `fresh` an answer is still given, while one request renews it.
+    /// Time after `fresh` for which an answer is still returned, while one request renews it.
     pub stale: Duration,
-    /// For how long after `fresh` an answer is still given if its provider fails.
+    /// Time after `fresh` for which an answer is still returned if its provider fails.
     pub stale_if_error: Duration,
-    /// For how long an answer without any place counts as new.
+    /// Time for which an answer without any place counts as new.
     pub zero_results: Duration,
-    /// Questions from one square with sides of this length share an answer, meters; 0 means that none do.
+    /// Side of the squares in which all questions share an answer, meters. 0 means that only questions from the same
+    /// point share an answer.
     pub snap_m: u32,
 }
 
 /// How one of Google's interfaces is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoogleSettings {
-    /// Where the key is. It is never the key itself.
+    /// The source of the key. It is never the key itself.
     pub key: KeySource,
     /// Scheme and host, without a slash at the end.
     pub base_url: String,
-    /// Which fields are asked for, and so what a question costs. Only Places API (New) heeds it.
+    /// The fields that are asked for, which decide the price of a request. Only Places API (New) uses this setting.
     pub mask: FieldMask,
 }
 
-/// Where a key is read when a provider is opened.
+/// The source from which a key is read when a provider is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The environment variable with this name.
@@ -93,17 +94,17 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// Which fields Places API (New) is asked for. The most expensive field sets the price.
+/// The fields that Places API (New) is asked for. The most expensive field sets the price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldMask {
     /// Names, places and kinds.
     Pro,
-    /// Also ratings, prices and opening hours.
+    /// In addition, ratings, prices and opening hours.
     Enterprise,
 }
 
 impl ProviderName {
-    /// What operators call each provider, in alphabetical order.
+    /// The operators' name for each provider, in alphabetical order.
     pub const ALL: [(&str, ProviderName); 4] = [
         ("embedded", ProviderName::Embedded),
         ("google", ProviderName::Google),
@@ -111,21 +112,21 @@ impl ProviderName {
         ("osm", ProviderName::Osm),
     ];
 
-    /// What operators call it.
+    /// The operators' name for the provider.
     pub fn as_str(self) -> &'static str {
         let (word, _) =
             ProviderName::ALL.iter().find(|&&(_, name)| name == self).expect("every one is there");
         word
     }
 
-    /// Whether a question to it leaves this machine.
+    /// Whether a question to this provider leaves this machine.
     pub fn is_remote(self) -> bool {
         matches!(self, ProviderName::Google | ProviderName::GoogleLegacy)
     }
 }
 
 impl Settings {
-    /// Most requests to providers over the network that can be under way at once. Each holds a descriptor.
+    /// Maximum number of requests to providers over the network at the same time. Each request holds a descriptor.
     pub fn requests_max(&self) -> usize {
         let remotes = once(&self.provider).chain(&self.fallback).filter(|provider| provider.is_remote());
         let flights_max = FLIGHTS_MAX * remotes.count();

@@ -1,5 +1,5 @@
-//! Clients, which move from server to server with their own clocks. They report, report to two servers at once,
-//! repeat old reports, ask to be forgotten, and ask for positions.
+//! Clients that move from server to server, each with its own clock. They report, report to two servers at once, repeat
+//! old reports, ask to be forgotten, and ask for positions.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::{
     timeline::{MILLISECOND, SECOND},
 };
 
-/// How many of its reports a client can repeat.
+/// Number of its own reports that a client can repeat.
 const HISTORY_LEN: usize = 8;
 
 /// All clients.
@@ -26,15 +26,15 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 struct Client {
     id: Vec<u8>,
-    /// By how much its clock is ahead, nanoseconds.
+    /// The lead of the client's clock, nanoseconds.
     clock_offset: i64,
-    /// Its clock counts whole seconds only, so its reports often have equal timestamps.
+    /// Whether the client's clock counts whole seconds only. The reports of such a client often have equal timestamps.
     is_coarse: bool,
     server: usize,
     sent: VecDeque<Sent>,
 }
 
-/// A report as its client keeps it.
+/// A report as its client remembers it.
 #[derive(Clone, Debug)]
 struct Sent {
     coordinates: Coordinates,
@@ -64,7 +64,7 @@ impl Request {
         ClientId::new(&self.client).expect("clients of the simulator have plain names")
     }
 
-    /// The report, if it is one.
+    /// The report, if the request is a report.
     pub(crate) fn report(&self) -> Option<Report<'_>> {
         let Wish::Report(Sent { coordinates, stamp, attributes }) = &self.wish else { return None };
         let attributes = if attributes.borrow().is_empty() { Attributes::NONE } else { attributes.borrow() };
@@ -76,7 +76,7 @@ impl Request {
         matches!(self.wish, Wish::Forget)
     }
 
-    /// Whether this asks for the client's position.
+    /// Whether the request asks for the client's position.
     pub(crate) fn is_to_read(&self) -> bool {
         matches!(self.wish, Wish::Read)
     }
@@ -92,12 +92,12 @@ impl Clients {
         Clients { settings, servers: scenario.servers, rng, clients }
     }
 
-    /// How long until the next request.
+    /// The time until the next request.
     pub(crate) fn interval(&mut self) -> u64 {
         self.rng.interval(self.settings.interval).max(1)
     }
 
-    /// The requests of now, at `now_ns` by a clock that is right.
+    /// The requests of this moment, at `now_ns` on a right clock.
     pub(crate) fn ask(&mut self, now_ns: u64) -> Vec<Request> {
         if self.rng.chance(self.settings.burst_per_mille) {
             return (0..self.clients.len()).map(|client| self.report(client, now_ns)).collect();
@@ -139,7 +139,7 @@ impl Clients {
         Request { server: client.server, client: client.id.clone(), wish: Wish::Report(sent) }
     }
 
-    /// The report that the client sent `ago` reports ago, once more.
+    /// The report that the client sent `ago` reports earlier, sent again.
     fn again(&mut self, client: usize, ago: usize) -> Option<Request> {
         let sent = self.clients[client].sent.get(ago)?.clone();
         Some(self.anywhere(client, Wish::Report(sent)))
@@ -159,7 +159,7 @@ impl Clients {
             Timestamp::from_nanos(clock_ns)
         };
         let timestamp = timestamp.expect("no simulated clock runs to the year 2286");
-        // The time decides this, and not another random draw, so that each seed keeps its run.
+        // The time decides this instead of another random draw, so that each seed keeps its run.
         let is_dated = self.settings.are_orderly || !is_one_in_8(clock_ns);
         let stamp = if is_dated { Stamp::Client(timestamp) } else { Stamp::Server };
         let mut attributes = AttributesBuf::default();
@@ -178,7 +178,7 @@ impl Clients {
     }
 }
 
-/// Whether a report made at this time leaves it to the server to stamp it. One in eight does.
+/// Whether the server has to stamp a report made at this time. This is so for one report in eight.
 fn is_one_in_8(clock_ns: u64) -> bool {
     clock_ns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61 == 0
 }

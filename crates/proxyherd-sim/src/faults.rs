@@ -1,5 +1,4 @@
-//! Faults, drawn at random: servers crash and stand still, connections are reset, paths are blocked and choked,
-//! clocks jump.
+//! Faults, drawn at random: servers crash or pause, connections are reset, paths are blocked or choked, clocks jump.
 
 use crate::{
     liar::Manner,
@@ -8,9 +7,9 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// The largest age of the snapshot from which a server is restored.
+/// Maximum age of the snapshot from which a server is restored.
 const SNAPSHOT_AGE_MAX: Nanos = 60 * SECOND;
-/// How long a member is bad at most.
+/// Maximum time for which a member is bad.
 const LIE_MAX: Nanos = 20 * SECOND;
 /// A year.
 pub(crate) const YEAR: Nanos = 365 * 24 * 3600 * SECOND;
@@ -22,67 +21,68 @@ pub(crate) enum Fault {
     Crash {
         /// The server.
         server: usize,
-        /// Whether its connections just fall silent, as when the power fails.
+        /// Whether the server's connections just fall silent, as in a power failure.
         is_silent: bool,
-        /// For how long it is down.
+        /// The time for which the server is down.
         length: Nanos,
     },
-    /// A server does nothing for `length`, and then goes on.
+    /// A server pauses for `length`, and then continues.
     Pause {
         /// The server.
         server: usize,
-        /// For how long.
+        /// The length of the pause.
         length: Nanos,
     },
-    /// The connection between two neighbors breaks, and can be made again at once.
+    /// The connection between two neighbors breaks. They can connect again at once.
     Reset {
         /// The two neighbors.
         edge: (usize, usize),
     },
-    /// Nothing passes in these directions, from one server to another, for `length`.
+    /// Nothing is delivered in these directions, from one server to another, for `length`.
     Block {
-        /// The directions: from and to.
+        /// The directions: the sending and the receiving server of each.
         ways: Vec<(usize, usize)>,
-        /// For how long.
+        /// The time for which the directions are blocked.
         length: Nanos,
     },
-    /// All links of a server are blocked at once, and open again one by one, in any order.
+    /// All links of a server are blocked at once, and are unblocked one by one, in any order.
     Swizzle {
-        /// The directions, and for how long each is blocked.
+        /// The directions, each with the time for which it is blocked.
         ways: Vec<(usize, usize, Nanos)>,
     },
-    /// The wires between two neighbors carry a fraction of what they did, for `length`.
+    /// The wires between two neighbors have a fraction of their bandwidth, for `length`.
     Choke {
         /// The two neighbors.
         edge: (usize, usize),
-        /// For how long.
+        /// The time for which the wires are choked.
         length: Nanos,
     },
-    /// A server is bad for `length`. Then it starts again, honest, or stays away until the herd has agreed.
+    /// A server is bad for `length`. Then the server starts again as an honest one, or stays away until the herd has
+    /// agreed.
     Lie {
         /// The server.
         server: usize,
-        /// How it behaves.
+        /// How the server behaves.
         manner: Manner,
-        /// For how long.
+        /// The time for which the server is bad.
         length: Nanos,
-        /// Whether it stays away as long as possible.
+        /// Whether the server stays away as long as possible.
         stays_away: bool,
     },
-    /// A server goes on as it was earlier in its life, as a virtual machine does from a snapshot.
+    /// A server continues from an earlier moment of its life, like a virtual machine that is restored from a snapshot.
     Restore {
         /// The server.
         server: usize,
-        /// How long ago the snapshot was taken.
+        /// The age of the snapshot.
         ago: Nanos,
     },
-    /// A server's clock is put forward or back, and is right again after `length`.
+    /// A server's clock is put forward or back, and shows the right time again after `length`.
     Jump {
         /// The server.
         server: usize,
-        /// By how much, nanoseconds.
+        /// The size of the jump, nanoseconds.
         by: i64,
-        /// For how long.
+        /// The time for which the clock is wrong.
         length: Nanos,
     },
 }
@@ -119,12 +119,12 @@ impl Faults {
         }
     }
 
-    /// How long until the next fault.
+    /// The time until the next fault.
     pub(crate) fn interval(&mut self) -> Nanos {
         self.rng.interval(self.settings.interval).max(1)
     }
 
-    /// The fault of now.
+    /// The fault of this moment.
     pub(crate) fn draw(&mut self) -> Fault {
         let length = self.rng.between(10 * MILLISECOND, self.settings.length_max);
         if self.may_lie && self.rng.chance(200) {
@@ -194,7 +194,7 @@ impl Faults {
             let by = if self.rng.chance(500) { by } else { -by };
             return Fault::Jump { server: self.rng.index(self.servers), by, length };
         }
-        // Now and then by more than servers accept.
+        // Sometimes a clock jumps by more than servers accept.
         let most = if self.rng.chance(400) && self.has_far_jumps { 100_000 } else { 8000 };
         let by = self.rng.between(100 * MILLISECOND, most * MILLISECOND).cast_signed();
         let by = if self.rng.chance(500) { by } else { -by };

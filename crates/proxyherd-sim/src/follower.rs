@@ -1,13 +1,13 @@
-//! A follower of one server's replica, and checks of what it is sent.
+//! A follower of one server's replica, and checks of the events that the follower is sent.
 //!
-//! A follower takes changes only when it has been woken; a slow one takes a few at a time. Like a journal it holds
-//! replies until they are covered. What must hold, whatever goes wrong in the herd:
+//! A follower takes changes only when it has been woken. A slow follower takes a few changes at a time. Like a journal,
+//! a follower holds replies until their reports are covered. The following must hold, whatever goes wrong in the herd:
 //!
-//! - When it is sent a record, the replica holds that record at that moment.
-//! - When it has taken everything, it holds exactly what the replica holds. One that does not want removals may hold
-//!   more.
-//! - When it is sent that everything up to a report is covered, it has been sent a record of the report's client
-//!   since the report.
+//! - When the follower is sent a record, the replica holds that record at that moment.
+//! - When the follower has taken everything, it holds exactly the records that the replica holds. A follower that does
+//!   not want removals may hold more.
+//! - When the follower is told that everything up to a report is covered, it has been sent a record of the report's
+//!   client since the report.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,15 +35,16 @@ type Whole = (Taken, Origin, u64);
 pub(crate) struct Follower {
     id: FollowerId,
     wants_removed: bool,
-    /// There may be something to take.
+    /// Whether there may be something to take.
     is_woken: Arc<AtomicBool>,
-    mirror: BTreeMap<Key, Whole>,
-    /// How many entries it has been sent; and at which count it was last sent each key, and last began each shard
-    /// anew.
+    replica: BTreeMap<Key, Whole>,
+    /// The number of entries that the follower has been sent. For each key and each shard, the number at which the
+    /// follower was last sent the key or last began the shard anew.
     count: u64,
     told_at: HashMap<Key, u64>,
     anew_at: [u64; SHARDS],
-    /// Replies that it holds, and how many entries it had been sent when they were made.
+    /// The replies that the follower holds, each with the number of entries that the follower had been sent when the
+    /// reply was made.
     replies: Vec<(Position, Key, u64)>,
     counts: Counts,
 }
@@ -59,7 +60,7 @@ pub(crate) struct Counts {
     pub(crate) replies: u64,
 }
 
-/// An entry that it was sent, owned.
+/// An entry that the follower was sent, owned.
 enum Entry {
     Anew(usize),
     Record(Key, Whole),
@@ -81,8 +82,9 @@ impl Entry {
 }
 
 impl Follower {
-    /// A follower of a replica from now on. One that does not begin with all held records knows them already.
-    pub(crate) fn new(replica: &Replica, following: Following) -> Option<Follower> {
+    /// A follower of a replica from now on. A follower that does not begin with all held records starts with a copy of
+    /// them.
+    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
         let id = replica.follow(following, move || waker.store(true, Relaxed))?;
@@ -100,13 +102,13 @@ impl Follower {
         })
     }
 
-    /// Ends it.
-    pub(crate) fn leave(self, replica: &Replica) {
-        replica.unfollow(self.id);
+    /// Ends the follower.
+    pub(crate) fn leave(self, map: &Replica) {
+        map.unfollow(self.id);
     }
 
-    /// A report was taken, and its reply waits until the report is covered. That needs removals, so others hold no
-    /// replies.
+    /// Notes that a report was taken. The report's reply waits until the report is covered. Only a follower that wants
+    /// removals can hold replies, so other followers hold none.
     pub(crate) fn hold(&mut self, offer: &Offer<'_>) {
         if let Some(position) = offer.position().filter(|_| self.wants_removed) {
             let key = key_of(Kind::CLIENT, offer.report.client.as_bytes());
@@ -114,13 +116,14 @@ impl Follower {
         }
     }
 
-    /// How much it was sent since the last call.
+    /// How much the follower was sent since the last call.
     pub(crate) fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
 
-    /// Takes at most `most` entries, if it has been woken. Returns whether it has taken everything that it knows of.
-    pub(crate) fn drain(&mut self, replica: &Replica, most: usize) -> Result<bool, String> {
+    /// Takes at most `most` entries, if the follower has been woken. Returns whether the follower has taken everything
+    /// that it knows of.
+    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
@@ -141,7 +144,7 @@ impl Follower {
             Entry::Record(key, told) => {
                 let held = replica.find(0, key.0, &key.1, whole);
                 if held.as_ref() != Some(&told) {
-                    return Err(format!("told {told:?}, and {held:?} is held"));
+                    return Err(format!("the follower was sent {told:?}, but the replica holds {held:?}"));
                 }
                 self.counts.records += 1;
                 self.told_at.insert(key.clone(), self.count);
@@ -164,25 +167,29 @@ impl Follower {
         for (position, key, since) in self.replies.extract_if(.., |reply| is_covered(reply)) {
             self.counts.replies += 1;
             let is_told = self.told_at.get(&key).is_some_and(|&told_at| told_at > since);
-            // What was removed before it began anew is not sent.
+            // Records that were removed before the follower began anew are not sent.
             let began = self.anew_at[position.shard] > since;
             if !is_told && (!began || replica.find(0, key.0, &key.1, |_| ()).is_some()) {
                 let key = String::from_utf8_lossy(&key.1);
-                return Err(format!("{covered:?} covers {position:?} of {key}, which was not told"));
+                return Err(format!(
+                    "{covered:?} covers {position:?} of {key}, which the follower was not sent"
+                ));
             }
         }
         Ok(())
     }
 
-    /// Compares what it holds with the replica, now that it has taken everything.
-    pub(crate) fn compare(&self, replica: &Replica) -> Result<(), String> {
-        let held = content(replica);
-        if let Some((_, one)) = held.iter().find(|(key, one)| self.mirror.get(*key) != Some(one)) {
-            let known = self.mirror.get(&one.0.key);
-            return Err(format!("{one:?} is held, and it knows {known:?}"));
+    /// Compares the follower's records with the replica's, after the follower has taken everything.
+    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
+        let held = content(map);
+        if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
+            let known = self.replica.get(&one.0.key);
+            return Err(format!("the replica holds {one:?}, but the follower holds {known:?}"));
         }
-        let mut more = self.mirror.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
-        more.next().map_or(Ok(()), |(_, one)| Err(format!("it knows {one:?}, which is not held")))
+        let mut more = self.replica.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
+        more.next().map_or(Ok(()), |(_, one)| {
+            Err(format!("the follower holds {one:?}, which the replica does not hold"))
+        })
     }
 }
 
@@ -194,8 +201,8 @@ fn whole(held: Update<'_>) -> Whole {
     (Taken::from(held), held.origin.clone(), held.seq)
 }
 
-/// All that a replica holds.
-fn content(replica: &Replica) -> BTreeMap<Key, Whole> {
+/// All records that a replica holds.
+fn content(map: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
     replica.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content

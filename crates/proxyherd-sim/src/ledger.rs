@@ -1,5 +1,5 @@
-//! The ledger: every update that any server ever took, with origin, shard and sequence, as only an outside observer
-//! can know them; and every record that a bad member sent.
+//! The ledger contains every update that any server ever took, with origin, shard and sequence, as only an outside
+//! observer can know them. It also contains every record that a bad member sent.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,15 +22,15 @@ use crate::{
     trace::Trace,
 };
 
-/// A record that expired this long ago by the clock that is furthest ahead has expired by all clocks.
+/// If a record expired this long ago by the clock that is furthest ahead, it has expired by all clocks.
 const FADING_NS: u64 = 4 * 60 * SECOND;
-/// Records that were received this long before the time from which servers compare have been merged and compared by
-/// all of them.
+/// If records were received this long before the time from which servers compare, all servers have merged and compared
+/// the records.
 const TO_COME_NS: u64 = 40 * SECOND;
-/// Most updates that a server issues by itself and overtakes itself at one moment.
+/// Maximum number of updates that a server issues by itself and replaces itself at one moment.
 const OVERTAKEN_MAX: usize = 10_000;
 
-/// Kind and key of a record.
+/// The kind and the key of a record.
 pub(crate) type Key = (Kind, Box<[u8]>);
 
 /// A record, owned, with the server that took it.
@@ -51,7 +51,7 @@ enum OwnedBody {
     Data(u32, Box<[u8]>),
 }
 
-/// Short enough for a person; the contents of the attributes do not matter.
+/// A description that is short enough for a person. The contents of the attributes do not matter.
 impl fmt::Debug for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, server) = (String::from_utf8_lossy(&self.key.1), self.server.as_str());
@@ -92,22 +92,22 @@ impl Taken {
         }
     }
 
-    /// The same record with another record's body.
+    /// The same record with the body of another record.
     pub(crate) fn at_place_of(self, other: &Taken) -> Taken {
         Taken { body: other.body.clone(), ..self }
     }
 
-    /// Whether the held record is at least this one.
+    /// Whether the held record is at least as great as this one.
     pub(crate) fn is_covered_by(&self, held: Update<'_>) -> bool {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
     }
 
-    /// Whether it has expired, in a herd where reports expire this long after their receipt.
+    /// Whether the record has expired, in a herd where reports expire this long after their receipt.
     pub(crate) fn is_over(&self, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         self.ttl(client_ttl).is_some_and(|ttl| self.received_ns().saturating_add(ttl) <= clock_ns)
     }
 
-    /// Whether it counts in the sums that servers compare from `from_ns`; see `proxyherd_core::flood`.
+    /// Whether the record counts in the sums that servers compare from `from_ns`; see `proxyherd_core::flood`.
     pub(crate) fn is_compared(&self, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         self.ttl(client_ttl).is_none_or(|ttl| {
             let expiry_ns = self.received_ns().saturating_add(ttl);
@@ -115,17 +115,17 @@ impl Taken {
         })
     }
 
-    /// When its server took it.
+    /// The time at which the record's server took it.
     pub(crate) fn received_ns(&self) -> u64 {
         self.difference.received_ns(self.timestamp)
     }
 
-    /// Whether this record is at least the other one, of the same client.
+    /// Whether this record is at least as great as the other record, which must be of the same client.
     pub(crate) fn wins_or_equals(&self, other: &Taken) -> bool {
         self.record().precedence(&self.server, &other.record(), &other.server).is_ge()
     }
 
-    /// Adds everything to a trace.
+    /// Adds the whole record to a trace.
     fn digest(&self, trace: &mut Trace) {
         self.digest_body(trace);
         trace.note_bytes(self.server.as_str().as_bytes());
@@ -159,7 +159,7 @@ impl Taken {
         }
     }
 
-    /// A hash of everything.
+    /// A hash of the whole record.
     pub(crate) fn hash(&self) -> u64 {
         let mut trace = Trace::default();
         self.digest(&mut trace);
@@ -173,13 +173,13 @@ impl Taken {
         trace.hash()
     }
 
-    /// The record as the core has it.
+    /// The record in the form that the core uses.
     pub(crate) fn record(&self) -> Record<'_> {
         let body = match &self.body {
             OwnedBody::Gone => Body::Gone,
             OwnedBody::Location(coordinates, attributes) => Body::Location {
                 coordinates: *coordinates,
-                attributes: Attributes::from_bytes(attributes).expect("they were attributes before"),
+                attributes: Attributes::from_bytes(attributes).expect("a valid record has valid attributes"),
             },
             OwnedBody::Data(keep_s, bytes) => Body::Data { keep_s: *keep_s, bytes },
         };
@@ -187,7 +187,7 @@ impl Taken {
         Record { kind: self.key.0, key: &self.key.1, body, timestamp, difference }
     }
 
-    /// The report that made it; `None` for a tombstone.
+    /// The report that made the record. `None` for a tombstone.
     pub(crate) fn report(&self) -> Option<Report<'_>> {
         let record = self.record();
         let Body::Location { coordinates, attributes } = record.body else { return None };
@@ -195,7 +195,7 @@ impl Taken {
         Some(Report { client, coordinates, stamp: Stamp::Client(self.timestamp), attributes })
     }
 
-    /// An upper bound of its bytes on the wire.
+    /// An upper bound of the record's bytes on the wire.
     fn len(&self) -> u64 {
         let body_len = match &self.body {
             OwnedBody::Gone => 0,
@@ -205,8 +205,8 @@ impl Taken {
     }
 }
 
-/// The updates of one origin in one shard; the first has sequence 1. `None`: an update that its server issued by
-/// itself and overtook itself before the simulator could see it.
+/// The updates of one origin in one shard; the first has sequence 1. `None` stands for an update that its server issued
+/// by itself and replaced itself before the simulator could see the update.
 type Stream = Vec<Option<Taken>>;
 
 /// The ledger.
@@ -214,35 +214,37 @@ type Stream = Vec<Option<Taken>>;
 pub(crate) struct Ledger {
     origins: BTreeMap<Origin, usize>,
     streams: Vec<[Stream; SHARDS]>,
-    /// For each key an upper bound of its records' bytes: together what a replica may have to send.
+    /// For each key, an upper bound of the bytes of the key's records. The sum of all bounds limits what a replica may
+    /// have to send.
     bytes: HashMap<Key, u64>,
     /// All records of each key that any server took or sent.
     contents: HashMap<Key, Vec<Taken>>,
-    /// The hashes of all these.
+    /// The hashes of all these records.
     hashes: HashSet<u64>,
     lies: Lies,
-    /// Hashes of everything that clients ever reported: the client, and what it said.
+    /// Hashes of everything that clients ever reported: the client, and the content.
     reported: HashSet<u64>,
 }
 
-/// What bad members sent, and what else the ledger cannot know exactly.
+/// Everything that bad members sent, and everything else that the ledger cannot know exactly.
 #[derive(Debug, Default)]
 struct Lies {
     by_key: HashMap<Key, Vec<Taken>>,
-    /// Origins for which markers were invented, and the shards, one bit each. I1 promises nothing for them.
+    /// Origins for which markers were invented, and the shards, one bit each. I1 promises nothing for these origins in
+    /// these shards.
     covered: HashMap<Origin, u32>,
     /// The shards about which anything wrong was sent, one bit each.
     shards: u32,
-    /// The made-up lives of each server in each shard.
+    /// The invented lives of each server in each shard.
     lives: HashMap<(ServerName, usize), HashSet<u64>>,
-    /// The names in which something was sent about a key, by the hash of key and body.
+    /// The names of the servers in whose name bad members sent something about a key, by the hash of key and body.
     names: HashMap<u64, HashSet<Origin>>,
-    /// Origins that began again in the middle of their life, which repeat earlier sequences.
+    /// Origins that began again in the middle of their life and therefore repeat earlier sequences.
     restored: HashSet<Origin>,
 }
 
 impl Ledger {
-    /// Enters an update that its server has just taken. Fails if its sequence is not the next one.
+    /// Enters an update that its server has just taken. Fails if the update's sequence is not the next one.
     pub(crate) fn enter(&mut self, held: Update<'_>) -> Result<(), String> {
         if self.lies.restored.contains(held.origin) {
             self.note(&Taken::from(held));
@@ -260,10 +262,10 @@ impl Ledger {
         if held.seq == stream.len() as u64 {
             return Ok(());
         }
-        Err(format!("{:?} took update {} as its {}", held.origin, stream.len(), held.seq))
+        Err(format!("{:?} took its update {} with sequence {}", held.origin, stream.len(), held.seq))
     }
 
-    /// Enters an update that a server has issued by itself. It may have overtaken others of the same moment.
+    /// Enters an update that a server has issued by itself. It may have replaced other updates of the same moment.
     pub(crate) fn enter_later(&mut self, held: Update<'_>) -> Result<(), String> {
         let shard = shard_index(held.record.key);
         if let Some(&origin) = self.origins.get(held.origin) {
@@ -278,15 +280,15 @@ impl Ledger {
         self.enter(held)
     }
 
-    /// Enters the answer of a restored server, if it is about a key of which a bad member sent anything.
+    /// Enters the answer of a restored server, if the answer is about a key about which a bad member sent anything.
     pub(crate) fn enter_answer(&mut self, record: &Taken) {
         if self.lies.by_key.contains_key(&record.key) {
             self.note(record);
         }
     }
 
-    /// An origin has reached this many updates in a shard. Those that are not entered were overtaken before the
-    /// simulator could see them.
+    /// Notes that an origin has reached this many updates in a shard. Updates that are not entered were replaced before
+    /// the simulator could see them.
     pub(crate) fn enter_overtaken(&mut self, origin: &Origin, shard: usize, covered: u64) {
         let Some(&number) = self.origins.get(origin) else {
             self.origins.insert(origin.clone(), self.streams.len());
@@ -302,8 +304,8 @@ impl Ledger {
         self.reported.insert(Taken::from(held).body_hash());
     }
 
-    /// Enters a record that a server has retold in another's name, if it is one: the ledger holds the same record
-    /// with another time.
+    /// Enters a record that a server has retold in another server's name. The ledger recognizes it because it holds the
+    /// same record with another time.
     pub(crate) fn enter_retold(&mut self, record: &Taken) {
         let contents = self.contents.get(&record.key).into_iter().flatten();
         if contents.into_iter().any(|one| one.server == record.server && one.body == record.body) {
@@ -324,7 +326,7 @@ impl Ledger {
         self.origins.get(origin).copied()
     }
 
-    /// All origins that ever took anything.
+    /// All origins that ever took an update.
     pub(crate) fn origins(&self) -> impl Iterator<Item = &Origin> {
         self.origins.keys()
     }
@@ -334,13 +336,13 @@ impl Ledger {
         &self.streams[origin][shard]
     }
 
-    /// How many updates an origin has taken in a shard.
+    /// The number of updates that an origin has taken in a shard.
     pub(crate) fn taken_by(&self, origin: &Origin, shard: usize) -> u64 {
         self.origin(origin).map_or(0, |origin| self.stream(origin, shard).len() as u64)
     }
 
-    /// Whether the held record is exactly an update that was taken; or, in a shard about which a bad member sent
-    /// anything, whether its content is that of a record that was taken or sent.
+    /// Whether the held record is exactly an update that was taken. In a shard about which a bad member sent anything,
+    /// whether the record's content is that of a record that was taken or sent.
     pub(crate) fn knows(&self, held: Update<'_>) -> bool {
         let (shard, record) = (shard_index(held.record.key), Taken::from(held));
         let taken = self.origin(held.origin).and_then(|origin| {
@@ -351,7 +353,7 @@ impl Ledger {
         taken.is_some_and(|taken| *taken == record) || self.is_lied_about(shard) && is_content()
     }
 
-    /// How many keys were ever taken or sent.
+    /// The number of keys that were ever taken or sent.
     pub(crate) fn keys_len(&self) -> usize {
         self.bytes.len()
     }
@@ -362,51 +364,51 @@ impl Ledger {
     }
 }
 
-/// What bad members and restored servers have made uncertain.
+/// Methods about everything that bad members and restored servers have made uncertain.
 impl Ledger {
-    /// A bad member sends a record.
+    /// Notes that a bad member sends a record.
     pub(crate) fn tell(&mut self, origin: &Origin, record: &Taken) {
         self.note(record);
         let lives = self.lies.lives.entry((origin.server.clone(), shard_index(&record.key.1))).or_default();
         lives.insert(origin.incarnation);
-        // A server that is lied about issues all of its own records again, in all shards.
+        // A server about which a bad member lies issues all of its own records again, in all shards.
         self.lies.shards = u32::MAX;
         self.lies.by_key.entry(record.key.clone()).or_default().push(record.clone());
         self.lies.names.entry(record.body_hash()).or_default().insert(origin.clone());
     }
 
-    /// A bad member sends how far an origin is covered in a shard.
+    /// Notes that a bad member sends up to which sequence an origin is covered in a shard.
     pub(crate) fn tell_covered(&mut self, origin: &Origin, shard: u8) {
         let bit = 1u32.checked_shl(shard.into()).unwrap_or(0);
         *self.lies.covered.entry(origin.clone()).or_default() |= bit;
         self.lies.shards |= bit;
     }
 
-    /// A server goes on in the middle of this life, as it was earlier.
+    /// Notes that a server continues in the middle of this life, from an earlier moment.
     pub(crate) fn restore(&mut self, origin: &Origin) {
         self.lies.restored.insert(origin.clone());
         self.doubt(origin);
     }
 
-    /// A server may have given up updates of this life. Until checks find that, servers may hold different records in
-    /// every shard.
+    /// Notes that a server may have given up updates of this life. Until checks find that, servers may hold different
+    /// records in every shard.
     pub(crate) fn doubt(&mut self, origin: &Origin) {
         self.lies.covered.insert(origin.clone(), u32::MAX);
         self.lies.shards = u32::MAX;
     }
 
-    /// Whether this origin went on from an earlier point of its life.
+    /// Whether this origin continued from an earlier point of its life.
     pub(crate) fn is_restored(&self, origin: &Origin) -> bool {
         self.lies.restored.contains(origin)
     }
 
-    /// Whether I1 promises nothing of an origin in a shard, because markers that cover it were invented.
+    /// Whether I1 promises nothing of an origin in a shard, because bad members invented markers that cover the origin.
     pub(crate) fn is_unsure(&self, origin: &Origin, shard: usize) -> bool {
         self.lies.covered.get(origin).is_some_and(|shards| shards & 1 << shard != 0)
     }
 
-    /// Whether anything wrong was sent about a shard. In such a shard records have to agree, but vectors need not:
-    /// equal records may have come with other sequences.
+    /// Whether anything wrong was sent about a shard. In such a shard the servers' records have to agree, but their
+    /// vectors need not: equal records may have come with other sequences.
     pub(crate) fn is_lied_about(&self, shard: usize) -> bool {
         self.lies.shards & 1 << shard != 0
     }
@@ -421,11 +423,11 @@ impl Ledger {
         self.lies.by_key.contains_key(key)
     }
 
-    /// Whether a bad member's record of this key is about to expire at `from_ns`, or has just expired. Servers do not
-    /// compare it any more, and may or may not hold what it won over.
+    /// Whether a bad member's record of this key is about to expire at `from_ns`, or has just expired. Servers no
+    /// longer compare the record, and may or may not hold a record over which it won.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
-        // A server whose clock is behind has not merged yet what was received later than this.
+        // A server whose clock is behind has not yet merged records that were received later than this.
         let is_to_come = |lie: &Taken| lie.received_ns() > from_ns.saturating_sub(TO_COME_NS);
         let is_fading = |lie: &Taken| {
             is_to_come(lie)
@@ -435,8 +437,8 @@ impl Ledger {
         told.into_iter().any(is_fading)
     }
 
-    /// Whether a record of a key is in the name of a server of which bad members made up too many lives. Further
-    /// lives find room one after the other, minutes later.
+    /// Whether a record of a key is in the name of a server of which bad members invented too many lives. There is room
+    /// for further lives only one after the other, minutes later.
     pub(crate) fn is_crowded(&self, key: &Key) -> bool {
         let shard = shard_index(&key.1);
         let is_crowded = |record: &Taken| {
@@ -446,8 +448,8 @@ impl Ledger {
         self.contents.get(key).is_some_and(|contents| contents.iter().any(is_crowded))
     }
 
-    /// The names in which bad members sent what this record says of its key, unless a client reported it. Tombstones
-    /// do not count, because servers answer with them too.
+    /// The names in which bad members sent the content of this record for its key, unless a client reported that
+    /// content. Tombstones do not count, because servers answer with tombstones, too.
     pub(crate) fn names_of_lie(&self, record: &Taken) -> Option<&HashSet<Origin>> {
         let hash = record.body_hash();
         let is_lie = record.body != OwnedBody::Gone && !self.reported.contains(&hash);
@@ -459,10 +461,10 @@ impl Ledger {
         self.lies.by_key.get(&record.key).is_some_and(|told| told.contains(record))
     }
 
-    /// Whether a record that won over this update need not have been passed on, though the server that held it
-    /// claimed to cover the update. That is so if a bad member sent the winner; or if the neighbor holds an invented
-    /// marker of the winner's server, and so may claim to have it. A record that was received when the update had
-    /// expired also replaces the update. So does any record of the key that a bad member sent, if the update had
+    /// Whether a record that won over this update need not have been passed on, although the server that held the
+    /// record claimed to cover the update. There are four reasons. A bad member sent the winning record. Or the
+    /// neighbor holds an invented marker of that record's server, and so may claim to have the record. Or the winning
+    /// record was received when the update had expired. Or a bad member sent any record of the key, and the update had
     /// expired by a clock that is ahead of this one.
     pub(crate) fn is_outbid(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let shard = shard_index(&update.key.1);
@@ -487,8 +489,8 @@ impl Ledger {
         told.into_iter().any(|lie| update.is_over(lie.received_ns(), client_ttl))
     }
 
-    /// Whether a record that won over this update has expired before the update: a bad member's record, or one that
-    /// came after the tombstone that answered it.
+    /// Whether a record that won over this update has expired before the update. This is a bad member's record, or a
+    /// record that came after the tombstone that answered the bad member's record.
     pub(crate) fn is_excused(&self, update: &Taken, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let contents = self.contents.get(&update.key).into_iter().flatten();
         contents.into_iter().any(|one| one.is_over(clock_ns, client_ttl) && one.wins_or_equals(update))

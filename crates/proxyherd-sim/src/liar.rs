@@ -1,9 +1,11 @@
-//! A bad member's messages, drawn at random from everything that the link protocol can say. The real codec encodes
-//! each frame, so it is well formed, but it may be about anything: other servers' present, past or invented lives;
-//! any sequence; receipts years in the future; links that nobody has; wrong sums; unknown kinds of records.
+//! A bad member's messages, drawn at random from everything that the link protocol can express. The real codec encodes
+//! each frame, so each frame is well formed. But its content may be anything: other servers' present, past or invented
+//! lives; any sequence; times of receipt years in the future; links that no server has; wrong sums; unknown kinds of
+//! records.
 //!
-//! A bad member knows what a member knows ([`Known`]), and what it once received, which it can repeat. This module
-//! does not know to whom the bad member speaks, nor what the checkers have to know of it.
+//! A bad member knows everything that a member knows ([`Known`]), and everything that it once received, which it can
+//! repeat. This module does not know to which server the bad member speaks, nor what the checkers have to know about
+//! its messages.
 
 use std::iter::repeat_with;
 
@@ -31,25 +33,25 @@ use crate::{
 const END_OF_TIME_NS: u64 = 9_999_999_999_999_999_999;
 const HOUR: Nanos = 3600 * SECOND;
 const YEAR: Nanos = 365 * 24 * HOUR;
-/// How many clients, keys of other kinds, and servers bad members invent.
+/// Number of clients, of keys of other kinds, and of servers that bad members invent.
 const INVENTED_CLIENTS: u64 = 40;
 const INVENTED_THINGS: u64 = 5;
 const INVENTED_SERVERS: u64 = 600;
-/// Longest data of an invented record.
+/// Maximum length of the data of an invented record.
 const DATA_LEN_MAX: u64 = 16 * 1024;
 
-/// What a bad member prefers to send.
+/// The topic that a bad member prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Topic {
-    /// Records of clients in anybody's name, as honest servers could send them.
+    /// Records of clients in any server's name, as honest servers could send them.
     Records,
-    /// Records of clients in the name of present lives, with sequences that these have not reached.
+    /// Records of clients in the name of present lives, with sequences that these lives have not reached.
     Sequences,
-    /// Receipts in the future.
+    /// Times of receipt in the future.
     Futures,
     /// Coverage: markers, vectors, IHAVE, GRAFT.
     Covered,
-    /// Links that nobody has, and servers that do not exist.
+    /// Links that no server has, and servers that do not exist.
     Tree,
     /// Sums, branches and leaves.
     Checks,
@@ -59,9 +61,9 @@ pub(crate) enum Topic {
     Lives,
     /// Clocks.
     Clocks,
-    /// What it received long ago.
+    /// Frames that the bad member received long ago.
     Replays,
-    /// One client in the names of several present lives.
+    /// Records of one client in the names of several present lives.
     Names,
 }
 
@@ -85,14 +87,14 @@ pub(crate) struct Manner {
     topics: Vec<Topic>,
     /// The average time between two messages.
     interval: Nanos,
-    /// It passes nothing on, and only sends heartbeats and lies.
+    /// Whether the bad member passes nothing on, and only sends heartbeats and lies.
     pub(crate) is_silent: bool,
-    /// The sums in its checks are wrong.
+    /// Whether the sums in the bad member's checks are wrong.
     pub(crate) has_wrong_sums: bool,
 }
 
 impl Manner {
-    /// Draws a manner: some topics, or all.
+    /// Draws a behavior: some topics, or all.
     pub(crate) fn draw(rng: &mut Rng) -> Manner {
         let topics: Vec<_> = match rng.below(3) {
             0 => TOPICS.to_vec(),
@@ -107,7 +109,7 @@ impl Manner {
         }
     }
 
-    /// How long until it sends something again.
+    /// The time until the bad member sends something again.
     pub(crate) fn interval(&self, rng: &mut Rng) -> Nanos {
         rng.interval(self.interval).max(MILLISECOND)
     }
@@ -118,7 +120,7 @@ impl Manner {
 pub(crate) enum Saying {
     /// A record with its origin and sequence.
     Record(Origin, u64, Taken),
-    /// How far origins are covered in a shard.
+    /// Up to which sequence origins are covered in a shard.
     Covered(Claim, u8, Vec<(Origin, u64)>),
     State(Advertisement),
     Check(Check),
@@ -131,7 +133,7 @@ pub(crate) enum Saying {
     Offset(i64),
 }
 
-/// The frame that carries how far origins are covered.
+/// The type of frame that carries up to which sequence origins are covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     Vector,
@@ -167,7 +169,7 @@ impl Saying {
         })
     }
 
-    /// Encodes it, as far as the link can still name origins.
+    /// Encodes the frame, as far as the link can still name origins.
     pub(crate) fn encode(&self, encoder: &mut Encoder) {
         match self {
             Saying::Record(origin, seq, record) => {
@@ -204,7 +206,7 @@ impl Saying {
     }
 }
 
-/// What a bad member knows when it sends something.
+/// Everything that a bad member knows when it sends something.
 #[derive(Debug)]
 pub(crate) struct Known<'a> {
     /// All updates that were taken.
@@ -213,13 +215,13 @@ pub(crate) struct Known<'a> {
     pub(crate) current: &'a [Origin],
     /// The servers of the herd.
     pub(crate) names: &'a [ServerName],
-    /// The time by a clock that is right.
+    /// The time on a right clock.
     pub(crate) now_ns: u64,
-    /// How many clients there are.
+    /// The number of clients.
     pub(crate) clients: usize,
-    /// What it received long ago.
+    /// The frames that the bad member received long ago.
     pub(crate) heard: &'a [Saying],
-    /// How many bytes the wires carry in a second.
+    /// The number of bytes that the wires carry in a second.
     pub(crate) bandwidth: u64,
 }
 
@@ -259,7 +261,7 @@ impl Known<'_> {
         }
     }
 
-    /// An incarnation that may have existed; rarely one of the far future.
+    /// An incarnation that may have existed. Rarely, an incarnation of the far future.
     fn incarnation(&self, rng: &mut Rng) -> u64 {
         if rng.chance(100) { rng.bits() } else { rng.below(self.now_ns) }
     }
@@ -309,7 +311,7 @@ impl Known<'_> {
     fn unsaid(&self, rng: &mut Rng) -> Saying {
         let origin = self.current[rng.index(self.current.len())].clone();
         let Saying::Record(origin, _, record) = self.record(rng, origin, 0) else {
-            unreachable!("it is a record")
+            unreachable!("a record was drawn")
         };
         let seq = self.seq_above(rng, &origin, shard_index(&record.key.1));
         Saying::Record(origin, seq, record)
@@ -348,12 +350,12 @@ impl Known<'_> {
             8 => Claim::Graft,
             _ => Claim::GraftOnce,
         };
-        // Now and then it is about a shard that does not exist.
+        // Sometimes the frame is about a shard that does not exist.
         let shard = if rng.chance(5) { SHARDS as u64 } else { shard };
         Saying::Covered(claim, shard as u8, entries)
     }
 
-    /// Link states in other servers' names; now and then of so many servers that they fill a table.
+    /// Link states in other servers' names. Sometimes there are states of enough servers to fill a table.
     fn states(&self, rng: &mut Rng) -> Vec<Saying> {
         let count = if rng.chance(2) && self.bandwidth >= 200_000 { INVENTED_SERVERS } else { 1 };
         (0..count).map(|number| Saying::State(self.state(rng, (count > 1).then_some(number)))).collect()
@@ -415,7 +417,7 @@ impl Known<'_> {
         Saying::Record(origin, seq, record)
     }
 
-    /// Many lives of one server in one shard, each with a client of its own.
+    /// Many lives of one server in one shard, each with its own client.
     fn lives(&self, rng: &mut Rng) -> Vec<Saying> {
         let (server, shard) = (if rng.chance(800) { self.name(rng) } else { invented(rng) }, rng.index(3));
         let keys = (0..).map(|number| format!("life-{number}").into_bytes());
@@ -431,7 +433,7 @@ impl Known<'_> {
         keys.skip(skipped).take(count).map(life).collect()
     }
 
-    /// A clock that is off by years or not at all, and invented offsets. They cost the link, so they are rare.
+    /// A clock that is either right or off by years, and invented offsets. They end the link, so they are rare.
     fn clocks(&self, rng: &mut Rng) -> Vec<Saying> {
         match rng.below(40) {
             0 => vec![Saying::Heartbeat(self.now_ns + rng.below(10 * YEAR))],
@@ -440,8 +442,8 @@ impl Known<'_> {
         }
     }
 
-    /// Several present lives say that a client is at one place, or each at another, with versions that are equal or
-    /// rise in any order of the lives.
+    /// Several present lives say that a client is at one place, or each life says that it is at another place. Their
+    /// versions are equal or rise, in any order of the lives.
     fn in_several_names(&self, rng: &mut Rng) -> Vec<Saying> {
         let (key, step) = (self.key(rng), [0, 1, 1000, SECOND][rng.index(4)]);
         let begin_ns = self.now_ns + rng.below(SECOND);
@@ -461,7 +463,7 @@ impl Known<'_> {
             }
             sayings.push(Saying::Record(origin.clone(), seq, record));
         }
-        // The winner may be sent first.
+        // The winning record may be sent first.
         if rng.chance(500) {
             sayings.reverse();
         }
@@ -481,7 +483,7 @@ fn invented(rng: &mut Rng) -> ServerName {
 }
 
 fn nobody(number: u64) -> ServerName {
-    ServerName::new(&format!("Nobody-{number}")).expect("it is plain")
+    ServerName::new(&format!("Nobody-{number}")).expect("the invented name is plain")
 }
 
 /// A place in a hash tree at this depth.

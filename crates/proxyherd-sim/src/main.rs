@@ -1,4 +1,4 @@
-//! Runs seeds, and prints for each that fails how to run it again.
+//! Runs seeds. For each seed that fails, prints the command that runs it again.
 
 mod progress;
 
@@ -23,11 +23,11 @@ use proxyherd_sim::{
 
 use crate::progress::Progress;
 
-/// Many servers of a herd on a seeded network, in virtual time, and checkers that watch them.
+/// Many servers of a herd on a seeded network, in virtual time, and checkers that observe them.
 ///
-/// Each seed is a herd with its own topology, wires, clocks, clients and faults. Each is run twice, and has to do
-/// the same both times. A seed that fails is printed with the command that runs it again. If it is the only seed, it
-/// is run again with ever fewer faults and clients, and the shortest way to its failure is printed.
+/// Each seed is a herd with its own topology, wires, clocks, clients and faults. Each seed is run twice, and both runs
+/// must be identical. If a seed fails, the command that runs it again is printed. If the failing seed is the only one,
+/// it is run again with fewer and fewer faults and clients, and the smallest run that still fails is printed.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -36,42 +36,42 @@ use crate::progress::Progress;
                         proxyherd-sim --seeds 200 --bad-members"
 )]
 struct Arguments {
-    /// Run this seed, or begin with it
+    /// Run this seed, or begin with this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Run this many seeds [default: 100, or 1 with --seed]
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
-    /// Servers of each herd [default: 3 to 8, by the seed]
+    /// Number of servers of each herd [default: 3 to 8, by the seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(SERVERS_MIN..=SERVERS_MAX))]
     servers: Option<u64>,
-    /// For how long things go wrong, virtual minutes
+    /// Time during which things go wrong, virtual minutes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
-    /// Members turn bad for a while: they send anything that the link protocol can say
+    /// Let members turn bad for a while: they send anything that the link protocol can express
     #[arg(long)]
     bad_members: bool,
-    /// Break a rule of the flood, to see that the checkers notice
+    /// Break a rule of the flood, to check that the checkers notice
     #[arg(long, value_name = "NAME")]
     bad_rule: Option<BadRule>,
-    /// Run each seed once only, half as long
+    /// Run each seed only once, for half the time
     #[arg(long)]
     once: bool,
-    /// Seeds run at the same time
+    /// Number of seeds that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
 }
 
-/// A rule, broken; see `proxyherd_core::flood::Broken`.
+/// A broken rule; see `proxyherd_core::flood::Broken`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BadRule {
-    /// The vector advances for each record as it arrives, and not by markers alone
+    /// The vector advances for each record as it arrives, and not only by markers
     AdvanceByRecord,
     /// A marker is sent before records that it covers
     MarkerOvertakes,
-    /// A slot is sent as it was when it was queued
+    /// A slot is sent with the content that it had when it was queued
     OldVersion,
-    /// What was once sent counts as received when a link comes up again
+    /// When a link comes up again, everything that was once sent counts as received
     TrustWhatWasSent,
     /// A record that comes over a link is not passed on
     KeepToMyself,
@@ -79,21 +79,21 @@ enum BadRule {
     MergeByArrival,
     /// Now and then a record that has come is not kept
     LoseSome,
-    /// A marker is sent though a FIFO was cleared
+    /// A marker is sent although a FIFO was cleared
     MarkWhatWasCleared,
-    /// A link that becomes eager again is not sent what it has missed
+    /// A link that becomes eager again is not sent the records that it has missed
     SkipTheResend,
-    /// A follower is told that all is covered while part of it still waits
+    /// A follower is told that all is covered while part of it is still queued
     CoverWhatWaits,
     /// A record is removed, and followers are not told
     RemoveSilently,
     /// A server does not answer lies in its own name
     CloseOnLies,
-    /// A record is merged however far in the future it was received
+    /// A record is merged even if its time of receipt is far in the future
     TrustReceipts,
     /// A record is not passed on once it has expired by the server's own clock
     CarryByOwnRule,
-    /// A link state is believed, however far its stamp is ahead
+    /// A link state is believed even if its stamp is far ahead
     BelieveStates,
     /// One server's name may have any number of incarnations
     OriginsUnbounded,
@@ -147,7 +147,7 @@ impl Arguments {
         Rules { broken: self.bad_rule.map(BadRule::broken) }
     }
 
-    /// The shortest way to the first violation of a failing seed.
+    /// The smallest run that shows the first violation of a failing seed.
     fn shortest(&self, outcome: &Outcome) -> Option<Shortest> {
         let violation = outcome.violations.iter().min_by_key(|violation| violation.at)?;
         shorten(&self.scenario(outcome.seed), self.rules(), violation.symptom)

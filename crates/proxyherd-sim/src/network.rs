@@ -1,9 +1,9 @@
-//! The network: connections, each of which is two ordered streams of bytes with delay, finite bandwidth, and a bound
-//! on the bytes on their way. As in TCP, a lost piece is sent again after a while and delays what is behind it. A
-//! path between two servers can be blocked, separately in each direction. Then bytes wait until the path is open or
-//! the connection is given up. A choked path carries a fraction of its bandwidth.
+//! The network: connections, each of which is two ordered streams of bytes with delay, finite bandwidth, and a bound on
+//! the bytes in transit. As in TCP, a lost piece is sent again after a while and delays the pieces behind it. A path
+//! between two servers can be blocked, separately in each direction. Then bytes wait until the path is unblocked or the
+//! connection is closed. A choked path carries a fraction of its bandwidth.
 //!
-//! The network does not know what a connection carries, nor who holds its ends.
+//! The network does not know what a connection carries, nor which servers hold its ends.
 
 use std::collections::VecDeque;
 
@@ -13,11 +13,11 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// Largest piece in which bytes travel and arrive.
+/// Maximum size of a piece in which bytes travel and arrive.
 const PIECE_LEN_MAX: usize = 1460;
-/// A choked path carries its bandwidth divided by this.
+/// The number by which the bandwidth of a choked path is divided.
 const CHOKED: u64 = 20;
-/// The least and the greatest time until a lost piece is sent again.
+/// The minimum and the maximum time until a lost piece is sent again.
 const RESENT_AFTER: (Nanos, Nanos) = (200 * MILLISECOND, SECOND);
 
 /// A connection. Numbers are never used twice.
@@ -27,9 +27,9 @@ pub(crate) struct ConnId(pub usize);
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Side {
-    /// Who dialed.
+    /// The server that dialed.
     Dialed,
-    /// Who was dialed.
+    /// The server that was dialed.
     Answered,
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Network {
     settings: NetworkSettings,
     rng: Rng,
     connections: Vec<Connection>,
-    /// For each direction between two servers, how many faults block it.
+    /// For each direction between two servers, the number of faults that block it.
     blocked: Vec<Vec<u32>>,
-    /// For each direction, how many faults choke it.
+    /// For each direction, the number of faults that choke it.
     choked: Vec<Vec<u32>>,
     lost: u64,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Network {
 struct Connection {
     /// The servers that dialed and answered.
     servers: [usize; 2],
-    /// From the end that dialed, and from the one that answered.
+    /// The first stream is from the end that dialed, the second from the end that answered.
     streams: [Stream; 2],
     is_answered: bool,
 }
@@ -77,11 +77,11 @@ struct Connection {
 #[derive(Debug, Default)]
 struct Stream {
     pieces: VecDeque<(Nanos, Arrival)>,
-    /// Bytes in `pieces`.
+    /// The number of bytes in `pieces`.
     len: usize,
-    /// When the wire has sent all of them.
+    /// The time at which the wire has sent all of them.
     free_at: Nanos,
-    /// Nobody reads or writes here any more.
+    /// No server reads or writes here any more.
     is_over: bool,
 }
 
@@ -102,7 +102,7 @@ impl Network {
         ConnId(self.connections.len() - 1)
     }
 
-    /// The server at the other end accepts. Returns whether that is new.
+    /// Notes that the server at the other end accepts. Returns whether that is new.
     pub(crate) fn answer(&mut self, conn: ConnId) -> bool {
         !std::mem::replace(&mut self.connections[conn.0].is_answered, true)
     }
@@ -131,8 +131,8 @@ impl Network {
         arrivals
     }
 
-    /// Closes this end. What it has written still arrives, and then the end; nothing more comes in. Returns when the
-    /// end arrives.
+    /// Closes this end. Bytes that this end has written still arrive, and then the end of the stream. Nothing more
+    /// comes in. Returns the time at which the end arrives.
     pub(crate) fn close(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Nanos> {
         self.stream(conn, from.other()).stop();
         if self.stream(conn, from).is_over {
@@ -143,12 +143,13 @@ impl Network {
         Some(at)
     }
 
-    /// The server at one end is gone and says nothing. What was on its way in both directions is lost.
+    /// Notes that the server at one end is gone and says nothing. The bytes in transit in both directions are lost.
     pub(crate) fn vanish(&mut self, conn: ConnId) {
         self.connections[conn.0].streams.iter_mut().for_each(Stream::stop);
     }
 
-    /// Breaks the connection. Part of the first piece on its way arrives, then the end. Returns when the ends arrive.
+    /// Breaks the connection. Part of the first piece in transit arrives, then the end of the stream. Returns the times
+    /// at which the ends arrive.
     pub(crate) fn reset(&mut self, now: Nanos, conn: ConnId) -> [(Side, Option<Nanos>); 2] {
         [Side::Dialed, Side::Answered].map(|from| {
             let kept = self.rng.index(PIECE_LEN_MAX);
@@ -163,7 +164,7 @@ impl Network {
         })
     }
 
-    /// What has arrived from `from` at the other end by now, unless the path is blocked.
+    /// The bytes that have arrived from `from` at the other end by now, unless the path is blocked.
     pub(crate) fn arrived(&mut self, now: Nanos, conn: ConnId, from: Side) -> Option<Arrival> {
         if self.is_blocked(self.server(conn, from), self.server(conn, from.other())) {
             return None;
@@ -176,7 +177,7 @@ impl Network {
         Some(arrival)
     }
 
-    /// The connections on which something is on its way from one server to another, each with its sending end.
+    /// The connections on which bytes are in transit from one server to another, each with its sending end.
     pub(crate) fn held_up(&self, from: usize, to: usize) -> Vec<(ConnId, Side)> {
         let ends = |(at, connection): (usize, &Connection)| {
             let side = match connection.servers {
@@ -194,22 +195,22 @@ impl Network {
         self.blocked[from][to] > 0
     }
 
-    /// Blocks the way from one server to another, once more.
+    /// Blocks the path from one server to another, once more.
     pub(crate) fn block(&mut self, from: usize, to: usize) {
         self.blocked[from][to] += 1;
     }
 
-    /// Takes back one [`Network::block`].
+    /// Undoes one [`Network::block`].
     pub(crate) fn unblock(&mut self, from: usize, to: usize) {
         self.blocked[from][to] -= 1;
     }
 
-    /// Chokes the way from one server to another, once more.
+    /// Chokes the path from one server to another, once more.
     pub(crate) fn choke(&mut self, from: usize, to: usize) {
         self.choked[from][to] += 1;
     }
 
-    /// Takes back one [`Network::choke`]. What is on its way goes on at full speed. Returns when it arrives.
+    /// Undoes one [`Network::choke`]. Bytes in transit continue at full speed. Returns the times at which they arrive.
     pub(crate) fn unchoke(&mut self, now: Nanos, from: usize, to: usize) -> Vec<(ConnId, Side, Nanos)> {
         self.choked[from][to] -= 1;
         if self.choked[from][to] > 0 {
@@ -228,7 +229,7 @@ impl Network {
         arrivals
     }
 
-    /// How many pieces were lost and sent again.
+    /// The number of pieces that were lost and sent again.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
     }
@@ -237,7 +238,7 @@ impl Network {
         &mut self.connections[conn.0].streams[from as usize]
     }
 
-    /// Puts something behind everything that is on its way. Returns when it arrives.
+    /// Puts bytes behind all bytes in transit. Returns the times at which they arrive.
     fn send(&mut self, now: Nanos, conn: ConnId, from: Side, arrival: Arrival) -> Nanos {
         let (least, most) = self.settings.delay;
         let mut delay = self.rng.between(least, most + 1);
@@ -265,7 +266,7 @@ impl Stream {
         self.is_over = true;
     }
 
-    /// Loses all but the first `kept` bytes.
+    /// Loses all bytes but the first `kept`.
     fn tear(&mut self, kept: usize) {
         self.pieces.truncate(1);
         self.len = 0;
@@ -289,7 +290,7 @@ mod tests {
         Network::new(settings, 2, Rng::new(7))
     }
 
-    /// Everything that has arrived by `now`, in one run, and whether the stream has ended.
+    /// All bytes that have arrived by `now`, in one run, and whether the stream has ended.
     fn arrived(network: &mut Network, now: Nanos, conn: ConnId, from: Side) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         loop {
@@ -301,7 +302,7 @@ mod tests {
         }
     }
 
-    /// Bytes of which each 256 in a row differ.
+    /// Bytes of which any 256 in a row differ from each other.
     fn sent(len: usize) -> Vec<u8> {
         (0..len).map(|at| at as u8).collect()
     }
@@ -329,7 +330,7 @@ mod tests {
         let end = network.close(0, conn, Side::Answered).unwrap();
         assert_eq!(arrived(&mut network, end, conn, Side::Answered), (sent(500), true));
         assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (Vec::new(), false));
-        assert_eq!(network.write(end, conn, Side::Dialed, &sent(1)), [], "nobody reads there any more");
+        assert_eq!(network.write(end, conn, Side::Dialed, &sent(1)), [], "no server reads there any more");
     }
 
     #[test]
@@ -344,7 +345,7 @@ mod tests {
             assert!(is_over && bytes.len() <= PIECE_LEN_MAX && sent(5000).starts_with(&bytes));
             torn += u64::from(!bytes.is_empty() && bytes.len() < PIECE_LEN_MAX);
         }
-        assert!(torn > 40, "a frame is as likely cut anywhere: {torn} of 50");
+        assert!(torn > 40, "a frame should be cut anywhere: {torn} of 50");
     }
 
     #[test]
@@ -381,7 +382,7 @@ mod tests {
         assert!(last(network.write(0, conn, Side::Dialed, &sent(1000))) >= CHOKED * SECOND);
         assert!(last(network.write(0, conn, Side::Answered, &sent(1000))) < 2 * SECOND);
         let sooner = network.unchoke(0, 0, 1).into_iter().map(|(_, _, at)| at).collect();
-        assert!(last(sooner) < 2 * SECOND, "what is on its way goes on faster");
+        assert!(last(sooner) < 2 * SECOND, "bytes in transit continue faster");
         let (bytes, _) = arrived(&mut network, 2 * SECOND, conn, Side::Dialed);
         assert_eq!(bytes.len(), 1000);
     }

@@ -4,31 +4,31 @@ use std::fmt;
 
 use crate::timeline::{Nanos, SECOND};
 
-/// What a run did, and what it found.
+/// The counts of a run, and the violations that it found.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
     /// A hash of all events, the same for the same seed.
     pub trace: u64,
-    /// How much happened.
+    /// The counts.
     pub tally: Tally,
     /// The violations that were found, the first of each symptom.
     pub violations: Vec<Violation>,
 }
 
-/// How much happened.
+/// The number of events of each kind in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Servers of the herd.
+    /// The servers of the herd.
     pub servers: u64,
     /// Virtual time.
     pub time: Nanos,
-    /// Things that happened, of any kind.
+    /// Events of any kind.
     pub events: u64,
     /// Reports that a server answered.
     pub reports: u64,
-    /// Reports that were news.
+    /// Reports that were taken.
     pub accepted: u64,
     /// Tombstones.
     pub forgotten: u64,
@@ -40,11 +40,11 @@ pub struct Tally {
     pub cuts: u64,
     /// Connections that were reset.
     pub resets: u64,
-    /// Servers that stood still.
+    /// Servers that paused.
     pub pauses: u64,
-    /// Ways that were blocked in one direction alone.
+    /// Paths that were blocked in one direction only.
     pub one_ways: u64,
-    /// Servers whose links were all blocked, and opened one by one.
+    /// Servers whose links were all blocked, and then unblocked one by one.
     pub swizzles: u64,
     /// Wires that were choked.
     pub chokes: u64,
@@ -52,9 +52,9 @@ pub struct Tally {
     pub jumps: u64,
     /// Members that turned bad.
     pub bad_members: u64,
-    /// Frames of theirs that were lies.
+    /// Frames of bad members that were lies.
     pub lies: u64,
-    /// Servers that went on as they were earlier.
+    /// Servers that continued from an earlier moment of their lives.
     pub restored: u64,
     /// Clocks that were put forward or back by more than servers accept.
     pub far_jumps: u64,
@@ -64,13 +64,13 @@ pub struct Tally {
     pub lost: u64,
     /// Links that ended because clocks were too far apart.
     pub clocks_apart: u64,
-    /// Records that were received while herds with a swift tree were calm, and how many there should be if each
-    /// change comes to each other server once. There can be fewer: of two changes of one client in a row, the first
-    /// may never be sent.
+    /// The first is the number of records that were received while herds with a fast tree were calm. The second is the
+    /// number that there should be if each change comes to each other server once. There can be fewer: of two
+    /// consecutive changes of one client, the first may never be sent.
     pub calm_records: u64,
     /// See `calm_records`.
     pub calm_records_least: u64,
-    /// Questions where a client is.
+    /// Queries for a client's position.
     pub reads: u64,
     /// Records that followers were sent ...
     pub told: u64,
@@ -82,16 +82,16 @@ pub struct Tally {
     pub links: u64,
     /// Flushes that left something for later.
     pub partial_flushes: u64,
-    /// How often the herd had to agree, and did.
+    /// The number of times that the herd had to agree, and did.
     pub agreements: u64,
-    /// How long it took to agree, all rounds together.
+    /// The time that the herd took to agree, all rounds together.
     pub settling: Nanos,
-    /// How long it took at most.
+    /// The maximum time that the herd took to agree.
     pub settling_max: Nanos,
 }
 
 impl Tally {
-    /// The sum of both.
+    /// The sum of both tallies.
     pub fn and(self, other: Tally) -> Tally {
         Tally {
             servers: self.servers + other.servers,
@@ -131,24 +131,24 @@ impl Tally {
     }
 }
 
-/// What is wrong.
+/// The kind of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symptom {
-    /// A vector covers what is not held.
+    /// A vector covers an update that is not held.
     Invariant1,
-    /// Servers that reach each other did not come to hold the same.
+    /// Servers that reach each other did not come to hold the same records.
     NeverConverged,
-    /// Something that was held when peace began is gone.
+    /// A record that was held when peace began is gone.
     Lost,
-    /// A server holds what nobody took.
+    /// A server holds a record that no server took.
     Foreign,
-    /// Servers found that they hold different records, which must not happen.
+    /// Servers that must hold the same records found a difference.
     Root,
-    /// A change was sent more often than it may be.
+    /// A change was sent more often than it may be sent.
     Payloads,
-    /// A server answered with less than it had answered before.
+    /// A server answered with an older record than before.
     Read,
-    /// A follower was sent something wrong, or not sent something.
+    /// A follower was sent something wrong, or was not sent something.
     Follower,
     /// An outbox is longer than it may be.
     Outbox,
@@ -156,13 +156,13 @@ pub enum Symptom {
     Bookkeeping,
     /// An honest server broke the protocol.
     Protocol,
-    /// A record whose receipt is further ahead than clocks may be apart was taken.
+    /// A record was taken whose time of receipt is further ahead than clocks may be apart.
     Future,
     /// The spanning tree does not connect exactly the servers that are present.
     Tree,
-    /// What a bad member left behind takes more room than it may.
+    /// The remains of a bad member take more room than they may.
     Memory,
-    /// A bad member's record stands in the name of a server that is present and knows better.
+    /// A bad member's record is still in the name of a server that is present and knows better.
     Name,
     /// A second run of the seed had other events.
     Twice,
@@ -176,32 +176,32 @@ impl fmt::Display for Symptom {
             Symptom::Invariant1 => "I1 broken",
             Symptom::NeverConverged => "never converged",
             Symptom::Lost => "a record was lost",
-            Symptom::Foreign => "a record that nobody took",
-            Symptom::Root => "a server was found to differ",
-            Symptom::Payloads => "too many copies",
+            Symptom::Foreign => "a record that no server took",
+            Symptom::Root => "servers found a difference",
+            Symptom::Payloads => "a change was sent too often",
             Symptom::Read => "an answer went back in time",
-            Symptom::Follower => "a follower was told wrong",
+            Symptom::Follower => "a follower was sent something wrong",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",
-            Symptom::Future => "a receipt from the future",
-            Symptom::Tree => "the tree is not the herd's",
-            Symptom::Memory => "memory is not back",
-            Symptom::Name => "a lie stands in another's name",
-            Symptom::Twice => "a seed did not do the same twice",
+            Symptom::Future => "a time of receipt in the future",
+            Symptom::Tree => "the tree is not that of the herd",
+            Symptom::Memory => "memory was not freed",
+            Symptom::Name => "a lie is held in another server's name",
+            Symptom::Twice => "two runs of a seed differ",
             Symptom::Gate => "too little happened",
         })
     }
 }
 
-/// When and how something was wrong.
+/// When, and in what way, something was wrong.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// Virtual time.
     pub at: Nanos,
-    /// What.
+    /// The kind of the violation.
     pub symptom: Symptom,
-    /// In words.
+    /// A description in words.
     pub text: String,
 }
 

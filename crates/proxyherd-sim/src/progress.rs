@@ -1,4 +1,4 @@
-//! The output of a long run: one line that is kept up to date on a terminal, plain lines otherwise, and a summary.
+//! The output of a long run: one line on a terminal that is updated, plain lines otherwise, and a summary.
 
 use std::{
     io::{IsTerminal, Write, stderr},
@@ -12,7 +12,7 @@ use proxyherd_sim::{
     timeline::SECOND,
 };
 
-/// How often the line on a terminal changes, and how often a line is written elsewhere.
+/// The interval at which the line on a terminal is updated, and the interval at which a line is written elsewhere.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// The run so far.
@@ -22,7 +22,7 @@ pub(crate) struct Progress {
     done: u64,
     failed: u64,
     tally: Tally,
-    /// Time that seeds took, each counted alone.
+    /// The sum of the times that each seed took.
     busy: Duration,
     is_terminal: bool,
     told_at: Instant,
@@ -42,7 +42,7 @@ impl Progress {
         }
     }
 
-    /// A seed is done. `command` runs it again.
+    /// Notes that a seed is done. `command` runs it again.
     pub(crate) fn done(&mut self, outcome: &Outcome, took: Duration, command: &str) {
         self.done += 1;
         self.tally = self.tally.and(outcome.tally);
@@ -61,13 +61,13 @@ impl Progress {
         self.tell();
     }
 
-    /// Prints the shortest way to the failure of the only seed that was run.
+    /// Prints the smallest run that shows the failure of the only seed that was run.
     pub(crate) fn shortest(&self, shortest: &Shortest) {
         self.clear();
         let (needed, drawn) = shortest.faults;
         let clients = shortest.clients;
         println!(
-            "\nThe shortest way there needs {needed} of {drawn} faults and {clients} clients; it ends so:"
+            "\nThe smallest run that fails has {needed} of {drawn} faults and {clients} clients. It ends like this:"
         );
         shortest.story.iter().for_each(|line| println!("{line}"));
         println!("  {}\n", shortest.violation);
@@ -82,11 +82,11 @@ impl Progress {
         let end = if self.is_terminal { "" } else { "\n" };
         self.clear();
         eprint!("{} of {} seeds, {} failed{end}", self.done, self.total, self.failed);
-        // A progress line that can't be shown is no reason to stop.
+        // If a progress line cannot be shown, the run continues.
         let _ = stderr().flush();
     }
 
-    /// Clears the line on a terminal for output that stays.
+    /// Clears the line on a terminal before output that stays.
     fn clear(&self) {
         if self.is_terminal {
             eprint!("\r\x1b[K");
@@ -99,7 +99,7 @@ impl Progress {
         let Tally { servers, reports, accepted, records, crashes, cuts, resets, reads, .. } = self.tally;
         println!(
             "{} seeds, {} failed: {servers} servers took {reports} reports ({accepted} were news), answered \
-             {reads} questions and sent {records} records",
+             {reads} queries and sent {records} records",
             self.done, self.failed
         );
         let Tally { pauses, swizzles, chokes, jumps, lost, .. } = self.tally;
@@ -110,8 +110,8 @@ impl Progress {
         let Tally { bad_members, lies, restored, lost_years, .. } = self.tally;
         if bad_members > 0 {
             println!(
-                "{bad_members} members turned bad and said {lies} things, {restored} began again in the middle and \
-                 {lost_years} clocks lost or won years"
+                "{bad_members} members turned bad and sent {lies} lies, {restored} servers were restored from \
+                 snapshots and {lost_years} clocks jumped by years"
             );
         }
         let Tally { agreements, settling, settling_max, time, .. } = self.tally;

@@ -1,8 +1,8 @@
-//! Random numbers from a seed, the same on every machine: xoshiro256++ (Blackman and Vigna, 2018), its state filled
-//! by SplitMix64.
+//! Random numbers from a seed, the same on every machine: xoshiro256++ (Blackman and Vigna, 2018). SplitMix64 fills its
+//! state.
 
-/// A stream of random numbers. A stream that is split off does not disturb its source, so one more draw for a client
-/// does not move all later faults.
+/// A stream of random numbers. Splitting a stream off does not change its source, so one more draw for a client does
+/// not change all later faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng {
     state: [u64; 4],
@@ -48,7 +48,7 @@ impl Rng {
         low + self.below(high - low)
     }
 
-    /// An index into something of this length, which must not be empty.
+    /// An index into a sequence of this length, which must not be 0.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }

@@ -1,4 +1,4 @@
-//! The scenario of a seed: the topology, how fast and how skewed everything is, how often what goes wrong, and how
+//! The scenario of a seed: the topology, the speed of wires and the offsets of clocks, the frequency of faults, and how
 //! much must happen for the run to count.
 
 use crate::{
@@ -7,20 +7,20 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// Fewest servers of a herd in which there can be more than one path.
+/// Minimum number of servers of a herd in which there can be more than one path.
 pub const SERVERS_MIN: u64 = 3;
-/// Most servers of a simulated herd. With more, the checkers need more time than they are worth.
+/// Maximum number of servers of a simulated herd. With more servers, the checkers take too much time.
 pub const SERVERS_MAX: u64 = 30;
 
-/// How far clocks may be apart.
+/// Maximum offset between two clocks.
 pub(crate) const CLOCK_OFFSET_MAX_NS: u64 = 60 * SECOND;
 
-/// How long links may take to find out that they are dead and to come up again, on swift wires ...
+/// Maximum time for links to find out that they are dead and to come up again, on fast wires ...
 const SWIFT_LINKS_MAX: Nanos = 8 * SECOND;
 /// ... and on wires that are slow or lose pieces.
 const SLOW_LINKS_MAX: Nanos = 20 * SECOND;
 
-/// The servers of the classic herd. Larger herds go on with numbers.
+/// The servers of the classic herd. The further servers of larger herds have numbers for names.
 const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 /// The classic herd's six links.
 const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2, 3)];
@@ -28,15 +28,15 @@ const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2
 /// Everything that determines a run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The seed that it was drawn from.
+    /// The seed from which the scenario was drawn.
     pub seed: u64,
-    /// How many servers there are.
+    /// The number of servers.
     pub servers: usize,
-    /// Which of them are neighbors, each pair once; the first of a pair dials.
+    /// The pairs of neighbors, each pair once. The first server of a pair dials.
     pub edges: Vec<(usize, usize)>,
-    /// For how long things go wrong, all rounds together.
+    /// The time during which things go wrong, all rounds together.
     pub length: Nanos,
-    /// How often the herd is left in peace and has to agree.
+    /// The number of times that the herd is left in peace and has to agree.
     pub rounds: u64,
     /// The wires.
     pub network: NetworkSettings,
@@ -44,76 +44,77 @@ pub struct Scenario {
     pub clients: ClientSettings,
     /// The faults.
     pub faults: FaultSettings,
-    /// By how much each server's clock is ahead, nanoseconds.
+    /// The lead of each server's clock, nanoseconds.
     pub clock_offsets: Vec<i64>,
     /// Whether changes go along a spanning tree.
     pub has_tree: bool,
     /// The servers that speak an earlier version.
     pub old_servers: Vec<bool>,
-    /// How long after its receipt a report expires. Then clocks agree and clients are orderly, so a newer report also
-    /// expires later. Otherwise one server may have forgotten a record that won over what another server still holds
-    /// (a tombstone outlives a newer report), and the two agree only when that has expired as well.
+    /// The time after its receipt at which a report expires. In herds with such a time, clocks agree and clients are
+    /// orderly, so a newer report also expires later. Otherwise one server may have forgotten a record that won over a
+    /// record that another server still holds (a tombstone outlives a newer report). These two servers agree only when
+    /// the other record has expired as well.
     pub client_ttl: Option<Nanos>,
-    /// Whether clocks jump by more than servers accept. Then servers refuse and drop what others hold, and only their
-    /// checks of each other bring it back.
+    /// Whether clocks jump by more than servers accept. Then servers refuse and drop records that other servers hold,
+    /// and only the servers' checks of each other bring these records back.
     pub has_far_jumps: bool,
-    /// How bad members may be, if there are any.
+    /// The possible behavior of bad members, if there are any.
     pub bad: Option<BadSettings>,
 }
 
-/// How bad the members of a herd may be.
+/// The possible behavior of the bad members of a herd.
 #[derive(Clone, Debug)]
 pub struct BadSettings {
     /// Whether clocks jump by years, in both directions.
     pub has_lost_years: bool,
-    /// In herds where reports expire: a server whose clock is off by almost as much as allowed. It has no clients,
-    /// because what it took would expire in another order than what is older.
+    /// In herds where reports expire, a server whose clock is off by almost as much as allowed. It has no clients,
+    /// because the reports that it took would expire in another order than older reports.
     pub skewed: Option<usize>,
 }
 
 /// The properties of the wires.
 #[derive(Clone, Debug)]
 pub struct NetworkSettings {
-    /// The least and the greatest delay from one server to another.
+    /// The minimum and the maximum delay from one server to another.
     pub delay: (Nanos, Nanos),
-    /// Bytes a second, each way on each link.
+    /// Bytes per second, in each direction on each link.
     pub bandwidth: u64,
-    /// How many bytes may be on their way before a writer has to wait.
+    /// The number of bytes that may be in transit before a writer has to wait.
     pub window: usize,
-    /// How many of a thousand pieces are lost, and sent again.
+    /// The number of pieces in a thousand that are lost, and sent again.
     pub loss_per_mille: u64,
 }
 
 /// The properties of the clients.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// How many there are.
+    /// The number of clients.
     pub count: usize,
-    /// Time between two reports of the herd's clients, on average.
+    /// Average time between two reports of the herd's clients.
     pub interval: Nanos,
-    /// How often all clients report at once, in thousandths.
+    /// The probability that all clients report at once, and not only one client, in thousandths.
     pub burst_per_mille: u64,
-    /// Longest note on a report, bytes.
+    /// Maximum length of a note on a report, bytes.
     pub note_len_max: u64,
-    /// No client repeats reports, counts whole seconds, or asks to be forgotten.
+    /// Whether no client repeats reports, counts whole seconds, or asks to be forgotten.
     pub are_orderly: bool,
 }
 
 /// The properties of the faults.
 #[derive(Clone, Debug)]
 pub struct FaultSettings {
-    /// Time between two faults, on average.
+    /// Average time between two faults.
     pub interval: Nanos,
-    /// The longest duration of a fault.
+    /// Maximum duration of a fault.
     pub length_max: Nanos,
 }
 
-/// The part of a scenario that is given and not drawn.
+/// The part of a scenario that is given and not drawn from the seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// How many servers; `None`: 3 to 8.
+    /// The number of servers. `None`: 3 to 8.
     pub servers: Option<usize>,
-    /// For how long things go wrong.
+    /// The time during which things go wrong.
     pub length: Nanos,
     /// Whether members turn bad for a while.
     pub has_bad_members: bool,
@@ -132,7 +133,7 @@ impl Scenario {
         let client_ttl = rng.chance(250).then(|| rng.between(20, 120) * SECOND);
         let mut clock_offset = || if client_ttl.is_some() { 0 } else { clock_offset(rng) };
         let clock_offsets = (0..servers).map(|_| clock_offset()).collect();
-        // Now and then a herd is in the middle of an upgrade, server by server.
+        // Some herds are in the middle of an upgrade, server by server.
         let is_mixed = rng.chance(200);
         let old_servers = (0..servers).map(|_| is_mixed && rng.chance(400)).collect();
         let mut scenario = Scenario {
@@ -177,7 +178,7 @@ impl Scenario {
         let has_lost_years = self.client_ttl.is_none() && rng.chance(300);
         let skewed = (self.client_ttl.is_some() && rng.chance(500)).then(|| rng.index(self.servers));
         if let Some(server) = skewed {
-            // `check` refuses a herd in which records live no longer than clocks may be apart.
+            // `check` refuses a herd in which records expire sooner than clocks may be apart.
             self.client_ttl = Some(rng.between(61, 120) * SECOND);
             let offset = rng.between(20 * SECOND, 57 * SECOND).cast_signed();
             self.clock_offsets[server] = if rng.chance(700) { offset } else { -offset };
@@ -200,8 +201,8 @@ impl Scenario {
         self.edges.iter().filter_map(of).collect()
     }
 
-    /// How long the herd may take to agree once nothing goes wrong any more, if it holds `bytes` of records: links
-    /// notice that they are dead, are dialed again, and carry everything from end to end.
+    /// Maximum time for the herd to agree once nothing goes wrong any more, if the herd holds `bytes` of records. In
+    /// this time links detect that they are dead, are dialed again, and carry everything from end to end.
     pub fn settling_max(&self, bytes: u64) -> Nanos {
         let transfer = bytes * SECOND / self.network.bandwidth;
         let links = if self.is_swift() { SWIFT_LINKS_MAX } else { SLOW_LINKS_MAX };
@@ -209,9 +210,9 @@ impl Scenario {
     }
 }
 
-/// How often a change is sent.
+/// Methods about how often a change is sent.
 impl Scenario {
-    /// Whether the wires are so good that no promise runs out of patience.
+    /// Whether the wires are so good that every promise is met in time.
     pub fn is_swift(&self) -> bool {
         let NetworkSettings { delay, bandwidth, loss_per_mille, .. } = self.network;
         delay.1 <= 10 * MILLISECOND && bandwidth >= 200_000 && loss_per_mille == 0
@@ -222,10 +223,10 @@ impl Scenario {
         self.has_tree && !self.old_servers.contains(&true)
     }
 
-    /// How many records `changes` may be sent as, on all links together, while nothing goes wrong.
+    /// Maximum number of records that `changes` may be sent as, on all links together, while nothing goes wrong.
     pub fn payloads_max(&self, changes: u64) -> u64 {
         let (servers, edges) = (self.servers as u64, self.edges.len() as u64);
-        // With few changes, one question too many weighs much. All runs together stay below 1.05.
+        // If there are few changes, one unneeded question has a large effect. All runs together stay below 1.05.
         let some = 2 * servers;
         if self.is_all_tree() {
             changes * (servers - 1) * 105 / 100 + some
@@ -235,22 +236,22 @@ impl Scenario {
     }
 }
 
-/// A run counts only if enough happened.
+/// The condition that enough happened. Otherwise a run does not count.
 impl Scenario {
-    /// What there was too little of, if anything.
+    /// Describes the kind of event of which too little happened, if there is one.
     pub fn too_little(&self, tally: &Tally) -> Option<String> {
         let minutes = self.length / (60 * SECOND);
-        // A single run may have none of some kind. Many runs together have enough of all.
+        // A single run may have no event of some kind. Many runs together have enough of all kinds.
         let rarer = tally.pauses + tally.one_ways + tally.swizzles + tally.chokes;
-        // A member that is bad, or whose clock is far off, gets no requests meanwhile.
+        // A member that is bad, or whose clock is far off, gets no requests during that time.
         let (reports, reads) = if self.bad.is_some() { (25, 15) } else { (60, 20) };
         let gates = [
             ("reports that were news", tally.accepted, reports * minutes),
             ("reads", tally.reads, reads * minutes),
             ("crashes", tally.crashes, minutes / 4),
-            ("blocked ways", tally.cuts, minutes / 4),
+            ("blocked paths", tally.cuts, minutes / 4),
             ("connections reset", tally.resets, minutes / 8),
-            ("pauses, ways blocked one way, swizzles and choked wires", rarer, minutes / 2),
+            ("pauses, paths blocked in one direction, swizzles and choked wires", rarer, minutes / 2),
             ("links that came up", tally.links, self.edges.len() as u64),
         ];
         let lies = if self.bad.is_some() { minutes } else { 0 };
@@ -260,7 +261,7 @@ impl Scenario {
     }
 }
 
-/// The edges of a tree, so that all servers are connected, and some more.
+/// The edges of a tree, which connect all servers, and some more edges.
 fn random_edges(rng: &mut Rng, servers: usize) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for server in 1..servers {
@@ -275,7 +276,7 @@ fn random_edges(rng: &mut Rng, servers: usize) -> Vec<(usize, usize)> {
     edges
 }
 
-/// The offset of a clock. Most clocks are nearly right, some are seconds off.
+/// The offset of a clock. Most clocks are nearly right, and some are seconds off.
 fn clock_offset(rng: &mut Rng) -> i64 {
     let most = if rng.chance(300) { 8 * SECOND } else { 50 * MILLISECOND };
     rng.below(2 * most).cast_signed() - most.cast_signed()

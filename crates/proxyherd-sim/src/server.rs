@@ -1,7 +1,7 @@
-//! One server: the real core, and around it what a server's sockets and timers do. It returns actions, and the world
-//! carries them out.
+//! One server: the real core, and around it the work of a server's sockets and timers. It returns actions, and the
+//! world carries them out.
 //!
-//! A crash drops a [`Life`], and all memory with it; the next start makes another life with a new incarnation.
+//! A crash drops a [`Life`], and all memory with it. The next start makes another life with a new incarnation.
 
 use std::collections::BTreeMap;
 
@@ -35,32 +35,32 @@ pub(crate) enum Action {
     Received(u64),
     /// A link ends because the clocks are too far apart.
     ClocksApart,
-    /// This connection broke the protocol. That never happens between servers that keep to it.
+    /// This connection broke the protocol. That never happens between servers that keep to the protocol.
     Broken(ConnId, String),
 }
 
 /// One life of one server.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// What it holds.
-    pub(crate) replica: Replica,
-    /// A swift follower and a slow one.
+    /// The replica.
+    pub(crate) map: Replica,
+    /// A fast follower and a slow follower.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
     neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
     sessions: BTreeMap<ConnId, Session>,
-    /// Whether it notes what it receives, so that it can repeat it when it turns bad.
+    /// Whether this life keeps received frames, so that it can repeat them when it turns bad.
     listens: bool,
-    /// What it has received since the last call of [`Life::take_heard`].
+    /// The frames that this life has received since the last call of [`Life::take_heard`].
     heard: Vec<Saying>,
-    /// Whether the sums in its checks are wrong.
+    /// Whether the sums in this life's checks are wrong.
     pub(crate) has_wrong_sums: bool,
-    /// How many origins one numbering of its links names.
+    /// The number of origins that one numbering of this life's links names.
     origins_max: usize,
 }
 
-/// So few that links begin new numberings all the time. Otherwise only a flood of lies causes that.
+/// A limit so small that links begin new numberings all the time. Otherwise only a flood of lies causes new numberings.
 const FEW_ORIGINS: usize = 24;
 
 /// The settings of a life.
@@ -68,21 +68,21 @@ const FEW_ORIGINS: usize = 24;
 pub(crate) struct LifeSettings {
     /// This life of the server.
     pub(crate) me: Origin,
-    /// Scatters the tables.
+    /// The seed of the tables' hashes.
     pub(crate) seed: u64,
     /// The neighbors by name, each with whether this server dials it. A neighbor's place here is its link's number.
     pub(crate) neighbors: Vec<(ServerName, bool)>,
     /// Whether this server is the one that dials, for each neighbor.
     pub(crate) dials: Vec<bool>,
-    /// How long after its receipt a report is forgotten.
+    /// The time after its receipt at which a report is forgotten.
     pub(crate) client_ttl: Option<Nanos>,
     /// Whether changes go along a spanning tree.
     pub(crate) has_tree: bool,
-    /// Whether it speaks an earlier version.
+    /// Whether this life speaks an earlier version of the protocol.
     pub(crate) is_old: bool,
-    /// Whether it may turn bad.
+    /// Whether this life may turn bad.
     pub(crate) may_lie: bool,
-    /// The rules, one of which may be broken.
+    /// The rules of the flood. One of them may be broken.
     pub(crate) rules: Rules,
 }
 
@@ -102,7 +102,7 @@ struct Session {
     encoder: Encoder,
     began_at: Nanos,
     heard_at: Nanos,
-    /// What this server's clock showed when it dialed.
+    /// The time on this server's clock when it dialed.
     clock_at_begin_ns: u64,
     /// The origins that the other end has named.
     introduced: Named<Origin>,
@@ -112,7 +112,7 @@ struct Session {
 enum Phase {
     /// HELLO is sent to the neighbor at this place.
     Dialed(usize),
-    /// Somebody has dialed and will send HELLO.
+    /// Another server has dialed and will send HELLO.
     Answered,
     /// The link is up.
     Up(Incoming, LinkId),
@@ -137,7 +137,7 @@ impl Life {
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,
-                // The seed decides which of the earlier versions.
+                // The seed decides which of the earlier versions the server speaks.
                 link_version: if settings.is_old {
                     1 + settings.seed as u16 % (HIGHEST - 1)
                 } else {
@@ -152,12 +152,12 @@ impl Life {
             listens: settings.may_lie,
             heard: Vec::new(),
             has_wrong_sums: false,
-            // The seed's lowest bits have decided the version.
+            // The seed's lowest bits have already decided the version.
             origins_max: if settings.seed >> 32 & 1 == 0 { FEW_ORIGINS } else { ORIGINS_NAMED_MAX },
         }
     }
 
-    /// Makes it have had a link, for a server that is restored from a snapshot.
+    /// Makes this life count as having had a link, for a server that is restored from a snapshot.
     pub(crate) fn had_a_link(&self) {
         let (Some(link), Some((neighbor, _))) = (LinkId::new(0), self.neighbors.first()) else { return };
         let agreed = Agreed { version: HIGHEST, has_tree: false };
@@ -169,7 +169,7 @@ impl Life {
         Session::new(now, phase, Encoder::default().with_origins_max(self.origins_max))
     }
 
-    /// What it has received since the last call.
+    /// The frames that this life has received since the last call.
     pub(crate) fn take_heard(&mut self) -> Vec<Saying> {
         std::mem::take(&mut self.heard)
     }
@@ -179,7 +179,7 @@ impl Life {
         self.links.iter().filter_map(|link| link.up)
     }
 
-    /// Sends all this on a connection.
+    /// Sends all these bytes on a connection.
     pub(crate) fn say(&mut self, conn: ConnId, sayings: &[Saying], out: &mut Vec<Action>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         sayings.iter().for_each(|saying| saying.encode(&mut session.encoder));
@@ -191,7 +191,7 @@ impl Life {
         self.sessions.keys().copied()
     }
 
-    /// How many links there are, up or down.
+    /// The number of links, up or down.
     pub(crate) fn links_len(&self) -> usize {
         self.links.len()
     }
@@ -212,7 +212,7 @@ impl Life {
         self.sessions.insert(conn, session);
     }
 
-    /// Somebody has dialed this server.
+    /// Notes that another server has dialed this server.
     pub(crate) fn answer(&mut self, now: Nanos, conn: ConnId) {
         let session = self.session(now, Phase::Answered);
         self.sessions.insert(conn, session);
@@ -223,7 +223,7 @@ impl Life {
         self.links[place].backoff.next_delay(random).as_nanos() as Nanos
     }
 
-    /// Takes bytes that have come. Returns the shards that they were about, one bit each.
+    /// Takes bytes that have come. Returns the shards that the bytes were about, one bit each.
     pub(crate) fn receive(
         &mut self,
         now: Nanos,
@@ -239,12 +239,14 @@ impl Life {
         if is_new && !self.handshake(clock_ns, conn, out) {
             return 0;
         }
-        let session = self.sessions.get_mut(&conn).expect("the handshake has just gone on there");
+        let session =
+            self.sessions.get_mut(&conn).expect("the handshake has just continued on this connection");
         let Phase::Up(incoming, _) = &mut session.phase else { return 0 };
         let (mut wake, before) = (Wake::default(), incoming.records());
         let received = incoming.receive(&self.replica, clock_ns, &session.received, &mut wake);
         out.push(Action::Received(incoming.records() - before));
-        // A link that comes up may show that the clock is right, and then the server corrects what it has issued.
+        // A link that comes up may show that the clock is right. Then the server corrects the records that it has
+        // issued.
         let shards = if is_new { u32::MAX } else { shards_of(&session.received) };
         if self.listens {
             session.listen(&mut self.heard);
@@ -263,14 +265,14 @@ impl Life {
         shards
     }
 
-    /// Goes on with the handshake. Returns whether the link is up.
+    /// Continues the handshake. Returns whether the link is up.
     fn handshake(&mut self, clock_ns: u64, conn: ConnId, out: &mut Vec<Action>) -> bool {
-        let session = self.sessions.get_mut(&conn).expect("the caller has just found it");
+        let session = self.sessions.get_mut(&conn).expect("the caller has just found this session");
         let (hello, len) = match decode(&session.received) {
             Ok(Some((Frame::Hello(hello), len))) => (hello, len),
             Ok(None) => return false,
             other => {
-                out.push(Action::Broken(conn, format!("instead of HELLO: {other:?}")));
+                out.push(Action::Broken(conn, format!("the neighbor sent {other:?} instead of HELLO")));
                 self.end(conn, out);
                 return false;
             }
@@ -313,11 +315,11 @@ impl Life {
         if let Some(old) = self.links[place].up.take() {
             self.drop_session(old, out);
         }
-        let link = LinkId::new(place).expect("no scenario has so many neighbors");
-        let wake = self.replica.link_down(link).and(self.replica.trust_clock(link, clock_ns));
+        let link = LinkId::new(place).expect("each scenario has fewer neighbors than links");
+        let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
-        let session = self.sessions.get_mut(&conn).expect("it has just agreed");
+        let session = self.sessions.get_mut(&conn).expect("this connection has just agreed");
         let incoming = Incoming::new(link).with_version(agreed.version);
         session.phase = Phase::Up(incoming.with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
         let wake = wake.and(self.replica.agree(link, &self.neighbors[place].0, agreed, &mut session.encoder));
@@ -326,34 +328,34 @@ impl Life {
         out.push(Action::Up(place));
     }
 
-    /// One look at the link states and at what was received; `members` are the herd's servers.
+    /// One look at the link states and at the received frames. `members` are the herd's servers.
     pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
         self.replica.set_members(members);
         let wake = self.replica.look_at_tree(clock_ns, members);
         self.wake(wake.and(self.replica.mend(clock_ns)), out);
     }
 
-    /// Hands a wake to the writers. A link that is down has no writer; its wake is lost, as it may be in a real
+    /// Passes a wake to the writers. A link that is down has no writer, so its wake is lost, as it may be in a real
     /// server.
     pub(crate) fn wake(&self, wake: Wake, out: &mut Vec<Action>) {
         out.extend(wake.links().filter_map(|link| self.links[link.index()].up).map(Action::Flush));
     }
 
-    /// Writes the next batch of what the neighbor needs. Returns whether there is more.
+    /// Writes the next batch of records that the neighbor needs. Returns whether there are more.
     pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };
         let is_all = self.replica.flush(link, &mut session.encoder);
         session.write(conn, out);
         if session.encoder.is_exhausted() {
-            out.push(Action::Broken(conn, "it names more origins than a link can".to_owned()));
+            out.push(Action::Broken(conn, "a link has to name more origins than it has indices".to_owned()));
             self.end(conn, out);
         }
         !is_all
     }
 
-    /// Time has passed: closes the connection if it has been silent for too long, otherwise sends a heartbeat.
-    /// Returns whether the connection goes on.
+    /// Notes that time has passed: closes the connection if it has been silent for too long, and otherwise sends a
+    /// heartbeat. Returns whether the connection continues.
     pub(crate) fn tick(
         &mut self,
         now: Nanos,
@@ -373,9 +375,9 @@ impl Life {
         if let Phase::Up(_, link) = session.phase
             && can_write
         {
-            self.replica.write_heartbeat(link, clock_ns, &mut session.encoder);
-            if self.replica.is_ready(link) {
-                // A server flushes whenever it writes, so it wakes nobody for what a heartbeat finds.
+            self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
+            if self.map.is_ready(link) {
+                // A server flushes whenever it writes, so it wakes no writer for what a heartbeat finds.
                 out.push(Action::Flush(conn));
             }
             if self.has_wrong_sums {
@@ -396,7 +398,7 @@ impl Life {
         }
     }
 
-    /// Drops a session. Returns the place of its link, which is down now.
+    /// Drops a session. Returns the place of the session's link, which is down now.
     fn drop_session(&mut self, conn: ConnId, out: &mut Vec<Action>) -> Option<usize> {
         let session = self.sessions.remove(&conn)?;
         out.push(Action::Close(conn));
@@ -426,7 +428,7 @@ impl Session {
         }
     }
 
-    /// Notes what the whole frames that have come say.
+    /// Notes the content of the complete frames that have come.
     fn listen(&mut self, heard: &mut Vec<Saying>) {
         let mut bytes = &self.received[..];
         while let Ok(Some((frame, len))) = decode(bytes) {
@@ -446,7 +448,7 @@ impl Session {
     }
 }
 
-/// These frames with other sums in their checks.
+/// Returns these frames with other sums in their checks.
 fn spoiled(mut bytes: &[u8]) -> Vec<u8> {
     let (mut encoder, mut spoiled) = (Encoder::default(), Vec::new());
     while let Ok(Some((frame, len))) = decode(bytes) {
@@ -462,7 +464,7 @@ fn spoiled(mut bytes: &[u8]) -> Vec<u8> {
     spoiled
 }
 
-/// The shards that whole frames at the front of `bytes` may have changed.
+/// The shards that complete frames at the front of `bytes` may have changed.
 fn shards_of(mut bytes: &[u8]) -> u32 {
     let mut shards = 0;
     while let Ok(Some((frame, len))) = decode(bytes) {

@@ -1,5 +1,5 @@
-//! Shortens a failure: runs a failing seed again and again with fewer faults and fewer clients, as long as the same
-//! symptom shows (delta debugging: Zeller and Hildebrandt, 2002).
+//! Shortens a failure: runs a failing seed again and again with fewer faults and fewer clients, as long as the run
+//! shows the same symptom (delta debugging: Zeller and Hildebrandt, 2002).
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,26 @@ use crate::{
     world::replay,
 };
 
-/// Most runs that one search may take.
+/// Maximum number of runs that one search may take.
 const RUNS_MAX: usize = 150;
 /// The numbers of clients that are tried.
 const CLIENTS: [usize; 4] = [1, 2, 5, 20];
 
-/// The shortest run that still fails.
+/// The smallest run that still fails.
 #[derive(Clone, Debug)]
 pub struct Shortest {
     /// The violation of that run.
     pub violation: Violation,
-    /// How many clients were left.
+    /// The number of clients that were left.
     pub clients: usize,
-    /// How many of the faults were needed, and how many there were.
+    /// The first is the number of faults that were needed, the second the number that were drawn.
     pub faults: (usize, u64),
     /// The last events before the violation.
     pub story: Vec<String>,
 }
 
-/// Looks for the shortest run of `scenario` that still shows `symptom`; `None` if the scenario does not show it.
+/// Looks for the smallest run of `scenario` that still shows `symptom`. `None` if the scenario does not show the
+/// symptom.
 pub fn shorten(scenario: &Scenario, rules: Rules, symptom: Symptom) -> Option<Shortest> {
     let mut search = Search { scenario: scenario.clone(), rules, symptom, runs: 0 };
     let (.., drawn) = replay(scenario.clone(), rules, None, symptom);
@@ -78,7 +79,7 @@ impl Search {
         self.scenario.clients.count = now;
     }
 
-    /// Leaves out ever shorter stretches of faults.
+    /// Leaves out shorter and shorter stretches of faults.
     fn fewer_faults(&mut self, faults: &mut Vec<u64>) {
         let mut length = faults.len().div_ceil(2);
         while length > 0 && self.runs < RUNS_MAX {

@@ -1,13 +1,13 @@
-//! The story of a run, for a person: the last events, kept only if somebody asks for them.
+//! The story of a run, for a person: the last events. They are kept only on request.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::timeline::{Nanos, SECOND};
 
-/// How many lines are kept.
+/// Number of lines that are kept.
 const LINES_MAX: usize = 60;
 
-/// The lines, and the faults that take part.
+/// The lines of the story, and the numbers of the faults that take part in the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
     lines: Option<VecDeque<String>>,
@@ -15,12 +15,12 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// A run with all faults, of which nothing is kept.
+    /// A run with all faults, which keeps no events.
     pub(crate) fn untold() -> Story {
         Story::default()
     }
 
-    /// A run whose last events are kept. Only these faults take part, if they are given.
+    /// A run that keeps its last events. If `faults` are given, only these take part.
     pub(crate) fn of(faults: Option<BTreeSet<u64>>) -> Story {
         Story { lines: Some(VecDeque::new()), faults }
     }

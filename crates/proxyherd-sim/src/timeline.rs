@@ -12,7 +12,7 @@ pub const SECOND: Nanos = 1_000_000_000;
 /// A millisecond of virtual time.
 pub const MILLISECOND: Nanos = 1_000_000;
 
-/// Future events. Those of one instant happen in the order in which they were added.
+/// Future events. Events of one instant happen in the order in which they were added.
 #[derive(Debug)]
 pub struct Timeline<E> {
     heap: BinaryHeap<Reverse<Entry<E>>>,

@@ -1,4 +1,4 @@
-//! A hash over all events, so that two runs of a seed can be compared without keeping either.
+//! A hash over all events, so that two runs of a seed can be compared without keeping either run's events.
 
 /// The hash so far: FNV-1a over words, mixed at the end.
 #[derive(Clone, Debug)]

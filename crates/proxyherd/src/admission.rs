@@ -1,10 +1,10 @@
-//! Decides which clients are let in and how much they may ask: limits on connections, in all and for each address, and
-//! on the lines that one address sends.
+//! Decides which clients are admitted and how many lines they may send. There are limits on all connections, on the
+//! connections of each address, and on the lines that one address sends.
 //!
-//! All doors for clients share one [`Admission`], so an address has one share of the server, whichever protocols it
-//! uses. Links are not counted here. Operators use the HTTP door, and a few of them take no client's place
-//! ([`Ticket::set_operator`]). The descriptors that links and operators need are set aside before clients get any
-//! ([`descriptors`]).
+//! All doors for clients share one [`Admission`]. So the limits of an address apply to all its protocols together.
+//! Links do not count here. Operators use the HTTP door. A few connections of operators do not count against the limits
+//! of clients ([`Ticket::set_operator`]). The descriptors that links and operators need are reserved before clients get
+//! any ([`descriptors`]).
 
 pub mod descriptors;
 
@@ -25,35 +25,35 @@ use proxyherd_core::rate::{LeakyBucket, Pace};
 use self::descriptors::OPERATORS_APART;
 use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
 
-/// Addresses without connections are forgotten when this many addresses are known, and afterwards each time that the
-/// number has doubled.
+/// Number of known addresses at which addresses without connections are forgotten for the first time. Later this
+/// happens each time that the number of known addresses has doubled.
 const FORGET_AT_LEAST: usize = 1024;
 
-/// The limits, and what clients have taken of them.
+/// The limits, and how much of each limit clients use now.
 #[derive(Debug)]
 pub struct Admission {
-    /// Connections that the operator allows ...
+    /// Maximum number of connections that the operator allows.
     connections_allowed: usize,
-    /// ... and that are taken, because there are no more descriptors.
+    /// Maximum number of connections in force. It is lower if there are not enough descriptors.
     connections_max: AtomicUsize,
     connections_per_address: usize,
-    /// How fast one address may send lines; `None`: as fast as it can.
+    /// Maximum rate of lines from one address. `None`: no limit.
     line_pace: Option<Pace>,
     connections: AtomicUsize,
-    /// Those of them that have only asked what operators ask.
+    /// Number of open connections that have only made requests of operators.
     operators: AtomicUsize,
     taken: AtomicU64,
     turned_away: AtomicU64,
     buffered_max: usize,
     buffered: AtomicUsize,
-    /// Addresses whose clients have anything buffered.
+    /// Number of addresses whose clients have any bytes buffered.
     holders: AtomicUsize,
-    addresses: Mutex<AddressTable>,
-    /// Each at the place of its kind.
-    doors: [DoorCounters; DoorKind::ALL.len()],
+    addresses: Mutex<Addresses>,
+    /// The counters of each door, indexed by the kind of door.
+    doors: [Door; DoorKind::ALL.len()],
 }
 
-/// What is counted of one door.
+/// The counters of one door.
 #[derive(Debug, Default)]
 struct DoorCounters {
     open: AtomicU64,
@@ -62,14 +62,14 @@ struct DoorCounters {
     handshakes_failed: AtomicU64,
 }
 
-/// What was counted of one door.
+/// The counts of one door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorCounts {
     /// Connections that are open.
     pub open: u64,
-    /// Connections let in since the start.
+    /// Number of connections admitted since the start.
     pub taken: u64,
-    /// Connections not let in since the start.
+    /// Number of connections refused since the start.
     pub turned_away: u64,
     /// TLS handshakes that failed since the start.
     pub handshakes_failed: u64,
@@ -83,7 +83,7 @@ pub struct Entered {
 }
 
 impl Entered {
-    /// Counts that its TLS handshake has failed.
+    /// Counts that the connection's TLS handshake has failed.
     pub fn handshake_failed(&self) {
         self.admission.doors[self.door as usize].handshakes_failed.fetch_add(1, Relaxed);
     }
@@ -101,29 +101,29 @@ struct AddressTable {
     forget_at: usize,
 }
 
-/// What is known of one address.
+/// The state of one address.
 #[derive(Debug, Default)]
 struct AddressCounters {
     connections: AtomicUsize,
     operators: AtomicUsize,
     buffered: AtomicUsize,
-    /// The lines that it has sent.
+    /// The bucket of the lines that this address has sent.
     lines: LeakyBucket,
 }
 
-/// Why a connection is not let in. Nothing was changed.
+/// Why a connection is refused. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TurnedAway {
-    /// The server has all the connections that it takes.
+    /// The server has its maximum number of connections.
     #[error("{0} connections are open (`connections` in [limits], or what `ulimit -n` leaves)")]
     Full(usize),
-    /// This address has all the connections that it may have.
+    /// This address has its maximum number of connections.
     #[error("{0} connections of this address are open (`connections_per_address` in [limits])")]
     AddressFull(usize),
 }
 
 impl Admission {
-    /// Lets in as many as `limits` says, and no more than there is [room](Admission::set_room) for.
+    /// Admits as many connections as `limits` allows and as there is [room](Admission::set_room) for.
     pub fn new(limits: &Limits, room: usize) -> Admission {
         Admission {
             connections_allowed: limits.connections,
@@ -142,14 +142,14 @@ impl Admission {
         }
     }
 
-    /// Counts a connection at a door for as long as what is returned lives.
+    /// Counts a connection at a door as long as the returned value lives.
     pub fn enter(self: &Arc<Admission>, door: DoorKind) -> Entered {
         self.doors[door as usize].open.fetch_add(1, Relaxed);
         self.doors[door as usize].taken.fetch_add(1, Relaxed);
         Entered { admission: Arc::clone(self), door }
     }
 
-    /// What was counted of the doors of this kind.
+    /// The counts of the doors of this kind.
     pub fn door(&self, door: DoorKind) -> DoorCounts {
         let DoorCounters { open, taken, turned_away, handshakes_failed } = &self.doors[door as usize];
         DoorCounts {
@@ -160,7 +160,7 @@ impl Admission {
         }
     }
 
-    /// Lets a connection from `ip` in, for as long as the ticket lives. One that is not let in is counted as turned
+    /// Admits a connection from `ip` as long as the ticket lives. A connection that is not admitted counts as turned
     /// away from that door.
     pub fn admit(
         self: &Arc<Admission>,
@@ -171,7 +171,7 @@ impl Admission {
         self.try_admit(ip, now_ns).inspect_err(|_| self.turn_away(door))
     }
 
-    /// [`Admission::admit`] for a door that may have another way to serve a connection that is not let in.
+    /// [`Admission::admit`] for a door that may still serve a connection that is not admitted.
     pub fn try_admit(self: &Arc<Admission>, ip: IpAddr, now_ns: u64) -> Result<Ticket, TurnedAway> {
         let connections_max = self.connections_max.load(Relaxed);
         if clients(&self.connections, &self.operators) >= connections_max {
@@ -189,33 +189,33 @@ impl Admission {
         Ok(Ticket { admission, address, buffered: Cell::new(0), is_operator: Cell::new(false) })
     }
 
-    /// Counts a connection that was not let in at a door.
+    /// Counts a connection that was refused at a door.
     pub fn turn_away(&self, door: DoorKind) {
         self.turned_away.fetch_add(1, Relaxed);
         self.doors[door as usize].turned_away.fetch_add(1, Relaxed);
     }
 
-    /// Sets how many connections there is room for. Connections that are open stay.
+    /// Sets the number of connections that there is room for. Open connections stay open.
     pub fn set_room(&self, room: usize) {
         self.connections_max.store(self.connections_allowed.min(room), Relaxed);
     }
 
-    /// Connections of clients that are open. Those that have only asked what operators ask are none of them.
+    /// Number of open connections of clients. Connections that have only made requests of operators do not count.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed).saturating_sub(self.operators.load(Relaxed))
     }
 
-    /// Connections let in since the start.
+    /// Number of connections admitted since the start.
     pub fn taken(&self) -> u64 {
         self.taken.load(Relaxed)
     }
 
-    /// Bytes that wait for clients to take their replies, and for these to be answered.
+    /// Number of buffered bytes: replies that clients have not read, and lines that wait behind these replies.
     pub fn buffered(&self) -> usize {
         self.buffered.load(Relaxed)
     }
 
-    /// Connections not let in since the start.
+    /// Number of connections refused since the start.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Relaxed)
     }
@@ -229,21 +229,22 @@ impl Admission {
     }
 }
 
-impl AddressTable {
-    /// An address that has sent lines is kept until its bucket is empty: otherwise a client could connect anew to get
-    /// around its rate.
+impl Addresses {
+    /// Forgets addresses without connections. An address that has sent lines is kept until its bucket is empty.
+    /// Otherwise a client could avoid its rate limit by connecting again.
     fn forget_idle(&mut self, now_ns: u64) {
         self.known.retain(|_, address| Arc::strong_count(address) > 1 || !address.lines.is_empty(now_ns));
         self.forget_at = FORGET_AT_LEAST.max(2 * self.known.len());
     }
 }
 
-/// How many of these connections take a client's place: all but a few operators'.
+/// Number of connections that count against the limit of clients: all connections except a few connections of
+/// operators.
 fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
     connections.load(Relaxed).saturating_sub(operators.load(Relaxed).min(OPERATORS_APART))
 }
 
-/// The right to be connected; given back when it is dropped.
+/// The right to be connected. Dropping the ticket gives the right back.
 #[derive(Debug)]
 pub struct Ticket {
     admission: Arc<Admission>,
@@ -253,7 +254,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Sets whether this connection has only asked what operators ask, such as metrics.
+    /// Sets whether this connection has only made requests of operators, such as requests for metrics.
     pub fn set_operator(&self, is_operator: bool) {
         let counts = [&self.admission.operators, &self.address.operators];
         match (self.is_operator.replace(is_operator), is_operator) {
@@ -263,7 +264,7 @@ impl Ticket {
         };
     }
 
-    /// Whether the next connection from the same address would not be let in.
+    /// Whether the next connection from the same address would be refused.
     pub fn is_last(&self) -> bool {
         let admission = &self.admission;
         clients(&admission.connections, &admission.operators) >= admission.connections_max.load(Relaxed)
@@ -271,8 +272,9 @@ impl Ticket {
                 >= admission.connections_per_address
     }
 
-    /// How many lines may be taken from here now, at least one; or for how long none. The clock, nanoseconds of one
-    /// that is never put back, is only read where there is a rate.
+    /// `Ok`: the number of lines that may be taken from this address now, at least one. `Err`: the time for which no
+    /// line may be taken. `now` returns the time of a monotonic clock, nanoseconds. This calls `now` only if there is a
+    /// rate limit.
     pub fn lines_allowed(&self, now_ns: impl FnOnce() -> u64) -> Result<u64, Duration> {
         let Some(pace) = self.admission.line_pace else { return Ok(u64::MAX) };
         self.address.lines.allowed(pace, now_ns())
@@ -287,9 +289,10 @@ impl Ticket {
         }
     }
 
-    /// Says how many bytes now wait for the client, of replies that it has not taken and of lines behind them. False if
-    /// there is no more room, all clients together; then this client has to go. An address that holds no more than its
-    /// share is not sent away for what others hold, unless twice the room is taken.
+    /// Sets how many bytes now wait for the client: replies that the client has not read, and lines behind these
+    /// replies. Returns false if the buffers of all clients together are full. The caller must then close this client's
+    /// connection. The result is true for an address that holds at most its share, unless the buffers hold twice their
+    /// limit.
     #[must_use]
     pub fn buffer(&self, len: usize) -> bool {
         let before = self.buffered.replace(len);
@@ -426,7 +429,7 @@ mod tests {
         assert_eq!(other.lines_allowed(|| now), Ok(4));
         other.took(4, || now);
         assert_eq!(one.lines_allowed(|| now), wait(100));
-        // Two threads have looked at the same moment.
+        // Two threads have called this at the same moment.
         one.took(5, || now);
         assert_eq!(other.lines_allowed(|| now), wait(600), "the address waits, not the connection");
         assert_eq!(other.lines_allowed(|| now + SECOND * 6 / 10), Ok(1));

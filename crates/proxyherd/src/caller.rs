@@ -1,7 +1,7 @@
 //! Who asks the herd: the address, the door and the rights of a connection.
 //!
-//! The entrance makes a [`Caller`] when it lets a connection in, and doors pass it to every method of `Herd` that needs
-//! a right. This module does not know what needs which right: `herd::Denied` does.
+//! The entrance makes a [`Caller`] when it admits a connection. Doors pass the caller to every method of `Herd` that
+//! needs a right. This module does not know which method needs which right. `herd::Denied` knows this.
 
 use std::net::SocketAddr;
 
@@ -12,9 +12,9 @@ use crate::door_kind::DoorKind;
 pub struct Caller {
     /// Where the connection comes from.
     pub address: SocketAddr,
-    /// The door through which it came.
+    /// The kind of the door that accepted the connection.
     pub door: DoorKind,
-    /// What it may do.
+    /// What the caller may do.
     pub rights: Rights,
 }
 
@@ -27,7 +27,7 @@ pub struct Rights {
     pub read: bool,
     /// Ask about places.
     pub places: bool,
-    /// See how the server is.
+    /// See the state of the server: status and metrics.
     pub operate: bool,
 }
 

@@ -1,8 +1,8 @@
-//! The kinds of doors, in one table that the configuration, the command line, logs and metrics read.
+//! The kinds of doors, in one table. The configuration, the command line, logs and metrics read this table.
 //!
-//! To add a kind, add a variant and its row, take its key out of `NOT_BUILT`, describe it in `classic.toml`, and start it in
-//! `door::run`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the table. This module knows
-//! nothing of protocols.
+//! To add a kind, add a variant and its row, remove its key from `NOT_BUILT`, describe the key in `classic.toml`, and
+//! start the door in `door::run`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the
+//! table. This module knows no protocols.
 
 /// A kind of door that this version has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ struct Row {
     loopback_only: Option<&'static str>,
 }
 
-/// The beginning of the settings of a server.
+/// The section before the key of each setting of a server.
 const SECTION: &str = "server.";
 
 /// The rows, in the order of the enum.
@@ -72,7 +72,7 @@ impl DoorKind {
         &ROWS[self as usize]
     }
 
-    /// Its key in `[[server]]`.
+    /// The kind's key in `[[server]]`.
     pub fn key(self) -> &'static str {
         self.setting().strip_prefix(SECTION).expect("every row begins with the section, as a test checks")
     }

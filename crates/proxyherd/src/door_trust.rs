@@ -1,9 +1,9 @@
-//! Decides which certificates the commands `client` and `status` believe when they dial a door with TLS, and says what
-//! is wrong with others.
+//! Decides which certificates the commands `client` and `status` trust when they dial a door with TLS. For any other
+//! certificate, this module says what is wrong with it.
 //!
-//! A door may show the very certificate that `[tls]` names, by whatever name or address it is dialed: on the machine of
-//! the server that is often 127.0.0.1, which no authority certifies. Any other certificate must be one that this system
-//! trusts, for the name that was dialed.
+//! A door may show exactly the certificate that `[tls]` names. This certificate is trusted for every name and address
+//! that is dialed. On the machine of the server the address is often 127.0.0.1, which no authority certifies. This
+//! system must trust any other certificate for the name that was dialed.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -17,22 +17,23 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-/// What [`trouble`] says of something else than TLS.
+/// The result of [`trouble`] for a door that does not speak TLS.
 pub(crate) const UNENCRYPTED: &str = "it does not speak TLS";
 
-/// What [`trouble`] says of a certificate that is not believed: one of these.
+/// The results of [`trouble`] for a certificate that is not trusted.
 pub(crate) const UNTRUSTED: [&str; 5] = [EXPIRED, NOT_YET, OTHER_NAME, OTHER_AUTHORITY, UNFIT];
-const EXPIRED: &str = "its certificate has expired: it needs a new one, unless this machine's clock is wrong";
-const NOT_YET: &str = "its certificate is not valid yet: look at the clocks of both machines";
+const EXPIRED: &str =
+    "its certificate has expired: the server needs a new one, unless this machine's clock is wrong";
+const NOT_YET: &str = "its certificate is not valid yet: check the clocks of both machines";
 const OTHER_NAME: &str = "its certificate is not for the name or address that was dialed: dial a name that the \
                           certificate has, or have a certificate made for this one";
 const OTHER_AUTHORITY: &str = "its certificate is of an authority that this system does not trust: add the authority \
                                to those of this system, or, if a door of the herd shows the certificate, name it as \
                                `cert` in [tls] here";
-const UNFIT: &str = "its certificate is not one that this system trusts: it needs another one";
+const UNFIT: &str = "this system does not trust its certificate: the server needs another certificate";
 
 /// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have
-/// the file, the system's authorities still count, and if the system has no authorities, the file does.
+/// the file, only the system's authorities count. If the system has no authorities, only the file counts.
 pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = DoorVerifier::new(certificate, &provider);
@@ -41,12 +42,12 @@ pub(crate) fn client_config(certificate: Option<&Path>) -> ClientConfig {
     config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
 }
 
-/// What went wrong with a TLS connection, in words that hold no name and no address; `None` if it is no error of TLS.
+/// What went wrong with a TLS connection, in words without a name and an address. `None` if the error is not from TLS.
 pub(crate) fn trouble(error: &io::Error) -> Option<&'static str> {
     Some(tls_trouble(error.get_ref()?.downcast_ref::<Error>()?))
 }
 
-/// [`trouble`] of an error that is known to be one of TLS.
+/// [`trouble`] for an error from TLS.
 pub(crate) fn tls_trouble(error: &Error) -> &'static str {
     match error {
         Error::InvalidCertificate(why) => certificate_trouble(why),
@@ -61,7 +62,7 @@ fn certificate_trouble(why: &CertificateError) -> &'static str {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => EXPIRED,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => NOT_YET,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => OTHER_NAME,
-        // An authority of the same name but with another key differs by its signatures only.
+        // An authority with the same name but another key differs only in its signatures.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => OTHER_AUTHORITY,
         _ => UNFIT,
     }
@@ -152,15 +153,20 @@ mod tests {
             let (name, now) = (ServerName::try_from(dialed).unwrap(), Duration::from_secs(1_795_461_363));
             let now = UnixTime::since_unix_epoch(now);
             match door_verifier.verify_server_cert(shown.der(), &[], &name, &[], now) {
-                Ok(_) => "it is believed",
+                Ok(_) => "it is trusted",
                 Err(error) => trouble(&io::Error::other(error)).unwrap(),
             }
         };
         let good = (2025, 2028);
         for (issuer, times, dialed, expected) in [
-            (&trusted, good, "herd.example", "it is believed"),
-            (&trusted, (2024, 2025), "herd.example", "its certificate has expired: it needs a new one"),
-            (&trusted, (2027, 2028), "herd.example", "its certificate is not valid yet: look at the clocks"),
+            (&trusted, good, "herd.example", "it is trusted"),
+            (
+                &trusted,
+                (2024, 2025),
+                "herd.example",
+                "its certificate has expired: the server needs a new one",
+            ),
+            (&trusted, (2027, 2028), "herd.example", "its certificate is not valid yet: check the clocks"),
             (
                 &trusted,
                 good,

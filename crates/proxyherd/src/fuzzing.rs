@@ -1,5 +1,5 @@
-//! The codecs of this crate that are private, for fuzzing alone: nothing but `proxyherd-fuzz` may use them, and they
-//! change with what is inside. Those of others are public anyway ([`Config::read`](crate::config::Config::read)).
+//! The private codecs of this crate, for fuzzing only. Only `proxyherd-fuzz` may use them, and they change with the
+//! program's internals. Other codecs are public anyway ([`Config::read`](crate::config::Config::read)).
 
 use proxyherd_core::places::{Point, Query};
 
@@ -9,13 +9,13 @@ use crate::{
     door::http::parameters::{NearbyRequest, SearchCenter},
 };
 
-/// The URI of the server that a certificate (DER) is for; nothing if it is no server's of a herd.
+/// The URI of the server that a certificate (DER) is for. `None`: the certificate is not for a server of a herd.
 pub fn server_of_certificate(der: &[u8]) -> Option<String> {
     Facts::of(&der.into()).ok()?.member().map(|member| member.uri())
 }
 
-/// What the parameters of Nearby Search ask: the question, and which client it is about. One about a client stands at
-/// the equator. Nothing if they ask nothing.
+/// The query in the parameters of Nearby Search, and the client that the query is about. A query about a client has its
+/// center on the equator. `None`: the parameters are not a valid query.
 pub fn question(parameters: &str) -> Option<(Query, Option<Vec<u8>>)> {
     let NearbyRequest { center, radius_m, wish } = NearbyRequest::parse(parameters).ok()?;
     let (point, client) = match center {

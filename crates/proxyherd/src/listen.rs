@@ -1,4 +1,5 @@
-//! Listening sockets: opens them, and accepts connections also when the machine has run out of descriptors or memory.
+//! Opens listening sockets and accepts connections. Accepting continues even after the machine has run out of
+//! descriptors or memory.
 
 use std::{borrow::Borrow, future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
@@ -8,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Address;
 
-/// The pause after a failed accept, for example because all descriptors are in use. The listener stays readable during that
-/// time, so a retry at once would only waste processor time.
+/// Pause after a failed accept. An accept fails, for example, when all descriptors are in use. The listener stays
+/// readable during that time, so an immediate retry would only waste processor time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most connections that may wait to be accepted. The system lowers this to its own limit (`net.core.somaxconn`, 4,096 on
-/// most machines), so many clients can come back at the same moment.
+/// Maximum number of connections that wait to be accepted. The system lowers this number to its own limit
+/// (`net.core.somaxconn`, 4,096 on most machines). A high number allows many clients to connect again at the same
+/// moment.
 const BACKLOG: u32 = i32::MAX.cast_unsigned();
 
 /// Why a server cannot listen at an address.
@@ -32,7 +34,7 @@ impl ListenError {
         ListenError { address: address.clone(), key, server: server.to_owned(), why }
     }
 
-    /// Whether another socket listens there already.
+    /// Whether another socket already listens at this address.
     pub(crate) fn is_in_use(&self) -> bool {
         self.why.kind() == io::ErrorKind::AddrInUse
     }
@@ -40,8 +42,8 @@ impl ListenError {
 
 fn hint(address: &Address, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has it, or this server is running already",
-        io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        io::ErrorKind::AddrInUse => "; another program has this address, or this server is already running",
+        io::ErrorKind::AddrNotAvailable => "; it is not an address of this machine",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
         // The error of a failed lookup has neither a kind nor an error number of the system.
         _ if error.raw_os_error().is_none() && address.is_name() => {
@@ -68,7 +70,7 @@ pub(crate) fn check(address: &Address, key: &'static str, server: &str) -> Resul
 
 /// Listens at the first address of a name at which this machine can listen.
 async fn open(address: &Address) -> io::Result<TcpListener> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for at in lookup_host((address.host(), address.port())).await? {
         match open_at(at) {
             Ok(listener) => return Ok(listener),
@@ -80,13 +82,13 @@ async fn open(address: &Address) -> io::Result<TcpListener> {
 
 fn open_at(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = if at.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Closed connections of the previous process stay in the system for a while, and must not delay a restart.
+    // Closed connections of the previous process stay in the system for a while. They must not delay a restart.
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(BACKLOG)
 }
 
-/// Waits for the next connection. `None` once `stop` is canceled.
+/// Waits for the next connection. `None` after `stop` is canceled.
 pub(crate) async fn accept(
     listener: &TcpListener,
     log: &ServerLog,
@@ -97,8 +99,8 @@ pub(crate) async fn accept(
         .map(|(_, stream, address)| (stream, address))
 }
 
-/// Waits for the next connection at any of `listeners`, and returns it with the index of its listener. Checks the listener
-/// with the index `first` first. `None` once `stop` is canceled.
+/// Waits for the next connection at any of `listeners`, and returns it with the index of its listener. Checks the
+/// listener with the index `first` first. `None` after `stop` is canceled.
 pub(crate) async fn accept_any(
     listeners: &[impl Borrow<TcpListener>],
     first: usize,

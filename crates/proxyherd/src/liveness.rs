@@ -1,6 +1,6 @@
-//! Liveness of a server's threads and tasks. Each of them holds a [`Pulse`], which it moves when it begins work and when it
-//! ends work. The watchdog checks all pulses at intervals: a pulse that does not move during work is stuck, and the pulse
-//! of a thread or task that has panicked has failed.
+//! Liveness of a server's threads and tasks. Each thread and each task holds a [`Pulse`]. The owner moves its pulse
+//! when it begins work and when it ends work. The watchdog checks all pulses at intervals. A pulse that does not move
+//! during work is stuck. The pulse of a thread or task that has panicked has failed.
 //!
 //! ```
 //! # use proxyherd::liveness::Liveness;
@@ -11,7 +11,7 @@
 //! drop(working);
 //! ```
 //!
-//! A pulse costs two additions a turn. It does not know who checks it.
+//! A pulse costs two additions for each turn. A pulse does not know the watchdog.
 
 use std::{
     sync::{
@@ -35,8 +35,8 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// A pulse under this name. The watchdog checks it as long as the caller holds it. A thread or task that panics while it
-    /// holds a pulse counts as failed for as long as this server runs.
+    /// A new pulse with this name. The watchdog checks the pulse as long as the caller holds the pulse. A thread or
+    /// task that panics while it holds a pulse counts as failed as long as this server runs.
     pub fn pulse(&self, name: impl Into<String>) -> Arc<Pulse> {
         let heart = Arc::new(Heart { name: name.into(), beats: AtomicU64::new(0) });
         self.pulses.lock().push(Watched { heart: Arc::downgrade(&heart), beats: 0, unmoved: 0 });
@@ -48,8 +48,8 @@ impl Liveness {
         self.stuck.lock().clone()
     }
 
-    /// Checks all pulses once. Returns the names of those that have not moved for [`STUCK_AFTER`] checks, and of those that
-    /// have failed.
+    /// Checks all pulses once. Returns the names of the pulses that have not moved for [`STUCK_AFTER`] checks or have
+    /// failed.
     pub(crate) fn check(&self) -> Vec<String> {
         let mut unmoved = self.failed.lock().clone();
         self.pulses.lock().retain_mut(|watched| {
@@ -71,7 +71,7 @@ impl Liveness {
 /// The pulse of a thread or a task. It beats when work begins and again when work ends.
 #[derive(Debug)]
 pub struct Pulse {
-    /// Only the owner holds the pulse, so the pulse is dropped when its owner ends.
+    /// The state of the pulse. Only the owner holds this strong reference, so the state is dropped when the owner ends.
     heart: Arc<Heart>,
     failed: Arc<Mutex<Vec<String>>>,
 }
@@ -84,12 +84,13 @@ struct Heart {
 }
 
 impl Pulse {
-    /// Records that the thread or task of this pulse has failed and does not go on.
+    /// Records that the thread or task of this pulse has failed and does not continue.
     pub(crate) fn fail(&self) {
         self.failed.lock().push(format!("{}, which has failed,", self.heart.name));
     }
 
-    /// Begins work, which ends when the returned value is dropped. Such work may wait only for the processor and for a shard.
+    /// Begins work. The work ends when the returned value is dropped. During work, the owner may wait only for the
+    /// processor and for a shard.
     #[must_use]
     pub fn work(&self) -> Working<'_> {
         self.heart.beats.fetch_add(1, Relaxed);

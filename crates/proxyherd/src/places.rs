@@ -1,8 +1,9 @@
-//! The crate `proxyherd_places` within this program: opens its providers, passes it the clock, logs its events, and
-//! adds to its errors whose a path is that the system refuses.
+//! Connects the crate `proxyherd_places` with this program. This module opens the providers, passes the clock to the
+//! crate, and logs the crate's events. If the system refuses a path, this module adds the path's owner to the crate's
+//! error.
 //!
-//! [`open`] is what a server calls. Doors and the herd find here the types of the crate that pass through them. This
-//! module does not know how a question is answered.
+//! A server calls [`open`]. Doors and the herd import the types of the crate from here. This module does not know how a
+//! query is answered.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -20,8 +21,8 @@ pub use proxyherd_places::{
     provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
 };
 
-/// Opens the providers that `settings` name, within the runtime whose tasks will ask those over the network. Every
-/// request to one of these is taken from `quota`. What operators should hear of goes to `log`.
+/// Opens the providers that `settings` name. Must be called within the runtime whose tasks will make requests over the
+/// network. Every such request is taken from `quota`. Events for operators go to `log`.
 pub fn open(settings: &Settings, quota: Arc<dyn Quota>, log: ServerLog) -> Result<Arc<Places>, OpenError> {
     Places::open(settings, quota, environment(log)).map_err(with_owner)
 }
@@ -74,7 +75,7 @@ fn import_with_owner(error: ImportError) -> ImportError {
     }
 }
 
-/// The same error, which also says whose the path is, if the system refuses it for that.
+/// Adds the owner of the path to an error, if the system refuses the path because of permissions.
 fn owned(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), refused(path, error))
 }
@@ -91,7 +92,7 @@ impl Observer for EventLog {
                 log(
                     LogLevel::Warn,
                     format_args!(
-                        "{provider} is left alone for {seconds:.1} s, then tried again: {failure}{advice}"
+                        "{provider} gets no requests for {seconds:.1} s, then one to try it: {failure}{advice}"
                     ),
                 );
             }
@@ -116,12 +117,12 @@ impl Observer for EventLog {
     }
 }
 
-/// What an operator can do about a provider that is not asked.
-fn advice(cause: ShutCause) -> &'static str {
+/// What an operator can do about a provider whose circuit breaker is open.
+fn advice(cause: Cause) -> &'static str {
     match cause {
-        ShutCause::Denied => "; see to its key and account",
-        ShutCause::OverLimit => "; `per_second` and the cache's ages bound how often it is asked",
-        ShutCause::Failing => "",
+        Cause::Denied => "; check its key and account",
+        Cause::OverLimit => "; `per_second` and the cache's ages limit the number of requests",
+        Cause::Failing => "",
     }
 }
 
@@ -185,12 +186,12 @@ mod tests {
         let text = fs::read_to_string(dir.path().join("Riley.log")).unwrap();
         let events = text.lines().filter_map(|line| Some(line.split_once("places  ")?.1.trim_start()));
         let expected = [
-            "!  warning: remote is left alone for 1.0 s, then tried again: the places provider is out of reach: gone",
+            "!  warning: remote gets no requests for 1.0 s, then one to try it: the places provider is out of reach: gone",
             "=  remote answers again",
-            "!  warning: remote is left alone for 60.0 s, then tried again: the places provider refused this server: \
-             the key has expired; see to its key and account",
-            "!  warning: remote is left alone for 30.0 s, then tried again: the places provider has been asked too often; \
-             `per_second` and the cache's ages bound how often it is asked",
+            "!  warning: remote gets no requests for 60.0 s, then one to try it: the places provider refused this server: \
+             the key has expired; check its key and account",
+            "!  warning: remote gets no requests for 30.0 s, then one to try it: the places provider has been asked too often; \
+             `per_second` and the cache's ages limit the number of requests",
             "!  warning: the opening hours of osmn1 make the evaluator fail; answers show this place without open_now: \
              (dusk+05:00)-25:00",
             "!  error: a search in the index of places panicked (on purpose): this is a fault of the program, please report \

@@ -1,7 +1,7 @@
-//! A running server: its herd handle, links, doors, quota and watchdog, which start and stop together.
+//! A running server. Its herd handle, links, doors, quota and watchdog start and stop together.
 //!
-//! [`Server::start`] returns when every listener is open, and leaves nothing running if it fails. [`Server::stop`] takes at
-//! most ten seconds, also if clients, neighbors or the disk do not respond.
+//! [`Server::start`] returns when every listener is open. If the start fails, nothing keeps running. [`Server::stop`]
+//! takes at most ten seconds, even if clients, neighbors or the disk do not respond.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,19 +31,20 @@ use crate::{
     watchdog::{self, Watchdog},
 };
 
-/// The longest time that a stop takes. Whatever is not done by then is cut off.
+/// Maximum time of a stop. Work that is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);
-/// The part of that time in which the links may send the last reports to the neighbors.
+/// The part of [`STOP_MAX`] in which the links may send the last reports to the neighbors.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
-/// The part of that time for which a server without any link that is up waits for a neighbor. Links are dialed more often.
+/// The part of that time for which a server without any link that is up waits for a neighbor. Links are dialed more
+/// often.
 const ALONE_MAX: Duration = Duration::from_millis(1200);
-/// The longest time from the start of a stop until the log gives up on a disk that takes no more lines.
+/// Maximum time from the start of a stop until the log gives up on a disk that accepts no more lines.
 const LOG_MAX: Duration = Duration::from_millis(8500);
 
-/// Why a server did not start. Nothing of it is left running.
+/// Why a server did not start. No part of the server keeps running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration has no such server.
+    /// The configuration has no server with this name.
     #[error("the configuration has no server {0}; it has {1}")]
     NoSuchServer(String, String),
     /// The server cannot listen at an address.
@@ -66,8 +67,8 @@ pub enum StartError {
     Places(#[from] OpenError),
 }
 
-/// A server's listening sockets. They are open before the server starts, so that the system can choose the ports of a herd
-/// in one process.
+/// A server's listening sockets. They are open before the server starts, so that the system can choose the ports of a
+/// herd in one process.
 #[derive(Debug)]
 pub struct Sockets {
     /// In the order of the configuration.
@@ -75,10 +76,10 @@ pub struct Sockets {
     peer: Option<TcpListener>,
 }
 
-/// The addresses at which a server listens. A port that was 0 is the one that the system has chosen.
+/// The addresses at which a server listens. Port 0 is replaced with the port that the system has chosen.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// Its doors, in the order of the configuration.
+    /// The addresses of the server's doors, in the order of the configuration.
     pub doors: Vec<OpenDoor>,
     /// The address for other servers.
     pub peer: Option<SocketAddr>,
@@ -95,7 +96,7 @@ pub struct OpenDoor {
     pub tls: bool,
 }
 
-/// As the configuration writes it: `tls://127.0.0.1:12443`.
+/// The address in the form of the configuration: `tls://127.0.0.1:12443`.
 impl fmt::Display for OpenDoor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.tls { TLS_SCHEME } else { "" }, self.at)
@@ -112,18 +113,18 @@ impl Addresses {
         self.doors.iter().filter(move |door| door.kind == kind)
     }
 
-    /// The first address of its line door, which every server has.
+    /// The first address of the line door. Every server has a line door.
     pub fn line(&self) -> SocketAddr {
         self.of(DoorKind::Line).next().expect("the configuration gives every server a door for clients")
     }
 
-    /// The first address of its HTTP door.
+    /// The first address of the HTTP door, if the server has an HTTP door.
     pub fn http(&self) -> Option<SocketAddr> {
         self.of(DoorKind::Http).next()
     }
 }
 
-/// `clients at 127.0.0.1:12000, tls://[::1]:12443; HTTP at 127.0.0.1:8000`: every address of every door.
+/// Every address of every door: `clients at 127.0.0.1:12000, tls://[::1]:12443; HTTP at 127.0.0.1:8000`.
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";
@@ -282,8 +283,8 @@ impl Server {
         });
     }
 
-    /// Makes the server follow its file: it reads the file again when the file changes, and at each of `hangups`. `config`,
-    /// with which the server was started, was read with `overrides`.
+    /// Makes the server follow its file. The server reads the file again when the file changes, and at each of
+    /// `hangups`. The server was started with `config`, and `config` was read with `overrides`.
     ///
     /// The returned token is canceled when the caller must stop the server because the file no longer names it.
     pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
@@ -318,8 +319,8 @@ impl Server {
         self.watchdog = Some(Watchdog::start(&self.herd, interval).expect("a thread is to be had"));
     }
 
-    /// Stops the server. It accepts nothing new, answers what clients have sent, sends the last reports to its neighbors, and
-    /// closes.
+    /// Stops the server. It accepts nothing new, answers what clients have sent, sends the last reports to its
+    /// neighbors, and closes.
     pub async fn stop(mut self) {
         let (end, log_end) = (Instant::now() + STOP_MAX, std::time::Instant::now() + LOG_MAX);
         self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopping"));
@@ -328,7 +329,7 @@ impl Server {
         self.door_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.door_tasks.wait()).await;
         let _ = timeout_at(end - FLUSH_MAX, self.herd.places().stop()).await;
-        // No door makes requests any more, so the quota can give back what is left and tell the neighbors.
+        // No door makes requests any more, so the quota can give back the unused requests and tell the neighbors.
         self.stop_quota.cancel();
         self.quota_tasks.close();
         let _ = timeout_at(end - FLUSH_MAX, self.quota_tasks.wait()).await;
@@ -360,8 +361,8 @@ fn open_credentials(config: &Config, server: &ServerConfig) -> Result<Option<Cre
     }
 }
 
-/// Waits until every link that is up has sent all that it had to send. If no link is up, it waits up to [`ALONE_MAX`] for one,
-/// because a neighbor may be restarting.
+/// Waits until every link that is up has sent everything in its queue. If no link is up, this waits up to [`ALONE_MAX`]
+/// for a link, because a neighbor may be restarting.
 async fn flushed(herd: &Herd) {
     let has_heard_clients = herd.replica().report_counts().accepted > 0 && !herd.links().all().is_empty();
     let alone_until = Instant::now() + if has_heard_clients { ALONE_MAX } else { Duration::ZERO };
@@ -370,8 +371,8 @@ async fn flushed(herd: &Herd) {
     }
 }
 
-/// Whether the links have sent everything. A link that is not an edge of the tree has nothing queued. If no link is an edge,
-/// the servers are computing the tree anew, and a neighbor may be about to ask for what only this server has.
+/// Whether the links have sent everything. A link that is not an edge of the tree has nothing queued. If no link is an
+/// edge, the servers are computing a new tree, and a neighbor may soon ask for records that only this server has.
 fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     let links = herd.links().all();
     let up: Vec<&Arc<Link>> = links.iter().filter(|link| link.state().up_since.is_some()).collect();

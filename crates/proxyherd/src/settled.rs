@@ -1,8 +1,9 @@
 //! Files that are read again while a server runs: herd.toml and certificates.
 //!
-//! One rule holds for all of them. A [`FileWatch`] looks at its files every [`LOOK_EVERY`], without reading them. Files
-//! that have changed are read once they have stayed the same from one look to the next: whoever writes a file bit by
-//! bit, or copies one file after another, has then written the last. This module does not know what the files hold.
+//! One rule applies to all these files. A [`FileWatch`] checks the stamps of its files every [`LOOK_EVERY`], without
+//! reading the files. Changed files are read only after they have stayed the same from one check to the next. By then,
+//! a program that writes a file in several steps, or copies several files, is done. This module does not know the
+//! content of the files.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 
@@ -11,10 +12,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-/// How often files are looked at, and so how long they must have stayed the same before they are read.
+/// Time between two checks of the files. Changed files must stay the same for this time before they are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What tells a file from the one that was there before, also where another file was renamed over it.
+/// Distinguishes a file from the file that had the same path before, even if a new file was renamed over the old file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
     inode: u64,
@@ -22,13 +23,13 @@ struct FileStamp {
     changed: (i64, i64),
 }
 
-/// The stamps of some files, in the order of the files. A file that is not there has none.
+/// The stamps of some files, in the order of the files. A missing file has no stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileStamps(Vec<Option<FileStamp>>);
 
-impl FileStamps {
-    /// Those of the files at `paths`. Blocks while it looks.
-    pub(crate) fn of(paths: &[PathBuf]) -> FileStamps {
+impl Stamps {
+    /// The stamps of the files at `paths`. Blocks.
+    pub(crate) fn of(paths: &[PathBuf]) -> Stamps {
         let stamp = |path: &PathBuf| {
             let about = fs::metadata(path).ok()?;
             let changed = (about.ctime(), about.ctime_nsec());
@@ -38,19 +39,20 @@ impl FileStamps {
     }
 }
 
-/// What a look at files shows.
+/// The result of a check of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// They are as they were when they were read last.
+    /// The files are the same as when they were last read.
     AsRead,
-    /// They have changed since the look before, and may change further.
+    /// The files have changed since the previous check, and may still change.
     Changing,
-    /// They have changed and stayed the same from one look to the next.
+    /// The files have changed since they were last read, and have stayed the same since the previous check.
     Settled,
 }
 
 impl Look {
-    /// `seen` is what the files are now, `before` what the look before found, and `read` what was read last.
+    /// Compares stamps. `seen` holds the present stamps, `before` the stamps of the previous check, and `read` the
+    /// stamps of the files that were last read.
     fn of<S: PartialEq>(seen: &S, before: Option<&S>, read: Option<&S>) -> Look {
         let seen = Some(seen);
         match () {
@@ -61,7 +63,7 @@ impl Look {
     }
 }
 
-/// Looks at some files now and then.
+/// Checks some files at intervals.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     paths: Vec<PathBuf>,
@@ -70,30 +72,30 @@ pub(crate) struct FileWatch {
 }
 
 impl FileWatch {
-    /// Watches the files at `paths`, of which `seen` is known already.
-    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<FileStamps>) -> FileWatch {
+    /// Watches the files at `paths`. `seen` holds their present stamps.
+    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<Stamps>) -> FileWatch {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         FileWatch { paths, looks, seen }
     }
 
-    /// Waits until it is time to look again. To drop this future loses nothing.
+    /// Waits until the time of the next check. This future is cancel-safe.
     pub(crate) async fn tick(&mut self) {
         self.looks.tick().await;
     }
 
-    /// Looks at the files, of which `read` were read last.
-    pub(crate) async fn look(&mut self, read: Option<&FileStamps>) -> Look {
+    /// Checks the files. `read` holds the stamps of the files that were last read.
+    pub(crate) async fn look(&mut self, read: Option<&Stamps>) -> Look {
         let paths = self.paths.clone();
-        // The task fails only where the runtime is about to end.
-        let Ok(seen) = spawn_blocking(move || FileStamps::of(&paths)).await else { return Look::AsRead };
+        // The task fails only if the runtime is about to end.
+        let Ok(seen) = spawn_blocking(move || Stamps::of(&paths)).await else { return Look::AsRead };
         let look = Look::of(&seen, self.seen.as_ref(), read);
         self.seen = Some(seen);
         look
     }
 
-    /// What the last look found.
-    pub(crate) fn seen(&self) -> Option<&FileStamps> {
+    /// The stamps that the last check found.
+    pub(crate) fn seen(&self) -> Option<&Stamps> {
         self.seen.as_ref()
     }
 }
@@ -135,7 +137,7 @@ mod tests {
         assert_eq!(watch.look(Some(&read)).await, Look::Settled);
         let read = watch.seen().cloned();
         assert_eq!(watch.look(read.as_ref()).await, Look::AsRead);
-        // Another file with the same content is a change too.
+        // A different file with the same content is a change too.
         fs::write(dir.path().join("new"), "another").unwrap();
         fs::rename(dir.path().join("new"), &paths[1]).unwrap();
         assert_eq!(watch.look(read.as_ref()).await, Look::Changing);

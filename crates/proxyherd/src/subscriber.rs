@@ -1,10 +1,10 @@
-//! Which addresses count as one, wherever something is counted for each address.
+//! Decides which addresses count as one address, wherever something is counted for each address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The first address of the subscriber that has `ip`. Whoever has one IPv6 address has all of its last 64 bits (RFC
-/// 6177), so these count as one. An IPv4 address counts by itself, also where it is mapped into IPv6 (RFC 4291,
-/// 2.5.5.2).
+/// The first address of the subscriber that has `ip`. A subscriber with one IPv6 address has all addresses of its /64
+/// (RFC 6177), so all these addresses count as one address. An IPv4 address counts by itself, even if it is mapped into
+/// IPv6 (RFC 4291, section 2.5.5.2).
 pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),

@@ -1,13 +1,14 @@
-//! Follows herd.toml while the server runs. When the file changes, or at SIGHUP, the [`Watcher`] reads the file again, with
-//! the same flags and environment variables as at the start, and adds and removes servers and links. Clients keep their
-//! connections.
+//! Follows herd.toml while the server runs. When the file changes, or at SIGHUP, the [`Watcher`] reads the file again,
+//! with the same flags and environment variables as at the start, and adds and removes servers and links. Clients keep
+//! their connections.
 //!
-//! - A file with a mistake changes nothing. Nor does a file with another `herd.id` or `herd.tls`.
-//! - Settings that a server reads only at its start wait for its next start. The log names them.
-//! - If the file no longer names this server, the server stops after a grace period, unless the file says
-//!   `removed = "stay"` or names the server again in time. Its links stay up until then.
+//! - A file with a mistake changes nothing. A file with another `herd.id` or `herd.tls` also changes nothing.
+//! - Changes of settings that a server reads only at its start take effect at its next start. The log names these
+//!   settings.
+//! - If the file no longer names this server, the server stops after a grace period. It does not stop if the file says
+//!   `removed = "stay"` or names the server again in time. Its links stay up until the stop.
 //!
-//! The file decides which links there are; `peer` makes and closes them.
+//! This module decides which links must exist. `peer` makes and closes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +25,10 @@ use crate::{
     settled::{FileWatch, Look},
 };
 
-/// How long a server keeps running after its file stopped naming it. Load balancers and operators can notice in this time,
-/// and a mistake can be corrected.
+/// Time for which a server keeps running after the file no longer names the server. In this time load balancers and
+/// operators can notice the change, and an operator can correct a mistake.
 const REMOVED_GRACE: Duration = Duration::from_secs(5);
-/// The most mistakes of one file that the log names. `check` shows all of them.
+/// Maximum number of mistakes of one file that the log names. `check` shows all mistakes.
 const MISTAKES_LOGGED_MAX: usize = 20;
 
 /// Follows one server's file.
@@ -37,17 +38,17 @@ pub(crate) struct Watcher {
     /// The certificate of the doors with TLS.
     tls: Option<Arc<DoorTls>>,
     overrides: Overrides,
-    /// The configuration with which the server was started.
+    /// The configuration at the server's start.
     started: Config,
     /// The last configuration that the server could follow.
     current: Config,
-    /// The text of the file at the last reading, or why it could not be read.
+    /// The text of the file at the last reading, or why the file could not be read.
     content: Option<Result<String, String>>,
-    /// The keys that wait for the next start, as the log says already.
+    /// The keys that wait for the next start. The log has already named them.
     waiting: Vec<&'static str>,
-    /// What the file says to do while it does not name this server; `None` while it does.
+    /// What the server must do while the file does not name it. `None`: the file names this server.
     removed: Option<Removed>,
-    /// When the server stops because the file does not name it.
+    /// The time at which the server stops because the file does not name it.
     ends_at: Option<Instant>,
     /// Canceled when the server must stop because the file does not name it.
     leave: CancellationToken,
@@ -55,16 +56,16 @@ pub(crate) struct Watcher {
 
 /// Why the watcher checks the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CheckCause {
-    /// It is time for the next check.
+enum Cause {
+    /// The time of the next check has come.
     Tick,
-    /// SIGHUP: an operator expects that the file is read, and that the log says what came of it.
+    /// SIGHUP: an operator expects that the server reads the file and logs the result.
     Hangup,
 }
 
 impl Watcher {
-    /// A watcher for a server that was started with `config`, which was read with `overrides`. The watcher cancels `leave`
-    /// when the server must stop because the file no longer names it.
+    /// A watcher for a server that was started with `config`. `config` was read with `overrides`. The watcher cancels
+    /// `leave` when the server must stop because the file no longer names it.
     pub(crate) fn new(
         herd: Arc<Herd>,
         peers: Peers,
@@ -106,24 +107,25 @@ impl Watcher {
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
                 }
-            // A file that is changing may name this server again, so the watcher does nothing before it has read the file.
+            // A file that is changing may name this server again, so the watcher does nothing before it has read the
+            // file.
             } else if look == Look::AsRead && self.is_time_to_leave() {
                 return self.leave.cancel();
             }
         }
     }
 
-    /// Whether this server must stop now because the file no longer names it. It must if the grace period is over, or if all
-    /// its links are down, since then no other server hears what its clients report.
+    /// Whether this server must stop now because the file no longer names it. This is so if the grace period is over or
+    /// if all its links are down. Without links no other server receives the reports of its clients.
     fn is_time_to_leave(&self) -> bool {
         let links = self.herd.links().all();
         let is_unheard = || !links.is_empty() && links.iter().all(|link| link.state().up_since.is_none());
         self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at || is_unheard())
     }
 
-    /// Reads the file and does what it says. After SIGHUP, the log always says what came of it.
-    async fn follow(&mut self, cause: CheckCause) {
-        if cause == CheckCause::Hangup
+    /// Reads the file and follows its changes. After SIGHUP, the log always states the result.
+    async fn follow(&mut self, cause: Cause) {
+        if cause == Cause::Hangup
             && let Some(credentials) = self.herd.credentials()
         {
             credentials::reload(credentials, self.herd.log()).await;
@@ -157,7 +159,7 @@ impl Watcher {
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
             self.refuse(
                 &config,
-                "herd.id or herd.tls is not what this server was started with: start it again",
+                "herd.id or herd.tls has changed since this server's start: restart this server",
             );
             return;
         }
@@ -182,8 +184,9 @@ impl Watcher {
         self.current = config;
     }
 
-    /// The file no longer names this server. Its links stay up, because its neighbors keep them until it has stopped.
-    fn note_removed(&mut self, config: &Config, cause: CheckCause) {
+    /// Handles that the file no longer names this server. The server's links stay up, because its neighbors keep them
+    /// until the server has stopped.
+    fn note_removed(&mut self, config: &Config, cause: Cause) {
         let wish = config.herd.removed;
         if self.removed == Some(wish) {
             if cause == CheckCause::Hangup {
@@ -237,7 +240,7 @@ impl Watcher {
         true
     }
 
-    /// Logs which settings wait for the next start, if that has changed. Returns whether it has.
+    /// If the settings that wait for the next start have changed, logs them. Returns whether they have changed.
     fn log_waiting(&mut self, waiting: Vec<&'static str>) -> bool {
         if waiting == self.waiting {
             return false;

@@ -1,4 +1,4 @@
-//! How unit tests wait: as the tests of whole processes do, and beside other tasks of one thread.
+//! Waiting in unit tests: in the same way as in the tests of whole processes, or next to other tasks of one thread.
 
 #[path = "../tests/it/harness/wait.rs"]
 mod harness;
@@ -10,8 +10,7 @@ use tokio::task::yield_now;
 use self::harness::Answer;
 pub(crate) use self::harness::{PATIENCE, eventually};
 
-/// [`eventually`] in a runtime of one thread: between two questions the other tasks go on. Time that is paused stays
-/// where it is.
+/// [`eventually`] in a runtime of one thread. Between two checks the other tasks continue. Paused time stays paused.
 pub(crate) async fn eventually_yielding<A: Answer>(what: &str, mut ask: impl FnMut() -> A) -> A::Found {
     let began = Instant::now();
     loop {

@@ -1,12 +1,12 @@
-//! Finds what is stuck: a shard whose lock is held, a thread or a link's task in the middle of a turn, a runtime that runs
-//! no tasks. Names it in the log and in `/health/livez`.
+//! Finds stuck parts of a server: a shard whose lock is held, a thread or a link's task in the middle of a turn, a
+//! runtime that runs no tasks. The log and `/health/livez` name the stuck parts.
 //!
-//! The watchdog also finds links that come up again and again and do not stay up. The log, `status` and metrics name them.
-//! `livez` does not, because a restart of this server cannot help against a fault of a neighbor.
+//! The watchdog also finds links that flap: they come up repeatedly and do not stay up. The log, `status` and metrics
+//! name these links. `livez` does not name them, because a restart of this server cannot repair a fault of a neighbor.
 //!
-//! The watchdog checks at intervals, and counts consecutive checks in which nothing has moved. It does not measure time,
-//! so a process that was paused as a whole does not count as stuck. Its own thread depends on nothing that it watches. It
-//! repairs nothing.
+//! The watchdog checks at intervals, and counts consecutive checks in which a part has not moved. The watchdog does not
+//! measure time, so a process that was paused as a whole does not count as stuck. The watchdog's thread depends on no
+//! part that it checks. The watchdog repairs nothing.
 
 use std::{
     sync::{
@@ -25,9 +25,9 @@ use crate::{
     liveness::{Pulse, STUCK_AFTER},
 };
 
-/// The time between two checks. What has not moved for five seconds is stuck.
+/// Time between two checks. A part that has not moved for five seconds is stuck.
 pub const INTERVAL: Duration = Duration::from_millis(500);
-/// The part of the interval for which one check waits for a shard's lock. No visit of a shard takes nearly so long.
+/// The part of the interval for which one check waits for a shard's lock. Every visit of a shard is much shorter.
 const LOCK_WAIT_PART: u32 = 10;
 
 /// The running watchdog. It ends when this value is dropped.
@@ -49,7 +49,7 @@ impl Watchdog {
     }
 }
 
-/// Moves the runtime's pulse. That pulse is always at work, and each beat shows that the runtime still runs tasks.
+/// Moves the runtime's pulse. The runtime's pulse is always at work. Each beat shows that the runtime still runs tasks.
 async fn beat(pulse: Weak<Pulse>, interval: Duration) {
     while let Some(pulse) = pulse.upgrade() {
         // The work of the runtime never ends, so each beat ends one part of it.
@@ -96,8 +96,9 @@ impl Round {
 fn report(herd: &Herd, now: &[String]) {
     let before = herd.liveness().set_stuck(now.to_vec());
     for name in now.iter().filter(|name| !before.contains(name)) {
-        let message =
-            format_args!("stuck: {name} has not moved for several seconds; if it stays so, end this server");
+        let message = format_args!(
+            "stuck: {name} has not moved for several seconds; if it stays stuck, kill this server"
+        );
         herd.log().event(LogLevel::Error, Subject::Server, message);
     }
     for name in before.iter().filter(|name| !now.contains(name)) {
@@ -111,7 +112,7 @@ fn check_links(herd: &Herd) {
         match link.look_for_flapping() {
             Some(FlapChange::Began) => {
                 let message = format_args!(
-                    "this link comes up again and again and does not stay up: see above why it went down, and look at \
+                    "this link comes up again and again and does not stay up: see above why it went down, and check \
                      the neighbor's log too"
                 );
                 herd.log().event(LogLevel::Error, subject, message);
@@ -120,7 +121,7 @@ fn check_links(herd: &Herd) {
                 herd.log().event(
                     LogLevel::Info,
                     subject,
-                    format_args!("this link has been steady for a while"),
+                    format_args!("this link has stayed up for a while"),
                 );
             }
             None => {}

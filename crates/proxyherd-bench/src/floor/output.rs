@@ -1,4 +1,4 @@
-//! Prints what `floor` measured: a line for each pair of rounds, tables for people, JSON for programs.
+//! Prints the results of `floor`: a line for each pair of rounds, tables for people, and JSON for programs.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The clients of `heal`: which of them report in a round, and whether a server holds what they reported.
+//! The clients of `heal`: chooses the clients that report in a round, and checks whether a server holds their reports.
 //!
 //! They use the line door. All bytes of every reply are checked.
 
@@ -17,9 +17,9 @@ use proxyherd_core::{
 
 use crate::load::{Dialect, LOS_ANGELES, ReplyChecker, client_name, report_of};
 
-/// Number of lines that are outstanding at once.
+/// Maximum number of lines that are outstanding at the same time.
 const BURST: usize = 500;
-/// How long a server may take to reply.
+/// Maximum time that a server may take to reply.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A client and the timestamp of its report, POSIX time in nanoseconds.
@@ -28,7 +28,7 @@ pub(super) type ClientReport = (u32, u64);
 /// The clients that change in a round: `changed` different ones of `records`, scattered. The same seed chooses the same
 /// ones.
 pub(super) fn chosen(records: u32, changed: u32, seed: u64, round: u32) -> impl Iterator<Item = u32> {
-    // Steps of a length that shares no greatest_common_divisor with the number of clients meet each of them once.
+    // If the step length and the number of clients have no common divisor, the steps meet each client once.
     let golden = (f64::from(records) * 0.618) as u32;
     let stride = (golden.max(1)..).find(|&stride| greatest_common_divisor(stride, records) == 1).unwrap_or(1);
     let start = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(round) * u64::from(changed));

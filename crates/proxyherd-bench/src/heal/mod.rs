@@ -1,10 +1,11 @@
-//! Measures how fast and with how many bytes two servers repair their replicas after their link was cut. Both hold the same
-//! records. In each round the link is cut, some records change at each server, and the link is restored.
+//! Measures the time and the bytes that two servers need to repair their replicas after their link was cut. Both
+//! servers hold the same records. In each round the link is cut, some records change at each server, and the link is
+//! restored.
 //!
-//! The link passes through a relay in this process, which counts its bytes and cuts it. The measured time begins when the
-//! relay restores the link, includes the time until a server dials it, and ends when each server has received what the other
-//! one was told. Afterwards both servers are asked for the records. On a small machine the relay takes processor time from
-//! the servers.
+//! The link passes through a relay in this process, which counts its bytes and cuts it. The measured time begins when
+//! the relay restores the link, and includes the time until a server dials. The time ends when each server has received
+//! the changes of the other server. Then both servers are asked for the records. On a small machine the relay takes
+//! processor time from the servers.
 
 mod clients;
 mod output;
@@ -23,18 +24,19 @@ use crate::target::herd;
 use crate::target::relay::Relay;
 use clients::ClientReport;
 
-/// The aim for a herd of a million records of which 1 % change: the longest time.
+/// The target for the time, for a herd of a million records of which 1 % change.
 const TIME_MAX: Duration = Duration::from_secs(1);
-/// The aim for the bytes on the wire, as a multiple of the changed records' own bytes.
+/// The target for the bytes on the wire, as a multiple of the bytes of the changed records.
 const RATIO_MAX: f64 = 1.2;
 
-/// How often the servers are asked how many records they have received.
+/// Interval at which the servers are asked for the number of records that they have received.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How long after it was dialed the link's bytes are counted a second time, with what follows the records.
+/// Time after the dial at which the link's bytes are counted a second time. This count includes the bytes that follow
+/// the records.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// How long it may take until the link is dialed, and then until the servers have healed.
+/// Maximum time until the link is dialed. Also the maximum time after that until the servers have healed.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Number of unchanged records for which the servers are asked too.
+/// Number of unchanged records that the servers are asked for as well.
 const UNCHANGED_ASKED: u32 = 10_000;
 
 /// What to measure.
@@ -56,39 +58,39 @@ pub(crate) struct HealResult {
 
 /// What was measured after one cut.
 pub(crate) struct CutResult {
-    /// From the link's return until it was dialed.
+    /// Time from the restoring of the link until a server dialed.
     pub(crate) dial: Duration,
-    /// From the dial until both servers had every changed record.
+    /// Time from the dial until both servers had every changed record.
     pub(crate) heal: Duration,
-    /// Bytes of both directions from the return until both servers had every changed record.
+    /// Bytes of both directions from the restoring of the link until both servers had every changed record.
     pub(crate) bytes: u64,
-    /// Bytes of both directions from the return until a second after the dial.
+    /// Bytes of both directions from the restoring of the link until a second after the dial.
     pub(crate) bytes_settled: u64,
 }
 
 impl HealResult {
-    /// From the link's return until both servers have healed, seconds.
+    /// Time from the restoring of the link until both servers had healed, seconds.
     pub(crate) fn time_s(&self) -> Spread {
         Spread::of(self.rounds.iter().map(|round| (round.dial + round.heal).as_secs_f64()))
     }
 
-    /// Bytes on the wire as a multiple of the changed records' own bytes.
+    /// Bytes on the wire as a multiple of the bytes of the changed records.
     pub(crate) fn ratio(&self) -> Spread {
         Spread::of(self.rounds.iter().map(|round| round.bytes as f64 / self.record_bytes as f64))
     }
 
-    /// Whether even the slowest round met the aim.
+    /// Whether even the slowest round met the target.
     pub(crate) fn is_in_time(&self) -> bool {
         self.time_s().high <= TIME_MAX.as_secs_f64()
     }
 
-    /// Whether even the round with most bytes met the aim.
+    /// Whether even the round with the most bytes met the target.
     pub(crate) fn is_within_bytes(&self) -> bool {
         self.ratio().high <= RATIO_MAX
     }
 }
 
-/// Measures and prints a table. Returns whether both aims were met.
+/// Measures and prints a table. Returns whether both targets were met.
 pub(crate) fn run(plan: HealPlan, server_bin: Option<&Path>) -> Result<bool> {
     let program = herd::program(server_bin)?;
     let mut config = GroupConfig::of(&PAIR)?;

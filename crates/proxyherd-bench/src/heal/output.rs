@@ -1,4 +1,4 @@
-//! Prints what `heal` measured.
+//! Prints the results of `heal`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::HealResult;
 use crate::format::{BOLD, DIM, duration, grouped, seconds, verdict};
 use crate::target::{self, group::LinkEncryption};
 
-/// The results as tables: each round, and the median and the worst of them with the aims.
+/// The results as tables: each round, and the median and the worst round with the targets.
 pub(super) fn table(result: &HealResult) -> String {
     let plan = &result.plan;
     let mut text = format!(

@@ -1,7 +1,8 @@
-//! The lines that a connection sends. They are written once, at the start; for each burst only the timestamps change.
+//! The lines that a connection sends. The lines are written once, at the start. For each burst only the timestamps
+//! change.
 //!
-//! All lines have the same length, so the position of the timestamp in each is known. The invariant: a client's timestamps
-//! increase from burst to burst, and no client is in a burst twice. So every report is new to a server.
+//! All lines have the same length, so the position of the timestamp in each line is known. The invariant: a client's
+//! timestamps increase from burst to burst, and no client is in a burst twice. So every report is new to a server.
 
 use std::ops::Range;
 
@@ -9,13 +10,13 @@ use std::ops::Range;
 pub(crate) const LINE_LEN: usize = 81;
 /// Length of a timestamp, bytes: ten digits, a point, nine digits.
 const STAMP_LEN: usize = 20;
-/// Most clients. Up to this number all names have the same length.
+/// Maximum number of clients. Up to this number all client names have the same length.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 
 /// The default position around which clients are, degrees north and east.
 pub(crate) const LOS_ANGELES: (f64, f64) = (33.9, -118.2);
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
     /// IAMAT. The timestamp changes from burst to burst.
@@ -29,7 +30,7 @@ pub(crate) struct BurstRing {
     kind: LineKind,
     text: Vec<u8>,
     burst_len: usize,
-    /// The end of the burst that `renew` returned last.
+    /// The end of the burst that the last call of `renew` returned.
     next: usize,
 }
 

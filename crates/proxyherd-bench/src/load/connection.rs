@@ -1,8 +1,9 @@
-//! One connection of the generator. It sends a burst in one write; the burst is over when all its replies have arrived.
+//! One connection of the generator. The connection sends a burst in one write. The burst is over when all its replies
+//! have arrived.
 //!
-//! The event loop calls it when the socket's state has changed (edge-triggered). That is enough, because a read that does
-//! not fill the buffer has emptied the socket. The exception is a socket that the server has closed: the end of the stream
-//! takes one more read.
+//! The event loop calls the connection when the socket's state has changed (edge-triggered). One read is then enough if
+//! it does not fill the buffer, because such a read has emptied the socket. The exception is a socket that the server
+//! has closed: one more read returns the end of the stream.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -21,16 +22,16 @@ pub(super) struct Connection {
     address: SocketAddr,
     dialect: Dialect,
     lines: BurstRing,
-    /// The outstanding burst ...
+    /// The range of the outstanding burst.
     burst: Range<usize>,
-    /// ... and the part of it that the socket has not accepted yet.
+    /// The part of the outstanding burst that the socket has not accepted yet.
     unsent: Range<usize>,
     sent_at: Instant,
     bursts: u64,
     replies: ReplyChecker,
     /// Number of replies that have not arrived.
     outstanding: usize,
-    /// The replies to the burst so far, if all their bytes are to be checked.
+    /// The replies to the burst so far, if all bytes of these replies will be checked.
     sample: Vec<u8>,
     sampled_bursts: u64,
 }
@@ -54,7 +55,7 @@ impl Connection {
         })
     }
 
-    /// When the last burst was sent.
+    /// The time at which the last burst was sent.
     pub(super) fn sent_at(&self) -> Instant {
         self.sent_at
     }
@@ -64,7 +65,7 @@ impl Connection {
         self.sampled_bursts
     }
 
-    /// Sends the next burst, with the timestamp `unix_ns`. The one before must be over.
+    /// Sends the next burst, with the timestamp `unix_ns`. The previous burst must be over.
     pub(super) fn send(&mut self, now: Instant, unix_ns: u64) -> Result<()> {
         assert_eq!(self.outstanding, 0, "a burst is sent when the last one is over");
         self.burst = self.lines.renew(unix_ns);
@@ -88,7 +89,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has arrived. Returns whether the burst is over. `closed` says that the server has closed its end.
+    /// Reads what has arrived. Returns whether the burst is over. `closed` is true if the server has closed its end.
     pub(super) fn receive(&mut self, buffer: &mut [u8], closed: bool) -> Result<bool> {
         loop {
             match self.stream.read(buffer) {
@@ -144,7 +145,7 @@ impl Connection {
     }
 }
 
-/// Opens a connection, which may block. From then on the socket does not block.
+/// Opens a connection. Connecting may block. Afterward the socket does not block.
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

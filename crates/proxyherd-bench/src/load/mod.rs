@@ -1,12 +1,13 @@
 //! The load generator. Each of many connections has one burst of lines outstanding, and sends the next burst when all
 //! replies have arrived.
 //!
-//! [`run`] does one run of a [`LoadPlan`]. [`roam`] has clients that move between servers and a given rate.
+//! [`run`] carries out one [`LoadPlan`]. [`roam`] sends at a given rate, from clients that move between servers.
 //!
-//! Each thread serves its connections from one epoll loop, without a runtime. The time that the generator takes for a line
-//! is the same for all servers and hides a part of their difference, so it must be short: one write, one read and one
-//! reading of the clock for each burst, and for each line a copy of its timestamp and a search for the end of its reply. The
-//! beginning of every reply is checked, and all of it for one burst in [`SAMPLE_EVERY`].
+//! Each thread serves its connections from one epoll loop, without a runtime. The generator's own time per line is the
+//! same for all servers, and hides a part of the difference between them. So this time must be short. For each burst
+//! there are one write, one read and one reading of the clock. For each line there are a copy of the timestamp and a
+//! search for the end of the reply. The generator checks the beginning of every reply. For one burst in
+//! [`SAMPLE_EVERY`] it checks all bytes of the replies.
 //!
 //! The generator does not know which program it drives.
 
@@ -30,16 +31,17 @@ use crate::stats::Histogram;
 use bursts::BurstRing;
 use connection::Connection;
 
-/// Most lines outstanding on one connection. Their replies fit the buffer that reads them.
+/// Maximum number of lines outstanding on one connection. The replies to these lines fit into the read buffer.
 pub(crate) const DEPTH_MAX: u32 = 1024;
-/// One burst in this many has its replies checked to the last byte. The first burst of each connection always has.
+/// For one burst in this many, the replies are checked to the last byte. The first burst of each connection is always
+/// checked.
 pub(crate) const SAMPLE_EVERY: u64 = 64;
-/// How long all connections of a thread may be without a reply before the run fails.
+/// Maximum time that all connections of a thread may be without a reply. After this time the run fails.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Length of the buffer into which a thread reads replies, bytes.
 const READ_BUFFER_LEN: usize = 256 * 1024;
 
-/// What to send where, and for how long.
+/// The servers, the lines to send, and the length of the run.
 pub(crate) struct LoadPlan {
     /// The servers, among which the connections are divided evenly.
     pub(crate) addresses: Vec<SocketAddr>,
@@ -49,14 +51,15 @@ pub(crate) struct LoadPlan {
     pub(crate) clients: u32,
     /// Position around which the clients are, degrees north and east.
     pub(crate) around: (f64, f64),
-    /// Lines outstanding on a connection; they are sent in one write.
+    /// Number of lines outstanding on a connection. The lines of a burst are sent in one write.
     pub(crate) depth: u32,
     pub(crate) duration: Duration,
 }
 
 impl LoadPlan {
-    /// Number of clients of each connection. Connections share no clients, and no client is in a burst twice: its second
-    /// report would have the same timestamp, and a server drops duplicates faster than it takes new reports.
+    /// Number of clients of each connection. Connections share no clients, and no client is in a burst twice. If a
+    /// client were in a burst twice, its second report would have the same timestamp, and a server drops duplicates
+    /// faster than it takes new reports.
     fn clients_per_connection(&self) -> Result<u32> {
         let clients = self.clients / self.connections;
         let (depth, connections) = (self.depth, self.connections);
@@ -142,7 +145,8 @@ pub(crate) fn table(plan: &LoadPlan, result: &LoadResult) -> String {
     )
 }
 
-/// Converts readings of the steady clock to POSIX time, so that one reading serves both latencies and timestamps.
+/// Converts readings of the steady clock to POSIX time. So one reading of the clock is enough for both latencies and
+/// timestamps.
 #[derive(Clone, Copy)]
 struct Clock {
     start: Instant,
@@ -243,8 +247,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-    /// A server that calls `answer` with the number of each line on its connection and the line, and writes the reply in
-    /// two pieces. Where there is none, it closes the connection.
+    /// A server that calls `answer` with each line and its number on the connection, and writes the reply in two
+    /// pieces. If `answer` returns no reply, the server closes the connection.
     fn server(answer: fn(u64, &str) -> Option<String>) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -305,8 +309,8 @@ mod tests {
         };
         check(|_, line| Some(format!("? {line}\n")), "does not begin with \"AT \": \"? ");
         check(|_, _| Some("AT Riley +0.000012345 emu\n".to_owned()), "an answer to \"IAMAT courier-");
-        // The pieces may arrive in different ways: either there are too many replies, or a wrong one comes first. Both errors
-        // name the server.
+        // The error depends on how the pieces arrive: either there are too many replies, or a wrong reply comes first.
+        // Both errors name the server.
         check(|_, line| Some(at_line(line).repeat(2)), "127.0.0.1:");
         check(|number, line| (number < 3).then(|| at_line(line)), "closed a connection");
     }

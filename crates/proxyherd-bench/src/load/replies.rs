@@ -1,7 +1,7 @@
-//! Checks a server's replies: quickly, the beginning of each ([`ReplyChecker`]), and thoroughly, all replies to a burst
-//! ([`Dialect::check_burst`]).
+//! Checks a server's replies. [`ReplyChecker`] quickly checks the beginning of each reply, and [`Dialect::check_burst`]
+//! checks all bytes of the replies to a burst.
 //!
-//! A reply checker takes the stream in whatever pieces it arrives. It knows neither connections nor time.
+//! A reply checker takes the stream in pieces of any length. The checker knows neither connections nor time.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ fn is_at_line(line: &[u8], answer: &[u8]) -> bool {
             .is_some_and(|report| same_fields(report, line.strip_prefix(b"IAMAT ").unwrap_or_default()))
 }
 
-/// Whether the fields are the same. The reply has one space between fields, the line may have more.
+/// Whether the fields are the same. The reply has one space between fields. The line may have several spaces.
 fn same_fields(report: &[u8], line: &[u8]) -> bool {
     let fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     report.strip_suffix(b"\n").is_some_and(|report| report.split(|&byte| byte == b' ').eq(fields))
@@ -111,7 +111,7 @@ pub(crate) struct ReplyChecker {
     prefix: &'static [u8],
     /// Whether the last byte so far was a newline.
     is_at_line_start: bool,
-    /// How many bytes of the prefix the current reply has had so far.
+    /// Number of bytes of the prefix that have matched in the current reply so far.
     matched: usize,
 }
 
@@ -120,7 +120,7 @@ impl ReplyChecker {
         ReplyChecker { dialect, prefix: dialect.prefix(), is_at_line_start: false, matched: 0 }
     }
 
-    /// Takes the next piece of the stream. Returns how many replies ended in it.
+    /// Takes the next piece of the stream. Returns the number of replies that end in this piece.
     pub(crate) fn take(&mut self, piece: &[u8]) -> Result<usize, WrongReply> {
         let mut rest = piece;
         let mut ended = 0;
@@ -134,7 +134,7 @@ impl ReplyChecker {
         Ok(ended)
     }
 
-    /// The position of the reply's last byte in `rest`, if it is there.
+    /// The position of the reply's last byte in `rest`. `None` if `rest` does not contain that byte.
     fn end_of_answer(&mut self, rest: &[u8]) -> Option<usize> {
         if self.dialect != Dialect::Nearby {
             return memchr(b'\n', rest);
@@ -162,7 +162,7 @@ impl ReplyChecker {
     }
 }
 
-/// A reply that is not what the line protocol promises.
+/// A reply that violates the line protocol.
 #[derive(Debug)]
 pub(crate) struct WrongReply {
     what: String,

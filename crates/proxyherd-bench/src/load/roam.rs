@@ -1,9 +1,9 @@
-//! Clients that roam between servers, at a given rate. Each connection sends a burst whenever one is due, and after some
-//! seconds reconnects to another server.
+//! Clients that roam between servers, at a given rate. Each connection sends a burst whenever a burst is due. After
+//! some seconds the connection reconnects to another server.
 //!
-//! A burst's latency counts from when it was due, so that a server which falls behind does not hide it. After one in
-//! [`RECONNECTS_PER_QUESTIONS`] reconnects, a connection sends questions (WHATSAT) and no reports. Replies are checked as
-//! those of any other load.
+//! The latency of a burst counts from the time at which the burst was due, so that the delay of a slow server is
+//! visible. After one in [`RECONNECTS_PER_QUESTIONS`] reconnects, a connection sends questions (WHATSAT) and no
+//! reports. Replies are checked as in any other load.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::stats::Histogram;
 /// After one in this many reconnects, a connection sends questions.
 const RECONNECTS_PER_QUESTIONS: u64 = 10;
 
-/// The clients, their servers, and how much they send.
+/// The clients, their servers, and the rate at which the clients send.
 pub(crate) struct RoamPlan {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) connections: u32,
@@ -42,7 +42,7 @@ impl RoamPlan {
     }
 }
 
-/// What has been answered so far. A monitor may take the latencies out while the run goes on.
+/// The counts of answered lines so far. A monitor may take the latencies out while the run continues.
 pub(crate) struct RoamCounts {
     pub(crate) lines: u64,
     pub(crate) latency: Histogram,
@@ -118,7 +118,8 @@ pub(crate) fn run(plan: &RoamPlan, counts: &Mutex<RoamCounts>) -> Result<()> {
     }
 }
 
-/// When the burst after the one that was due at `due` is due. A late connection skips bursts, all but one.
+/// The time at which the next burst is due, after the burst that was due at `due`. A late connection skips all missed
+/// bursts except for one.
 fn next_due(due: Instant, interval: Duration, now: Instant) -> Instant {
     (due + interval).max(now.checked_sub(interval).unwrap_or(due))
 }
@@ -126,7 +127,7 @@ fn next_due(due: Instant, interval: Duration, now: Instant) -> Instant {
 /// A connection that roams.
 struct RoamingConnection {
     number: u32,
-    /// How often it has connected.
+    /// Number of times that it has connected.
     connects: u64,
     connection: Option<Connection>,
     /// Whether a burst is outstanding.
@@ -136,7 +137,7 @@ struct RoamingConnection {
 }
 
 impl RoamingConnection {
-    /// Reconnects if it is time to.
+    /// Reconnects to the next server if the connection's time at this server is over.
     fn reconnect_if_due(&mut self, now: Instant, plan: &RoamPlan, poll: &Poll) -> Result<()> {
         if now < self.reconnects_at {
             return Ok(());

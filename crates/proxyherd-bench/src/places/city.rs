@@ -1,7 +1,7 @@
 //! The city in which clients walk: meeting points, and about as many places as the center of a real city has.
 //!
-//! The city is also the provider of places. It answers from memory after a delay in virtual time and counts the requests.
-//! The facade treats it as a provider that is asked over the network.
+//! The city is also the provider of places. It answers from memory after a delay in virtual time and counts the
+//! requests. The facade treats it as a provider that is asked over the network.
 
 use std::cmp::Ordering;
 use std::f64::consts::TAU;

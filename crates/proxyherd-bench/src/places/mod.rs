@@ -1,8 +1,8 @@
-//! Measures how many requests the cache of places saves. Clients walk about a city in virtual time and ask the facade that
-//! the doors ask; a provider in this process answers and counts the requests.
+//! Measures how many requests the cache of places saves. Clients walk about a city in virtual time, and ask the same
+//! facade as the doors. A provider in this process answers and counts the requests.
 //!
-//! Nothing is sent over a network, and nothing depends on the speed of the machine: the same seed gives the same result. The
-//! requests are counted by the provider and not by the cache.
+//! Nothing is sent over a network, and nothing depends on the speed of the machine: the same seed gives the same
+//! result. The provider counts the requests, so the result does not rely on the cache's own counters.
 
 mod city;
 mod walkers;
@@ -25,9 +25,9 @@ use self::city::{City, Order};
 use self::walkers::Walkers;
 use crate::format::grouped;
 
-/// One question in this many has its answer compared with the exact one.
+/// For one question in this many, the answer is compared with the exact answer.
 const COMPARE_EVERY: usize = 20;
-/// How many of an answer's first places are compared.
+/// Number of places at the beginning of an answer that are compared.
 const TOP: usize = 5;
 
 /// The walk and the settings of the cache.
@@ -61,8 +61,8 @@ struct WalkResult {
     outcomes: Vec<(&'static str, u64)>,
     /// Meters between the position of each question and that of its answer, in ascending order.
     off_m: Vec<f64>,
-    /// How many of an answer's first places differ from those of the exact answer, on average: in order of importance, and
-    /// in order of distance.
+    /// The average number of places at the beginning of an answer that differ from the exact answer. The first number
+    /// is for the order of importance, and the second for the order of distance.
     differ: [f64; 2],
 }
 
@@ -106,8 +106,8 @@ async fn simulate(walk: &Walk, snap_m: u32) -> WalkResult {
     WalkResult { snap_m, questions, requests: city.requests(), outcomes: outcomes.into(), off_m, differ }
 }
 
-/// The facade with its default settings, but for the squares and the rate, which has no bound. Questions over a bound would
-/// not become requests, and the cache would look better than it is.
+/// The facade with its default settings, except for the squares and for the rate, which has no limit. With a limit, the
+/// questions above the limit would not become requests, and the cache would look better than it is.
 fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
     let default = Settings::default();
     let settings = Settings {
@@ -120,7 +120,7 @@ fn facade(city: &Arc<City>, snap_m: u32) -> Arc<Places> {
     Places::with(first, vec![], &settings, Arc::new(Unlimited), environment)
 }
 
-/// Compares answers with the exact ones.
+/// Compares answers with the exact answers.
 struct AnswerErrors<'a> {
     city: &'a City,
     grid: Option<Grid>,

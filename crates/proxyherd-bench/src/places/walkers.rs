@@ -1,5 +1,5 @@
-//! Clients who walk from one meeting point of the city to another and stay at each for a while. The same seed makes the same
-//! walks.
+//! Clients who walk from one meeting point of the city to another, and stay at each meeting point for a while. The same
+//! seed makes the same walks.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ const STAY_RADIUS_M: f64 = 30.0;
 pub(super) struct Walkers {
     random: Random,
     meeting_points: Vec<Spot>,
-    /// For each meeting point, the share of walkers who go to it or to one before it. By Zipf's law, the n-th point's share
-    /// is proportional to 1/n.
+    /// For each meeting point, the share of walkers who go to this point or to an earlier point in the list. By Zipf's
+    /// law, the n-th point's share is proportional to 1/n.
     shares: Vec<f64>,
     walkers: Vec<Walker>,
 }
@@ -21,7 +21,7 @@ struct Walker {
     at: Spot,
     goal: Spot,
     meters_per_s: f64,
-    /// Until when it stays at its present position.
+    /// The time until which the walker stays at its present position.
     stays_until: Duration,
     moved: Duration,
 }
@@ -44,7 +44,7 @@ impl Walkers {
         walkers
     }
 
-    /// The position of a walker at a time, which must not decrease from call to call.
+    /// The position of a walker at the time `now`. The time must not decrease from call to call.
     pub(super) fn walk(&mut self, number: usize, now: Duration) -> Spot {
         let walker = &mut self.walkers[number];
         let mut meters =
@@ -64,7 +64,7 @@ impl Walkers {
         self.arrive(number, now)
     }
 
-    /// Has a walker stay at its goal for a while, and chooses its next goal.
+    /// Makes a walker stay at its goal for a while, and chooses the walker's next goal.
     fn arrive(&mut self, number: usize, now: Duration) -> Spot {
         let stays = Duration::from_secs_f64(self.random.between(300.0, 1500.0));
         let goal = self.meeting_point();

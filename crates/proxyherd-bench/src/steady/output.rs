@@ -1,4 +1,4 @@
-//! Prints what `steady` measured: a table for people, JSON for programs.
+//! Prints the results of `steady`: a table for people, and JSON for programs.
 
 use std::fmt::Write;
 

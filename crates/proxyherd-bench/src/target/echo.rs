@@ -1,7 +1,7 @@
 //! The echo server of `floor`: it writes back what it reads, with as many worker threads of tokio as proxyherd has.
 //!
-//! It does the least that a server on this runtime can do, because a slow echo server would make proxyherd look fast: one
-//! read and one write for each burst, from one buffer.
+//! For each burst, the echo server makes one read and one write with one buffer. A server on this runtime cannot do
+//! less. This matters because a slow echo server would make proxyherd look fast.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -27,7 +27,7 @@ pub(crate) fn start(workers: Option<usize>) -> Result<Target> {
     Ok(Target { name: "echo server", address, dialect: Dialect::Echo, process })
 }
 
-/// Serves until standard input ends, which happens when the process ends that started this one.
+/// Serves until standard input ends. Standard input ends when the parent process ends.
 pub(crate) fn serve() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -49,8 +49,8 @@ async fn accept(listener: TcpListener) {
     }
 }
 
-/// Serves one connection until it is closed. `read` and `write_all` call the socket directly. After a short read tokio knows
-/// that the socket is empty, and makes no second call to find out.
+/// Serves one connection until it is closed. `read` and `write_all` call the socket directly. After a read that does
+/// not fill the buffer, tokio knows that the socket is empty, and makes no second call.
 async fn echo(mut stream: TcpStream, peer: SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         eprintln!("echo server: {peer}: {error}");

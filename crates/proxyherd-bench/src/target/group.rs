@@ -1,7 +1,7 @@
-//! A group of linked proxyherd servers, each in a process of its own, in a directory that is removed with them.
+//! A group of linked proxyherd servers, each in its own process. Their directory is removed when the group ends.
 //!
-//! A [`GroupConfig`] starts the [`Group`], whose servers' `/metrics` can then be read. The group does not know what clients
-//! send to its servers.
+//! A [`GroupConfig`] starts a [`Group`]. Then the `/metrics` of the group's servers can be read. The group does not
+//! know what clients send to its servers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -30,11 +30,11 @@ pub(crate) const CLASSIC: [(&str, &[&str]); 5] = [
     ("Bernard", &[]),
 ];
 
-/// How long [`Group::wait_for`] waits.
+/// Maximum time that [`Group::wait_for`] waits.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often [`Group::wait_for`] checks.
+/// Interval between two checks of [`Group::wait_for`].
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a server may take to answer a request for its metrics.
+/// Maximum time that a server may take to answer a request for its metrics.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Whether servers encrypt their links.
@@ -53,7 +53,7 @@ pub(crate) struct GroupConfig {
 }
 
 impl GroupConfig {
-    /// Servers with the neighbors that each names, at free addresses of this machine.
+    /// Servers with these names, each with the names of its neighbors, at free addresses of this machine.
     pub(crate) fn of(names: &'static [(&'static str, &'static [&'static str])]) -> Result<GroupConfig> {
         let (addresses, advertised) = (free_addresses(names.len())?, vec![None; names.len()]);
         Ok(GroupConfig { names, addresses, advertised })
@@ -64,7 +64,7 @@ impl GroupConfig {
         self.addresses[server][1]
     }
 
-    /// Makes the others dial `address` for a server.
+    /// Makes the other servers dial `address` to reach a server.
     pub(crate) fn advertise(&mut self, server: usize, address: SocketAddr) {
         self.advertised[server] = Some(address);
     }
@@ -111,7 +111,8 @@ impl GroupConfig {
     }
 }
 
-/// Has `proxyherd init` make the classic herd's certificates. It also writes a configuration, which is replaced later.
+/// Calls `proxyherd init` to make the classic herd's certificates. The command also writes a configuration, which is
+/// replaced later.
 fn certify(program: &Path, home: &Path) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.arg("init").arg(home).stdout(Stdio::null()).status();
@@ -138,7 +139,7 @@ pub(crate) struct GroupServer {
 }
 
 impl Group {
-    /// Waits until the numbers of links that each server has up add up to `ends`. A link has two ends.
+    /// Waits until `ends` ends of links are up, over all servers together. Each link has two ends.
     pub(crate) fn wait_for_links(&self, ends: usize) -> Result<()> {
         self.wait_for(&format!("{ends} ends of links are up"), |group| {
             let up = group.servers.iter().map(|server| Ok(server.metrics()?.sum("proxyherd_link_up")));
@@ -146,12 +147,13 @@ impl Group {
         })
     }
 
-    /// Waits until `is_so` returns true. Fails when that takes too long; `what` is what was waited for.
+    /// Waits until `is_so` returns true. Fails if that takes too long. `what` describes the condition for the error
+    /// message.
     pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut(&Group) -> Result<bool>) -> Result<()> {
         let start = Instant::now();
         while !is_so(self)? {
             if start.elapsed() > PATIENCE {
-                bail!("waited {PATIENCE:?} in vain until {what}");
+                bail!("waited {PATIENCE:?} in vain for this: {what}");
             }
             thread::sleep(POLL_INTERVAL);
         }

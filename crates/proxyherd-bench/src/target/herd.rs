@@ -1,6 +1,6 @@
 //! A herd of one proxyherd server, with its log, as `proxyherd init` would configure it.
 //!
-//! It runs in a directory of its own, which is removed when the measurement is over.
+//! The server runs in its own directory, which is removed when the measurement is over.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -75,7 +75,7 @@ fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String
 /// Three free addresses on loopback for each of `servers` servers: for clients, for neighbors, and for HTTP.
 pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1");
-    // All are bound before the first is released, so that they differ.
+    // All ports are bound before the first port is released, so that all ports differ.
     let bind_three = |_| Ok([bind()?, bind()?, bind()?]);
     let listeners: Vec<[TcpListener; 3]> = (0..servers).map(bind_three).collect::<Result<_>>()?;
     let addresses = |[listen, peer, http]: &[TcpListener; 3]| {
@@ -84,8 +84,9 @@ pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     listeners.iter().map(addresses).collect()
 }
 
-/// The path of the proxyherd program: `named`, or else the one in the directory of this program. When cargo runs this
-/// program, it has built this program alone, so the other one may be old or missing; then cargo builds it first.
+/// The path of the proxyherd program: `named`, or else the one in the directory of this program. If cargo runs this
+/// program, cargo has built only this program, so proxyherd may be old or missing. In this case cargo builds proxyherd
+/// first.
 pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         // As a full path, because a bare name would be looked up in PATH.
@@ -106,8 +107,8 @@ pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     Ok(beside)
 }
 
-/// Builds the program at `beside` with the profile that built this program. Cargo names the folder of both after that
-/// profile. `here` is this package's folder.
+/// Builds the program at `beside` with the profile that built this program. Cargo names the folder of both programs
+/// after that profile. `here` is this package's folder.
 fn build(cargo: &OsStr, here: &OsStr, beside: &Path) -> Result<()> {
     let folder = beside.parent().and_then(Path::file_name).context("this program's file is in no folder")?;
     let profile = if folder == "debug" { OsStr::new("dev") } else { folder };

@@ -1,8 +1,8 @@
-//! The servers that are measured, each in a process of its own: a single proxyherd server, a group of linked ones, and an
-//! echo server.
+//! The servers that are measured, each in its own process: a single proxyherd server, a group of linked proxyherd
+//! servers, and an echo server.
 //!
-//! Each is started here and killed when its handle is dropped. A server prints a line that begins with `ready` on standard
-//! output once it listens. To measure another program, add a module here that returns a [`Target`].
+//! This module starts each server, and kills it when its handle is dropped. A server prints a line that begins with
+//! `ready` on standard output once it listens. To measure another program, add a module here that returns a [`Target`].
 
 pub(crate) mod echo;
 pub(crate) mod group;
@@ -20,10 +20,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::load::Dialect;
 
-/// How long a server may take to print `ready`.
+/// Maximum time that a server may take to print `ready`.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// A running server, its address and what it replies. The server is killed when this is dropped.
+/// A running server, its address, and the form of its replies. The server is killed when this is dropped.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
@@ -37,8 +37,9 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `command`, waits for its line that begins with `ready`, and returns the process and that line. The process's
-    /// standard input stays open for as long as this lives. It shares this program's standard error.
+    /// Starts `command`, waits for its line that begins with `ready`, and returns the process and that line. The
+    /// process's standard input stays open as long as this value exists. The process shares this program's standard
+    /// error.
     pub(crate) fn start(mut command: Command) -> Result<(ServerProcess, String)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -62,20 +63,20 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail if the process has ended by itself.
+        // Both calls fail if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads a server's standard output to its end, so that the server never blocks on a full pipe, and sends on the line that
-/// begins with `ready`.
+/// Reads a server's standard output to its end, so that the server never blocks on a full pipe, and sends the line that
+/// begins with `ready` to the returned receiver.
 fn ready_line(output: ChildStdout) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if line.starts_with("ready") {
-                // Nobody waits for a second such line.
+                // This fails for a second `ready` line, because nobody waits for a second line.
                 let _ = sender.send(line);
             }
         }

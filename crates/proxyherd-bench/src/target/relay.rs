@@ -1,7 +1,7 @@
 //! A TCP relay between two servers, which counts the bytes that it passes on, and can cut the link and restore it.
 //!
-//! While the link is cut the relay does not listen. Then a connection is refused at once, as by a machine whose server has
-//! ended. The relay does not know what the bytes mean.
+//! While the link is cut, the relay does not listen. The operating system then refuses a connection at once, as if the
+//! server had ended. The relay does not know what the bytes mean.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -42,12 +42,12 @@ impl Relay {
         Ok(Relay { address, server, passed, open })
     }
 
-    /// The relay's address, to dial in place of the server's.
+    /// The relay's address. Servers dial this address instead of the server's own address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Bytes that have been passed on so far, of both directions together.
+    /// Number of bytes that have been passed on so far, in both directions together.
     pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Relaxed)
     }
@@ -56,11 +56,11 @@ impl Relay {
     pub(crate) fn cut(&mut self) {
         let Some(open) = self.open.take() else { return };
         open.is_cut.store(true, Relaxed);
-        // A connection wakes the thread that accepts. It fails if that thread has ended.
+        // A connection wakes the thread that accepts connections. Connecting fails if that thread has ended.
         let _ = TcpStream::connect(self.address);
         let _ = open.accepting.join();
         for stream in open.streams.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // The other end may have closed it before.
+            // This fails if the other end has already closed the connection.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -75,7 +75,8 @@ impl Relay {
         Ok(now)
     }
 
-    /// When the first connection since the link's return was accepted, if there was one and the link is not cut.
+    /// The time at which the first connection after the last restore was accepted. `None` if there was no connection,
+    /// or if the link is cut.
     pub(crate) fn first_dial(&self) -> Option<Instant> {
         self.open.as_ref()?.first_dial.try_recv().ok()
     }
@@ -128,11 +129,11 @@ fn pass_between(
     Ok(())
 }
 
-/// Passes on one direction until either connection ends, and then ends the other one.
+/// Passes on the bytes of one direction until either connection ends, and then ends the other connection.
 fn pass(mut from: TcpStream, mut to: TcpStream, passed: &AtomicU64) {
     let mut buffer = vec![0; BUFFER_LEN];
     while let Ok(len @ 1..) = from.read(&mut buffer) {
-        // Counted first, so that no byte arrives before it is counted.
+        // The bytes are counted before they are sent, so that no byte arrives uncounted.
         passed.fetch_add(len as u64, Relaxed);
         if to.write_all(&buffer[..len]).is_err() {
             break;

@@ -1,7 +1,7 @@
 //! The line protocol: `IAMAT`, `WHATSAT` and their replies.
 //!
-//! [`Lines`] finds lines in the chunks of a stream, [`parse`] reads one line, and the `write_` functions write
-//! replies. A parsed line borrows from the caller's buffer; nothing is copied.
+//! [`Lines`] finds lines in the chunks of a stream, [`parse`] reads one line, and the `write_` functions write replies.
+//! A parsed line borrows from the caller's buffer, so nothing is copied.
 
 use crate::{
     command::{Around, Command, Condition, Nearby},
@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Finds the lines of one connection. It remembers how far it has searched, so that a line that comes byte by byte is
-/// not searched from its start again.
+/// Finds the lines of one connection. It remembers how far it has searched, so that it does not search a line that
+/// comes byte by byte from its start again.
 #[derive(Debug, Default)]
 pub struct Lines {
     searched: usize,
@@ -21,24 +21,24 @@ pub struct Lines {
 
 /// Whether more bytes can come after those that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamState {
-    /// They can.
+pub enum Stream {
+    /// More bytes can come.
     Open,
-    /// They cannot.
+    /// No more bytes can come.
     Ended,
 }
 
-impl StreamState {
-    /// The stream, given whether it has ended.
-    pub fn new(has_ended: bool) -> StreamState {
-        if has_ended { StreamState::Ended } else { StreamState::Open }
+impl Stream {
+    /// The state of the stream, given whether the stream has ended.
+    pub fn new(has_ended: bool) -> Stream {
+        if has_ended { Stream::Ended } else { Stream::Open }
     }
 }
 
-/// What stands at the front of a connection's buffer.
+/// The content of the front of a connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextLine<'a> {
-    /// A line without its end, and how many bytes of the buffer the line and its end take.
+    /// A line without its end, and the number of bytes of the buffer that the line and its end take.
     Line(&'a [u8], usize),
     /// The line's end has not come yet.
     Incomplete,
@@ -48,8 +48,8 @@ pub enum NextLine<'a> {
 
 impl Lines {
     /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
-    /// the rest of the buffer is a line.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: StreamState) -> NextLine<'a> {
+    /// the rest of the buffer counts as a line.
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
             return self.without_end(buffer, stream);
         };
@@ -77,27 +77,26 @@ fn too_long(buffer: &[u8]) -> NextLine<'_> {
 /// A parsed line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Line<'a> {
-    /// Nothing but white space: no reply.
+    /// Only white space: no reply.
     Blank,
-    /// A command: a report with the client's own time, or a question about places; and the fields of a report as they
+    /// A command: a report with the client's own time, or a query for places. The fields of a report follow as they
     /// were written.
     Command(Command<'a>, ReportEcho<'a>),
-    /// A report that can't be read: answer with [`write_invalid`].
+    /// A report that cannot be read: answer with [`write_invalid`].
     InvalidReport,
-    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the
-    /// line. A web page can make a browser send any bytes as the body of a request, and they must not count as
-    /// reports.
+    /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line.
+    /// A web page can make a browser send any bytes as the body of a request, and such bytes must not count as reports.
     HttpRequest,
     /// Not a command: answer with [`write_invalid`].
     Invalid,
 }
 
-/// The three fields of a report as they came, for the reply that echoes them. It is empty for other commands.
+/// The three fields of a report as they came, for the reply that echoes them. Empty for other commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportEcho<'a> {
-    /// The fields; or, if they are not tidy, the line up to the last of them.
+    /// The fields; or, if there is other white space between them, the line up to the last field.
     span: &'a [u8],
-    /// Whether exactly one space stands between the fields, so that the span can be echoed as it is.
+    /// Whether there is exactly one space between the fields, so that the span can be echoed unchanged.
     is_tidy: bool,
 }
 
@@ -112,15 +111,15 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// Classifies a line that is not a valid command: an HTTP request line (its method may have any name), or
-/// `otherwise`. Valid commands never get here, so the check costs them nothing.
+/// Classifies a line that is not a valid command: an HTTP request line (the method may have any name), or `otherwise`.
+/// Valid commands never reach this check, so it costs them nothing.
 #[cold]
 fn invalid<'a>(line: &[u8], otherwise: Line<'a>) -> Line<'a> {
     if is_http_request(line) { Line::HttpRequest } else { otherwise }
 }
 
-/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between the
-/// parts and spaces within the target, so this check does too.
+/// Whether the line is `METHOD target HTTP/d.d` (RFC 9112, section 3). Web servers tolerate other white space between
+/// the parts, and spaces within the target, so this check tolerates both, too.
 fn is_http_request(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let Some((rest, version)) = line.split_last_chunk::<8>() else { return false };
@@ -142,7 +141,7 @@ fn is_token(byte: u8) -> bool {
 fn parse_iamat<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
     let client = ClientId::of_field(fields.next()?)?;
     let (start, client_end) = (fields.start, fields.end);
-    // Numbers end where their digits end, so the white space behind them need not be searched first.
+    // Numbers end with their digits, so this code need not search for the white space behind them first.
     let coordinates = fields.read(Coordinates::parse_front)?;
     let (is_spaced, coordinates_end) = (fields.is_spaced_from(client_end), fields.end);
     let timestamp = fields.read(Timestamp::parse_front)?;
@@ -183,7 +182,7 @@ fn parse_limit(text: &[u8]) -> Option<u8> {
 /// The fields of a line: runs of bytes that are not white space.
 struct Fields<'a> {
     line: &'a [u8],
-    /// Where the last field that was read starts and ends.
+    /// Where the last field that was read begins and ends.
     start: usize,
     end: usize,
 }
@@ -200,7 +199,7 @@ impl<'a> Fields<'a> {
         Some(&rest[..len])
     }
 
-    /// Reads the next field by `parse`, which returns the rest. The field must end there.
+    /// Reads the next field by `parse`, which returns the bytes behind the field. The field must end there.
     fn read<T>(&mut self, parse: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
         let rest = self.skip_white_space()?;
         let (value, left) = parse(rest)?;
@@ -208,7 +207,7 @@ impl<'a> Fields<'a> {
         left.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
     }
 
-    /// The rest of the line from the next field on; `None` if there is no further field.
+    /// The rest of the line from the next field on. `None` if there is no further field.
     fn skip_white_space(&mut self) -> Option<&'a [u8]> {
         let rest = &self.line[self.end..];
         let skipped = rest.iter().position(|&byte| !is_white_space(byte))?;
@@ -216,7 +215,7 @@ impl<'a> Fields<'a> {
         Some(&rest[skipped..])
     }
 
-    /// Whether exactly one space stands between the field that ends at `end` and the last field.
+    /// Whether there is exactly one space between the field that ends at `end` and the last field.
     fn is_spaced_from(&self, end: usize) -> bool {
         self.start == end + 1 && self.line[end] == b' '
     }
@@ -240,7 +239,7 @@ pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Differ
     out.push(b'\n');
 }
 
-/// Appends the AT line of a record that is held, and LF.
+/// Appends the AT line of a held record, and LF.
 pub fn write_at(
     out: &mut Vec<u8>,
     server: &ServerName,
@@ -266,7 +265,7 @@ fn write_at_start(out: &mut Vec<u8>, server: &ServerName, difference: Difference
     out.push(b' ');
 }
 
-/// Appends the answer to a line that is no command: `? `, the line as it came, LF.
+/// Appends the answer to a line that is not a command: `? `, the line as it came, LF.
 pub fn write_invalid(out: &mut Vec<u8>, line: &[u8]) {
     out.extend_from_slice(b"? ");
     out.extend_from_slice(line);
@@ -279,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    /// The lines of `stream` when it comes in the given pieces, each as text; an overlong one ends it.
+    /// The lines of `stream` when it comes in the given pieces, each line as text. An overlong line ends the stream.
     fn lines_of(stream: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
         cuts.push(stream.len());
@@ -307,17 +306,19 @@ mod tests {
         let (server, now) = (ServerName::new("Riley").unwrap(), 1_621_464_828_223_371_889);
         let answer = match parse(line.as_bytes()) {
             Line::Command(Command::Report { report, condition: Condition::Always }, told) => {
-                let Stamp::Client(timestamp) = report.stamp else { panic!("a line has its own time") };
+                let Stamp::Client(timestamp) = report.stamp else {
+                    panic!("a line's report has the client's time")
+                };
                 let difference = Difference::at_receipt(now, timestamp);
                 let (mut reply, mut held) = (Vec::new(), Vec::new());
                 write_at_reply(&mut reply, &server, difference, told);
                 let client = report.client.as_bytes();
                 write_at(&mut held, &server, difference, client, report.coordinates, timestamp);
-                assert_eq!(reply, held, "a record is told as its report was answered");
+                assert_eq!(reply, held, "a record's AT line equals the reply to its report");
                 Some(String::from_utf8(reply).unwrap().trim_end().to_owned())
             }
             Line::Command(Command::Nearby(Nearby { around, radius, limit, wish: None }), _) => {
-                let Around::Client(client) = around else { panic!("a line asks about a client") };
+                let Around::Client(client) = around else { panic!("a line's query is about a client") };
                 Some(format!("{client:?} {} {limit}", radius.meters()))
             }
             Line::Command(command, _) => panic!("{line:?} is no {command:?}"),

@@ -1,16 +1,17 @@
-//! Anti-entropy: neighbors find out whether they hold the same records, and send each other what differs.
+//! Anti-entropy: neighbors find out whether they hold the same records, and send each other the records that differ.
 //!
-//! When a shard has nothing left to send on a link, each heartbeat's CHECK carries the sum of all that the shard
-//! holds, and how many records have come from the neighbor. If that number is how many records the neighbor has sent,
-//! and the neighbor has nothing left to send either, then nothing is on its way in either direction. Both ends have
-//! then offered all they hold, so their sums must be equal. Vectors could not prove as much: records run ahead of the
-//! markers that cover them, and the last records of a server that has died are never covered. Where this server has
-//! refused something, a difference is expected and raises no alarm (`gap`).
+//! When a shard has nothing left to send on a link, each heartbeat's CHECK carries the sum of all records in the shard,
+//! and the number of records that have come from the neighbor. Suppose that this number equals the number of records
+//! that the neighbor has sent, and that the neighbor has nothing left to send either. Then no records are in transit in
+//! either direction. Both ends have offered all the records that they hold, so their sums must be equal. Vectors could
+//! not prove this: records arrive before the markers that cover them, and the last records of a server that has died
+//! are never covered. After this server has refused something, a difference is expected and raises no alarm (`gap`).
 //!
-//! Unequal sums raise an alarm. The hash tree then finds what differs (`hash_tree`): the ends compare branches, four
-//! bits of the keys' hashes a step, and follow only those whose sums differ. The sums below the root are computed on
-//! demand, by a scan of the whole shard, so they cost nothing while all is well. A record that is about to expire is
-//! part of no sum; but where something differs, such records are sent too.
+//! Unequal sums raise an alarm. The hash tree then finds the records that differ (`hash_tree`): the ends compare
+//! branches, with four bits of the keys' hashes for each step, and follow only branches whose sums differ. The sums
+//! below the root are computed on demand, by a scan of the whole shard, so they cost nothing while both ends hold the
+//! same records. A record that is about to expire is part of no sum. But in branches that differ, such records are
+//! sent, too.
 
 use super::{
     LinkId, Outbox, Shard, Wake,
@@ -26,13 +27,13 @@ use crate::{
     types::KeyHash,
 };
 
-/// The most by which a neighbor's `from_ns` may be ahead, beyond the allowed clock offset, nanoseconds.
+/// The maximum by which a neighbor's `from_ns` may be ahead, beyond the allowed clock offset, nanoseconds.
 const SLACK_NS: u64 = CHECK_MARGIN_NS + HANDSHAKE_MAX.as_nanos() as u64;
-const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can go all the way down");
+const _: () = assert!(LOOKS_PER_HEARTBEAT > DEPTH_MAX + 1, "a comparison can reach the deepest level");
 
 impl Shard {
-    /// Appends a CHECK of this shard, unless the shard still has something to send on the link. `latest_ns` is the
-    /// time by the clock that is ahead, this server's or the neighbor's, as far as that is known.
+    /// Appends a CHECK of this shard, unless the shard still has something to send on the link. `latest_ns` is the time
+    /// on the clock that is ahead (this server's or the neighbor's), as far as that time is known.
     pub fn write_check(&self, link: LinkId, latest_ns: u64, encoder: &mut Encoder) {
         let Some(outbox) = self.outbox_if_quiet(link) else { return };
         let tells_received = outbox.gap.tells_received(encoder.answers_fences());
@@ -46,23 +47,24 @@ impl Shard {
         });
     }
 
-    /// Compares a neighbor's CHECK with what this server holds. Returns whether to raise an alarm. If the two differ,
-    /// the repair begins with the next flush.
+    /// Compares a neighbor's CHECK with the records that this server holds. Returns whether to raise an alarm. If both
+    /// ends differ, the repair begins with the next flush.
     pub fn check(&mut self, link: LinkId, now_ns: u64, check: &Check, answers_fences: bool) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(outbox) = self.outbox_if_quiet(link) else { return nothing };
         let is_of_kind = check.client_ttl_ns == self.settings.client_ttl_ns.unwrap_or(0);
         let is_comparable = is_of_kind && outbox.sent == check.received;
-        // A neighbor that speaks an earlier version does not count what it has refused. With an open gap, differences
-        // are expected; they are repaired without an alarm.
+        // A neighbor that speaks an earlier version does not count the records that it has refused. With an open gap,
+        // differences are expected. They are repaired without an alarm.
         let is_looked_into = is_comparable || is_of_kind && outbox.gap.is_open();
         // A sum that leaves out almost everything proves nothing.
         let from_max_ns = now_ns.saturating_add(self.settings.clock_offset_max_ns).saturating_add(SLACK_NS);
         let are_equal = self.derived.root.from(check.from_ns) == check.root;
         let is_same = is_of_kind && check.from_ns <= from_max_ns && are_equal;
         self.is_caught_up |= is_same;
-        // Equal sums prove equality whatever the clocks show. Unequal sums prove nothing once this server's clock has
-        // passed the time from which the sums count: this server may have forgotten what the neighbor still holds.
+        // Equal sums prove equality, whatever the clocks show. Unequal sums prove nothing if this server's clock has
+        // passed the time from which the sums count, because then this server may have forgotten records that the
+        // neighbor still holds.
         let differs = is_looked_into && now_ns < check.from_ns && !are_equal;
         let outbox = self.outbox(link);
         if is_same {
@@ -82,8 +84,8 @@ impl Shard {
         (is_alarm, self.ready(link.bit()))
     }
 
-    /// Handles the neighbor's sums of branches that may differ: follows the branches that do differ, and makes both
-    /// ends send the records of those that hold few.
+    /// Handles the neighbor's sums of branches that may differ. Follows the branches that do differ. If a differing
+    /// branch holds few records, makes both ends send the records of that branch.
     pub fn compare(&mut self, link: LinkId, branches: &Branches<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
@@ -100,7 +102,7 @@ impl Shard {
                 list.push(place | child_bits(child, below.depth));
             }
         }
-        // A later check finds what is left out here.
+        // A later check finds the branches that are left out here.
         deeper.truncate(CHECK_BRANCHES_MAX);
         let wake = self.send_all(link, below, &leaves);
         let outbox = self.outbox(link);
@@ -109,7 +111,8 @@ impl Shard {
         wake.and(self.ready(link.bit()))
     }
 
-    /// Handles the neighbor's list of branches whose records it is sending: sends this server's records of them back.
+    /// Handles the neighbor's list of branches whose records it is sending: sends this server's records of the same
+    /// branches back.
     pub fn answer_leaves(&mut self, link: LinkId, leaves: &Leaves<'_>) -> Wake {
         if !self.is_eager(link) || !self.may_look(link) {
             return Wake::default();
@@ -135,7 +138,7 @@ impl Shard {
         is_quiet.then_some(outbox)
     }
 
-    /// What a record adds to the sums; `key` is the hash of its key.
+    /// What a record adds to the sums. `key` is the hash of its key.
     #[inline(always)]
     pub(super) fn weight(&self, slot: &Slot, key: KeyHash) -> Weight {
         let record = slot.record();
@@ -175,13 +178,14 @@ impl Shard {
         };
         let found: Vec<SlotId> =
             self.store.live().filter(|(_, slot)| is_in(slot)).map(|(id, _)| id).collect();
-        // The vector is sent again behind these records: without a record the neighbor may have dropped its origin.
+        // The vector is sent again behind these records, because a neighbor without records of an origin may have
+        // dropped the origin.
         self.outbox(link).untell();
         let mut wake = Wake::default();
         for id in found {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
-                // The neighbor sent this record once and no longer holds it, so it has to be sent back.
+                // The neighbor once sent this record and no longer holds it, so the record has to be sent back.
                 slot.set_from(None);
             }
             wake = wake.and(self.mark(id, link.bit()));
@@ -189,13 +193,13 @@ impl Shard {
         wake
     }
 
-    /// A contradiction between the root and the records, if there is one.
+    /// A contradiction between the hash tree's root and the records, if there is one.
     pub(super) fn contradiction_of_hash_tree(&self) -> Option<String> {
         let mut root = HashRoot::default();
         for (_, slot) in self.store.live() {
             root.add(self.weight(slot, KeyHash::of(slot.record().key)));
         }
         (root != self.derived.root)
-            .then(|| format!("the records sum up to {root:?} and {:?} is noted", self.derived.root))
+            .then(|| format!("the records sum up to {root:?}, but the root is {:?}", self.derived.root))
     }
 }

@@ -1,5 +1,5 @@
-//! Checks of a shard's own bookkeeping: what must hold between any two calls. Tests and the simulator call them;
-//! servers need not.
+//! Checks of a shard's own bookkeeping: the conditions that must hold between any two calls. Tests and the simulator
+//! call these checks. Servers need not call them.
 
 use super::{Shard, bits};
 use crate::store::{LinkMask, SlotId};
@@ -14,8 +14,8 @@ impl Shard {
             .or_else(|| self.contradiction_of_room())
     }
 
-    /// The length of the FIFO of the link at `place`: at most one entry for each slot that was ever in use, and one
-    /// marker.
+    /// The length of the FIFO of the link at `place`. The maximum is one entry for each slot that was ever in use, and
+    /// one marker.
     pub fn queue_len(&self, place: usize) -> usize {
         self.outboxes[place].as_ref().map_or(0, |outbox| outbox.queued().len())
     }
@@ -33,16 +33,16 @@ impl Shard {
             live[usize::from(slot.origin)] += 1;
         }
         if live.iter().sum::<u32>() as usize != self.len() {
-            return Some(format!("{} slots are live and {} records are held", live.len(), self.len()));
+            return Some(format!("{} slots are live but {} records are held", live.len(), self.len()));
         }
         for (place, &live) in (0..).zip(&live) {
             let counted = self.origins.live(place);
             let origin = self.origins.origin(place);
             if counted != live {
-                return Some(format!("{origin:?} has {live} records and {counted} are counted"));
+                return Some(format!("{origin:?} has {live} records but {counted} are counted"));
             }
             if live > 0 && self.origins.place_of(origin) != Some(place) {
-                return Some(format!("{origin:?} has records at a place that is not its own"));
+                return Some(format!("{origin:?} has records at a place that belongs to another origin"));
             }
         }
         let with_place = 1 + live.iter().skip(1).filter(|&&live| live > 0).count();
@@ -55,28 +55,30 @@ impl Shard {
             let is_up = self.up & 1 << place != 0;
             let Some(outbox) = outbox else {
                 if is_up {
-                    return Some(format!("link {place} is up and has no outbox"));
+                    return Some(format!("link {place} is up but has no outbox"));
                 }
                 continue;
             };
             if !is_up && !outbox.is_empty() && !outbox.is_once {
-                return Some(format!("link {place} is lazy and has a queue"));
+                return Some(format!("link {place} is lazy but has a queue"));
             }
             if outbox.queued().filter(Option::is_none).count() != usize::from(outbox.has_marker()) {
-                return Some(format!("link {place} has a marker without a snapshot, or the reverse"));
+                return Some(format!(
+                    "link {place} has a marker without a snapshot, or a snapshot without a marker"
+                ));
             }
             if !outbox.is_empty() && !outbox.is_ready {
-                return Some(format!("link {place} has something to flush and nobody was woken"));
+                return Some(format!("link {place} has something to flush but was not woken"));
             }
             for SlotId(slot) in outbox.queued().flatten() {
                 if queued[slot as usize] & 1 << place != 0 {
-                    return Some(format!("slot {slot} stands twice in the FIFO of link {place}"));
+                    return Some(format!("slot {slot} is twice in the FIFO of link {place}"));
                 }
                 queued[slot as usize] |= 1 << place;
             }
         }
         let differs =
             (0u32..).zip(&queued).find(|&(slot, &mask)| self.store.slot(SlotId(slot)).queued != mask);
-        differs.map(|(slot, _)| format!("slot {slot} is not queued where its bits say that it is"))
+        differs.map(|(slot, _)| format!("slot {slot} has bits that do not match the queues"))
     }
 }

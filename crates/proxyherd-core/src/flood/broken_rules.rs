@@ -1,7 +1,7 @@
-//! What a shard does where a rule is broken: see [`Rules`](super::Rules).
+//! What a shard does when a rule is broken: see [`Rules`](super::Rules).
 //!
-//! The flood's code calls these methods at the places that the rules are about. Without the feature `broken-rules` each of
-//! them is empty or a constant, and the compiler removes the call.
+//! The flood's code calls these methods at the places that the rules are about. Without the feature `broken-rules` each
+//! of the methods is empty or a constant, and the compiler removes the call.
 
 use super::{Broken, LinkId, Outbox, Shard, Wake};
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
 #[cfg(feature = "broken-rules")]
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// What each neighbor had been told to be covered when its link went down.
+    /// What each neighbor had been told to be covered when the neighbor's link went down.
     sent_once: Vec<(LinkId, Origin, u64)>,
-    /// How many records have come.
+    /// The number of records that have come.
     applied: u64,
 }
 
@@ -32,7 +32,7 @@ impl Shard {
         Wake::default()
     }
 
-    /// [`Broken::OldVersion`]: sends what a slot held when it was queued.
+    /// [`Broken::OldVersion`]: sends the content that a slot had when it was queued.
     #[cold]
     pub(super) fn send_copy(&self, slot: &Slot, outbox: &mut Outbox, encoder: &mut Encoder) {
         encoder.make_room(1);
@@ -47,7 +47,7 @@ impl Shard {
 
 #[cfg(feature = "broken-rules")]
 impl Shard {
-    /// [`Broken::LoseSome`]: whether this is one of the records that get lost.
+    /// [`Broken::LoseSome`]: whether this record is one of those that get lost.
     #[cold]
     pub(super) fn loses_this_one(&mut self) -> bool {
         if !self.settings.rules.breaks(Broken::LoseSome) {
@@ -57,7 +57,7 @@ impl Shard {
         self.memory.applied.is_multiple_of(31)
     }
 
-    /// [`Broken::OldVersion`]: remembers what a slot that was queued on `links` holds.
+    /// [`Broken::OldVersion`]: remembers the content of a slot that was queued on `links`.
     #[cold]
     pub(super) fn copy_for(&mut self, id: SlotId, links: LinkMask) {
         if !self.settings.rules.breaks(Broken::OldVersion) {
@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    /// [`Broken::TrustWhatWasSent`], when a link goes down: remembers what its neighbor was told.
+    /// [`Broken::TrustWhatWasSent`], when a link goes down: remembers what the link's neighbor was told.
     #[cold]
     pub(super) fn note_what_was_sent(&mut self, link: LinkId, outbox: &Outbox) {
         if self.settings.rules.breaks(Broken::TrustWhatWasSent) {
@@ -79,7 +79,7 @@ impl Shard {
         }
     }
 
-    /// [`Broken::TrustWhatWasSent`], when a link comes up: counts it as received.
+    /// [`Broken::TrustWhatWasSent`], when a link comes up: counts what the neighbor was told as received.
     #[cold]
     pub(super) fn trust_what_was_sent(&self, link: LinkId, covered_there: &mut [u64]) {
         if self.settings.rules.breaks(Broken::TrustWhatWasSent) {

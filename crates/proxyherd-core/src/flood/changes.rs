@@ -1,9 +1,9 @@
 //! The one place through which every change of a record passes, under the shard's lock.
 //!
-//! Each insert, update and tombstone passes [`Shard::keep`]. Each record that goes, because it expired or for any
-//! other reason, passes [`Shard::remove`]. [`Shard::refile`] gives a record another origin or sequence and changes
-//! nothing else of it. Whatever follows a change hangs here: what is derived from the records in step with them
-//! (`derived`), and what is queued to be sent later, to links (`send`) and to other `followers`.
+//! Each insert, update and tombstone passes [`Shard::keep`]. Each removal of a record, because the record expired or
+//! for any other reason, passes [`Shard::remove`]. [`Shard::refile`] gives a record another origin or sequence and
+//! changes nothing else in the record. These methods do everything that must follow a change: they update what is
+//! derived from the records (`derived`), and they queue the change for links (`send`) and for other `followers`.
 
 use super::{Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -48,7 +48,7 @@ impl Shard {
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
     }
 
-    /// Moves a record to another origin or sequence. Links are not told.
+    /// Moves a record to another origin or sequence. No link is sent this change.
     pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
         let slot = self.store.slot_mut(id);
         let before = slot.origin;
@@ -60,7 +60,7 @@ impl Shard {
         self.tell_followers(id)
     }
 
-    /// The origin at `place` has one live record less.
+    /// Notes that the origin at `place` has one live record less.
     pub(super) fn leave(&mut self, place: u16) {
         if self.origins.remove_live(place) {
             for outbox in self.outboxes.iter_mut().flatten() {
@@ -69,8 +69,8 @@ impl Shard {
         }
     }
 
-    /// Forgets what has expired in the next `slots` slots, beginning where the last sweep ended. Returns how many
-    /// records went.
+    /// Forgets expired records in the next `slots` slots, beginning where the last sweep ended. Returns the number of
+    /// removed records.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
         let end = (self.swept + slots).min(self.store.slots_used());
         let (mut removed, mut wake) = (0, Wake::default());
@@ -89,7 +89,8 @@ impl Shard {
         (removed, wake)
     }
 
-    /// Forgets the record in a slot. Links are not told, because every server expires it by the same rules.
+    /// Forgets the record in a slot. No link is sent the removal, because every server expires records by the same
+    /// rules.
     pub(super) fn remove(&mut self, id: SlotId) -> Wake {
         let place = self.store.slot(id).origin;
         self.before_change(id, self.key_hash(id));

@@ -1,9 +1,10 @@
 //! Which of two records of one key a shard keeps.
 //!
-//! Once the clock has passed all receipts this is a total order: records that have not expired win over those that
-//! have, and both groups are ordered by their contents. Before that it need not be. A record that was received in the
-//! future wins over one that will have expired by that time; a third record may win over the first and lose to the
-//! second. Servers then keep whichever came last, for at most as long as clocks may be apart.
+//! Once the clock has passed all times of receipt, this is a total order. Records that have not expired win over
+//! records that have, and both groups are ordered by their contents. Before that moment it need not be a total order. A
+//! record with a time of receipt in the future wins over a record that will have expired by that time. A third record
+//! may win over the first and lose to the second. Then servers keep whichever record came last, until the clock has
+//! passed all these times, which takes at most the allowed clock offset.
 
 use std::cmp::Ordering;
 
@@ -11,17 +12,18 @@ use super::{Shard, Update};
 use crate::store::Slot;
 
 impl Shard {
-    /// Compares two records of one key; the greater one is kept. A record that has not expired wins over one that
-    /// has. Otherwise the record with the greater [precedence](crate::types::Record::precedence) wins, and of equal
-    /// contents the later incarnation of their server.
+    /// Compares two records of one key. The greater one is kept. A record that has not expired wins over one that has.
+    /// Otherwise the record with the greater [precedence](crate::types::Record::precedence) wins. If the contents are
+    /// equal, the record with the later incarnation of their server wins.
     pub(super) fn contest(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
         let (record, holder) = (held.record(), self.origins.origin(held.origin));
         let order = told
             .record
             .precedence(&told.origin.server, &record, &holder.server)
             .then_with(|| told.origin.incarnation.cmp(&holder.incarnation));
-        // Another server may have taken one because the other had expired there. So it counts as expired here too,
-        // whether or not it was swept, and whatever this server's clock says.
+        // Another server may have taken one of the records because the other had expired there. So a held record that
+        // had expired when the other was received counts as expired here, too, whether or not it was swept and whatever
+        // this server's clock shows.
         let is_held_over = self.is_expired(now_ns.max(told.record.received_ns()), &record);
         let is_told_over = self.is_expired(now_ns.max(record.received_ns()), &told.record);
         match (is_told_over, is_held_over) {
@@ -57,7 +59,7 @@ mod tests {
         })
     }
 
-    /// A record of the test, by numbers that are small: seconds from now.
+    /// A record whose times are given in seconds from now.
     fn record(version_s: i64, received_s: i64, is_gone: bool) -> Record<'static> {
         let at = |s: i64| NOW_NS.saturating_add_signed(s * SECOND_NS as i64);
         let timestamp = Timestamp::from_nanos(at(version_s)).unwrap();
@@ -68,7 +70,7 @@ mod tests {
         Record { kind: Kind::CLIENT, key: b"kiwi", body, timestamp, difference }
     }
 
-    /// Records that have expired, that have not, and that were received as far in the future as may be.
+    /// Records that have expired, records that have not, and records received as far in the future as is allowed.
     fn records() -> Vec<(Record<'static>, Origin)> {
         let mut records = Vec::new();
         for version_s in [-150, -60, -1] {
@@ -84,7 +86,7 @@ mod tests {
         records
     }
 
-    /// How each of these stands to each other, at a time.
+    /// The order of each pair of these records at a time.
     fn orders(now_ns: u64, records: &[(Record<'_>, Origin)]) -> Vec<Vec<Ordering>> {
         let mut shard = shard();
         let orders_of = |(held, holder): &(Record<'_>, Origin)| {

@@ -1,10 +1,11 @@
 //! What is derived from a shard's records, in step with each change and under the shard's lock.
 //!
-//! Two things are derived: the root of the hash tree ([`HashRoot`]), and the room that records take which are not
-//! about clients ([`RecordRoom`]). To add another, such as an index by place, add a field to [`Derived`] and a line to each
-//! of [`Shard::before_change`] and [`Shard::after_change`]. A record is overwritten in its slot. So a derived thing
-//! takes what it must know of the old record in `before_change`. If it still needs that afterwards (an index needs
-//! the old cell), `before_change` should return it as one word and `after_change` take it.
+//! Two things are derived: the root of the hash tree ([`HashRoot`]), and the room that records take that are not about
+//! clients ([`RecordRoom`]). To add another, such as an index by place, add a field to [`Derived`] and a line to each
+//! of [`Shard::before_change`] and [`Shard::after_change`]. A change overwrites the record in its slot. So
+//! `before_change` must read everything that the derived value needs of the old record. If `after_change` still needs
+//! some of it (an index needs the old cell), let `before_change` return it as one word, and pass the word to
+//! `after_change`.
 
 use super::{
     Shard,
@@ -16,7 +17,7 @@ use crate::{
     types::{KeyHash, Kind},
 };
 
-/// Everything that is derived.
+/// All values that are derived from a shard's records.
 #[derive(Debug, Default)]
 pub(super) struct Derived {
     pub(super) root: HashRoot,
@@ -35,8 +36,8 @@ impl Shard {
         }
     }
 
-    /// To be called after the slot got a new record; `key` is the hash of its key. Returns the class whose room the
-    /// record now shares, if it has one.
+    /// To be called after the slot got a new record; `key` is the hash of its key. Returns the class whose room the new
+    /// record takes part of, if it has a class.
     #[inline(always)]
     pub(super) fn after_change(&mut self, id: SlotId, key: KeyHash) -> Option<Class> {
         let slot = self.store.slot(id);

@@ -1,8 +1,8 @@
 //! Digests of this server's own records that other servers' records have displaced, kept for a while.
 //!
-//! Clients move from server to server, so most displaced records are of no further interest. They matter only when a
-//! record comes in this server's name that the server does not hold. The server may have issued it, and a lie in a
-//! third server's name may have displaced it.
+//! Clients move from server to server, so most displaced records are of no further interest. They matter only when
+//! somebody sends a record in this server's name that this server does not hold. This server may have issued that
+//! record, and a lie in a third server's name may have displaced it.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ struct Displacement {
 }
 
 impl Displaced {
-    /// Another server's record is about to replace an own one.
+    /// Notes that another server's record is about to replace one of this server's own records.
     pub(super) fn note(&mut self, now_ns: u64, key: KeyHash, record: &Record<'_>) {
         let Some(digest) = digest(key, &record.body) else { return };
         if self.entries.len() == DISPLACED_MAX {
@@ -35,7 +35,7 @@ impl Displaced {
         self.entries.push_back(Displacement { digest, noted_ns: now_ns });
     }
 
-    /// Whether this server has lately issued what a record says.
+    /// Whether this server has lately issued a record with this content.
     pub(super) fn knows(&self, now_ns: u64, key: KeyHash, record: &Record<'_>) -> bool {
         let Some(digest) = digest(key, &record.body) else { return false };
         let is_it =
@@ -44,8 +44,8 @@ impl Displaced {
     }
 }
 
-/// The digest of a key and of what is said of it, without the time. Tombstones are not remembered: a tombstone is
-/// what a server answers anyway where it knows nothing.
+/// The digest of a key and of a record's body, without the time. Tombstones are not remembered, because a server
+/// without a record answers with a tombstone in any case.
 fn digest(key: KeyHash, body: &Body<'_>) -> Option<u64> {
     match body {
         Body::Gone => None,

@@ -1,27 +1,29 @@
 //! Followers of a shard's changes besides its links: live streams, a database, a journal, another region.
 //!
-//! A follower takes changes when it likes. Like a link it has a queue of slots, and what it takes is the slot's
-//! *current* record, so a slow follower takes fewer changes and no older ones. A slot stands at most once in a
-//! follower's queue, and it stands there exactly when the follower's bit in `Slot::followed` is set. A follower is
-//! sent more than a link: every change, whichever link brought it; every record that moved to another origin or
-//! sequence; and, if it wants, every removal.
+//! A follower takes changes whenever it is ready. Like a link, a follower has a queue of slots, and it is sent the
+//! *current* record of each slot. So a slow follower is sent fewer changes, but never outdated ones. A slot is at most
+//! once in a follower's queue, and it is there exactly when the follower's bit in `Slot::followed` is set. A follower
+//! is sent more than a link: every change, whichever link brought it; every record that moved to another origin or
+//! sequence; and, if the follower wants them, removals.
 //!
-//! **Removed records.** A removed record keeps its slot, without its content, until all followers that want removals
-//! have taken it. It stands in their queues where it stood before, or else at the end. No other record can take the
-//! slot meanwhile. So a follower sees the events of one key in their order: it never takes a report, and after that
-//! the removal of an older one. When a record replaces an expired one, the removal of the expired one is not sent.
+//! **Removed records.** The slot of a removed record stays in use, without content, until all followers that want
+//! removals have taken the removal. If the slot was in a follower's queue before, it keeps its position there;
+//! otherwise it is added at the end. No other record can use the slot meanwhile. So a follower is sent the events of
+//! one key in their order: it is never sent a report and after that the removal of an older report. When a record
+//! replaces an expired one, the removal of the expired record is not sent.
 //!
-//! **Bounds.** A queue has one entry for each slot, and one marker. The slots that removed records keep are bounded
-//! too. If more of them wait for one follower than there are records, and more than [`REMOVED_WAITING_MIN`], the
-//! follower loses its queue and *begins anew*: when it takes changes the next time, it first has to forget what it
-//! has of the shard, and then gets everything that is held, for which the shard is scanned once. A follower that
-//! wants all held records begins the same way.
+//! **Bounds.** A queue has one entry for each slot, and one marker. The number of slots that removed records occupy is
+//! bounded, too. If a follower has more removed records in its queue than the shard holds records, and more than
+//! [`REMOVED_WAITING_MIN`], the follower loses its queue and *begins anew*. When this follower takes changes the next
+//! time, it is first told to forget everything that it was sent of the shard. Then the shard is scanned once, and the
+//! follower is sent every held record. A follower that wants all held records at its start begins the same way.
 //!
-//! **Positions.** A marker holds how many updates this server had taken when the marker was queued, and stands behind
-//! everything queued by then. When a follower takes the marker, it has been sent all those updates, or what overtook
-//! them. Under load there is always one marker in the queue; otherwise the empty queue says the same.
+//! **Positions.** A marker holds the number of updates that this server had taken when the marker was queued. The
+//! marker is behind everything queued by then. When a follower takes the marker, the follower has been sent each of
+//! those updates, or a newer record that replaced the update. Under load there is always one marker in the queue.
+//! Without load, an empty queue shows the same.
 //!
-//! This module does not know what a follower does with what it takes, nor who wakes it.
+//! This module does not know what a follower does with the changes, nor who wakes the follower.
 
 use std::collections::VecDeque;
 
@@ -38,16 +40,16 @@ const _: () = assert!(FollowerMask::BITS as usize == FOLLOWERS_MAX);
 /// In a queue: the place of the marker.
 const MARKER: u32 = u32::MAX;
 
-/// One follower of a replica, until it is given back. Its owner takes the changes.
+/// The ID of one follower of a replica, until the owner gives it back. Only the owner takes the follower's changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FollowerId(pub(crate) u8);
 
 /// What a follower wants to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Following {
-    /// What it is sent first.
+    /// What the follower is sent first.
     pub begins: Begin,
-    /// Whether it is sent removals: of records that expired, lost their room, or must not be held.
+    /// Whether the follower is sent removals of records that expired, lost their room, or must not be held.
     pub wants_removed: bool,
 }
 
@@ -56,39 +58,40 @@ pub struct Following {
 pub enum Begin {
     /// Nothing: only changes from now on.
     Now,
-    /// All that is held, and then changes.
+    /// All held records, and then changes.
     WithAllHeld,
 }
 
 /// One thing that a follower is sent.
 #[derive(Clone, Copy, Debug)]
 pub enum FollowerEvent<'a> {
-    /// What it was sent of this shard before is void: it begins anew, and all that the shard holds follows.
+    /// Everything that the follower was sent of this shard before is void. The follower begins anew: all records that
+    /// the shard holds follow.
     Anew {
         /// The shard.
         shard: usize,
     },
-    /// This record is held now. It may have expired and not been swept yet.
+    /// This record is held now. The record may have expired without having been swept yet.
     Record(Update<'a>),
-    /// The record of this key was removed. The follower may never have been sent it.
+    /// The record of this key was removed. The follower may never have been sent the record.
     Removed {
         /// The kind of the key.
         kind: Kind,
         /// The key.
         key: &'a [u8],
     },
-    /// It has been sent every update that this server took in this shard up to here, since it began to follow, or
-    /// what overtook the update.
+    /// Since it began to follow, the follower has been sent every update that this server took in this shard up to this
+    /// position, or a newer record that replaced the update.
     Covered(Position),
 }
 
 /// All followers of a shard.
 #[derive(Debug, Default)]
-pub(super) struct FollowerQueues {
-    queues: [Option<Box<FollowerQueue>>; FOLLOWERS_MAX],
-    /// Those that are sent changes now ...
+pub(super) struct Followers {
+    queues: [Option<Box<Queue>>; FOLLOWERS_MAX],
+    /// The followers that are sent changes now ...
     told: FollowerMask,
-    /// ... and which of them are sent removals.
+    /// ... and the followers among them that are sent removals.
     told_removed: FollowerMask,
 }
 
@@ -96,21 +99,21 @@ pub(super) struct FollowerQueues {
 #[derive(Debug)]
 struct FollowerQueue {
     fifo: VecDeque<u32>,
-    /// The marker in the FIFO: how many updates this server had taken when it was queued.
+    /// The content of the marker in the FIFO: how many updates this server had taken when the marker was queued.
     marker: Option<u64>,
     /// The last position that the follower was sent.
     covered: u64,
-    /// How many of the queued slots are those of removed records.
+    /// The number of queued slots that belong to removed records.
     removed: usize,
     wants_removed: bool,
-    /// It begins anew, and is queued nothing until it takes.
+    /// The follower begins anew. Nothing is queued for it until it takes changes.
     begins_anew: bool,
-    /// There is something to take, and the follower has been woken.
+    /// The queue has something to take, and the follower has been woken.
     is_ready: bool,
 }
 
-impl FollowerQueue {
-    /// Puts a marker behind all that is queued, if there is none.
+impl Queue {
+    /// Puts a marker behind all entries, if the queue has no marker.
     fn mark(&mut self, taken: u64) {
         if self.marker.is_none() && taken > self.covered {
             self.marker = Some(taken);
@@ -150,8 +153,8 @@ impl Shard {
         self.followers.told_removed |= FollowerMask::from(wants_removed) << at;
     }
 
-    /// Empties a follower's queue and queues nothing more for it.
-    fn tell_no_more(&mut self, at: usize, queue: &mut FollowerQueue) {
+    /// Empties a follower's queue and queues nothing more for the follower.
+    fn tell_no_more(&mut self, at: usize, queue: &mut Queue) {
         self.followers.told &= !(1 << at);
         self.followers.told_removed &= !(1 << at);
         (queue.marker, queue.removed) = (None, 0);
@@ -166,7 +169,7 @@ impl Shard {
         slot.set_followed(slot.followed() & !(1 << at));
     }
 
-    /// Frees the slot of a removed record once all followers that want removals have taken it.
+    /// Frees the slot of a removed record once all followers that want removals have taken the removal.
     fn release_if_told(&mut self, id: SlotId) {
         let slot = self.store.slot(id);
         if slot.removed().is_some() && slot.followed() & self.followers.told_removed == 0 {
@@ -174,7 +177,7 @@ impl Shard {
         }
     }
 
-    /// Queues a changed slot for all followers. Nearly always there are none, and this is one look at a mask.
+    /// Queues a changed slot for all followers. Nearly always there are no followers, and this call only tests a mask.
     #[inline(always)]
     pub(super) fn tell_followers(&mut self, id: SlotId) -> Wake {
         match self.followers.told {
@@ -183,14 +186,15 @@ impl Shard {
         }
     }
 
-    /// Queues a slot for those of `followers` for which it is not queued yet.
+    /// Queues a slot for each of `followers` whose queue does not contain it yet.
     #[inline(never)]
     fn queue_for(&mut self, id: SlotId, followers: FollowerMask) -> Wake {
         let slot = self.store.slot_mut(id);
         let (before, mut wake) = (slot.followed(), 0);
         slot.set_followed(before | followers);
         for at in places(followers & !before) {
-            let queue = self.followers.queues[at].as_mut().expect("who is told has a queue");
+            let queue =
+                self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue");
             queue.fifo.push_back(id.0);
             if !queue.is_ready {
                 queue.is_ready = true;
@@ -200,7 +204,7 @@ impl Shard {
         Wake::of_followers(wake)
     }
 
-    /// Forgets the record in a slot. The slot stays taken as long as followers wait to be sent the removal.
+    /// Forgets the record in a slot. The slot stays in use as long as followers have not been sent the removal.
     pub(super) fn remove_for_followers(&mut self, id: SlotId) -> Wake {
         let followers = self.followers.told_removed;
         if followers == 0 || self.settings.rules.breaks(Broken::RemoveSilently) {
@@ -253,7 +257,7 @@ impl Shard {
                 MARKER => {
                     let queue = self.queue(at);
                     queue.fifo.pop_front();
-                    let taken = queue.marker.take().expect("a queued marker has its number");
+                    let taken = queue.marker.take().expect("a queued marker has its content");
                     self.cover_for(at, taken, tell);
                 }
                 slot => self.take(at, SlotId(slot), tell),
@@ -270,11 +274,11 @@ impl Shard {
         is_all
     }
 
-    fn queue(&mut self, at: usize) -> &mut FollowerQueue {
-        self.followers.queues[at].as_mut().expect("who is told has a queue")
+    fn queue(&mut self, at: usize) -> &mut Queue {
+        self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue")
     }
 
-    /// Queues all that is held.
+    /// Queues all held records.
     fn begin_anew(&mut self, at: usize) {
         let all: VecDeque<u32> = self.store.live().map(|(id, _)| id.0).collect();
         for &slot in &all {
@@ -287,7 +291,7 @@ impl Shard {
         self.tell_from_now(at, wants_removed);
     }
 
-    /// Sends a follower the content of the slot that stands first in its queue, and takes the slot out.
+    /// Sends a follower the content of the first slot in its queue, and removes the slot from the queue.
     fn take(&mut self, at: usize, id: SlotId, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let slot = self.store.slot(id);
         let is_told_removed = self.followers.told_removed & 1 << at != 0;
@@ -318,14 +322,14 @@ impl Shard {
         usize::from(self.settings.index)
     }
 
-    /// The followers that have something to take.
+    /// The followers whose queues have something to take.
     pub(crate) fn ready_followers(&self) -> FollowerMask {
         let queues = (0..).zip(&self.followers.queues);
         let ready = queues.filter(|(_, queue)| queue.as_ref().is_some_and(|queue| queue.is_ready));
         ready.fold(0, |mask, (at, _)| mask | 1 << at)
     }
 
-    /// How many entries wait for the follower at `at`.
+    /// The number of entries in the queue of the follower at `at`.
     pub(crate) fn waiting_len(&self, at: usize) -> usize {
         self.followers.queues[at].as_ref().map_or(0, |queue| queue.fifo.len())
     }
@@ -336,35 +340,40 @@ impl Shard {
         for (at, queue) in self.followers.queues.iter().enumerate() {
             let Some(queue) = queue else {
                 if self.followers.told & 1 << at != 0 {
-                    return Some(format!("follower {at} is sent changes and has no queue"));
+                    return Some(format!("follower {at} is sent changes but has no queue"));
                 }
                 continue;
             };
             if queue.begins_anew == (self.followers.told & 1 << at != 0) {
-                return Some(format!("follower {at} begins anew and is sent changes, or neither"));
+                return Some(format!(
+                    "follower {at} must either begin anew or be sent changes, and not both"
+                ));
             }
             if (!queue.fifo.is_empty() || queue.begins_anew) && !queue.is_ready {
-                return Some(format!("follower {at} has something to take and nobody was woken"));
+                return Some(format!("follower {at} has something to take but was not woken"));
             }
             let mut removed = 0;
             for slot in queue.fifo.iter().filter(|&&slot| slot != MARKER).map(|&slot| SlotId(slot)) {
                 if queued[slot.0 as usize] & 1 << at != 0 {
-                    return Some(format!("slot {} stands twice in the queue of follower {at}", slot.0));
+                    return Some(format!("slot {} is twice in the queue of follower {at}", slot.0));
                 }
                 queued[slot.0 as usize] |= 1 << at;
                 removed += usize::from(self.store.slot(slot).removed().is_some());
             }
             if queue.wants_removed && removed != queue.removed {
-                return Some(format!("{removed} removed records wait and {} are noted", queue.removed));
+                return Some(format!(
+                    "{removed} removed records are queued but {} are counted",
+                    queue.removed
+                ));
             }
         }
         (0u32..).zip(&queued).find_map(|(at, &mask)| {
             let slot = self.store.slot(SlotId(at));
             if slot.followed() != mask {
-                return Some(format!("slot {at} is not queued where its bits say that it is"));
+                return Some(format!("slot {at} has bits that do not match the queues"));
             }
             let is_kept_in_vain = slot.removed().is_some() && mask & self.followers.told_removed == 0;
-            is_kept_in_vain.then(|| format!("slot {at} waits for nobody"))
+            is_kept_in_vain.then(|| format!("slot {at} is kept although no follower waits for its removal"))
         })
     }
 }

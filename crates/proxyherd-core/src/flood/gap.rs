@@ -1,34 +1,35 @@
-//! Gaps: something that a neighbor sent is missing in a shard, because this server refused it or has given it up.
-//! This module decides when the neighbor's markers count again.
+//! Gaps: a shard lacks something that a neighbor sent, because this server refused it or has given it up. This module
+//! decides when the neighbor's markers count again.
 //!
-//! A marker covers everything that the neighbor has sent: also a record that this server refused, and whatever that
-//! record had overtaken at the neighbor. So a refusal opens a gap in this shard on this link, and [`Shard::give_up`]
-//! opens a gap on all links. While a gap is open,
+//! A marker covers everything that the neighbor has sent, including records that this server refused and updates that
+//! those records had replaced at the neighbor. So a refusal opens a gap in this shard on this link, and
+//! [`Shard::give_up`] opens a gap on all links. While a gap is open,
 //!
 //! - markers of the link do not count;
 //! - a CHECK carries [`Check::GAP`](crate::codec::link::check::Check::GAP) instead of the number of received records,
-//!   so that the neighbor does not raise an alarm; and this server raises no alarm over a difference either. It still
+//!   so that the neighbor does not raise an alarm. This server raises no alarm over a difference either, but it still
 //!   looks for differences.
 //!
-//! To close a gap, this server asks to be sent everything above its vector. It sends a *fence*, which is FENCE with a
-//! number, and behind it a GRAFT with its vector. The neighbor binds the number to this GRAFT, which it may answer
-//! later. When it begins to answer, it first sends PASSED with the number. The neighbor makes all markers behind
-//! PASSED after it has begun to answer. They cover only what this server's vector covers, what the link has brought
-//! since, and what that had overtaken. So PASSED closes the gap, unless this server has refused or given up something
-//! since it sent the fence. Then it sends another fence later, and the answer to that one closes the gap. A refusal
-//! after PASSED opens a new gap.
+//! To close a gap, this server asks the neighbor for everything above its vector. It sends a *fence*, which is a FENCE
+//! frame with a number, and then a GRAFT with its vector. The neighbor binds the number to this GRAFT, which it may
+//! answer later. When the neighbor begins to answer, it first sends PASSED with the number. Markers that follow PASSED
+//! were made after the neighbor began to answer. They cover only what this server's vector covers, the records that the
+//! link has brought since, and updates that those records had replaced. So PASSED closes the gap, unless this server
+//! has refused or given up something since it sent the fence. In that case the server sends another fence later, and
+//! the answer to that fence closes the gap. A refusal after PASSED opens a new gap.
 //!
 //! This server asks some heartbeats after the last refusal. The pause doubles each time, up to
-//! [`GAP_PAUSE_MAX`](crate::limits::GAP_PAUSE_MAX), until a marker counts. It has to grow because the neighbor sends
-//! everything above the vector in vain as long as it holds what is refused here. The server asks at once after it has
-//! given up something itself, and when a CHECK shows that both ends hold the same.
+//! [`GAP_PAUSE_MAX`](crate::limits::GAP_PAUSE_MAX), until a marker counts. The pause has to grow because the neighbor
+//! sends everything above the vector in vain as long as the neighbor holds a record that this server refuses. The
+//! server asks at once after it has given up something itself, and when a CHECK shows that both ends hold the same
+//! records.
 //!
-//! A neighbor for which this link is lazy sends no markers except those that answer a GRAFT. While a gap is open,
-//! each such GRAFT carries a fence, so no other is needed.
+//! If this link is lazy for a neighbor, the neighbor sends only the markers that answer a GRAFT. While a gap is open,
+//! each such GRAFT carries a fence, so no other fence is needed.
 //!
-//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::link::spanning_tree::FENCE_VERSION) does
-//! not answer fences. With such a neighbor a gap closes when a CHECK shows that both ends hold the same and nothing
-//! is on its way, or when the link ends.
+//! A neighbor that speaks a version before [`FENCE_VERSION`](crate::codec::link::spanning_tree::FENCE_VERSION) does not
+//! answer fences. With such a neighbor a gap closes when a CHECK shows that both ends hold the same records and no
+//! records are in transit, or when the link ends.
 
 use super::{LinkId, Nonsense, Shard, links::bits};
 use crate::{
@@ -40,13 +41,13 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gap {
     is_open: bool,
-    /// Something is missing that should be held here, and not only what found no room.
+    /// A record is missing that this server should hold, and not only a record that found no room.
     is_behind: bool,
-    /// Something was refused, and not only given up.
+    /// The server refused something. Otherwise it has only given something up.
     has_refused: bool,
     /// The neighbor has to be asked with the next heartbeat.
     asks_now: bool,
-    /// The heartbeats until the neighbor is asked, and the pause before the question after that.
+    /// The number of heartbeats until the neighbor is asked, and the pause before the neighbor is asked again.
     wait: u16,
     pause: u16,
     /// The number of the last fence, and whether its answer will close the gap.
@@ -61,7 +62,7 @@ impl Gap {
         self.has_refused = true;
     }
 
-    /// Opens the gap because something held was given up. The neighbor is asked with the next heartbeat, or later.
+    /// Opens the gap because a held record was given up. The neighbor is asked with the next heartbeat, or later.
     pub(super) fn give_up(&mut self, asks_now: bool) {
         self.open(true);
         self.asks_now |= asks_now;
@@ -82,23 +83,23 @@ impl Gap {
         self.is_open
     }
 
-    /// Whether a marker that does not count may cover something that should be held here.
+    /// Whether a marker that does not count may cover a record that this server should hold.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Whether a CHECK carries the number of received records. A neighbor without fences needs the number to close
-    /// its own gap, so it gets it unless a difference would raise its alarm.
+    /// Whether a CHECK carries the number of received records. A neighbor without fences needs that number to close its
+    /// own gap. So such a neighbor gets the number unless a difference would make the neighbor raise an alarm.
     pub(super) fn tells_received(&self, answers_fences: bool) -> bool {
         !self.is_open || !answers_fences && !self.has_refused
     }
 
-    /// A marker has counted.
+    /// Notes that a marker has counted.
     pub(super) fn note_marker(&mut self) {
         self.pause = 0;
     }
 
-    /// A check has shown that both ends hold the same.
+    /// Notes that a check has shown that both ends hold the same records.
     pub(super) fn note_same(&mut self, answers_fences: bool, nothing_is_under_way: bool) {
         if !self.is_open || self.is_asked {
             return;
@@ -107,14 +108,14 @@ impl Gap {
             if !nothing_is_under_way {
                 return;
             }
-            // What the neighbor's markers have covered meanwhile has to be sent again.
+            // The updates that the neighbor's markers have covered in the meantime have to be sent again.
             self.close();
         }
         self.asks_now = true;
     }
 
-    /// One heartbeat: returns whether to ask the neighbor now. `may_ask`: it answers fences, and sends its changes
-    /// here.
+    /// Handles one heartbeat. Returns whether to ask the neighbor now. `may_ask` is true if the neighbor answers fences
+    /// and sends its changes here.
     fn is_due(&mut self, may_ask: bool) -> bool {
         if std::mem::take(&mut self.asks_now) {
             return true;
@@ -127,7 +128,7 @@ impl Gap {
         self.wait == 0
     }
 
-    /// Returns the number of the next fence, which the caller is about to send.
+    /// Returns the number of the next fence. The caller sends the fence.
     fn next_fence(&mut self) -> u64 {
         self.pause = (self.pause * 2).clamp(GAP_PAUSE_MIN, GAP_PAUSE_MAX);
         self.wait = self.pause;
@@ -154,7 +155,8 @@ impl Shard {
         }
     }
 
-    /// One heartbeat: asks the neighbor for everything above this server's vector, if a gap is open and it is time.
+    /// Handles one heartbeat: if a gap is open and it is time, asks the neighbor for everything above this server's
+    /// vector.
     pub fn write_question(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return };
         if outbox.gap.is_due(encoder.answers_fences() && outbox.is_fed) {
@@ -162,7 +164,7 @@ impl Shard {
         }
     }
 
-    /// Appends a fence, if a gap is open. A GRAFT must follow.
+    /// Appends a fence if a gap is open. The caller must append a GRAFT next.
     pub(super) fn write_fence(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return };
         if outbox.gap.is_open && encoder.answers_fences() {
@@ -170,20 +172,20 @@ impl Shard {
         }
     }
 
-    /// How many eager links have an open gap.
+    /// The number of eager links with an open gap.
     pub fn gaps(&self) -> usize {
         let outboxes = bits(self.up).filter_map(|link| self.outboxes[link.index()].as_ref());
         outboxes.filter(|outbox| outbox.gap.is_open).count()
     }
 
-    /// Handles a fence from the neighbor, which belongs to the neighbor's next GRAFT.
+    /// Handles a fence from the neighbor. The fence belongs to the neighbor's next GRAFT.
     pub fn hear_fence(&mut self, link: LinkId, number: u64) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.fence = Some(number);
         }
     }
 
-    /// The neighbor has begun to answer the GRAFT behind the fence of this number.
+    /// Handles PASSED: the neighbor has begun to answer the GRAFT behind the fence of this number.
     pub fn hear_passed(&mut self, link: LinkId, number: u64) {
         if let Some(outbox) = &mut self.outboxes[link.index()] {
             outbox.gap.pass(number);
@@ -252,7 +254,7 @@ mod tests {
         assert!(gap.is_open() && gap.is_due(true));
         gap.next_fence();
         gap.note_same(true, true);
-        assert!(!gap.is_due(true), "it is asked already");
+        assert!(!gap.is_due(true), "the neighbor is asked already");
         let mut gap = Gap::default();
         gap.refuse(true);
         assert!((0..1000).all(|_| !gap.is_due(false)));

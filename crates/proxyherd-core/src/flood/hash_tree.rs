@@ -1,12 +1,12 @@
 //! The hash tree of a shard: its root, kept up to date with every change, and the geometry of its branches.
 //!
-//! A key's place in the tree is its hash, four bits a step. The root is one sum of the digests of all records; the
-//! sums of branches below it are computed on demand (`anti_entropy`).
+//! A key's place in the tree is the key's hash, with four bits for each step. The root is one sum of the digests of all
+//! records. The sums of branches below the root are computed on demand (`anti_entropy`).
 //!
-//! Servers forget expired records at different moments, so a record that is about to expire must not count. The root
-//! therefore keeps one sum for each slice of time in which records expire. The sum *from* a time leaves out every
-//! slice that begins before that time. Two servers whose clocks have not reached that time still hold all records
-//! that the sum counts.
+//! Servers forget expired records at different moments, so a record that is about to expire must not count. Therefore
+//! the root keeps one sum for each slice of time in which records expire. The sum *from* a time leaves out every slice
+//! that begins before that time. If the clocks of two servers have not reached that time, both servers still hold all
+//! records that the sum counts.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,8 @@ impl Weight {
     }
 }
 
-/// The sums of the digests of all records, by slice. They are sums and not exclusive ors, so that two equal digests
-/// do not cancel out.
+/// The sums of the digests of all records, by slice. These are sums and not exclusive ors, because two equal digests
+/// would cancel out under exclusive or.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HashRoot {
     lasting: u64,
@@ -109,7 +109,8 @@ impl Sums {
         self.sums[child] = self.sums[child].wrapping_add(digest);
     }
 
-    /// Whether it is useless to follow this child further: it holds few records, or records of one key only.
+    /// Whether it is useless to follow this child further, because the child holds few records or records of only one
+    /// key.
     pub(super) fn is_leaf(&self, child: usize) -> bool {
         self.records[child] <= CHECK_LEAF_RECORDS_MAX || self.hashes[child].1 == 0
     }
@@ -127,7 +128,7 @@ pub(super) fn child_of(hash: KeyHash, depth: u8) -> usize {
     (hash.bits() >> above) as usize % FAN_OUT
 }
 
-/// The bits that a child at `depth` adds to the place of its branch.
+/// The bits that a child at `depth` adds to its branch's place.
 pub(super) fn child_bits(child: usize, depth: u8) -> u64 {
     (child as u64) << (64 - u32::from(depth) * STEP)
 }

@@ -4,11 +4,11 @@
 use super::origins::Origins;
 use crate::codec::link::Encoder;
 
-/// The link has not named this origin, as far as this table knows.
+/// The index of an origin that the link has not named, as far as this table knows.
 const UNNAMED: u16 = u16::MAX;
 
 /// For each origin, by its place, the index that the encoder gave it. All indices are of one numbering. When the
-/// encoder begins a new numbering, they are void.
+/// encoder begins a new numbering, all indices in this table are void.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
     indices: Vec<u16>,
@@ -16,8 +16,8 @@ pub(super) struct Indices {
 }
 
 impl Indices {
-    /// Makes room in the encoder for those of the origins at these places that have no index yet. There may be no
-    /// more of them than one frame may name.
+    /// Makes room in the encoder for the origins at these places that have no index yet. The number of such origins
+    /// must not exceed the number that one frame may name.
     pub(super) fn make_room(&self, places: impl ExactSizeIterator<Item = u16>, encoder: &mut Encoder) {
         let is_unnamed =
             |place: &u16| self.indices.get(usize::from(*place)).is_none_or(|index| *index == UNNAMED);
@@ -26,7 +26,7 @@ impl Indices {
     }
 
     /// The index of the origin at `place`. The first call names the origin to the link; the caller has made room for
-    /// that in the encoder. `None`: the link is exhausted.
+    /// the origin in the encoder. `None`: the link is exhausted.
     pub(super) fn of(&mut self, place: u16, origins: &Origins, encoder: &mut Encoder) -> Option<u16> {
         if self.numbering != encoder.numbering() {
             self.begin_anew(encoder.numbering());
@@ -48,7 +48,7 @@ impl Indices {
         self.numbering = numbering;
     }
 
-    /// From now on another origin may have this place.
+    /// Notes that another origin may have this place from now on.
     pub(super) fn forget(&mut self, place: u16) {
         if let Some(index) = self.indices.get_mut(usize::from(place)) {
             *index = UNNAMED;
@@ -69,7 +69,7 @@ mod tests {
         Origin { server: ServerName::new("Riley").unwrap(), incarnation }
     }
 
-    /// The origins that have been named since this was last asked, each with its index.
+    /// The origins that have been named since the last call, each with its index.
     fn named(encoder: &mut Encoder) -> Vec<(u16, u64)> {
         let (mut named, mut bytes) = (Vec::new(), encoder.bytes());
         while let Some((frame, len)) = decode(bytes).unwrap() {
@@ -92,7 +92,7 @@ mod tests {
             assert_eq!(places.map(|place| indices.of(place, &origins, &mut encoder)), [Some(0), Some(1)]);
         }
         assert_eq!(named(&mut encoder), [(0, 2), (1, 3)]);
-        // The encoder remembers what was forgotten here.
+        // The encoder still remembers the index that this table forgot.
         indices.forget(places[0]);
         indices.forget(99);
         assert_eq!(indices.of(places[0], &origins, &mut encoder), Some(0));

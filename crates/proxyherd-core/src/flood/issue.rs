@@ -1,8 +1,8 @@
 //! How this server issues updates: it takes a report, forgets a client, or writes a record of another kind.
 //!
-//! Each becomes a record of this server with the shard's next sequence, if it wins over the held record. Nearly all
-//! calls are reports with the client's own time and without a condition. Conditions and the server's own time depend
-//! on the held record, so they are decided here too, under the shard's lock.
+//! Each of these becomes a record of this server with the shard's next sequence, if the new record wins over the held
+//! one. Nearly all calls are reports with the client's own time and without a condition. Conditions and times that the
+//! server gives depend on the held record, so this module evaluates them under the shard's lock.
 
 use super::{Expected, Offered, Shard, Taken, Wake, origins::ME};
 use crate::{
@@ -15,16 +15,16 @@ use crate::{
 /// Whether a report may add a client that is not held yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewClients {
-    /// It may.
+    /// The report may add the client.
     Admit,
-    /// It may not: there is no room.
+    /// The report must not add the client, because there is no room.
     Refuse,
 }
 
 impl Shard {
     /// Takes a client's report, if its condition is met. `expected` comes from [`Shard::expect`].
     ///
-    /// `Stale` for a report that the server has to stamp: the clock is past the year 2286.
+    /// Returns `Stale` for a report that the server has to stamp if the clock is past the year 2286.
     pub fn report(
         &mut self,
         now_ns: u64,
@@ -65,26 +65,27 @@ impl Shard {
         }
     }
 
-    /// Prepares for a report of this client that will come soon, by reading its record into the processor's cache.
-    /// Changes nothing. `hash` is the hash of its key.
+    /// Prepares for a report of this client that will come soon: reads the client's record into the processor's cache.
+    /// Changes nothing. `hash` is the hash of the client's key.
     pub fn expect(&self, client: ClientId<'_>, hash: KeyHash) -> Expected {
         Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
     }
 
-    /// How many updates this server has taken since its start, under all its incarnations: the number of the last
-    /// one. Unlike a sequence, this number never goes back.
+    /// The number of updates that this server has taken since its start, under all its incarnations. This is the number
+    /// of the last update. Unlike a sequence, this number never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }
 
-    /// How many updates it took before its present incarnation, under which sequences begin anew.
+    /// The number of updates that this server took before its present incarnation. Sequences begin anew with each
+    /// incarnation.
     pub fn taken_before(&self) -> u64 {
         self.own.taken_before
     }
 
     /// Forgets a client in the whole herd, by a tombstone that wins over the held record.
     ///
-    /// `Stale`: there is nothing to forget.
+    /// Returns `Stale` if there is nothing to forget.
     pub fn forget(&mut self, now_ns: u64, client: ClientId<'_>) -> (Offered, Wake) {
         let (kind, key) = (Kind::CLIENT, client.as_bytes());
         match self.store.find(kind, key) {
@@ -95,10 +96,10 @@ impl Shard {
         }
     }
 
-    /// Writes a record that is not about a client, for the whole herd. It replaces the held record of that key, even
-    /// if a server whose clock is ahead has issued that.
+    /// Writes a record that is not about a client, for the whole herd. It replaces the held record of that key, even if
+    /// a server whose clock is ahead has issued the held record.
     ///
-    /// `Stale`: the clock is past the year 2286.
+    /// Returns `Stale` if the clock is past the year 2286.
     pub fn tell(
         &mut self,
         now_ns: u64,
@@ -107,7 +108,10 @@ impl Shard {
         keep_s: u32,
         bytes: &[u8],
     ) -> (Offered, Wake) {
-        debug_assert!(kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX, "what tells knows its bounds");
+        debug_assert!(
+            kind != Kind::CLIENT && bytes.len() <= DATA_LEN_MAX,
+            "the caller of tell keeps these bounds"
+        );
         self.tell_body(now_ns, kind, key, Body::Data { keep_s, bytes })
     }
 
@@ -124,7 +128,8 @@ impl Shard {
         self.issue(held, &record, KeyHash::of(key))
     }
 
-    /// Keeps a record as this server's own. It is inlined into each caller because every report passes through it.
+    /// Keeps a record as this server's own. This method is inlined into each caller because every report passes through
+    /// it.
     #[inline(always)]
     fn issue(&mut self, held: Option<SlotId>, record: &Record<'_>, hash: KeyHash) -> (Offered, Wake) {
         let seq = self.origins.covered(ME) + 1;
@@ -134,7 +139,7 @@ impl Shard {
     #[inline(always)]
     fn has_expired(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        // Where clients are kept for ever, their expiry need not be read.
+        // Where clients never expire, the record's expiry need not be read.
         (self.settings.client_ttl_ns.is_some() || !slot.is_location())
             && self.is_expired(now_ns, &slot.record())
     }
@@ -145,8 +150,8 @@ impl Shard {
         (has_expired || !self.wins(record, ME, held)) && !self.gives_way(now_ns, held)
     }
 
-    /// Whether the held record gives way to a record that does not win over it: it has expired, or was received in
-    /// the future because of a wrong clock.
+    /// Returns whether the held record gives way to a record that does not win over it. The held record gives way if it
+    /// has expired, or if a wrong clock gave it a time of receipt in the future.
     fn gives_way(&mut self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
         let record = slot.record();
@@ -163,17 +168,17 @@ impl Shard {
         is_ahead
     }
 
-    /// Whether this server took the held record so shortly before `now_ns` that it takes no further one. Reports that
-    /// other servers took do not count, because their clocks differ.
+    /// Returns whether this server took the held record such a short time before `now_ns` that it takes no further
+    /// report yet. Reports that other servers took do not count, because the servers' clocks differ.
     fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        // A clock that was put back does not tell how long ago the report came.
+        // If the clock was put back, it does not show how much time has passed since the report.
         let since_ns = now_ns.checked_sub(slot.record().received_ns());
         slot.origin == ME && since_ns.is_some_and(|since_ns| since_ns < self.settings.client_interval_ns)
     }
 
-    /// The time that this server gives a record that has to win over the held one, which may come from a server whose
-    /// clock is ahead. A record that was received too far in the future gives way anyway.
+    /// The time that this server gives a record that has to win over the held one. The held record may come from a
+    /// server whose clock is ahead. A held record whose time of receipt is too far in the future gives way in any case.
     #[cold]
     fn stamp(&self, now_ns: u64, held: Option<SlotId>) -> Option<(Timestamp, Difference)> {
         let held = held.map(|id| self.store.slot(id).record());
@@ -181,17 +186,17 @@ impl Shard {
         stamped_at(above.map_or(now_ns, |held| now_ns.max(held.version().0 + 1)), now_ns)
     }
 
-    /// The time that the server gave a report, as the held record has it. `None`: it is not held any more.
+    /// The time that the server gave a report, read from the held record. `None` if the record is no longer held.
     pub(crate) fn stamped_ns(&self, client: ClientId<'_>) -> Option<u64> {
         let id = self.store.find(Kind::CLIENT, client.as_bytes())?;
         Some(self.store.slot(id).record().timestamp.nanos())
     }
 }
 
-/// What a server writes at `now_ns` that should count as made at `stamp_ns`.
+/// The times of a record that a server writes at `now_ns` and that should count as made at `stamp_ns`.
 pub(crate) fn stamped_at(stamp_ns: u64, now_ns: u64) -> Option<(Timestamp, Difference)> {
     let timestamp = Timestamp::from_nanos(stamp_ns)?;
-    // With an earlier receipt, the bound on fast clocks would lower its version below what it has to win over.
+    // With an earlier receipt, the bound on fast clocks would lower the version below the one that it has to exceed.
     let received_ns = now_ns.max(stamp_ns.saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));
     Some((timestamp, Difference::at_receipt(received_ns, timestamp)))
 }

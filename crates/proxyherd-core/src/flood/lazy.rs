@@ -1,12 +1,13 @@
 //! Lazy links: links that are no edges of the spanning tree, for which nothing is marked or queued.
 //!
-//! Each end of a link chooses whether it is sent the other's changes, so the two directions are independent. With
-//! GRAFT an end sends its vector and asks for changes: what is above the vector is queued, and changes are marked
-//! from then on, so no switch loses anything. With PRUNE an end declines changes: the FIFO is cleared, and *no*
-//! marker is sent, because what was in the FIFO was not sent. On a lazy link IHAVE tells the neighbor how far this
-//! server covers each origin. The neighbor waits for its tree to bring the same. If the tree is too slow, or broken
-//! and nobody knows yet, the neighbor asks once for what it lacks. An origin that has left the table since then
-//! counts as covered up to where it was when it left.
+//! Each end of a link chooses whether it is sent the other end's changes, so the two directions are independent. With
+//! GRAFT an end sends its vector and asks for changes. The other end then queues the records above the vector and marks
+//! changes from then on, so switching a link never loses an update. With PRUNE an end declines changes: the other end
+//! clears the FIFO and sends *no* marker, because the records in the FIFO were not sent. On a lazy link an end sends
+//! IHAVE, which says up to which sequence it covers each origin. The neighbor waits until its tree brings the same
+//! updates. If the tree is too slow, or is broken without anybody knowing yet, the neighbor asks once for what it
+//! lacks. An origin that has left the table in the meantime counts as covered up to the sequence that it had when it
+//! left.
 
 use super::{Broken, LinkId, Outbox, Shard, Wake, origins::ME, outbox::Grafted};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 impl Shard {
-    /// The link is up, and its neighbor has not asked for changes, or declines them from now on.
+    /// The link is up, and its neighbor has not asked for changes, or the neighbor declines changes from now on.
     pub fn link_lazy(&mut self, link: LinkId) -> Wake {
         let Some(mut outbox) = self.outboxes[link.index()].take() else {
             self.outboxes[link.index()] = Some(Box::default());
@@ -30,7 +31,7 @@ impl Shard {
         outbox.is_once = false;
         outbox.grafted.take_if(|grafted| grafted.mode == GraftMode::Onward);
         (outbox.branches, outbox.leaves) = (None, None);
-        // Queued markers counted as sent and are dropped here, so IHAVE has to send the whole vector again.
+        // Queued markers counted as sent but are dropped here, so IHAVE has to send the whole vector again.
         outbox.untell();
         let mut wake = Wake::default();
         if self.settings.rules.breaks(Broken::MarkWhatWasCleared) {
@@ -43,7 +44,7 @@ impl Shard {
         wake
     }
 
-    /// The neighbor asks for what is above its vector: once, or from now on.
+    /// The neighbor asks for the records above its vector, either once or from now on.
     pub fn graft(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let fence = self.outboxes[link.index()].as_mut().and_then(|outbox| outbox.fence.take());
         self.answer_graft(link, Grafted { vector: vector.to_vec(), mode, fence })
@@ -54,7 +55,8 @@ impl Shard {
             self.outboxes[link.index()].as_ref().is_some_and(|outbox| outbox.is_once && !outbox.is_empty());
         let has_to_wait = asked.mode == GraftMode::Once && is_answered;
         if has_to_wait && asked.fence.is_none() {
-            // What is queued already answers this one too. If each such GRAFT began anew, the answer might never end.
+            // The queued records already answer this GRAFT, too. If each such GRAFT began anew, the answer might never
+            // end.
             return Wake::default();
         }
         if (has_to_wait || !self.may_look(link))
@@ -72,15 +74,16 @@ impl Shard {
         wake
     }
 
-    /// Counts a scan of the shard that the neighbor causes. Returns whether it may cause one more before the next
-    /// heartbeat.
+    /// Counts a scan of the shard that the neighbor causes. Returns whether the neighbor may cause another scan before
+    /// the next heartbeat.
     pub(super) fn may_look(&mut self, link: LinkId) -> bool {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return true };
         outbox.looks = outbox.looks.saturating_add(1);
         outbox.looks <= LOOKS_PER_HEARTBEAT
     }
 
-    /// A heartbeat begins: the neighbor may cause scans again, and its GRAFT that had to wait is answered.
+    /// A heartbeat begins: the neighbor may cause scans again, and a GRAFT of the neighbor that had to wait is
+    /// answered.
     pub fn begin_beat(&mut self, link: LinkId) -> Wake {
         let Some(outbox) = &mut self.outboxes[link.index()] else { return Wake::default() };
         outbox.looks = 0;
@@ -98,14 +101,15 @@ impl Shard {
         }
     }
 
-    /// Appends GRAFT, which asks for everything above this server's vector, behind a fence if a gap is open.
+    /// Appends a GRAFT, which asks for everything above this server's vector. If a gap is open, a fence precedes the
+    /// GRAFT.
     pub fn write_graft(&mut self, link: LinkId, encoder: &mut Encoder, mode: GraftMode) {
         self.write_fence(link, encoder);
         let vector = self.indexed_vector(encoder);
         encoder.graft(self.settings.index, &vector, mode);
     }
 
-    /// Handles IHAVE: the neighbor covers these origins up to here.
+    /// Handles IHAVE: the neighbor covers each of these origins up to the given sequence.
     pub fn hear_promise(&mut self, link: LinkId, covered: Vec<(Origin, u64)>) {
         // Nobody else can have more updates of this server's present incarnation than the server itself.
         let me = self.origins.origin(ME).clone();
@@ -125,8 +129,8 @@ impl Shard {
         }
     }
 
-    /// One heartbeat: appends IHAVE on a lazy link, and asks for what the neighbor has promised and the tree has not
-    /// brought in time.
+    /// Handles one heartbeat: appends IHAVE on a lazy link, and asks for updates that the neighbor has promised and the
+    /// tree has not brought in time.
     pub fn beat(&mut self, link: LinkId, encoder: &mut Encoder) {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return };
         if !self.is_eager(link) {
@@ -140,7 +144,8 @@ impl Shard {
         }
     }
 
-    /// Whether a promise has not been met for too long. Then it is dropped, because the caller asks for it.
+    /// Whether a promise has not been met for too long. Then the promise is dropped, because the caller asks the
+    /// neighbor for it.
     fn is_overdue(&self, outbox: &mut Outbox) -> bool {
         let is_here = |(origin, seq): (&Origin, &u64)| self.origins.has_covered(origin, *seq);
         if outbox.promised.iter().all(is_here) {

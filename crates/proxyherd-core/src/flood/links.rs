@@ -1,11 +1,11 @@
-//! Sets of this server's links: [`LinkId`] names one, [`Wake`] some.
+//! Sets of this server's links: a [`LinkId`] names one link, and a [`Wake`] names some links.
 
 use crate::{
     limits::LINKS_MAX,
     store::{FollowerMask, LinkMask},
 };
 
-/// One of this server's links, 0 to 31.
+/// The number of one of this server's links, 0 to 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub(super) u8);
 
@@ -15,7 +15,7 @@ impl LinkId {
         (index < LINKS_MAX).then_some(LinkId(index as u8))
     }
 
-    /// Its number.
+    /// The link's number.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -25,13 +25,13 @@ impl LinkId {
     }
 }
 
-/// Links that have something to flush and have to be woken. Within core also followers.
+/// Links that have something to flush and have to be woken. Inside this crate, the set can also contain followers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "links that are not woken do not flush"]
 pub struct Wake(u64);
 
-/// The followers' bits in a [`Wake`] stand above those of the links. On the way of every report one word for both
-/// fits a register, with an outcome beside it.
+/// In a [`Wake`], the followers' bits are above the links' bits. Every report passes through this value, and one word
+/// for both sets fits a register together with an outcome.
 const FOLLOWERS_SHIFT: u32 = LinkMask::BITS;
 
 impl Wake {
@@ -43,7 +43,7 @@ impl Wake {
         Wake(u64::from(followers) << FOLLOWERS_SHIFT)
     }
 
-    /// The union of both.
+    /// The union of both sets.
     pub fn and(self, other: Wake) -> Wake {
         Wake(self.0 | other.0)
     }
@@ -53,7 +53,7 @@ impl Wake {
         (self.0 >> FOLLOWERS_SHIFT) as FollowerMask
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -2,21 +2,22 @@
 //!
 //! The server that takes a report issues it as an *update*: it gives the record the next sequence of its shard
 //! (`issue`). A shard that accepts a record marks the record's slot on every eager link except the link that brought
-//! it. When a link flushes, it sends the *current* record of each marked slot. So an overtaken update is never sent,
-//! and a slow neighbor costs one mark for each record. *Markers* are sent between the records. A marker is a snapshot
-//! of the vector (for each origin, the sequence up to which it is covered). The marker stands behind everything that
-//! was queued when the snapshot was taken, so whoever receives the marker has received all that it covers. When a
-//! link comes up, the ends exchange vectors, and each sends what the other's vector lacks.
+//! it. When a link flushes, it sends the *current* record of each marked slot. So an update that a newer record has
+//! replaced is never sent, and a slow neighbor costs one mark for each record. *Markers* are sent between the records.
+//! A marker is a snapshot of the vector (for each origin, the sequence up to which the origin is covered). The marker
+//! is queued behind everything that was queued when the snapshot was taken. So a neighbor that receives the marker has
+//! received everything that the marker covers. When a link comes up, the two ends exchange vectors, and each end sends
+//! the records that the other's vector lacks.
 //!
 //! Invariants of each shard:
-//! - I1: a vector entry `o: s` means that every update of origin `o` up to `s` is held here, or was overtaken by what
-//!   is held here, or has expired. So servers whose vectors are complete and equal hold the same records.
-//! - A slot stands at most once in a link's FIFO, and it stands there exactly when the link's bit in `queued` is set.
+//! - I1: a vector entry `o: s` means that for every update of origin `o` up to `s`, one of these holds: this server
+//!   holds the update or a newer record that replaced the update, or the update has expired. So servers whose vectors
+//!   are complete and equal hold the same records.
+//! - A slot is at most once in a link's FIFO, and it is there exactly when the link's bit in `queued` is set.
 //!   Other followers have queues of the same kind (`followers`).
-//! - No update exists under the present incarnations of this server that this server has not issued (`own`).
-//! - For other origins only markers advance the vector. It would be wrong to advance it with each record that
-//!   arrives: a server can overtake a record before it has passed the record on, count its sequence as covered, and
-//!   die.
+//! - No update exists under this server's present incarnations that this server has not issued (`own`).
+//! - For other origins only markers advance the vector. Arriving records must not advance it: a server could replace a
+//!   record before it has passed the record on, count the record's sequence as covered, and then crash.
 //!
 //! Shards are independent. Each has its own sequences, vector and outboxes, under one lock that the shard's owner
 //! provides. A shard knows no socket, no clock and no lock.
@@ -71,25 +72,25 @@ use crate::{
     types::{Body, KeyHash, Kind, Origin, Record},
 };
 
-/// The sequence of a record that no vector covers: one that is kept under another incarnation than the one it was
-/// issued under, or that another server has retold.
+/// The sequence of a record that no vector covers: a record that is kept under another incarnation than the one that
+/// issued it, or a record that another server has retold.
 const UNCOVERED: u64 = u64::MAX;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// What became of a record that was offered.
+/// The result of offering a record to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offered {
-    /// It is the first of its key.
+    /// The record is the first of its key.
     Inserted,
-    /// It is newer than what was held.
+    /// The record is newer than the held one.
     Updated,
-    /// What is held is at least as new: nothing changed.
+    /// The held record is at least as new. Nothing changed.
     Stale,
-    /// There is no room for it. If its kind is bounded by bytes, newer records fill the room; otherwise nothing
+    /// There is no room for the record. If bytes limit its kind, newer records fill the room. Otherwise nothing
     /// changed.
     Full,
-    /// A neighbor sent nonsense, which was not kept. See [`Shard::take_found`].
+    /// A neighbor sent nonsense, which was not merged. See [`Shard::take_found`].
     Refused,
 }
 
@@ -100,15 +101,16 @@ pub struct ShardSettings {
     pub me: Origin,
     /// The number of the shard in the link protocol.
     pub index: u8,
-    /// The seed of the table's hash. Keep it secret: whoever knows it can choose keys that collide.
+    /// The seed of the table's hash. Keep the seed secret: whoever knows it can choose keys that collide.
     pub seed: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
-    /// This server refuses a client's report that comes sooner than this after the last one it took, nanoseconds.
+    /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
+    /// refused.
     pub client_interval_ns: u64,
-    /// How far clocks may be apart, nanoseconds.
+    /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
-    /// The rules, one of which tests may break.
+    /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
 }
 
@@ -119,15 +121,15 @@ pub struct Shard {
     store: Store,
     origins: Origins,
     own: Own,
-    /// The last nonsense that came, until [`Shard::take_found`] takes it.
+    /// The last nonsense that a neighbor sent, until [`Shard::take_found`] takes it.
     found: Option<Nonsense>,
     derived: Derived,
     followers: FollowerQueues,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
-    /// The eager links: those whose neighbors are sent changes.
+    /// The eager links. Their neighbors are sent changes.
     up: LinkMask,
-    /// For each link, the slot that was next in its queue when the queue was last dropped. The next queue begins
-    /// there. Otherwise a link that never stays up for long would be sent the same records again and again.
+    /// For each link, the slot that was next in its queue when the queue was last dropped. The next queue begins at
+    /// that slot. Otherwise a link that never stays up for long would be sent the same records again and again.
     resume_at: [SlotId; LINKS_MAX],
     /// See [`Shard::is_caught_up`].
     is_caught_up: bool,
@@ -158,14 +160,15 @@ impl Shard {
         }
     }
 
-    /// Whether some neighbor, at some time since this server started, has sent all that it held, and this server has
-    /// merged it, did not need it, or had no room for it. Either a marker shows that, because it stands behind all
-    /// that this server lacked, or a check that finds both ends equal.
+    /// Returns whether some neighbor has, at some time since this server started, sent everything that it held, and
+    /// whether this server has merged all of that, did not need it, or had no room for it. Two events show this: a
+    /// marker, because a marker is queued behind everything that this server lacked, or a check that finds both ends
+    /// equal.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up
     }
 
-    /// How many records are held, tombstones among them.
+    /// The number of held records, tombstones included.
     pub fn len(&self) -> usize {
         self.store.len()
     }
@@ -175,8 +178,8 @@ impl Shard {
         self.len() == 0
     }
 
-    /// Takes a record that came over `from`. `hash` is the hash of its key. `guess` is the place at which the caller
-    /// last found the origin in this shard; this method updates it.
+    /// Takes a record that came over `from`. `hash` is the hash of the record's key. `guess` is the place at which the
+    /// caller last found the origin in this shard. This method updates `guess`.
     pub fn apply(
         &mut self,
         now_ns: u64,
@@ -215,7 +218,7 @@ impl Shard {
                 order = Ordering::Equal;
             }
             if order.is_eq() {
-                // The neighbor holds the same record, so it need not be sent there.
+                // The neighbor holds the same record, so the record need not be sent there.
                 self.store.slot_mut(id).set_from(Some(from.0));
             }
             if order.is_eq() || (order.is_lt() && !self.settings.rules.breaks(Broken::MergeByArrival)) {
@@ -246,8 +249,8 @@ impl Shard {
         (offered, wake.and(self.advance_naively(origin, seq)))
     }
 
-    /// Whether a record that differs from the held one only in its incarnation would be kept under the held one's
-    /// incarnation, because there is no room for another.
+    /// Returns whether a record that differs from the held one only in its incarnation would be kept under the held
+    /// record's incarnation, because there is no room for another incarnation.
     fn would_stay(&mut self, told: Update<'_>, held: SlotId) -> bool {
         let slot = self.store.slot(held);
         let holder = &self.origins.origin(slot.origin).server;
@@ -255,8 +258,8 @@ impl Shard {
             && !self.origins.has_room_for(told.origin)
     }
 
-    /// Refuses nonsense that a wrong clock has caused. If the held record wins over the refused one, or says the
-    /// same, nothing is missing here and no gap opens.
+    /// Refuses nonsense that a wrong clock has caused. If the held record wins over the refused one, or has the same
+    /// content, nothing is missing at this server and no gap opens.
     #[cold]
     fn refuse_early(
         &mut self,
@@ -284,7 +287,7 @@ impl Shard {
         (Offered::Refused, Wake::default())
     }
 
-    /// The last nonsense that came since the last call.
+    /// The last nonsense that neighbors sent since the last call.
     pub fn take_found(&mut self) -> Option<Nonsense> {
         self.found.take()
     }
@@ -324,7 +327,7 @@ impl Shard {
         Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
     }
 
-    /// How long a record is kept after its receipt, nanoseconds.
+    /// The time for which a record is kept after its receipt, nanoseconds.
     fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
         match record.body {
             Body::Gone => Some(TOMBSTONE_TTL_NS),
@@ -337,8 +340,9 @@ impl Shard {
         self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }
 
-    /// Whether a record has expired at every server whose clock is within the allowed offset. Until then this server
-    /// still passes the record on, for servers at which it has not expired, but shows it to nobody.
+    /// Returns whether a record has expired at every server whose clock is within the allowed offset. Until then this
+    /// server still passes the record on to servers at which the record has not expired, but shows the record to no
+    /// client.
     fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
         let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
             true => 0,
@@ -348,14 +352,14 @@ impl Shard {
     }
 }
 
-/// Where the shard that made this value finds a key.
+/// Where a shard expects to find a key. The value is valid only in the shard that made it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected {
     pub(crate) hash: KeyHash,
     pub(crate) table_hash: TableHash,
 }
 
-/// The origin of a record by its place, the record's sequence, and the link that brought the record, if one did.
+/// The place of a record's origin, the record's sequence, and the link that brought the record, if one did.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     place: u16,
@@ -368,8 +372,8 @@ struct Taken {
 pub struct Update<'a> {
     /// The record.
     pub record: Record<'a>,
-    /// The server life that took or issued it.
+    /// The server life that issued the record.
     pub origin: &'a Origin,
-    /// Its place in the origin's sequence, in this shard.
+    /// The record's place in the origin's sequence, in this shard.
     pub seq: u64,
 }

@@ -1,7 +1,7 @@
 //! Nonsense: what a neighbor sends that this server does not merge, and why.
 //!
-//! A neighbor that sends nonsense may only have relayed it, so its link stays up. The counts show where to begin to
-//! look: at that neighbor, and at the servers behind it.
+//! A neighbor that sends nonsense may only have relayed it, so the neighbor's link stays up. The counts show an
+//! operator where to look first: at that neighbor, and at the servers behind the neighbor.
 
 /// Why this server did not merge something that came over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,16 +18,16 @@ pub enum Nonsense {
     Origins,
     /// A record for which there is no room.
     Records,
-    /// A server's account of a places quota that another server issued.
+    /// An account of one server's places quota that another server issued.
     Account,
     /// A link state with a stamp or an incarnation further in the future than clocks may differ.
     State,
-    /// A link state of a server that is no member, beyond those for which there is room.
+    /// A link state of a server that is not a member, when there is no room for another such server.
     Strangers,
 }
 
 impl Nonsense {
-    /// All of them, in the order of their [numbers](Nonsense::index).
+    /// All kinds of nonsense, in the order of their [numbers](Nonsense::index).
     pub const ALL: [Nonsense; 9] = [
         Nonsense::OwnRecord,
         Nonsense::OwnSequence,
@@ -40,12 +40,12 @@ impl Nonsense {
         Nonsense::Strangers,
     ];
 
-    /// Its place in [`Nonsense::ALL`].
+    /// The kind's position in [`Nonsense::ALL`].
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// Its name in metrics.
+    /// The kind's name in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Nonsense::OwnRecord => "own_record",
@@ -60,12 +60,12 @@ impl Nonsense {
         }
     }
 
-    /// The nonsense of this name.
+    /// The kind of nonsense with this name.
     pub fn of_label(label: &str) -> Option<Nonsense> {
         Nonsense::ALL.into_iter().find(|what| what.label() == label)
     }
 
-    /// What came, as the object of a sentence.
+    /// A description of what the neighbor sent, as the object of a sentence.
     pub fn told(self) -> &'static str {
         match self {
             Nonsense::OwnRecord => "a record under this server's name that this server never issued",

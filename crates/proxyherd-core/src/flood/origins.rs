@@ -1,13 +1,13 @@
-//! A shard's table of origins: how far each is covered, and how many live records it has.
+//! A shard's table of origins: up to which sequence each origin is covered, and how many live records it has.
 //!
 //! An origin without live records leaves the table, because its vector entry could only say that there is nothing to
-//! send. This server's present origin always stays. A place that became free is used again, so whoever remembers
-//! places must be told.
+//! send. This server's present origin always stays. A freed place is used again, so every part of the code that
+//! remembers places must be notified.
 //!
-//! Any member can make up origins. The table bounds them: one server's name has at most [`INCARNATIONS_MAX`] of them,
-//! and at most [`STRANGERS_MAX`] names may be no members'. So the table always has room for every member. A record
-//! whose incarnation finds no room is kept under another incarnation of its server ([`Origins::adopter`]), because
-//! its content does not depend on the incarnation.
+//! Any member can invent origins, so the table bounds them. One server name has at most [`INCARNATIONS_MAX`] origins,
+//! and at most [`STRANGERS_MAX`] names may belong to servers that are not members. So the table always has room for
+//! every member. If there is no room for a record's incarnation, the record is kept under another incarnation of its
+//! server ([`Origins::adopter`]), because the record's content does not depend on the incarnation.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,25 +22,25 @@ use crate::{
     types::{Origin, ServerName},
 };
 
-/// The size of the table when [`Broken::OriginsUnbounded`] switches the other bounds off. It is small, so that it
+/// The size of the table when [`Broken::OriginsUnbounded`] turns the other bounds off. The table is small, so that it
 /// fills soon.
 const PLACES_MAX_UNBOUNDED: usize = 512;
 
-/// The table. A place is a small number that fits a slot.
+/// The table of origins. A place is a small number that fits into a slot.
 #[derive(Debug)]
 pub(super) struct Origins {
     entries: Vec<OriginEntry>,
     places: BTreeMap<Origin, u16>,
     free: Vec<u16>,
-    /// How many origins each name has.
+    /// The number of origins of each name.
     names: BTreeMap<ServerName, u16>,
-    /// How many of the names are no members'.
+    /// The number of names that belong to no member.
     strangers: usize,
-    /// The herd's servers; `None`: every server counts as a member.
+    /// The herd's servers. `None`: every server counts as a member.
     members: Option<Arc<BTreeSet<ServerName>>>,
-    /// The origins that have left last, and how far they were covered.
+    /// The origins that left the table last, each with the sequence up to which it was covered.
     left: VecDeque<(Origin, u64)>,
-    /// The names that have no room for another incarnation, and the one that was taken last.
+    /// The names that have no room for another incarnation, and the name that was returned last.
     crowded: BTreeSet<ServerName>,
     crowded_last: Option<ServerName>,
     /// The vector leaves out this server's present origin.
@@ -54,7 +54,7 @@ struct OriginEntry {
     /// All of the origin's updates up to this one are covered.
     covered: u64,
     live: u32,
-    /// A hash of the server's name, part of its records' digests.
+    /// A hash of the server's name. It is part of the digests of the server's records.
     digest: u64,
 }
 
@@ -107,10 +107,10 @@ impl Origins {
 
     /// The place of an origin that is about to have a live record; `None` when there is no room for it.
     ///
-    /// `guess` is where it was the last time, which may spare the search.
+    /// `guess` is the place where the origin was last found, which may spare the search.
     pub(super) fn place_or_insert(&mut self, origin: &Origin, guess: u16) -> Option<u16> {
         if self.entries.get(usize::from(guess)).is_some_and(|entry| entry.origin == *origin) {
-            // A free place keeps the name of its last origin, and that origin may have another place by now.
+            // A free place keeps the name of its last origin, and that origin may have another place in the meantime.
             if self.entries[usize::from(guess)].live > 0 || guess == ME {
                 return Some(guess);
             }
@@ -136,7 +136,7 @@ impl Origins {
         }
     }
 
-    /// The latest incarnation of any other server, and of earlier lives of this one.
+    /// The latest incarnation in the table among those of other servers and those of this server's earlier lives.
     pub(super) fn latest_incarnation(&self) -> u64 {
         let others = self.entries.iter().skip(1).filter(|entry| entry.live > 0);
         others.map(|entry| entry.origin.incarnation).max().unwrap_or(0)
@@ -147,8 +147,9 @@ impl Origins {
         self.places.contains_key(origin) || self.has_room(&origin.server)
     }
 
-    /// The place of the incarnation under which a record is kept whose own incarnation finds no room: the latest one
-    /// before it, or else the earliest. `None`: the server has no other.
+    /// The place under which a record is kept when there is no room for the record's own incarnation: the place of the
+    /// latest earlier incarnation of the same server, or else of the earliest one. `None` if the server has no other
+    /// incarnation.
     pub(super) fn adopter(&self, origin: &Origin) -> Option<u16> {
         if self.rules.breaks(Broken::OriginsUnbounded) {
             return None;
@@ -158,7 +159,7 @@ impl Origins {
         places.get(later.saturating_sub(1)).copied()
     }
 
-    /// The next of the servers that have no room for another incarnation. Each gets its turn.
+    /// The next of the servers that have no room for another incarnation. Each such server gets its turn.
     pub(super) fn take_crowded(&mut self) -> Option<ServerName> {
         let last = self.crowded_last.take();
         let is_later = |name: &&ServerName| last.as_ref().is_none_or(|last| *name > last);
@@ -168,14 +169,14 @@ impl Origins {
         Some(next)
     }
 
-    /// The places of a server's incarnations, the oldest first, without this server's present one.
+    /// The places of a server's incarnations, the oldest first. For this server, the present incarnation is left out.
     pub(super) fn incarnations(&self, server: &ServerName) -> Vec<u16> {
         let [first, last] = [0, u64::MAX].map(|incarnation| Origin { server: server.clone(), incarnation });
         self.places.range(first..=last).map(|(_, &place)| place).filter(|&place| place != ME).collect()
     }
 
-    /// Gives this server a new incarnation, of which nothing is covered yet: this one, or the next that nobody has
-    /// made up.
+    /// Gives this server a new incarnation, of which nothing is covered yet. This is `incarnation`, or the next number
+    /// that nobody has invented.
     pub(super) fn renew_me(&mut self, incarnation: u64) -> u64 {
         let mut me = Origin { server: self.origin(ME).server.clone(), incarnation };
         while self.places.contains_key(&me) {
@@ -219,7 +220,7 @@ impl Origins {
         Some(place)
     }
 
-    /// The origin at a place leaves the table.
+    /// Removes the origin at a place from the table.
     fn forget(&mut self, place: u16) {
         let origin = &self.entries[usize::from(place)].origin;
         self.places.remove(origin);
@@ -246,7 +247,7 @@ impl Origins {
         self.entries[usize::from(place)].covered
     }
 
-    /// Raises how far an origin is covered. Returns whether that is news.
+    /// Raises the sequence up to which an origin is covered. Returns whether the sequence rose.
     pub(super) fn cover(&mut self, place: u16, seq: u64) -> bool {
         let covered = &mut self.entries[usize::from(place)].covered;
         let is_news = seq > *covered;
@@ -254,14 +255,15 @@ impl Origins {
         is_news
     }
 
-    /// Whether all of the origin's updates up to `seq` are covered, or were when it left the table.
+    /// Whether all of the origin's updates up to `seq` are covered, or were covered when the origin left the table.
     pub(super) fn has_covered(&self, origin: &Origin, seq: u64) -> bool {
         self.place_of(origin).is_some_and(|place| self.covered(place) >= seq)
             || self.left.iter().any(|(left, covered)| left == origin && *covered >= seq)
     }
 
-    /// Forgets how far all other origins are covered. Also leaves this server's present origin out of the vector,
-    /// until it has another incarnation: not all of its updates are held here or overtaken.
+    /// Resets the covered sequences of all other origins. Leaves this server's present origin out of the vector, too,
+    /// until this server has another incarnation: some of its updates are neither held here nor replaced by newer
+    /// records.
     pub(super) fn uncover(&mut self) {
         self.is_unsure_of_me = true;
         self.left.clear();
@@ -272,7 +274,7 @@ impl Origins {
         self.entries[usize::from(place)].live += 1;
     }
 
-    /// The origin at a place has one live record less. Returns whether it has left the table.
+    /// Notes that the origin at a place has one live record less. Returns whether the origin has left the table.
     pub(super) fn remove_live(&mut self, place: u16) -> bool {
         let entry = &mut self.entries[usize::from(place)];
         entry.live -= 1;
@@ -289,19 +291,19 @@ impl Origins {
         leaves
     }
 
-    /// The vector: every origin with live records, and how far it is covered.
+    /// The vector: every origin with live records, and the sequence up to which it is covered.
     pub(super) fn vector(&self) -> impl Iterator<Item = (u16, &Origin, u64)> {
         let numbered = (0..).zip(&self.entries).skip(usize::from(self.is_unsure_of_me));
         let told = numbered.filter(|(_, entry)| entry.live > 0 && entry.covered > 0);
         told.map(|(place, entry)| (place, &entry.origin, entry.covered))
     }
 
-    /// How many live records the origin at `place` has, by this table's count.
+    /// The number of live records of the origin at `place`, by this table's count.
     pub(super) fn live(&self, place: u16) -> u32 {
         self.entries[usize::from(place)].live
     }
 
-    /// How many origins have a place.
+    /// The number of origins that have a place.
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }
@@ -340,7 +342,7 @@ mod tests {
         assert_eq!(table.place_or_insert(&jaquez, place), Some(place));
         assert!(table.remove_live(place));
         assert_eq!((table.place_of(&jaquez), table.len()), (None, 1));
-        // The place still has its name.
+        // The place still has the name of its last origin.
         assert_eq!(table.place_or_insert(&jaquez, place), Some(place));
         assert_eq!((table.place_of(&jaquez), table.len()), (Some(place), 2));
     }
@@ -375,7 +377,7 @@ mod tests {
         let mut taken = Vec::new();
         for _ in 0..6 {
             taken.extend(table.take_crowded());
-            // One of them is never done.
+            // One of the servers never has enough room.
             crowd(&mut table, "Campbell");
         }
         let taken: Vec<_> = taken.iter().map(ServerName::as_str).collect();
@@ -397,7 +399,7 @@ mod tests {
         assert!(table.remove_live(place));
         assert!(enter(&mut table, &origin("more", 1)).is_some());
         assert_eq!(enter(&mut table, &origin("s1", 1)), None);
-        // One that has become a member.
+        // A stranger that has become a member.
         let members = [member.server, origin("s1", 1).server];
         table.set_members(Arc::new(members.into()));
         assert!(enter(&mut table, &origin("s1", 1)).is_some());

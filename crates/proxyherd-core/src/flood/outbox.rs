@@ -1,5 +1,5 @@
-//! One link's outbox for one shard: which slots the neighbor still has to be sent, in which order, and the markers
-//! between them. It holds slot numbers, not messages.
+//! One link's outbox for one shard: the slots that the neighbor still has to be sent, in their order, and the markers
+//! between them. The outbox holds slot numbers, not messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,49 +10,51 @@ use crate::{
     types::Origin,
 };
 
-/// In the FIFO: the place of the marker.
+/// The FIFO entry that stands for the marker.
 const MARKER: u32 = u32::MAX;
 
-/// One link's outbox for one shard. It exists while the link is up.
+/// One link's outbox for one shard. The outbox exists while the link is up.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     fifo: VecDeque<u32>,
-    /// The marker in the FIFO: how far each origin (by place) was covered when it was queued. There is at most one.
+    /// The content of the marker in the FIFO: up to which sequence each origin (by place) was covered when the marker
+    /// was queued. The FIFO has at most one marker.
     marker: Option<Vec<(u16, u64)>>,
     /// An empty marker whose memory is used again, because markers are frequent.
     spare: Vec<(u16, u64)>,
-    /// How far the neighbor knows each origin (by place) to be covered, because either end has sent that.
+    /// Up to which sequence the neighbor knows each origin (by place) to be covered, because either end has sent that.
     told: Vec<u64>,
     /// The index that the link uses for each origin (by place).
     pub(super) indices: Indices,
-    /// Whether the queue answers a GRAFT that asked once, on a lazy link.
+    /// Whether the queue answers a GRAFT that asked for one answer, on a lazy link.
     pub(super) is_once: bool,
-    /// Whether the neighbor sends its changes on this link, and so has nothing to promise.
+    /// Whether the neighbor sends its changes on this link. Such a neighbor has nothing to promise.
     pub(super) is_fed: bool,
-    /// Promises: how far the neighbor, which does not send its changes here, says that origins are covered there. The
-    /// second holds what it promised after the first was made.
+    /// Promises of a neighbor that does not send its changes here: up to which sequence the neighbor covers each
+    /// origin. The second map holds what the neighbor promised after the first promise was made.
     pub(super) promised: BTreeMap<Origin, u64>,
     pub(super) promised_next: BTreeMap<Origin, u64>,
-    /// For how many heartbeats the promise has not been met, and after how many this server asks; 0 stands for
-    /// [`PATIENCE_MIN`](crate::limits::PATIENCE_MIN).
+    /// The first is the number of heartbeats during which the promise has not been met. The second is the number of
+    /// heartbeats after which this server asks; 0 stands for [`PATIENCE_MIN`](crate::limits::PATIENCE_MIN).
     pub(super) promised_age: u8,
     pub(super) patience: u8,
-    /// How many scans of the shard the neighbor has caused since the last heartbeat, and its GRAFT that has to wait
-    /// for the next heartbeat.
+    /// The number of scans of the shard that the neighbor has caused since the last heartbeat, and the neighbor's GRAFT
+    /// that has to wait for the next heartbeat.
     pub(super) looks: u8,
     pub(super) grafted: Option<Grafted>,
-    /// The number of the neighbor's next GRAFT, if it sent a fence; and of the GRAFT whose answer has not been
-    /// announced by PASSED yet.
+    /// The first is the number of the neighbor's next GRAFT, if the neighbor sent a fence. The second is the number of
+    /// the GRAFT whose answer has not been announced by PASSED yet.
     pub(super) fence: Option<u64>,
     pub(super) passes: Option<u64>,
-    /// There is something to flush, and whoever flushes has been woken.
+    /// The outbox has something to flush, and the task that flushes it has been woken.
     pub(super) is_ready: bool,
     /// Records sent and received since the link came up.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// What is missing of what the neighbor sent.
+    /// What is missing here of the records that the neighbor sent.
     pub(super) gap: Gap,
-    /// Branches whose children's sums the neighbor is to be sent, and branches whose records are queued.
+    /// The first: branches whose children's sums the neighbor is to be sent. The second: branches whose records are
+    /// queued.
     pub(super) branches: Option<(Level, Vec<u64>)>,
     pub(super) leaves: Option<(Level, Vec<u64>)>,
     /// How many more of the neighbor's checks are ignored.
@@ -65,7 +67,7 @@ pub(super) struct Outbox {
 pub(super) struct Grafted {
     pub(super) vector: Vec<(Origin, u64)>,
     pub(super) mode: GraftMode,
-    /// The number of its fence, if it had one.
+    /// The number of the GRAFT's fence, if it had one.
     pub(super) fence: Option<u64>,
 }
 
@@ -76,7 +78,7 @@ pub(super) enum Item {
 }
 
 impl Outbox {
-    /// An empty outbox for the same connection. Counters and promises stay.
+    /// An empty outbox for the same connection. Counters and promises are kept.
     pub(super) fn renewed(self) -> Outbox {
         Outbox {
             sent: self.sent,
@@ -145,13 +147,14 @@ impl Outbox {
         self.fifo.drain(..).filter(|&slot| slot != MARKER).map(SlotId)
     }
 
-    /// How far the neighbor knows that each origin (by place) is covered.
+    /// Up to which sequence the neighbor knows each origin (by place) to be covered.
     #[cfg(any(test, feature = "broken-rules"))]
     pub(super) fn told(&self) -> impl Iterator<Item = (u16, u64)> {
         (0..).zip(&self.told).filter(|(_, told)| **told > 0).map(|(place, told)| (place, *told))
     }
 
-    /// Notes that the neighbor knows the origin at `place` to be covered up to `seq`. Returns whether that is news.
+    /// Notes that the neighbor knows the origin at `place` to be covered up to `seq`. Returns whether the neighbor knew
+    /// less before.
     pub(super) fn tell(&mut self, place: u16, seq: u64) -> bool {
         let told = entry(&mut self.told, place, 0);
         let is_news = seq > *told;
@@ -159,8 +162,9 @@ impl Outbox {
         is_news
     }
 
-    /// This server gives up something that it holds. So a queued marker may cover too much, and what the neighbor's
-    /// markers have covered may be missing here. The neighbor is asked for it with the next heartbeat, or later.
+    /// This server gives up a record that it held. So a queued marker may cover too much, and records that the
+    /// neighbor's markers have covered may be missing here. The neighbor is asked for them with the next heartbeat, or
+    /// later.
     pub(super) fn give_up(&mut self, asks_now: bool) {
         self.gap.give_up(asks_now);
         if let Some(marker) = &mut self.marker {
@@ -169,12 +173,13 @@ impl Outbox {
         self.untell();
     }
 
-    /// Forgets what the neighbor knows to be covered, so that all of it is sent again.
+    /// Forgets what the neighbor knows to be covered, so that the whole vector is sent again.
     pub(super) fn untell(&mut self) {
         self.told.fill(0);
     }
 
-    /// The origin at `place` has left. What was noted of it must not apply to the next origin at that place.
+    /// The origin at `place` has left. Everything noted about that origin must not apply to the next origin at that
+    /// place.
     pub(super) fn forget(&mut self, place: u16) {
         *entry(&mut self.told, place, 0) = 0;
         self.indices.forget(place);

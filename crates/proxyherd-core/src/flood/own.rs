@@ -1,41 +1,43 @@
 //! Records that neighbors send under this server's own name, and how this server answers lies.
 //!
-//! A server knows best what it has issued. Under the incarnations of its present life it has issued exactly the
-//! updates that it holds and those that others have overtaken since. So a record under such an incarnation that would
-//! be news here is a *lie*, whoever relays it. The server does not keep a lie; it answers twice:
+//! A server knows best what it has issued. Under the incarnations of its present life it has issued exactly the updates
+//! that it holds, and updates that newer records have replaced since. So if a record under such an incarnation would be
+//! new here, the record is a *lie*, whichever server relays it. The server does not keep the lie. It answers in two
+//! ways:
 //!
-//! - For the key, with a record that wins over the lie, so that all servers that took the lie drop it. If the server
-//!   holds an own record of the key, it issues that again. If it holds nothing, it issues a tombstone. If it holds
-//!   another server's record, it *retells* that record: with a version above the lie's, in the name of that other
-//!   server. So the other server judges the retold record, and a lie in the name of one server never becomes the word
-//!   of another.
-//! - For the origin, because others may hold anything under an origin that somebody lies about. [`Shard::renew`]
-//!   begins a new incarnation and issues all own records again under it, with unchanged content. Every server keeps
-//!   the later of two incarnations of equal content, so the old origin loses its records and leaves all tables.
+//! - It answers for the key, with a record that wins over the lie, so that all servers that took the lie drop it. If
+//!   the server holds its own record of the key, it issues that record again. If the server holds nothing, it issues a
+//!   tombstone. If it holds another server's record, it *retells* that record: it sends the record in the name of that
+//!   other server, with a version above the lie's. The other server then judges the retold record. So a lie in the name
+//!   of one server never becomes a record of another.
+//! - It answers for the origin, because other servers may hold any wrong record under an origin that somebody lies
+//!   about. [`Shard::renew`] begins a new incarnation and issues all own records again under it, with unchanged
+//!   content. If two incarnations have equal content, every server keeps the later one. So the old origin loses its
+//!   records and leaves all tables.
 //!
-//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name it is retold
-//! answers it like a lie, with two differences. First, it takes the record back as its own if it remembers having
-//! issued it ([`Displaced`]): a lie in a third name may have displaced it. Second, it does not retell a record that
-//! was retold before; it issues a tombstone instead.
+//! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name the record is
+//! retold answers it like a lie, with two differences. First, if the server remembers that it issued the record
+//! ([`Displaced`]), it takes the record back as its own: a lie in a third server's name may have displaced the record.
+//! Second, the server does not retell a record that was retold before; it issues a tombstone instead.
 //!
 //! No lie stays in the name of a server that is present, because that server finally receives the greatest record of
-//! the key and answers it. The answers end, too. Only the server that issued a record could answer it, and it holds
-//! the record. A server answers a retold record by retelling another only if it holds a record that was not retold.
-//! After that it holds none, until somebody sends it another. So each record that is sent causes at most one answer
-//! at each server.
+//! the key and answers it. The answers end, too. Only the server that issued a record could answer it, and that server
+//! holds the record. A server answers a retold record by retelling another record only if it holds a record that was
+//! not retold. After that answer it holds no such record, until somebody sends it another. So each sent record causes
+//! at most one answer at each server.
 //!
 //! [`LIES_ANSWERED_MAX`] bounds the answers, and the caller of [`Shard::renew`] bounds the renewals. A lie that gets
 //! no answer stays for the moment; neighbors find that they hold different records, and send it again.
 //!
-//! A server can only judge what it remembers. It takes a record that it may have forgotten as its own, and begins a
-//! new incarnation, so that everything it issued before counts as an earlier life's. It may have forgotten records
-//!
+//! A server can only judge records that it remembers. If it may have forgotten a record, it takes that record as its
+//! own and begins a new incarnation. Then everything that it issued before counts as issued by an earlier life. The
+//! server may have forgotten records
 //! - after its clock was put back, if it had expired records or changed the times of own ones before;
-//! - after it has not looked at the clock for long, which may mean that it was restored from a snapshot;
-//! - when the first neighbors that it reaches, after it had no link, know more updates of it than it has issued
+//! - after a long time without a look at the clock, which may mean that the server was restored from a snapshot;
+//! - when the server had no link, and the first neighbors that it reaches know more updates of it than it has issued
 //!   ([`REUNION_NS`]): then it was restored from a younger snapshot.
 //!
-//! It knows nothing about its earlier lives, so what is sent of them is merged.
+//! A server knows nothing about its earlier lives, so records of earlier lives are merged.
 
 use super::{
     Broken, Class, LinkId, Nonsense, Offered, Shard, Taken, UNCOVERED, Update, Wake, displaced::Displaced,
@@ -51,44 +53,46 @@ use crate::{
     types::{Body, Difference, KeyHash, Record, Timestamp},
 };
 
-/// What a shard remembers of what its server has issued.
+/// What a shard remembers of the updates that its server has issued.
 #[derive(Debug)]
 pub(super) struct Own {
-    /// The incarnations whose updates are all held here or overtaken. The last one is the present incarnation.
+    /// The incarnations whose updates are all either held here or replaced by newer records. The last one is the
+    /// present incarnation.
     incarnations: Vec<u64>,
-    /// How many updates the server took under all incarnations before the present one.
+    /// The number of updates that the server took under all incarnations before the present one.
     pub(super) taken_before: u64,
-    /// Others hold something wrong about the present incarnation.
+    /// Other servers hold something wrong about the present incarnation.
     is_lied_about: bool,
     /// This server may have lost or changed something that it issued.
     has_forgotten: bool,
-    /// For each [class](Class), whether an own record was dropped because others take all the room.
+    /// For each [class](Class), whether one of this server's own records was dropped because other records took all the
+    /// room.
     pub(super) has_dropped: [bool; Class::ALL.len()],
-    /// The latest time at which an own record was removed because it had expired.
+    /// The latest time at which one of this server's own records was removed because it had expired.
     expired_ns: u64,
-    /// When the last look was; 0: never.
+    /// The time of the last look; 0 if there was none.
     looked_ns: u64,
     /// When the first link came up after there was none, and whether that was less than [`REUNION_NS`] ago.
     reunited_ns: u64,
     is_reunited: bool,
-    /// The answers to lies, and when their window began.
-    answers: FixedWindow,
+    /// How many more lies may be answered in this interval, and when the interval began.
+    answers_left: u32,
     answers_ns: u64,
-    /// Whether a held record was given up since the last look, and whether another one was after that.
+    /// Whether a held record was given up since the last look, and whether another record was given up after that.
     has_given_up: bool,
     gives_up_again: bool,
-    /// No held record was received later than this.
+    /// The latest time of receipt of any held record, or a later time.
     pub(super) received_max_ns: u64,
-    /// Own records that others' records have displaced.
+    /// Own records that other servers' records have displaced.
     pub(super) displaced: Displaced,
 }
 
-/// What a look at a shard finds.
+/// The result of a look at a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SelfCheck {
-    /// Others hold something wrong under this server's present incarnation.
+    /// Other servers hold something wrong under this server's present incarnation.
     pub is_lied_about: bool,
-    /// This server may have lost something that it issued, so it cannot tell lies from truth.
+    /// This server may have lost something that it issued, so it cannot distinguish lies from true records.
     pub has_forgotten: bool,
 }
 
@@ -102,28 +106,28 @@ impl SelfCheck {
     }
 }
 
-/// What a new incarnation means for earlier ones of this server's present life.
+/// What happens to the earlier incarnations of this server's present life when a new one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// The server still answers for them.
+    /// The server still answers for the earlier incarnations.
     Continued,
-    /// Everything issued under them counts as an earlier life's.
+    /// Everything issued under the earlier incarnations counts as issued by an earlier life.
     Fresh,
 }
 
-/// What a record under this server's name turns out to be.
+/// The judgment about a record under this server's name.
 enum OwnJudgment {
-    /// Another life of this server issued it.
+    /// Another life of this server issued the record.
     OtherLife,
-    /// It is held, overtaken or expired.
+    /// The record is held, replaced by a newer one, or expired.
     Known,
-    /// This server may have issued it and forgotten it.
+    /// This server may have issued the record and forgotten it.
     Forgotten,
-    /// It is held or overtaken, but its sequence is one that this server has not issued yet.
+    /// The record is held or replaced by a newer one, but this server has not issued its sequence yet.
     Beyond,
-    /// This server issued it, and a lie has displaced it since.
+    /// This server issued the record, and a lie has displaced the record since.
     Retold,
-    /// This server never issued it.
+    /// This server never issued the record.
     Lie,
 }
 
@@ -148,17 +152,17 @@ impl Own {
         }
     }
 
-    /// An own record was removed at this time because it had expired.
+    /// Notes that one of this server's own records was removed at this time because it had expired.
     pub(super) fn expired(&mut self, now_ns: u64) {
         self.expired_ns = self.expired_ns.max(now_ns);
     }
 
-    /// An own record was replaced by one that does not win over it.
-    fn forgot(&mut self) {
+    /// Notes that one of this server's own records was replaced by a record that does not win over it.
+    pub(super) fn forgot(&mut self) {
         self.has_forgotten = true;
     }
 
-    /// An own record was dropped because others of its class take all the room.
+    /// Notes that one of this server's own records was dropped because other records of its class took all the room.
     pub(super) fn dropped(&mut self, class: Class) {
         self.has_dropped[class as usize] = true;
     }
@@ -192,7 +196,7 @@ impl Shard {
                 if let Some(id) = held
                     && self.contest(now_ns, told, self.store.slot(id)).is_eq()
                 {
-                    // The neighbor holds the same record, so it need not be sent there.
+                    // The neighbor holds the same record, so the record need not be sent there.
                     self.store.slot_mut(id).set_from(Some(from.0));
                 }
                 Some((Offered::Stale, Wake::default()))
@@ -216,7 +220,7 @@ impl Shard {
             OwnJudgment::Lie => {
                 self.found = Some(Nonsense::OwnRecord);
                 match self.contradict(now_ns, told, held, hash) {
-                    // What is held now wins over the lie, so nothing is missing.
+                    // The record that is held now wins over the lie, so nothing is missing.
                     Some((offered, wake)) if offered != Offered::Full => Some((Offered::Refused, wake)),
                     _ => Some(self.refuse(from, Nonsense::OwnRecord)),
                 }
@@ -238,7 +242,7 @@ impl Shard {
             return OwnJudgment::Known;
         }
         if !is_beyond && self.may_have_dropped(&told.record) {
-            // It may be the record that was dropped. Whether there is room for it now is decided later.
+            // The record may be the one that was dropped. Whether there is room for it now is decided later.
             return OwnJudgment::OtherLife;
         }
         let is_evidence = self.own.is_reunited && is_beyond && told.seq != UNCOVERED;
@@ -253,7 +257,8 @@ impl Shard {
         OwnJudgment::Lie
     }
 
-    /// Whether this server holds everything that it issued under an incarnation, or what overtook it.
+    /// Whether this server holds every update that it issued under an incarnation, or a newer record that replaced the
+    /// update.
     pub fn is_present(&self, incarnation: u64) -> bool {
         self.own.incarnations.contains(&incarnation) && !self.own.has_forgotten
     }
@@ -270,7 +275,7 @@ impl Shard {
         has_forgotten || is_absence(looked_ns, now_ns) || self.ttl_ns(record).is_some_and(has_expired)
     }
 
-    /// Answers a lie with a record that wins over it. `None`: not now.
+    /// Answers a lie with a record that wins over it. `None` if this server does not answer now.
     fn contradict(
         &mut self,
         now_ns: u64,
@@ -293,7 +298,7 @@ impl Shard {
             Some(slot) if is_own => {
                 let truth = slot.record();
                 if lie.precedence(&origin.server, &truth, &origin.server).is_eq() {
-                    // Only the incarnation is wrong. From now on the record is this server's own.
+                    // Only the incarnation in the lie is wrong. From now on the record is this server's own.
                     (lie, own)
                 } else {
                     (self.again(now_ns, &lie, &truth)?, own)
@@ -303,16 +308,16 @@ impl Shard {
                 let retold = Taken { place: slot.origin, seq: UNCOVERED, from: None };
                 (self.again(now_ns, &lie, &slot.record())?, retold)
             }
-            // A record that was retold twice may be true. The tombstone has to win over it, too.
+            // A record that was retold twice may be true. The tombstone has to win over that record, too.
             _ => (gone(now_ns, &lie, truth.map(Slot::record).as_ref())?, own),
         };
         Some(self.keep(held, &record, hash, taken))
     }
 
-    /// The true record of a key, with the least version that wins over a lie, and with its own time of receipt if
-    /// possible.
+    /// The true record of a key, with the least version that wins over a lie, and with the record's own time of receipt
+    /// if possible.
     fn again<'a>(&self, now_ns: u64, lie: &Record<'_>, truth: &Record<'a>) -> Option<Record<'a>> {
-        // A lie may claim a receipt at which the true record had expired already.
+        // A lie may claim a time of receipt at which the true record had already expired.
         let is_late = self.is_expired(now_ns.max(lie.received_ns()), truth);
         let received_ns = if is_late { lie.received_ns() } else { truth.received_ns() };
         let (timestamp, difference) = if truth.version() > lie.version() {
@@ -323,7 +328,7 @@ impl Shard {
         Some(Record { timestamp, difference, ..*truth })
     }
 
-    /// Whether a neighbor claims to have more of this server's updates than exist. If so, it is noted.
+    /// Whether a neighbor claims to have more updates of this server than exist. If so, this is noted.
     pub(super) fn is_beyond_own(&mut self, place: u16, covered: u64) -> bool {
         let is_beyond = place == ME && covered > self.origins.covered(ME);
         if is_beyond && self.own.is_reunited {
@@ -335,7 +340,8 @@ impl Shard {
         is_beyond
     }
 
-    /// To be called about once a second. Returns what has become of the records that this server issued.
+    /// To be called about once a second. Returns whether other servers hold lies about this server, and whether this
+    /// server may have forgotten own records.
     pub fn look(&mut self, now_ns: u64) -> SelfCheck {
         let own = &mut self.own;
         own.has_forgotten |= now_ns.saturating_add(CLOCK_STEP_NS) < own.expired_ns;
@@ -354,16 +360,16 @@ impl Shard {
         SelfCheck { is_lied_about: self.own.is_lied_about, has_forgotten: self.own.has_forgotten }
     }
 
-    /// A link comes up while there is none.
+    /// Notes that a link comes up while there is no other link.
     pub fn reunite(&mut self, now_ns: u64) {
         (self.own.is_reunited, self.own.reunited_ns) = (true, now_ns);
     }
 
-    /// To be called before a held record that has not expired is removed, or replaced by one that does not win over
-    /// it. The record may have overtaken updates, and these are not covered any more. So all vectors are dropped, and
-    /// neighbors are asked for everything that others have issued: at once for the first record after a look, and
-    /// with the next look for all further ones. If the record is this server's own, the vector leaves this server out
-    /// until it has renewed.
+    /// To be called before a held record that has not expired is removed, or is replaced by a record that does not win
+    /// over it. The held record may have replaced updates, and those updates are no longer covered. So all vectors are
+    /// dropped, and neighbors are asked for everything that other servers have issued. For the first record after a
+    /// look, neighbors are asked at once; for all further records, with the next look. If the record is this server's
+    /// own, the vector leaves this server out until it has renewed.
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
         self.origins.uncover();
@@ -372,16 +378,16 @@ impl Shard {
         self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
     }
 
-    /// Whether a record was received so far in the future that this server's clock, or the clock of whoever sent it,
-    /// must have been wrong. Even a neighbor whose clock is ahead by the allowed offset would not merge it.
+    /// Whether a record was received so far in the future that this server's clock, or the sender's clock,
+    /// must have been wrong. Even a neighbor whose clock is ahead by the allowed offset would not merge the record.
     fn is_astray(&self, now_ns: u64, received_ns: u64) -> bool {
         let slack_ns = self.settings.clock_offset_max_ns.saturating_add(HANDSHAKE_MAX.as_nanos() as u64);
         self.is_ahead(now_ns.saturating_add(slack_ns), received_ns)
     }
 
-    /// To be called when this server's clock is known to be right, and may have been ahead before. Own records that
-    /// were received in the future get the present time of receipt. Others' records are forgotten if their receipt,
-    /// or the begin of their origin, is far in the future.
+    /// To be called when this server's clock is known to be right and may have been ahead before. Own records that were
+    /// received in the future get the present time as their time of receipt. Records of other servers are forgotten if
+    /// their time of receipt, or the begin of their origin, is far in the future.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
         let latest = self.origins.latest_incarnation();
@@ -406,7 +412,7 @@ impl Shard {
         for id in astray {
             let slot = self.store.slot(id).clone();
             if !slot.is_live() {
-                // It has just lost its room to another record.
+                // The record has just lost its room to another record.
                 continue;
             }
             let record = slot.record();
@@ -445,9 +451,9 @@ impl Shard {
         wake.and(self.ready(self.up))
     }
 
-    /// Makes room for another incarnation of a server that has none left: merges the older half of its incarnations
-    /// into one, whose records no vector covers. Other servers need not be told. Returns whether there was anything
-    /// to do.
+    /// Makes room for another incarnation of a server that has reached the limit. Merges the older half of the server's
+    /// incarnations into one, whose records no vector covers. Other servers need not be sent this change. Returns
+    /// whether there was anything to merge.
     pub fn fold(&mut self) -> (bool, Wake) {
         let nothing = (false, Wake::default());
         let Some(server) = self.origins.take_crowded() else { return nothing };
@@ -475,7 +481,8 @@ fn gone<'a>(now_ns: u64, lie: &Record<'a>, held: Option<&Record<'a>>) -> Option<
     Some(Record { body: Body::Gone, timestamp, difference, ..*lie })
 }
 
-/// The least version that wins over a lie, received at `received_ns`, or as soon after it as that version allows.
+/// The least version that wins over a lie, with `received_ns` as the time of receipt or the earliest later time that
+/// the version allows.
 fn stamp_over(lie: &Record<'_>, received_ns: u64) -> Option<(Timestamp, Difference)> {
     let timestamp = Timestamp::from_nanos(lie.version().0.checked_add(1)?)?;
     let received_ns = received_ns.max(timestamp.nanos().saturating_sub(CLOCK_AHEAD_MAX_NS.unsigned_abs()));

@@ -1,5 +1,5 @@
-//! What a shard does when a link comes up or goes down. Each end sends its vector, and each queues the records that
-//! the other lacks. Queued records are sent like any other change (`send`).
+//! What a shard does when a link comes up or goes down. When a link comes up, each end sends its vector, and each end
+//! queues the records that the other lacks. Queued records are sent like any other change (`send`).
 
 use super::{Broken, LinkId, Shard, Wake, origins::ME, outbox::Outbox};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Shard {
-    /// The vector: each origin with live records, and the sequence up to which it is covered.
+    /// The vector: each origin with live records, and the sequence up to which the origin is covered.
     pub fn vector(&self) -> impl Iterator<Item = (&Origin, u64)> {
         self.origins.vector().map(|(_, origin, covered)| (origin, covered))
     }
@@ -34,10 +34,10 @@ impl Shard {
         self.tell_above(link, vector, GraftMode::Onward)
     }
 
-    /// Queues every record above a neighbor's vector. Then makes the link eager; or, if the neighbor asked once, only
-    /// puts a marker behind what is queued. That marker is a snapshot of now: a later one would also cover changes
-    /// that were not queued. A record that no vector covers is queued too, because it may have overtaken one that is
-    /// covered.
+    /// Queues every record above a neighbor's vector. Then makes the link eager. If the neighbor asked for one answer
+    /// only, puts a marker behind the queued records instead. That marker is a snapshot of this moment, because a later
+    /// snapshot would also cover changes that were not queued. A record that no vector covers is queued, too, because
+    /// the record may have replaced one that the vector covers.
     pub(super) fn tell_above(&mut self, link: LinkId, vector: &[(Origin, u64)], mode: GraftMode) -> Wake {
         let mut outbox =
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
@@ -69,18 +69,19 @@ impl Shard {
         for id in lacking {
             let slot = self.store.slot_mut(id);
             if slot.is_from(link.0) {
-                // The neighbor may have lost what it sent in an earlier life.
+                // The neighbor may have lost records that it sent in an earlier life.
                 slot.set_from(None);
             }
             let _ = self.mark(id, link.bit());
         }
         self.outbox(link).push_marker(snapshot);
-        // The first flush sends the vector's news, even if there are no records to send.
+        // The first flush sends the new entries of the vector, even if there are no records to send.
         self.outbox(link).is_ready = true;
         Wake::of_links(link.bit())
     }
 
-    /// A link is down. What was queued on it is dropped, because the next vector will say what the neighbor lacks.
+    /// Handles the end of a link. The queued entries are dropped, because the neighbor's next vector will show what it
+    /// lacks.
     pub fn link_down(&mut self, link: LinkId) {
         drop(self.take_outbox(link));
     }
@@ -100,7 +101,7 @@ impl Shard {
         Some(outbox)
     }
 
-    /// Handles a marker that came over `from`: what it covers is covered here.
+    /// Handles a marker that came over `from`: everything that the marker covers is covered here, too.
     pub fn cover(&mut self, from: LinkId, origin: &Origin, covered: u64) -> Wake {
         let place = self.origins.place_of(origin);
         // Sequences begin at 1, so an entry that covers up to 0 is meaningless.
@@ -112,7 +113,8 @@ impl Shard {
                 outbox.tell(place, covered);
             }
             if outbox.gap.is_open() {
-                // The marker may cover what is missing here. Records that merely found no room are not waited for.
+                // The marker may cover records that are missing here. Records that merely found no room are not waited
+                // for.
                 self.is_caught_up |= !outbox.gap.is_behind();
                 return Wake::default();
             }

@@ -1,25 +1,26 @@
 //! The room for records that are not about clients.
 //!
-//! A bound on their number limits clients. Bounds on their bytes limit other records, one bound for each class. So
-//! whatever a member sends takes no room from clients, and none from another class.
+//! The number of clients has its own limit. Other records are limited by their bytes, with one bound for each class. So
+//! no member can send records that take room from clients or from another class.
 //!
-//! The key of a quota account names its server and its period ([`QuotaKey`]). Accounts of members that are [in
-//! time](QuotaKey::is_in_time) are few, whatever anybody makes up, and there is room for all of them. All other
+//! The key of a quota account names the account's server and period ([`QuotaKey`]). Accounts of members that are [in
+//! time](QuotaKey::is_in_time) are few, even if members invent accounts, and there is room for all of them. All other
 //! accounts share a smaller room. They are not refused, because another server's configuration may already name a
-//! server that is no member here yet.
+//! server that is not yet a member here.
 //!
-//! If not all records of a class find room, the newest by version are kept. Among kinds that this version does not
-//! know, the kind that takes the most bytes loses its oldest record, so no kind takes room from another that needs
+//! If there is no room for all records of a class, the newest by version are kept. Among kinds that this version does
+//! not know, the kind that takes the most bytes loses its oldest record. So no kind takes room from a kind that needs
 //! less.
 //!
-//! The order of arrival must not decide. Otherwise servers could hold different records and repair the difference for
-//! ever. Suppose that two neighbors have sent each other everything and still differ. Then each holds a record that
-//! found no room at the other. The two records are of different kinds, because of one kind the newest stay. A record
-//! that finds no room is of the kind that takes the most bytes there. So each of the two kinds would have to take
-//! more than the other, or as much and come first in the order of kinds; both cannot be true. The order by version
-//! also means that new records displace whatever somebody has left behind.
+//! The result must not depend on the order of arrival. Otherwise servers could hold different records and repair the
+//! difference for ever. Suppose that two neighbors have sent each other all their records and still differ. Then each
+//! holds a record for which there was no room at the other. The two records are of different kinds, because within one
+//! kind the newest records stay. If there is no room for a record, its kind takes the most bytes at that server. So
+//! each of the two kinds would have to take more bytes than the other, or equally many bytes and come first in the
+//! order of kinds. Both cannot be true. The order by version also means that new records displace records that somebody
+//! has left behind.
 //!
-//! This module does not know what else the records say.
+//! This module does not know the other contents of the records.
 
 use std::{
     cmp::Reverse,
@@ -38,19 +39,20 @@ use crate::{
     types::{Body, Kind, Record, ServerName},
 };
 
-/// The bytes that the longest account counts. Its key is `month/2026-10/` or shorter, and a name.
+/// The number of bytes that the longest account counts. The account's key is at most `month/2026-10/` and a server
+/// name.
 const ACCOUNT_BYTES_MAX: usize = RECORD_BYTES + 16 + SERVER_NAME_LEN_MAX + ACCOUNT_LEN_MAX;
-// Keys spread over the shards by chance, so some shards have more of them.
+// Keys are spread over the shards at random, so some shards have more of them.
 const _: () = assert!(SERVERS_MAX * ACCOUNTS_MAX * ACCOUNT_BYTES_MAX * 3 / 2 <= QUOTA_BYTES_MAX);
 
 /// A class of records that share one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Accounts of places quotas of members, in time. Settings and metrics call a quota a budget.
+    /// Accounts of places quotas of members, in time. Settings and metrics use the word budget for a quota.
     Quota,
     /// All other accounts of places quotas.
     StrayQuota,
-    /// All kinds that this version does not know.
+    /// All kinds of records that this version does not know.
     Unknown,
 }
 
@@ -58,7 +60,7 @@ impl Class {
     /// All classes.
     pub const ALL: [Class; 3] = [Class::Quota, Class::StrayQuota, Class::Unknown];
 
-    /// Its name in metrics.
+    /// The name of the class in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Class::Quota => "budget",
@@ -67,7 +69,7 @@ impl Class {
         }
     }
 
-    /// Most bytes in one shard.
+    /// Maximum number of bytes in one shard.
     fn bytes_max(self) -> usize {
         match self {
             Class::Quota => QUOTA_BYTES_MAX / SHARDS,
@@ -77,25 +79,25 @@ impl Class {
     }
 }
 
-/// What the records of one class take.
+/// How much room the records of one class take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The bytes that they count.
+    /// The number of bytes that the records count.
     pub bytes: usize,
-    /// How many found no room, or lost it, since the start.
+    /// The number of records that found no room, or lost their room, since the start.
     pub dropped: u64,
 }
 
-/// The rank of a record in its class, the same at every server: version, then digest. The slot only separates equal
-/// ones.
+/// The rank of a record in its class, which is the same at every server: the version, then the digest. The slot only
+/// distinguishes equal ranks.
 type RoomRank = (u64, u64, u32);
 
-/// What one record takes.
+/// The room that one record takes.
 #[derive(Clone, Copy, Debug)]
 struct RoomShare {
     class: Class,
     kind: Kind,
-    /// Its rank among those of its class and kind, without the slot.
+    /// The record's rank among the records of its class and kind, without the slot.
     order: (u64, u64),
     bytes: usize,
 }
@@ -131,9 +133,9 @@ impl RecordRoom {
 
     fn remove(&mut self, slot: SlotId, share: RoomShare) {
         let RoomShare { class, kind, bytes, .. } = share;
-        let part = self.parts.get_mut(&(class, kind)).expect("what is held has its part");
+        let part = self.parts.get_mut(&(class, kind)).expect("the kind of a held record has its part");
         let was_there = part.ranked.remove(&share.rank(slot));
-        debug_assert!(was_there, "what is held has its rank");
+        debug_assert!(was_there, "a held record has its rank");
         part.bytes -= bytes;
         if part.ranked.is_empty() {
             self.parts.remove(&(class, kind));
@@ -141,7 +143,7 @@ impl RecordRoom {
         self.usage[class as usize].bytes -= bytes;
     }
 
-    /// The record that has to go, if the class takes more than its room.
+    /// The record that has to be removed if the class takes more than its room.
     fn pop_excess(&mut self, class: Class) -> Option<SlotId> {
         let usage = &mut self.usage[class as usize];
         if usage.bytes <= class.bytes_max() {
@@ -166,17 +168,18 @@ impl RecordRoom {
 }
 
 impl Shard {
-    /// How many of the records are not about clients.
+    /// The number of records that are not about clients.
     pub fn others_len(&self) -> usize {
         self.derived.room.len()
     }
 
-    /// What the records of `class` take.
+    /// The room that the records of `class` take.
     pub fn usage(&self, class: Class) -> Usage {
         self.derived.room.usage[class as usize]
     }
 
-    /// Adds the record in a slot to the room of its class, and returns the class; `digest` is that of its contents.
+    /// Adds the record in a slot to the room of its class, and returns the class. `digest` is the digest of the
+    /// record's contents.
     #[cold]
     pub(super) fn add_to_room(&mut self, id: SlotId, digest: u64) -> Option<Class> {
         let share = self.share_of(id, digest)?;
@@ -192,7 +195,7 @@ impl Shard {
         }
     }
 
-    /// What the record in a slot takes of the room of its class. `None` for clients.
+    /// The part of its class's room that the record in a slot takes. `None` for clients.
     fn share_of(&self, id: SlotId, digest: u64) -> Option<RoomShare> {
         let record = self.store.slot(id).record();
         let class = self.class_of(&record)?;
@@ -220,15 +223,15 @@ impl Shard {
         fits && self.origins.is_member(key.server) && key.is_in_time(record.received_ns(), ttl_ns)
     }
 
-    /// Whether this server may have issued a record, and dropped it because others took all the room.
+    /// Whether this server may have issued a record and dropped it because other records took all the room.
     pub(super) fn may_have_dropped(&self, record: &Record<'_>) -> bool {
-        // Whatever times a lie has, this server's own accounts are in time.
+        // Whatever times a lie has, this server's own accounts are always in time.
         let is_account = record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some();
         let class = if is_account { Some(Class::Quota) } else { self.class_of(record) };
         class.is_some_and(|class| self.own.has_dropped[class as usize])
     }
 
-    /// Removes records of a class until the rest fit. Returns whether the record in `new` is still held.
+    /// Removes records of a class until the rest fit. Returns whether the record in the slot `new` is still held.
     #[inline(always)]
     pub(super) fn make_room(&mut self, class: Option<Class>, new: SlotId) -> (bool, Wake) {
         class.map_or((true, Wake::default()), |class| self.make_room_in(class, new))
@@ -246,7 +249,7 @@ impl Shard {
         (is_held, wake)
     }
 
-    /// Sets the herd's servers, for whose accounts there is room.
+    /// Sets the herd's servers. There is room for the accounts of these servers.
     pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
         let accounts: Vec<_> = self.derived.room.accounts();
         for &id in &accounts {
@@ -277,19 +280,19 @@ impl Shard {
         let counted_parts =
             self.derived.room.parts.iter().map(|(of, part)| (*of, (part.ranked.len(), part.bytes)));
         (bytes != counted || !counted_parts.eq(parts.clone())).then(|| {
-            format!("{parts:?} take {bytes:?} bytes and {self:?} is noted", self = self.derived.room)
+            format!("{parts:?} take {bytes:?} bytes, but the room has {self:?}", self = self.derived.room)
         })
     }
 }
 
-/// Whether a record under the name `server` is another server's account. Only the server itself issues its account,
-/// so no honest server keeps or relays such a record. Otherwise it could displace the true account while that server
-/// is away.
+/// Whether a record under the name `server` is another server's account. Only the server itself issues its account, so
+/// no honest server keeps or relays such a record. If servers kept such a record, it could displace the true account
+/// while the account's server is away.
 pub(super) fn is_in_anothers_name(record: &Record<'_>, server: &ServerName) -> bool {
     record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some_and(|key| key.server != server.as_str())
 }
 
-/// The bytes that a record counts.
+/// The number of bytes that a record counts.
 fn bytes_of(record: &Record<'_>) -> usize {
     RECORD_BYTES + record.key.len() + data_len(record)
 }

@@ -1,57 +1,61 @@
-//! The flood's rules, and the simulator's ways to break one of them, which show that its checkers notice.
+//! The flood's rules. The simulator can break one of them to show that its checkers notice.
 //!
-//! A server runs with [`Rules::default`]. Rules can only be broken with the cargo feature `broken-rules`: the simulator
-//! turns it on, and so do this crate's own tests. Without it [`Rules`] has no size, [`Rules::breaks`] is constantly false,
-//! and no field of a shard or an outbox has any size for them.
+//! A server runs with [`Rules::default`]. Rules can only be broken with the cargo feature `broken-rules`. The simulator
+//! and this crate's own tests turn the feature on. Without it [`Rules`] has no size, [`Rules::breaks`] is always false,
+//! and no field of a shard or an outbox takes any memory for broken rules.
 //!
 //! Cargo unites the features of all packages that one command builds. So `cargo build`, `cargo build -p proxyherd` and
-//! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds it with it.
+//! `cargo install --path crates/proxyherd` build the program without the feature, and only `--workspace` builds the
+//! program with it.
 
 use crate::store::{Slot, SlotId};
 
-/// The flood's rules: all of them hold, or all but one.
+/// The flood's rules. Either all of them hold, or all but one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// The one that is broken.
+    /// The rule that is broken, if there is one.
     #[cfg(feature = "broken-rules")]
     pub broken: Option<Broken>,
 }
 
-/// A rule that somebody could plausibly get wrong, by what happens when it is broken.
+/// A rule that an implementer could plausibly get wrong. Each variant is named for what happens when the rule is
+/// broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// The vector advances for each record as it arrives, and not by markers alone. This is a trap: a server can overtake a
-    /// record before it has passed it on, count its sequence as covered, and die.
+    /// The vector advances for each record as it arrives, and not only by markers. This is a plausible mistake: a
+    /// server can replace a record before it has passed the record on, count the record's sequence as covered, and then
+    /// crash.
     AdvanceByRecord,
     /// A marker is sent at once, before queued records that it covers.
     MarkerOvertakes,
-    /// A slot that changes while it is queued is sent as it was when it was queued.
+    /// A slot that changes while it is queued is sent with the content that it had when it was queued.
     OldVersion,
-    /// When a link comes up again, what its neighbor was once sent counts as received, whatever the neighbor's vector says.
+    /// When a link comes up again, everything that its neighbor was once sent counts as received, whatever the
+    /// neighbor's vector says.
     TrustWhatWasSent,
     /// A record that comes over a link is kept and not passed on.
     KeepToMyself,
-    /// Of two records the one that comes last over a link is kept, and not the newest.
+    /// If two records of a key come, the record that comes last over a link is kept, and not the newest one.
     MergeByArrival,
     /// Now and then a record that has come is not kept.
     LoseSome,
-    /// When a link becomes lazy and its FIFO is cleared, a marker is sent all the same.
+    /// When a link becomes lazy and its FIFO is cleared, a marker is still sent.
     MarkWhatWasCleared,
-    /// When a link becomes eager again, what the neighbor has missed is not sent.
+    /// When a link becomes eager again, the records that the neighbor has missed are not sent.
     SkipTheResend,
     /// A server does not contradict lies told in its own name.
     CloseOnLies,
-    /// A record is merged however far in the future it was received.
+    /// A record is merged even if its time of receipt is far in the future.
     TrustReceipts,
     /// A record is not passed on once it has expired by this server's own clock.
     CarryByOwnRule,
     /// One server's name may have any number of incarnations.
     OriginsUnbounded,
-    /// A follower is told that all is covered while part of it still waits in its queue.
+    /// A follower is told that all updates are covered while part of them is still in its queue.
     CoverWhatWaits,
-    /// A record is removed, and followers that want to know are not told.
+    /// A record is removed, and followers that want removals are not told.
     RemoveSilently,
-    /// A link state is believed, however far its stamp is ahead of all clocks.
+    /// A link state is believed even if its stamp is far ahead of all clocks.
     BelieveStates,
 }
 
@@ -62,7 +66,7 @@ impl Rules {
         self.broken == Some(rule)
     }
 
-    /// Whether this rule is broken: never.
+    /// Whether this rule is broken. Without the feature, always false.
     #[cfg(not(feature = "broken-rules"))]
     #[inline(always)]
     pub(crate) const fn breaks(self, _: Broken) -> bool {
@@ -70,7 +74,8 @@ impl Rules {
     }
 }
 
-/// What an outbox remembers for [`Broken::OldVersion`]: the slots as they were when they were queued.
+/// What an outbox remembers for [`Broken::OldVersion`]: the queued slots with the content that they had when they were
+/// queued.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     #[cfg(feature = "broken-rules")]

@@ -21,7 +21,7 @@ impl Shard {
         }
     }
 
-    /// Queues a slot on those of `links` where it is not queued already.
+    /// Queues a slot on each of `links` whose queue does not contain it yet.
     pub(super) fn mark(&mut self, id: SlotId, links: LinkMask) -> Wake {
         let slot = self.store.slot_mut(id);
         let added = links & !slot.queued;
@@ -33,8 +33,8 @@ impl Shard {
         self.ready(added)
     }
 
-    /// Notes that these links have something to flush. Returns those that were not ready before, which have to be
-    /// woken.
+    /// Notes that these links have something to flush. Returns the links among them that were not ready before. Those
+    /// links have to be woken.
     pub(super) fn ready(&mut self, links: LinkMask) -> Wake {
         let mut wake = 0;
         for link in bits(links) {
@@ -51,8 +51,8 @@ impl Shard {
         self.outboxes[link.index()].as_mut().expect("only links that are up are marked")
     }
 
-    /// Encodes what `link` still needs, until the encoder holds `most` bytes. Returns whether that was all. If not,
-    /// flush again when the socket has taken the bytes.
+    /// Encodes what `link` still needs, until the encoder holds `most` bytes. Returns whether everything is encoded. If
+    /// not, flush again when the socket has taken the bytes.
     pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
         if let Some(number) = outbox.passes.take() {
@@ -79,8 +79,8 @@ impl Shard {
             let news = self.news_of_vector(&mut outbox);
             self.send_marker(&mut outbox, news, encoder);
         } else if !outbox.has_marker() {
-            // Under load the queue may never become empty. A snapshot behind what is queued now keeps the vector
-            // moving.
+            // Under load the queue may never become empty. A snapshot behind the entries that are queued now lets the
+            // neighbor's vector advance.
             let news = self.news_of_vector(&mut outbox);
             outbox.push_marker(news);
         }
@@ -105,7 +105,7 @@ impl Shard {
         }
     }
 
-    /// The vector's entries that the neighbor has not been sent yet. They count as sent from now on.
+    /// The vector's entries that the neighbor has not been sent yet. From now on these entries count as sent.
     pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
         let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));

@@ -1,5 +1,5 @@
-//! When to dial a neighbor again: soon at first, then more and more rarely, with jitter so that servers keep out of
-//! step.
+//! When to dial a neighbor again: soon at first, then with growing delays. Jitter keeps servers from dialing at the
+//! same moments.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The link was up, so the next failure counts as the first.
+    /// Notes that the link was up, so the next failure counts as the first.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// How long to wait after one more failure. The delay doubles from [`DIAL_DELAY_MIN`] up to [`DIAL_DELAY_MAX`];
-    /// `random` chooses between half of it and all of it.
+    /// The time to wait after one more failure. The delay doubles from [`DIAL_DELAY_MIN`] up to [`DIAL_DELAY_MAX`].
+    /// `random` chooses a value between half of the delay and the whole delay.
     pub fn next_delay(&mut self, random: u64) -> Duration {
         self.next_delay_up_to(DIAL_DELAY_MAX, random)
     }
 
-    /// The same, but the delay doubles up to `most`.
+    /// Like [`Backoff::next_delay`], but the delay doubles up to `most`.
     pub fn next_delay_up_to(&mut self, most: Duration, random: u64) -> Duration {
         let delay = DIAL_DELAY_MIN.saturating_mul(1 << self.failures.min(16)).min(most);
         self.failures = self.failures.saturating_add(1);

@@ -1,19 +1,20 @@
-//! How far apart two servers' clocks are, as far as heartbeats show it.
+//! How far apart two servers' clocks are, as far as heartbeats can show.
 //!
-//! A heartbeat carries its sender's clock, and it takes time to arrive, so it can only make that clock look slower
-//! than it is. The largest lead among the last heartbeats is therefore a sure lower bound of how far the neighbor's
-//! clock is ahead. How far it is behind, only the neighbor can tell, and it sends that as OFFSET.
+//! A heartbeat carries its sender's clock. The heartbeat takes time to arrive, so the sender's clock can only look
+//! slower than it is. Therefore the largest lead among the last heartbeats is a certain lower bound of how far the
+//! neighbor's clock is ahead. How far the neighbor's clock is behind, only the neighbor can measure; the neighbor sends
+//! that number as OFFSET.
 
-/// How many of the last heartbeats count.
+/// The number of recent heartbeats that count.
 const HEARD: usize = 8;
 
-/// One link's view of both clocks, nanoseconds.
+/// What one link's heartbeats have shown about both clocks, nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
-    /// By how much the neighbor's clock was ahead of this one at each of the last heartbeats.
+    /// The lead of the neighbor's clock over this server's clock at each of the last heartbeats.
     ahead: [i64; HEARD],
     next: usize,
-    /// By how much at least this clock is ahead of the neighbor's, as the neighbor sent it.
+    /// The least lead of this server's clock over the neighbor's clock, as the neighbor sent it.
     told: i64,
 }
 
@@ -31,17 +32,18 @@ impl Clocks {
         self.next = (self.next + 1) % HEARD;
     }
 
-    /// Handles an OFFSET: by how much at least this clock is ahead of the neighbor's.
+    /// Handles an OFFSET: this server's clock is at least `ahead_ns` ahead of the neighbor's clock.
     pub fn be_told(&mut self, ahead_ns: i64) {
         self.told = ahead_ns;
     }
 
-    /// By how much at least the neighbor's clock is ahead. If it is negative, the clock may not be ahead at all.
+    /// The least lead of the neighbor's clock. If the number is negative, the neighbor's clock may not be ahead at all.
     pub fn ahead_ns(&self) -> i64 {
         self.ahead.into_iter().max().unwrap_or(i64::MIN)
     }
 
-    /// By how much the neighbor's clock is surely ahead, or, if negative, surely behind; 0 if neither is sure.
+    /// The certain offset of the neighbor's clock: positive if it is ahead, negative if it is behind, 0 if neither is
+    /// certain.
     pub fn offset_ns(&self) -> i64 {
         match self.ahead_ns() {
             ahead @ 1.. => ahead,
@@ -58,13 +60,13 @@ mod tests {
     fn only_what_is_sure_of_two_clocks_is_told() {
         let mut clocks = Clocks::default();
         assert_eq!(clocks.offset_ns(), 0);
-        // Slow ways make a clock look slow.
+        // Slow transit makes a clock look slow.
         clocks.hear(1000, 400);
         assert_eq!((clocks.ahead_ns(), clocks.offset_ns()), (-600, 0));
         clocks.hear(2000, 2300);
         clocks.hear(3000, 3100);
         assert_eq!((clocks.ahead_ns(), clocks.offset_ns()), (300, 300));
-        // It is right again, and what was before is forgotten.
+        // The clock is right again, and the earlier heartbeats are forgotten.
         (0..HEARD).for_each(|_| clocks.hear(4000, 3990));
         assert_eq!((clocks.ahead_ns(), clocks.offset_ns()), (-10, 0));
         clocks.be_told(70);

@@ -8,7 +8,7 @@ use crate::{
     types::{Origin, ServerName},
 };
 
-/// Versions of the link protocol that this program speaks.
+/// The lowest version of the link protocol that this program speaks.
 const LOWEST: u16 = 1;
 /// The newest version. Version 2 added checks of clocks and records with heartbeats. Version 3 added new
 /// [numberings](crate::codec::link::numbering) of origins when a link has named many, and answers to
@@ -17,54 +17,59 @@ pub const HIGHEST: u16 = 3;
 /// A feature bit of HELLO: the server supports spanning trees.
 const TREE: u64 = 1;
 
-/// Who this server is to its neighbors.
+/// What this server tells its neighbors about itself.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Which herd it belongs to.
+    /// The ID of the server's herd.
     pub herd: String,
     /// This life of the server.
     pub me: Origin,
-    /// The highest version that it speaks, at most [`HIGHEST`].
+    /// The highest version of the link protocol that the server speaks, at most [`HIGHEST`].
     pub link_version: u16,
-    /// Whether changes go along a spanning tree, if the other end supports trees too.
+    /// Whether changes are sent along a spanning tree, if the other end supports spanning trees, too.
     pub has_tree: bool,
-    /// How far clocks may be apart, nanoseconds.
+    /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
 }
 
-/// Why a link is refused. Each message says which side to look at.
+/// Why a link is refused. Each message says which server to check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The ends belong to different herds.
     #[error(
-        "it belongs to the herd \"{theirs}\" and this server to \"{ours}\": compare `id` in [herd] on both"
+        "the two servers belong to different herds, \"{theirs}\" and \"{ours}\": compare `id` in [herd] on both"
     )]
     OtherHerd {
-        /// The other end's.
+        /// The other end's herd.
         theirs: String,
-        /// This end's.
+        /// This end's herd.
         ours: String,
     },
     /// The other end is not in this server's list of neighbors.
     #[error("{0} is no neighbor of {1} in the configuration that {1} reads")]
     Stranger(ServerName, ServerName),
     /// The other end dials a link that this end should dial.
-    #[error("{1} dials {0}, and not the other way round: both have to read the same configuration")]
+    #[error("{1} must dial {0}, but {0} dialed {1}: both must read the same configuration")]
     WrongEnd(ServerName, ServerName),
-    /// Two processes run as one server. The process with this incarnation has the link and keeps it.
+    /// Two processes run under one server's name. The process with this incarnation has the link and keeps it.
     #[error("two processes run as {0}, and the other one has this link: stop one of them")]
     Namesake(ServerName, u64),
-    /// Another server answers at a neighbor's address.
-    #[error("{0} answers where {1} should be: look at the addresses in the configuration")]
+    /// Another server answers at the address of a neighbor.
+    #[error("{0} answers where {1} should be: check the addresses in the configuration")]
     OtherServer(ServerName, ServerName),
-    /// No version is spoken by both.
-    #[error("it speaks link versions {0} to {1} and this server {LOWEST} to {2}: upgrade the older one")]
+    /// There is no version that both ends speak.
+    #[error(
+        "one server speaks link versions {0} to {1} and the other {LOWEST} to {2}: upgrade the older server"
+    )]
     Version(u16, u16, u16),
-    /// The ends have different numbers of shards.
-    #[error("it cuts its map into {0} shards and this server into {SHARDS}: they can't be in one herd")]
+    /// The two ends have different numbers of shards.
+    #[error("one server has {0} shards and the other {SHARDS}: they cannot be in one herd")]
     Shards(u8),
-    /// The clocks are too far apart.
-    #[error("the clock of {0} is {offset} that of {1}, by more than max_clock_offset_s: look at both", offset = told(*.2))]
+    /// The two ends' clocks are too far apart.
+    #[error(
+        "the clock of {0} is {offset} that of {1}, by more than max_clock_offset_s: check both clocks",
+        offset = told(*.2)
+    )]
     Clock(ServerName, ServerName, i64),
 }
 
@@ -82,8 +87,8 @@ impl Identity {
     }
 
     /// Decides about the HELLO of a dialing end. `neighbors` are this server's neighbors, each with whether this end
-    /// dials it. Returns the dialing server's index in `neighbors`, and the HELLO to answer with, which holds the
-    /// chosen version.
+    /// dials the neighbor. Returns the index of the dialing server in `neighbors`, and the HELLO to answer with. That
+    /// HELLO contains the chosen version.
     pub fn answer(
         &self,
         now_ns: u64,
@@ -98,12 +103,12 @@ impl Identity {
         if neighbors[place].1 {
             return Err(Refused::WrongEnd(names().0, names().1));
         }
-        // HELLO may have been on its way for as long as a handshake may take.
+        // HELLO may have been in transit for as long as a handshake may take.
         self.compare_clocks(theirs, now_ns.saturating_sub(HANDSHAKE_MAX.as_nanos() as u64), now_ns)?;
         Ok((place, self.hello_of(now_ns, version, version)))
     }
 
-    /// Decides whether the dialing end accepts the answer. It dialed `expected` at `dialed_ns`.
+    /// Decides whether the dialing end accepts the answer. The dialing end dialed `expected` at `dialed_ns`.
     pub fn confirm(
         &self,
         now_ns: u64,
@@ -128,8 +133,8 @@ impl Identity {
         self.has_tree && self.link_version > 1
     }
 
-    /// Whether the clock in `theirs`, read at some time from `earliest_ns` to `latest_ns` by this server's clock, is
-    /// surely too far off.
+    /// Checks whether the clock in `theirs` is certainly too far off. That clock was read at some time from
+    /// `earliest_ns` to `latest_ns` by this server's clock.
     fn compare_clocks(&self, theirs: &Hello, earliest_ns: u64, latest_ns: u64) -> Result<(), Refused> {
         let Some(clock_ns) = theirs.clock_ns else { return Ok(()) };
         let difference = |one: u64, other: u64| one.saturating_sub(other).min(i64::MAX as u64);
@@ -141,7 +146,7 @@ impl Identity {
         Err(Refused::Clock(theirs.origin.server.clone(), self.me.server.clone(), offset_ns))
     }
 
-    /// The highest version that both ends speak, if they can be in one herd.
+    /// Returns the highest version that both ends speak, if both ends can be in one herd.
     fn agree(&self, theirs: &Hello) -> Result<u16, Refused> {
         if theirs.herd != self.herd {
             return Err(Refused::OtherHerd { theirs: theirs.herd.clone(), ours: self.herd.clone() });

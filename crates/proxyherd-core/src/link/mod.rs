@@ -1,58 +1,64 @@
-//! A link to a neighbor, without its socket: who may have one, what its frames do, when to dial again.
+//! A link to a neighbor, without the link's socket: which server may have a link, what each frame does, when to dial
+//! again.
 //!
-//! The dialing end sends HELLO, and the accepting end answers with its own HELLO or with a REFUSAL. Then each end
-//! sends its vectors, one for each shard, and the records that the other's vectors lack. From there on records,
-//! markers and heartbeats flow both ways until the connection ends. The owner of the socket passes received bytes to
-//! [`Incoming`] and writes what [`Replica::flush`] encodes.
+//! The dialing end sends HELLO, and the accepting end answers with its own HELLO or with a REFUSAL. Then each end sends
+//! its vectors, one for each shard, and the records that the other end's vectors lack. After that, records, markers and
+//! heartbeats flow in both directions until the connection ends. The owner of the socket passes received bytes to
+//! [`Incoming`], and writes the bytes that [`Replica::flush`] encodes.
 //!
-//! # What each frame can do at worst
+//! # The worst effect of each frame
 //!
-//! The neighbor makes the frames, but their contents may come from any server behind it. So an error ([`LinkError`]),
-//! which ends the link, is only for what no honest server could send, whatever it was sent itself. Everything else
-//! that is wrong is not merged, is counted ([`Nonsense`](crate::flood::Nonsense)), and heals. This list says for each
-//! frame what is checked, what is bounded, what heals, and what is counted.
+//! The neighbor makes the frames, but their contents may come from any server behind the neighbor. An error
+//! ([`LinkError`]) ends the link. So there is an error only for something that no honest server could send, whatever
+//! other servers sent to it. Everything else that is wrong is not merged and is counted
+//! ([`Nonsense`](crate::flood::Nonsense)), and its effects heal. For each frame, this list says what is checked, what
+//! is bounded, what heals, and what is counted.
 //!
-//! - **HELLO, REFUSAL**: `Identity` decides who may have a link, by herd, name, version and clock. A second HELLO is
-//!   an error. A REFUSAL ends the link, whoever sends it.
-//! - **ORIGIN**: its index must be the next one. From version 3 on it may also be 0, which begins a new numbering and
-//!   voids all earlier indices. Any other index is an error. At most [`ORIGINS_NAMED_MAX`] origins have an index at a
-//!   time (65,536 before version 3); they cost memory of this connection alone. A made-up origin means nothing until
-//!   one of its records is merged. Relayed made-up origins make other links begin new numberings, and those links
-//!   stay up; before version 3 such links come up anew.
-//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid. Otherwise it is an error, because
-//!   every server that relays a record has checked the same. Not merged, and counted: a receipt or an incarnation too
-//!   far ahead; an update under this server's present incarnations that it never issued, which it contradicts; a
-//!   record of a stranger or a kind for which there is no room; and a server's account of a places quota in another
-//!   server's name. Kept under another incarnation, and counted: a record of one incarnation of a server too many.
-//!   Neighbors send what is refused again when they compare what they hold, without an alarm. A lie in the name of
-//!   another server is merged here, and that server contradicts it. False positions stay if they come under the
-//!   sender's own name, or under lives that have ended.
+//! - **HELLO, REFUSAL**: `Identity` decides which server may have a link, by herd, name, version and clock. A second
+//!   HELLO is an error. A REFUSAL ends the link, whichever end sends it.
+//! - **ORIGIN**: its index must be the next one. From version 3 on the index may also be 0, which begins a new
+//!   numbering and voids all earlier indices. Any other index is an error. At most [`ORIGINS_NAMED_MAX`] origins have
+//!   an index at a time (65,536 before version 3); they use memory of this connection only. An invented origin has no
+//!   effect until one of its records is merged. If invented origins are relayed, other links begin new numberings and
+//!   stay up; before version 3 those links are closed and dialed again.
+//! - **RECORD**: key, times, coordinates, attributes and lengths must be valid. An invalid record is an error, because
+//!   every server that relays a record has checked the same conditions. Not merged, and counted: a time of receipt or
+//!   an incarnation too far ahead; an update under this server's present incarnations that this server never issued,
+//!   which it contradicts; a record of a stranger or a kind for which there is no room; and an account of one server's
+//!   places quota that another server issued. Kept under another incarnation, and counted: a record whose incarnation
+//!   exceeds the number that one server may have. Neighbors send refused records again when they compare what they
+//!   hold, without an alarm. A lie in the name of another server is merged here, and that other server contradicts the
+//!   lie. False positions stay if they come under the sender's own name, or under lives that have ended.
 //! - **MARKER**: an unknown index or shard is an error. A claim beyond the last update of this server's present
-//!   incarnation is counted, and a new incarnation contradicts it. A wrong claim about another origin makes neighbors
-//!   withhold records, until they compare what they hold or the origin has been renewed. While a gap is open, the
-//!   link's markers do not count (`flood::gap`).
-//! - **VECTOR**: as a marker. It may come once for each shard; a second one is an error, because each causes a scan
-//!   of the whole shard.
-//! - **HEARTBEAT, OFFSET**: any number is a clock. A clock that is too far off ends this link and no other.
-//! - **CHECK**: wrong sums make this server look for a difference on this link and count an alarm. After that it
-//!   ignores [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks. The repair only sends records, which are judged as
-//!   usual.
-//! - **BRANCHES, LEAVES**: depth and count are bounded; more is an error. Each causes a scan of a shard, at most
-//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) times; a later check finds what is left out. What
-//!   they ask for is sent to the neighbor that asked.
-//! - **STATE**: more links than a server can have are an error. Not kept, and counted: a stamp or an incarnation too
-//!   far ahead, and states of servers that are no members and find no room. This server answers a state in its own
-//!   name with a newer one; the other servers answer states in theirs (`spanning_tree`).
-//! - **IHAVE**: as a marker, for this server's own updates. Promises about other origins are waited for, for at most
-//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) origins; then they are asked for once and forgotten.
-//! - **GRAFT**: as a marker, for this server's own updates. Each causes a scan of a shard; beyond
-//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) the last one waits for the heartbeat.
-//! - **FENCE**: a shard keeps one number, until the next GRAFT.
-//! - **PASSED**: a neighbor that answers a fence wrongly only makes its own markers count.
-//! - **PRUNE**: nothing more is queued for this neighbor, which only harms itself.
-//! - **NAMESAKE**: shows for some seconds that another process runs as this server (log, metric, `status`), and
-//!   changes nothing else. A neighbor that sends it wrongly again and again keeps that sign up; this is not counted.
-//! - **Unknown types**: skipped if they are optional, otherwise an error.
+//!   incarnation is counted, and a new incarnation contradicts the claim. A wrong claim about another origin makes
+//!   neighbors withhold records, until the neighbors compare what they hold or the origin has been renewed. While a gap
+//!   is open, the link's markers do not count (`flood::gap`).
+//! - **VECTOR**: as for MARKER. One vector may come for each shard. A second one is an error, because each vector
+//!   causes a scan of the whole shard.
+//! - **HEARTBEAT, OFFSET**: any number is a valid clock. A clock that is too far off ends this link and no other.
+//! - **CHECK**: a wrong sum makes this server look for a difference on this link and count an alarm. After that the
+//!   server ignores [`CHECK_PAUSE`](crate::limits::CHECK_PAUSE) checks. The repair only sends records, which are judged
+//!   as usual.
+//! - **BRANCHES, LEAVES**: depth and count are bounded, and a frame that exceeds a bound is an error. Each frame causes
+//!   a scan of a shard, but a neighbor may cause at most [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT)
+//!   scans between two heartbeats. A later check finds the branches that are left out. The requested records are sent
+//!   to the neighbor that asked, and to no other.
+//! - **STATE**: a state with more links than a server can have is an error. Not kept, and counted: a stamp or an
+//!   incarnation too far ahead, and states of servers that are not members and for which there is no room. This server
+//!   answers a state in its own name with a newer state; the other servers answer states in their names
+//!   (`spanning_tree`).
+//! - **IHAVE**: as for MARKER, for this server's own updates. This server waits for promised updates of at most
+//!   [`PROMISES_MAX`](crate::limits::PROMISES_MAX) other origins. If the updates do not come, this server asks for them
+//!   once and forgets the promises.
+//! - **GRAFT**: as for MARKER, for this server's own updates. Each GRAFT causes a scan of a shard. After
+//!   [`LOOKS_PER_HEARTBEAT`](crate::limits::LOOKS_PER_HEARTBEAT) scans, the last GRAFT waits for the heartbeat.
+//! - **FENCE**: a shard keeps one fence number, until the next GRAFT.
+//! - **PASSED**: a neighbor that answers a fence wrongly only makes its own markers count again.
+//! - **PRUNE**: nothing more is queued for this neighbor. A neighbor that sends PRUNE wrongly only harms itself.
+//! - **NAMESAKE**: this server reports for some seconds that another process runs under its name (log, metric,
+//!   `status`). Nothing else changes. A neighbor that keeps sending NAMESAKE wrongly keeps up this report; such frames
+//!   are not counted.
+//! - **Unknown types**: a frame of an unknown type is skipped if it is optional. Otherwise it is an error.
 
 mod backoff;
 mod clocks;
@@ -76,40 +82,40 @@ use crate::{
     types::{Origin, Record},
 };
 
-/// Why this end closes a link. What the link brought before stays.
+/// Why this end closes a link. Everything that the link brought before stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The bytes are no frames.
+    /// The received bytes are not valid frames.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A frame uses an index that no ORIGIN frame has given.
     #[error("a frame names the origin {0}, which the neighbor has not introduced")]
     UnknownOrigin(u16),
-    /// An ORIGIN frame gives an index out of turn.
-    #[error("an origin is given the index {0} out of turn")]
+    /// An ORIGIN frame gives an index that is not the next one.
+    #[error("a frame gives an origin the index {0}, which is not the next index")]
     IndexOutOfTurn(u16),
     /// A frame is about a shard that no server has.
-    #[error("a frame is about shard {0} of {SHARDS}")]
+    #[error("a frame names shard {0}, but there are only {SHARDS} shards")]
     UnknownShard(u8),
     /// A shard's vector came a second time.
     #[error("the vector of shard {0} came twice")]
     VectorAgain(u8),
-    /// A frame of the handshake came after it.
-    #[error("a frame of the handshake came after it")]
+    /// A frame of the handshake came after the handshake.
+    #[error("a frame of the handshake came after the handshake")]
     LateHandshake,
     /// The neighbor has ended the link with a REFUSAL.
-    #[error("it ended the link: {0}")]
+    #[error("the neighbor ended the link: {0}")]
     Refused(String),
     /// The clocks of both ends are too far apart.
     #[error(
-        "its clock is {} this server's, by more than max_clock_offset_s: look at the clock there, and here if other \
-         neighbors say the same",
+        "the neighbor's clock is {} this server's, by more than max_clock_offset_s: check the neighbor's clock, and \
+         this server's clock if other neighbors report the same",
         told(*.0)
     )]
     Clock(i64),
 }
 
-/// An offset of a neighbor's clock, nanoseconds, in words: `1.5 s ahead of`.
+/// Describes the offset of a neighbor's clock, given in nanoseconds, in words: `1.5 s ahead of`.
 pub fn told(offset_ns: i64) -> String {
     let side = if offset_ns < 0 { "behind" } else { "ahead of" };
     format!("{:.1} s {side}", offset_ns.unsigned_abs() as f64 / 1e9)
@@ -119,10 +125,10 @@ pub fn told(offset_ns: i64) -> String {
 #[derive(Debug)]
 pub struct Incoming {
     link: LinkId,
-    /// The version that both ends speak.
+    /// The protocol version that both ends speak.
     version: u16,
     origins: Named<Introduced>,
-    /// The shards whose vector the neighbor has sent, one bit each.
+    /// The shards whose vectors the neighbor has sent, one bit each.
     told_vectors: u32,
     records: u64,
     clocks: Clocks,
@@ -130,7 +136,7 @@ pub struct Incoming {
     mismatches: u64,
 }
 
-/// An origin that the neighbor has named, and the place at which each shard last had it.
+/// An origin that the neighbor has named, and the place at which each shard last had the origin.
 #[derive(Debug)]
 struct Introduced {
     origin: Origin,
@@ -138,7 +144,7 @@ struct Introduced {
 }
 
 impl Incoming {
-    /// The receiving half of a link that has just agreed.
+    /// The receiving half of a link whose ends have just agreed.
     pub fn new(link: LinkId) -> Incoming {
         Incoming {
             link,
@@ -152,33 +158,35 @@ impl Incoming {
         }
     }
 
-    /// The same, for a link whose ends have agreed to speak this version instead of version 1.
+    /// Returns this value for a link whose ends have agreed to speak `version` instead of version 1.
     pub fn with_version(self, version: u16) -> Incoming {
         Incoming { version, ..self }
     }
 
-    /// The same, but it ends the link when the clocks are surely further apart than this, nanoseconds.
+    /// Returns this value with a limit: the link ends when the clocks are certainly further apart than
+    /// `clock_offset_max_ns`, nanoseconds.
     pub fn with_clock_offset_max(self, clock_offset_max_ns: u64) -> Incoming {
         Incoming { clock_offset_max_ns, ..self }
     }
 
-    /// How many records have come since the link came up.
+    /// The number of records that have come since the link came up.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// What is known of the neighbor's clock.
+    /// What the heartbeats have shown about the neighbor's clock.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
     }
 
-    /// How often the neighbor turned out to hold other records, with nothing on its way that could explain it.
+    /// The number of times that the neighbor turned out to hold other records while no records in transit could explain
+    /// the difference.
     pub fn mismatches(&self) -> u64 {
         self.mismatches
     }
 
-    /// Takes every complete frame at the front of `bytes`, and adds to `wake` the links that have something to flush
-    /// now. Returns how many bytes were taken.
+    /// Takes every complete frame at the front of `bytes`. Adds the links that now have something to flush to `wake`.
+    /// Returns the number of consumed bytes.
     pub fn receive(
         &mut self,
         replica: &Replica,
@@ -288,13 +296,15 @@ impl Incoming {
         let introduced = self.origins.at_mut(origin).ok_or(LinkError::UnknownOrigin(origin))?;
         self.records += 1;
         let Introduced { origin, guesses } = introduced;
-        // The replica counts what it refuses. The neighbor may only have relayed it, so the link stays up.
+        // The replica counts the records that it refuses. The neighbor may only have relayed the record, so the link
+        // stays up.
         let (_, woken) = replica.apply(now_ns, self.link, Update { record: *record, origin, seq }, guesses);
         *wake = wake.and(woken);
         Ok(())
     }
 
-    /// Adds each wake as it comes: an entry that ends the link must not silence the wakes of the entries before it.
+    /// Adds each entry's wake at once: an entry that ends the link must not suppress the wakes of the entries before
+    /// it.
     fn take_marker(&self, replica: &Replica, covered: Covered<'_>, wake: &mut Wake) -> Result<(), LinkError> {
         let shard = shard_index(covered.shard)?;
         for (index, seq) in covered.iter() {

@@ -1,4 +1,4 @@
-//! A link's traffic as AT lines, for a person who reads the log.
+//! Prints a link's traffic as AT lines, for a person who reads the log.
 
 use crate::{
     codec::{
@@ -8,7 +8,8 @@ use crate::{
     types::{Body, Origin},
 };
 
-/// Reads along with one direction of one link. It has to be given all frames, whole, since the link was agreed on.
+/// Reads the frames of one direction of one link. The caller must pass all frames, each one complete, from the
+/// handshake on.
 #[derive(Debug, Default)]
 pub struct Transcript {
     origins: Named<Origin>,
@@ -16,7 +17,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Calls `tell` with a line, its end included, for each record in `frames`.
+    /// Calls `tell` with a line, including the line's end, for each record in `frames`.
     pub fn read(&mut self, mut frames: &[u8], mut tell: impl FnMut(&[u8])) {
         while let Ok(Some((frame, len))) = decode(frames) {
             frames = &frames[len..];

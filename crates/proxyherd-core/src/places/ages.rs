@@ -1,31 +1,31 @@
-//! How long a cached answer can be used.
+//! The ages up to which a cached answer can be used.
 
 use std::time::Duration;
 
-/// How long answers can be used, counted from their receipt.
+/// The ages up to which answers can be used, counted from their receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ages {
     /// An answer younger than this is fresh; 0: nothing is cached.
     pub fresh: Duration,
-    /// For this long after that it is given while it is being renewed.
+    /// For this long after `fresh`, the answer is given while it is being renewed.
     pub stale: Duration,
-    /// For this long after `fresh` it is given if its provider fails.
+    /// For this long after `fresh`, the answer is given if its provider fails.
     pub stale_if_error: Duration,
-    /// For this long an empty answer is cached, and never longer. It is news if a place appears there, and another
-    /// provider may know it already.
+    /// For this long an empty answer is cached, and never longer. A place that appears there is news, and another
+    /// provider may already know it.
     pub zero_results: Duration,
 }
 
-/// How an answer can still be used.
+/// How an answer of a certain age can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is given.
+    /// The answer is given.
     Fresh,
-    /// It is given, and renewed.
+    /// The answer is given, and renewed.
     Stale,
-    /// It is given if there is nothing better.
+    /// The answer is given if the provider fails.
     LastResort,
-    /// It is not given any more.
+    /// The answer is no longer given.
     Gone,
 }
 
@@ -35,7 +35,7 @@ impl Ages {
         !self.fresh.is_zero()
     }
 
-    /// For how long an answer, with places or empty, is fresh.
+    /// The time for which an answer, with places or empty, is fresh.
     pub fn lifetime(&self, is_empty: bool) -> Duration {
         match (self.keep_any(), is_empty) {
             (false, _) => Duration::ZERO,
@@ -80,7 +80,7 @@ mod tests {
             for &(seconds, expected) in steps {
                 let age = Duration::from_secs(seconds);
                 assert_eq!(ages(of).judge(age, is_empty), expected, "{of:?} {is_empty} {seconds}");
-                // A step begins on the second, and not before.
+                // A step begins exactly on the second.
                 if let Some(before) = age.checked_sub(Duration::from_nanos(1)) {
                     assert_ne!(ages(of).judge(before, is_empty), expected, "{of:?} {is_empty} {seconds}");
                 }
@@ -95,7 +95,7 @@ mod tests {
         check([300, 0, 0, 0], false, &[(0, Fresh), (300, Gone)]);
         check([300, 600, 3600, 0], true, &[(0, Gone)]);
         check([300, 600, 3600, 900], true, &[(0, Fresh), (900, Gone)]);
-        // Nothing is kept.
+        // Nothing is cached.
         check([0, 600, 3600, 60], false, &[(0, Gone)]);
         check([0, 600, 3600, 60], true, &[(0, Gone)]);
     }

@@ -1,31 +1,30 @@
-//! What a provider found, and Google's word for how it went.
+//! The places that a provider found, and Google's status word for the outcome.
 
 use std::borrow::Cow;
 
 use super::{Place, Text, Verbatim};
 
-/// The answer to a question about places.
+/// The answer to a query for places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The attributions that must be shown with the places, as HTML.
     pub html_attributions: Cow<'static, [Text]>,
-    /// What was found, in the provider's order.
+    /// The places that were found, in the provider's order.
     pub places: Vec<Place>,
-    /// Results of a provider that speaks Nearby Search (Legacy) itself, as they came. They are printed after
-    /// `places`.
+    /// Results of a provider that itself speaks Nearby Search (Legacy), as they came. They are printed after `places`.
     pub passed_on: Vec<Verbatim>,
-    /// How the question went.
-    pub status: AnswerStatus,
-    /// Why it went wrong, for the asker.
+    /// The outcome of the query.
+    pub status: Status,
+    /// The reason for a failure, for the client.
     pub error_message: Option<Text>,
-    /// Further information for the asker.
+    /// Further information for the client.
     pub info_messages: Vec<Text>,
     /// The token that asks for the next page.
     pub next_page_token: Option<Text>,
 }
 
 impl Answer {
-    /// An answer that went well, with places or without.
+    /// An answer to a successful query, with or without places.
     pub fn found(places: Vec<Place>, html_attributions: impl Into<Cow<'static, [Text]>>) -> Answer {
         Answer {
             html_attributions: html_attributions.into(),
@@ -38,8 +37,8 @@ impl Answer {
         }
     }
 
-    /// An answer that says what went wrong.
-    pub fn failed(status: AnswerStatus, error_message: impl Into<Text>) -> Answer {
+    /// An answer to a failed query, which gives the reason.
+    pub fn failed(status: Status, error_message: impl Into<Text>) -> Answer {
         Answer {
             html_attributions: Cow::Borrowed(&[]),
             places: Vec::new(),
@@ -52,25 +51,25 @@ impl Answer {
     }
 }
 
-/// How a question went.
+/// The outcome of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnswerStatus {
     /// Places were found.
     Ok,
-    /// The question was fine, and nothing lies there.
+    /// The query was valid, and there are no places in its area.
     ZeroResults,
-    /// The question itself was wrong.
+    /// The query itself was invalid.
     InvalidRequest,
-    /// The provider has been asked too often, or the budget is used up.
+    /// The provider was queried too often, or the budget is used up.
     OverQueryLimit,
-    /// The provider does not let this herd ask.
+    /// The provider refuses queries of this herd.
     RequestDenied,
-    /// Something else; asking again may help.
+    /// Another failure. A retry may help.
     UnknownError,
 }
 
-impl AnswerStatus {
-    /// Google's word for it.
+impl Status {
+    /// Google's word for the status.
     pub fn as_str(self) -> &'static str {
         match self {
             AnswerStatus::Ok => "OK",

@@ -1,8 +1,9 @@
-//! A circuit breaker: when a provider is left alone.
+//! A circuit breaker: it decides when a provider is not queried.
 //!
-//! A provider that refuses this herd, was asked too often, or fails again and again is not asked for a while. Then
-//! one question tries it, and the others wait for its outcome. This module does not know what a request is, nor what
-//! is answered meanwhile. Times are durations since some fixed moment.
+//! If a provider refuses this herd, was queried too often, or fails again and again, its circuit breaker opens, and the
+//! provider is not queried for a while. Then one query probes the provider, and the other queries wait for the outcome.
+//! This module does not know what a request is, nor what is answered while the circuit breaker is open. Times are
+//! durations since some fixed moment.
 
 use std::time::Duration;
 
@@ -13,34 +14,34 @@ use crate::limits::{
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestOutcome {
-    /// It was answered, even if the answer is that the question made no sense.
+pub enum RequestEnd {
+    /// The provider answered, even if the answer is that the query was invalid.
     Answered,
-    /// No answer came, or none that can be read.
+    /// No answer came, or an answer that cannot be read.
     Failed,
     /// The provider refuses to serve this herd.
     Denied,
-    /// The provider wants to be left alone, for this long if it says so.
+    /// The provider was queried too often. It may say how long to wait.
     OverLimit(Option<Duration>),
 }
 
-/// Why a provider is left alone, and for how much longer.
+/// Why a circuit breaker is open, and the remaining time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
-    /// Why.
-    pub cause: ShutCause,
-    /// For how much longer. While one question tries it, this is until that question is given up.
+    /// The cause.
+    pub cause: Cause,
+    /// The remaining time. While one query probes the provider, this is the time until that query is given up.
     pub remaining: Duration,
 }
 
-/// Why a provider is left alone.
+/// Why a circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutCause {
-    /// It failed again and again.
+pub enum Cause {
+    /// The provider failed again and again.
     Failing,
-    /// It does not serve this herd.
+    /// The provider does not serve this herd.
     Denied,
-    /// It was asked too often.
+    /// The provider was queried too often.
     OverLimit,
 }
 
@@ -48,7 +49,7 @@ pub enum ShutCause {
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
     state: BreakerState,
-    /// How often it has opened for failures since the last answer. Each time the pause doubles.
+    /// The number of times that the breaker has opened for failures since the last answer. Each time the pause doubles.
     trips: u32,
 }
 
@@ -66,7 +67,7 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Whether the provider may be asked now.
+    /// Whether the provider may be queried now.
     pub fn check(&self, now: Duration) -> Result<(), Shut> {
         match self.state {
             BreakerState::Open { until, cause } | BreakerState::Probing { until, cause } if now < until => {
@@ -76,23 +77,21 @@ impl Breaker {
         }
     }
 
-    /// Begins a request, which [`Breaker::check`] has just allowed. After a pause it is the one that tries.
+    /// Begins a request, which [`Breaker::check`] has just allowed. The first request after a pause is the probe.
     pub fn begin(&mut self, now: Duration) {
         if let BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } = self.state {
-            // A request whose outcome never comes does not block the provider for good.
+            // A request whose outcome never comes does not block the provider for ever.
             self.state = BreakerState::Probing { until: now + BREAKER_PROBE_MAX, cause };
         }
     }
 
-    /// Ends a request. `random` keeps servers out of step.
-    pub fn end(&mut self, now: Duration, verdict: RequestOutcome, random: u64) {
+    /// Ends a request. `random` adds jitter, so that servers do not retry at the same moments.
+    pub fn end(&mut self, now: Duration, verdict: RequestEnd, random: u64) {
         match (self.state, verdict) {
-            // This request began before the provider was left alone. The one that tries it afterwards tells more.
-            (BreakerState::Open { .. }, RequestOutcome::Answered | RequestOutcome::Failed) => {}
-            (_, RequestOutcome::Answered) => *self = Breaker::default(),
-            (BreakerState::Closed { failures }, RequestOutcome::Failed)
-                if failures + 1 < BREAKER_FAILURES =>
-            {
+            // This request began before the breaker opened. The later probe tells more.
+            (BreakerState::Open { .. }, RequestEnd::Answered | RequestEnd::Failed) => {}
+            (_, RequestEnd::Answered) => *self = Breaker::default(),
+            (BreakerState::Closed { failures }, RequestEnd::Failed) if failures + 1 < BREAKER_FAILURES => {
                 self.state = BreakerState::Closed { failures: failures + 1 };
             }
             (_, RequestOutcome::Failed) => {
@@ -111,13 +110,13 @@ impl Breaker {
         }
     }
 
-    /// Whether the provider is being left alone, or only one question tries it.
+    /// Whether the breaker is open, including the time in which one query probes the provider.
     pub fn is_open(&self) -> bool {
         self.cause().is_some()
     }
 
-    /// Why the provider is being left alone, or why only one question tries it. `None`: neither.
-    pub fn cause(&self) -> Option<ShutCause> {
+    /// Why the breaker is open, or why only one query probes the provider. `None` if neither is the case.
+    pub fn cause(&self) -> Option<Cause> {
         match self.state {
             BreakerState::Closed { .. } => None,
             BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } => Some(cause),
@@ -140,7 +139,7 @@ impl Breaker {
     }
 }
 
-/// Between half of a delay and all of it.
+/// A duration between half of a delay and the whole delay.
 pub fn jittered(delay: Duration, random: u64) -> Duration {
     delay / 2 + (delay / 2).mul_f64(random as f64 / u64::MAX as f64)
 }
@@ -154,12 +153,13 @@ mod tests {
 
     const LONGEST: u64 = u64::MAX;
 
-    /// Ends requests in a row, each as soon as the breaker allows one, and returns for how long it then shuts.
-    fn shut_after(verdicts: &[RequestOutcome]) -> Option<(ShutCause, Duration)> {
+    /// Ends consecutive requests, each as soon as the breaker allows one. Returns the time for which the breaker then
+    /// stays open.
+    fn shut_after(verdicts: &[RequestEnd]) -> Option<(Cause, Duration)> {
         let (mut breaker, mut now) = (Breaker::default(), Duration::from_secs(1000));
         for &verdict in verdicts {
             now += breaker.check(now).err().map_or(Duration::ZERO, |shut| shut.remaining);
-            assert_eq!(breaker.check(now), Ok(()), "a pause has an end");
+            assert_eq!(breaker.check(now), Ok(()), "each pause ends");
             breaker.begin(now);
             breaker.end(now, verdict, LONGEST);
         }
@@ -179,11 +179,11 @@ mod tests {
             (vec![Answered], None),
             (failing(enough - 1), None),
             (then(failing(enough - 1), &[Answered, Failed]), None),
-            (failing(enough), Some((ShutCause::Failing, BREAKER_PAUSE_MIN))),
-            // Each try that fails doubles the pause, up to the longest.
-            (failing(enough + 1), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 2))),
-            (failing(enough + 2), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 4))),
-            (failing(enough + 100), Some((ShutCause::Failing, BREAKER_PAUSE_MAX))),
+            (failing(enough), Some((Cause::Failing, BREAKER_PAUSE_MIN))),
+            // Each failed probe doubles the pause, up to the maximum.
+            (failing(enough + 1), Some((Cause::Failing, BREAKER_PAUSE_MIN * 2))),
+            (failing(enough + 2), Some((Cause::Failing, BREAKER_PAUSE_MIN * 4))),
+            (failing(enough + 100), Some((Cause::Failing, BREAKER_PAUSE_MAX))),
             (then(failing(enough), &[Answered]), None),
             (
                 then(failing(enough + 9), &then(vec![Answered], &failing(enough))),
@@ -209,8 +209,8 @@ mod tests {
         let now = BREAKER_PAUSE_DENIED;
         assert_eq!(breaker.check(now), Ok(()));
         breaker.begin(now);
-        assert_eq!(breaker.check(now), Err(Shut { cause: ShutCause::Denied, remaining: BREAKER_PROBE_MAX }));
-        // It has been lost: another one tries.
+        assert_eq!(breaker.check(now), Err(Shut { cause: Cause::Denied, remaining: BREAKER_PROBE_MAX }));
+        // The probe has been lost, so another query probes the provider.
         assert_eq!(breaker.check(now + BREAKER_PROBE_MAX), Ok(()));
     }
 
@@ -245,7 +245,7 @@ mod tests {
                 if is_asked && breaker.check(now).is_ok() {
                     let was_open = breaker.is_open();
                     breaker.begin(now);
-                    prop_assert_eq!(breaker.check(now).is_err(), was_open, "whoever tries is alone");
+                    prop_assert_eq!(breaker.check(now).is_err(), was_open, "there is only one probe");
                 }
                 let retry_after = Some(Duration::from_millis(random >> 32));
                 let verdict = [Answered, Failed, Denied, OverLimit(retry_after)][usize::from(kind)];

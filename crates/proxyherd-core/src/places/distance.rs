@@ -1,8 +1,8 @@
-//! Distances between points, computed alike on every machine.
+//! Distances between points, computed identically on every machine.
 //!
-//! This is the haversine formula on a sphere, from additions and multiplications only. IEEE 754 fixes their results
-//! to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree about which
-//! of two places is nearer, or whether one is inside a circle.
+//! The module computes the haversine formula on a sphere with additions and multiplications only. IEEE 754 fixes their
+//! results to the last bit, while `sin` and `asin` differ between system libraries. So two servers never disagree about
+//! which of two places is nearer, or whether a place is inside a circle.
 
 use std::cmp::Ordering;
 
@@ -23,7 +23,8 @@ impl Center {
         Center { latitude, longitude, cosine: cosine(latitude) }
     }
 
-    /// The separation of another point, also across the antimeridian and over a pole. Degrees as in [`Center::new`].
+    /// The separation of another point from this center, including across the antimeridian and over a pole. Degrees as
+    /// in [`Center::new`].
     pub fn separation(&self, latitude: f64, longitude: f64) -> Separation {
         let apart = (self.longitude - longitude).abs();
         let longitudes = if apart > 180.0 { 360.0 - apart } else { apart };
@@ -31,14 +32,16 @@ impl Center {
         Separation(haversine(self.latitude - latitude) + over)
     }
 
-    /// How many degrees of longitude a circle spans to either side between two latitudes; `None` if it does not come
-    /// near them. A search may skip what is farther east or west; 180 means that it may skip nothing.
+    /// The number of degrees of longitude to each side of its center that a circle spans between two latitudes. `None`
+    /// if the circle does not reach these latitudes. A search may skip places that are farther east or west. 180 means
+    /// that the search may skip nothing.
     ///
-    /// Use it for skipping only: the last digits may differ between machines, always to the safe side by 10⁻⁶
-    /// degrees.
+    /// Use this number for skipping only. The last digits may differ between machines, but the number is always large
+    /// enough, because it contains a margin of 10⁻⁶ degrees.
     pub fn half_width(&self, reach: Separation, south: f64, north: f64) -> Option<f64> {
-        // The circle is widest where it is nearest, and a degree of longitude is shortest where it is farthest north
-        // or south; at worst both apply at once. The factor and the summand below outweigh all rounding.
+        // The circle is widest at the latitude nearest to its center. A degree of longitude is shortest at the latitude
+        // farthest north or south. In the worst case both apply at once. The factor and the summand below outweigh all
+        // rounding.
         let climbed = haversine(self.latitude - self.latitude.clamp(south, north));
         let left = reach.0 * (1.0 + 1e-12) - climbed;
         if left < 0.0 {
@@ -46,14 +49,14 @@ impl Center {
         }
         let shortest = cosine(south.abs().max(north.abs()).min(90.0)).max(0.0);
         let share = left / (self.cosine.max(0.0) * shortest);
-        // A circle of size 0 at a pole gives NaN.
+        // A circle with radius 0 at a pole gives NaN.
         let inside = share < 1.0;
         Some(if inside { 2.0 * share.sqrt().asin().to_degrees() + 1e-6 } else { 180.0 })
     }
 }
 
-/// A distance between two points on Earth, kept as the haversine of the angle between them. It grows with the
-/// distance, so ranking and comparing need no arc sine.
+/// A distance between two points on Earth, stored as the haversine of the angle between them. The haversine grows with
+/// the distance, so ranking and comparing need no arc sine.
 #[derive(Clone, Copy, Debug)]
 pub struct Separation(f64);
 
@@ -63,7 +66,7 @@ impl Separation {
         Separation(haversine((meters / EARTH_RADIUS_M).to_degrees()))
     }
 
-    /// The distance in meters, for people to read. Its last digits may differ between machines.
+    /// The distance in meters, for people to read. The last digits may differ between machines.
     pub fn meters(self) -> f64 {
         2.0 * EARTH_RADIUS_M * self.0.clamp(0.0, 1.0).sqrt().asin()
     }
@@ -100,7 +103,7 @@ fn haversine(degrees: f64) -> f64 {
     sine * sine
 }
 
-/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!. The rest is under 5·10⁻¹⁴, and under
+/// The sine of an angle within ±π/2 radians, by its power series to x¹⁷/17!. The error is under 5·10⁻¹⁴, and under
 /// 10⁻³⁰ for the small angles of a search.
 fn sine(x: f64) -> f64 {
     const REST: [f64; 8] = [
@@ -142,7 +145,7 @@ mod tests {
             ((-89.5, -90.0), (-89.5, 90.0), degree),
             ((90.0, 12.0), (90.0, -100.0), 0.0),
             ((90.0, 0.0), (-90.0, 0.0), 180.0 * degree),
-            // Los Angeles to Paris, by the angle between unit vectors.
+            // From Los Angeles to Paris. The expected value comes from the angle between unit vectors.
             ((34.0522, -118.2437), (48.8566, 2.3522), 9_085_521.365),
         ] {
             let found = meters(from, to);
@@ -189,7 +192,7 @@ mod tests {
             let latitude = (center.0 + latitude).clamp(-90.0, 90.0);
             let reach = Separation::of_meters(meters);
             let half_width = from.half_width(reach, latitude - below, latitude + above);
-            // All along the parallel, and close to where the circle ends.
+            // Points all along the parallel, and points close to the end of the circle.
             let edge = half_width.unwrap_or(0.0);
             for apart in [longitude, 0.0, edge * 0.5, edge * 0.99, edge, (edge * 1.01).min(180.0), 180.0] {
                 let point = (center.1 + apart + 540.0).rem_euclid(360.0) - 180.0;

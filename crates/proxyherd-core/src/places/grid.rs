@@ -1,15 +1,15 @@
-//! A grid of squares on the ground. Questions from one square share an answer.
+//! A grid of squares on the ground. Queries from one square share an answer.
 
 use super::distance::cosine;
 use super::{EARTH_RADIUS_M, Query};
 
-/// Cuts the Earth into cells of at most `side` meters each way, alike on every machine.
+/// A grid that cuts the Earth into cells with sides of at most `side` meters, identically on every machine.
 ///
-/// Bands of equal height run around the Earth. Each band is cut into cells of equal width, as many as its longer edge
-/// needs, which is the one nearer to the equator. So no cell is wider or higher than the side, and a question is
-/// moved by at most half of a cell's diagonal, 0.7071 sides. Places at the rim of its circle may be missing or extra
-/// by that distance. At the poles a cell is the whole cap. The meridian of ±180 degrees is the edge of cells, and
-/// belongs to the eastern cell.
+/// Bands of equal height run around the Earth. Each band is cut into cells of equal width. The band's longer edge,
+/// which is the edge nearer to the equator, determines the number of cells. So no cell is wider or higher than the
+/// side, and a query is moved by at most half of a cell's diagonal, 0.7071 sides. Places at the rim of the query's
+/// circle may be missing or extra by that distance. At the poles a cell is the whole cap. The meridian of ±180 degrees
+/// is an edge of cells, and belongs to the eastern cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
     bands: f64,
@@ -17,8 +17,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// A grid of squares with sides of this many meters, at least 1. `None` for a side of 0, which leaves each
-    /// question as it is.
+    /// A grid of squares with sides of this many meters, at least 1. `None` for a side of 0, which leaves each query
+    /// unchanged.
     pub fn new(side_m: u32) -> Option<Grid> {
         let side_m = f64::from(side_m);
         let girth_m = 2.0 * std::f64::consts::PI * EARTH_RADIUS_M;
@@ -26,7 +26,7 @@ impl Grid {
         (side_m > 0.0).then_some(Grid { bands, cells_at_equator: girth_m / side_m })
     }
 
-    /// The same question, asked at the middle of its cell.
+    /// The same query, moved to the center of its cell.
     pub fn moved(&self, query: &Query) -> Query {
         let (latitude, longitude) = self.middle(query.latitude, query.longitude);
         Query { latitude, longitude, ..query.clone() }
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// A square kilometer at 60 degrees north, walked over in steps of ten meters.
+    /// Crosses a square kilometer at 60 degrees north in steps of ten meters.
     #[test]
     fn as_many_cells_as_there_is_room_for_share_the_ground() {
         let grid = Grid::new(100).unwrap();
@@ -120,7 +120,7 @@ mod tests {
             prop_assert!(Point::new(middle.0, middle.1).is_some(), "{middle:?}");
             let moved = meters(at, middle);
             let most = f64::from(side_m) * FRAC_1_SQRT_2;
-            // Beside the rounding, a chord is a little shorter than its arc.
+            // In addition to the rounding, a chord is a little shorter than its arc.
             prop_assert!(moved <= most * (1.0 + 1e-6) + 1e-6, "{moved} {most}");
         }
 
@@ -131,7 +131,7 @@ mod tests {
             let grid = Grid::new(side_m).unwrap();
             let middle = grid.middle(at.0, at.1);
             prop_assert_eq!(grid.middle(middle.0, middle.1), middle);
-            // A point in the same cell, wherever in it: cells are as high as their band and as wide as the band says.
+            // Any point in the same cell: a cell is as high as its band and as wide as the band determines.
             let height = 180.0 / grid.bands;
             let south = middle.0 - height / 2.0;
             let widest = if south < -height / 2.0 { south + height } else { south.max(0.0) };

@@ -1,5 +1,5 @@
-//! Prints answers as Google prints Nearby Search (Legacy). The layout is fixed, so each key is one constant with its
-//! line break and indent, and an answer is a few dozen copies into one buffer.
+//! Prints answers in the format of Google's Nearby Search (Legacy). The layout is fixed, so each key is one constant
+//! with its line break and indent, and printing an answer takes a few dozen copies into one buffer.
 //!
 //! Every byte below U+0020 inside a string is escaped, so the output never holds an empty line.
 
@@ -39,15 +39,16 @@ macro_rules! line {
     };
 }
 
-/// The bytes that a place usually takes. Reserving them at once keeps the buffer from growing step by step.
+/// The number of bytes that a place usually takes. The buffer reserves them at once, so that it does not grow in many
+/// small steps.
 const PLACE_LEN_USUAL: usize = 1024;
 
 impl Answer {
     /// Appends the answer as Nearby Search (Legacy) JSON, with at most `limit` results.
     ///
-    /// The status does not depend on the limit. Keys are in alphabetical order, as in Google's own answers; only a
-    /// result that is passed on keeps its own order. The indent is three spaces, and ` : ` stands between key and
-    /// value. There is no empty line, and no newline at the end.
+    /// The status does not depend on the limit. Keys are in alphabetical order, as in Google's own answers. Only a
+    /// result that is passed on keeps its own order. The indent is three spaces, and ` : ` is between key and value.
+    /// There is no empty line, and no newline at the end.
     pub fn write_json(&self, limit: usize, out: &mut Vec<u8>) {
         let count = limit.min(self.places.len() + self.passed_on.len());
         let places = self.places.iter().map(PrintedResult::Place);
@@ -74,7 +75,7 @@ impl Answer {
     }
 }
 
-/// One result, from either of an answer's lists.
+/// One result, from either list of an answer.
 #[derive(Clone, Copy)]
 enum PrintedResult<'a> {
     Place(&'a Place),
@@ -141,7 +142,7 @@ fn push_point(out: &mut Vec<u8>, point: Point, between: &str) {
     push_number(out, point.longitude());
 }
 
-/// Whether the place is open now, whether it is closed for good, and its photos.
+/// Prints whether the place is open now, whether it is permanently closed, and its photos.
 fn push_state(out: &mut Vec<u8>, place: &Place) {
     if let Some(open) = place.open_now {
         push(out, concat!(",", key!(3, "opening_hours"), "{", key!(4, "open_now")));
@@ -181,7 +182,7 @@ fn push_plus_code(out: &mut Vec<u8>, code: &PlusCode) {
     push(out, concat!(line!(3), "}"));
 }
 
-/// The price level and the rating of a place.
+/// Prints the price level and the rating of a place.
 fn push_worth(out: &mut Vec<u8>, place: &Place) {
     if let Some(level) = place.price_level {
         push(out, concat!(",", key!(3, "price_level")));
@@ -204,7 +205,7 @@ fn push_texts(out: &mut Vec<u8>, texts: &[Text], inner: &str, outer: &str) {
     push_list(out, texts, inner, outer, |out, text| push_string(out, text));
 }
 
-/// An array with each item on a line of its own. An empty array stays on its line.
+/// Prints an array with each item on a line of its own. An empty array stays on the key's line.
 fn push_list<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -228,7 +229,7 @@ fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A string with its quotes. Names seldom need an escape, and a look at all bytes without a branch is fast.
+/// Prints a string with its quotes. Names seldom need an escape, and a test of all bytes without a branch is fast.
 fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -269,12 +270,12 @@ fn push_integer(out: &mut Vec<u8>, number: u32) {
 }
 
 const UNITS_PER_ONE: u32 = 10_000_000;
-/// Above every degree and rating, and small enough for 32 bits.
+/// A number above every degree and rating, and small enough for 32 bits.
 const NUMBER_MAX: f64 = 400.0;
 
-/// The shortest decimal that reads back as this finite number.
+/// Prints the shortest decimal that reads back as this finite number.
 ///
-/// A coordinate seldom has more than seven decimals. If it is a whole number of 10⁻⁷, those digits without trailing
+/// A coordinate seldom has more than seven decimals. If it is a multiple of 10⁻⁷, its seven decimals without trailing
 /// zeros are the shortest decimal, because the division below rounds as a reader of the text does.
 fn push_number(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
@@ -286,7 +287,7 @@ fn push_number(out: &mut Vec<u8>, number: f64) {
     }
 }
 
-/// A sign, up to three digits, and seven decimals without trailing zeros.
+/// Prints a sign, up to three digits, and seven decimals without trailing zeros.
 fn push_units(out: &mut Vec<u8>, negative: bool, units: u32) {
     if negative {
         out.push(b'-');
@@ -306,13 +307,13 @@ fn push_units(out: &mut Vec<u8>, negative: bool, units: u32) {
     }
 }
 
-/// The digits of a number under 10⁸, the first in the lowest byte. The number is halved three times, and both halves
-/// of all parts are computed at once, so the digits never pass through memory one by one.
+/// The digits of a number under 10⁸, the first one in the lowest byte. The number is halved three times. Both halves of
+/// all parts are computed at once, so the digits never pass through memory one by one.
 fn eight_digits(number: u32) -> u64 {
     let number = u64::from(number);
     let fours = (number / 10_000) | (number % 10_000) << 32;
-    // Multiplying by 10486 and shifting by 20 divides by 100, exactly up to 9999; 103 and 10 divide by 10, exactly up
-    // to 99.
+    // Multiplication by 10486 and a shift by 20 divide by 100, exactly up to 9999. Multiplication by 103 and a shift by
+    // 10 divide by 10, exactly up to 99.
     let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - 100 * hundreds) << 16;
     let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;

@@ -1,15 +1,15 @@
-//! Which questions may share a cached answer.
+//! The key of a cached answer: which queries may share the answer.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Query, Wish};
 
-/// Everything that determines an answer: who is asked, for which fields, and the question. Questions with equal keys
-/// are asked once.
+/// Everything that determines an answer: the provider, the requested fields, and the query. Queries with equal keys
+/// share one request.
 ///
-/// Coordinates and radius count by their bits, so a question that is nearly the same has another key. To share
-/// answers between such questions, move them by a [`Grid`] first.
+/// Coordinates and radius count by their bits, so a nearly identical query has another key. To share answers between
+/// such queries, move them by a [`Grid`] first.
 ///
 /// [`Grid`]: super::Grid
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,24 +19,24 @@ pub struct CacheKey {
     wish: Option<Arc<Wish>>,
 }
 
-/// Who is asked, and for what. Answers of different sources never mix.
+/// The provider that is queried, and the fields that it is asked for. Answers of different sources are never mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AnswerSource {
     /// The provider's name in the configuration.
     pub provider: &'static str,
-    /// The name in the configuration of the fields that it is asked for; empty if there is no choice.
+    /// The configuration's name of the requested fields. Empty if there is no choice.
     pub mask: &'static str,
 }
 
 impl CacheKey {
-    /// The key of a question that `source` is asked.
+    /// The key of a query to `source`.
     pub fn new(source: AnswerSource, query: &Query) -> CacheKey {
-        // Adding zero turns negative zero into zero. They are equal but differ in their bits.
+        // Adding zero turns negative zero into zero. The two are equal, but their bits differ.
         let circle = [query.latitude, query.longitude, query.radius_m].map(|number| (number + 0.0).to_bits());
         CacheKey { source, circle, wish: query.wish.clone() }
     }
 
-    /// How much memory it takes, with what it points to, bytes.
+    /// The memory that the key takes, including everything that it points to, bytes.
     pub fn weight(&self) -> usize {
         let wish = self.wish.as_ref().map_or(0, |wish| size_of::<Wish>() + texts_len(wish));
         size_of::<CacheKey>() + wish

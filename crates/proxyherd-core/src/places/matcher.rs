@@ -1,8 +1,8 @@
-//! Matches places against a wish, for providers that hold their places themselves.
+//! Compares places with a wish, for providers that have their places in memory.
 //!
-//! Case and accents do not count, so `cafe zurich` finds `Café Zürich`. As with Google, what is unknown of a place
-//! fulfills no wish about it: a question for open places does not find a place whose hours are unknown. This module
-//! does not know where a place lies, in which order places come, nor what pages an answer has.
+//! Case and accents do not count, so `cafe zurich` finds `Café Zürich`. As with Google, a place with an unknown
+//! property fulfills no wish about that property: a query for open places does not find a place whose hours are
+//! unknown. This module does not know the position of a place, the order of places, or the pages of an answer.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -33,13 +33,14 @@ impl Matcher {
         }
     }
 
-    /// Whether one of a place's kinds is the wanted one.
+    /// Whether one of a place's kinds is the wanted kind.
     pub fn fits_kinds(&self, kinds: impl IntoIterator<Item: AsRef<str>>) -> bool {
         self.kind.as_ref().is_none_or(|wanted| kinds.into_iter().any(|kind| kind.as_ref() == wanted))
     }
 
-    /// Whether each wanted word occurs, possibly as a part of a word: those of the name in `name`, and those of the
-    /// keyword there or in one of `others`, which are other known texts such as kinds or an address.
+    /// Whether each wanted word occurs, possibly as a part of a word. Words of the wanted name must occur in `name`.
+    /// Words of the keyword must occur in `name` or in one of `others`, which are other known texts such as kinds or an
+    /// address.
     pub fn fits_texts(&self, name: &str, others: impl IntoIterator<Item: AsRef<str>>) -> bool {
         if self.name.is_empty() && self.keyword.is_empty() {
             return true;
@@ -57,12 +58,12 @@ impl Matcher {
         missing.is_empty() && self.name.iter().all(|word| name.holds(word))
     }
 
-    /// Whether only places are wanted that are open now.
+    /// Whether the wish is only for places that are open now.
     pub fn wants_open(&self) -> bool {
         self.is_open
     }
 
-    /// Whether a place matches of which this is known.
+    /// Whether a place with these known properties matches.
     pub fn fits_opening(&self, is_open: Option<bool>) -> bool {
         !self.is_open || is_open == Some(true)
     }
@@ -91,7 +92,7 @@ impl<'a> SearchText<'a> {
         if text.is_ascii() { SearchText::Ascii(text.as_bytes()) } else { SearchText::Folded(folded(text)) }
     }
 
-    /// Whether `word`, which is folded and not empty, occurs.
+    /// Whether `word` occurs. `word` must be folded and not empty.
     fn holds(&self, word: &str) -> bool {
         match self {
             SearchText::Ascii(bytes) => {
@@ -102,14 +103,15 @@ impl<'a> SearchText<'a> {
     }
 }
 
-/// Lower case and without accents. Only accents of Latin, Greek and Cyrillic are removed. In other scripts a
-/// combining mark makes another letter, as in `か` and `が`.
+/// Converts to lower case and removes accents. Only accents of Latin, Greek and Cyrillic are removed. In other scripts
+/// a combining mark makes another letter, as in `か` and `が`.
 fn folded(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let bare = text.nfd().filter(|letter| !('\u{300}'..='\u{36f}').contains(letter)).nfc();
     for letter in bare.flat_map(char::to_lowercase) {
         match letter {
-            // Letters that are no accented forms of others, as people without them write them.
+            // Letters that are not accented forms of other letters. They are written as people write them who lack
+            // these letters.
             'ß' => folded.push_str("ss"),
             'æ' => folded.push_str("ae"),
             'œ' => folded.push_str("oe"),
@@ -121,7 +123,7 @@ fn folded(text: &str) -> String {
             'ı' => folded.push('i'),
             'ς' => folded.push('σ'),
             '’' | 'ʼ' => folded.push('\''),
-            // The rest of a capital İ in lower case.
+            // The combining dot that remains when a capital İ is converted to lower case.
             '\u{300}'..='\u{36f}' => {}
             other => folded.push(other),
         }

@@ -1,14 +1,14 @@
-//! Questions about places and their answers, whichever provider gives them.
+//! Queries for places and their answers, whichever provider gives them.
 //!
-//! A [`Query`] asks which places lie around a point. An [`Answer`] holds the [`Place`]s that were found, or
-//! [`Verbatim`] results of a provider that speaks Nearby Search (Legacy) itself, and prints itself as that JSON.
-//! [`Separation`] and [`Nearest`] rank what a provider has at hand. Nothing here depends on the machine, so every
-//! server ranks and prints the same places alike.
+//! A [`Query`] asks for the places around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`]
+//! results of a provider that itself speaks Nearby Search (Legacy). The answer prints itself as Nearby Search JSON.
+//! [`Separation`] and [`Nearest`] rank the places that a provider has in memory. Nothing here depends on the machine,
+//! so every server ranks and prints the same places identically.
 //!
-//! The rules of asking over a network are here too: which questions share an answer ([`CacheKey`], [`Grid`]), how long an
-//! answer can be used ([`Ages`]), when a provider is left alone ([`Breaker`]), and how many requests the herd
-//! may make in a day or month ([`quota`]). This module does not know who answers,
-//! or which protocol an answer leaves by.
+//! The rules for queries over a network are here, too: which queries share an answer ([`CacheKey`], [`Grid`]), up to
+//! which age an answer can be used ([`Ages`]), when a provider is not queried ([`Breaker`]), and how many requests the
+//! herd may make in a day or month ([`quota`]). This module does not know which provider answers, or by which protocol
+//! an answer leaves.
 
 mod ages;
 mod answer;

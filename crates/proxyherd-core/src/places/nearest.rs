@@ -5,10 +5,10 @@ use crate::limits::PLACES_MAX;
 
 const CAPACITY: usize = PLACES_MAX as usize;
 
-/// Keeps the nearest of all items that it is offered, in order of distance. It takes a fixed space, and does not sort
-/// the items that it drops.
+/// Keeps the nearest of all items that it is offered, in order of distance. It takes a fixed amount of memory, and does
+/// not sort the items that it drops.
 ///
-/// Items of equal distance are ordered by themselves, so the order of the offers does not show in the result.
+/// Items of equal distance are ordered by their own order, so the order of the offers does not affect the result.
 #[derive(Clone, Debug)]
 pub struct Nearest<T> {
     kept: [Option<(Separation, T)>; CAPACITY],
@@ -22,7 +22,7 @@ impl<T: Ord + Copy> Nearest<T> {
         Nearest { kept: [None; CAPACITY], len: 0, most: most.min(CAPACITY) }
     }
 
-    /// Takes the item if it is nearer than one of those kept, or if there is room.
+    /// Takes the item if there is room, or if the item is nearer than a kept one.
     pub fn offer(&mut self, separation: Separation, item: T) {
         let offered = Some((separation, item));
         if self.len < self.most {
@@ -38,23 +38,23 @@ impl<T: Ord + Copy> Nearest<T> {
         self.kept[at] = offered;
     }
 
-    /// How near an item has to be to be kept, once there is no more room.
+    /// The distance below which an item is kept, once there is no more room.
     pub fn threshold(&self) -> Option<Separation> {
         let last = self.most.checked_sub(1)?;
         self.kept[last].map(|(separation, _)| separation)
     }
 
-    /// What was kept, the nearest first.
+    /// The kept items, the nearest first.
     pub fn iter(&self) -> impl Iterator<Item = (Separation, T)> {
         self.kept.iter().take(self.len).flatten().copied()
     }
 
-    /// How many were kept.
+    /// The number of kept items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none was kept.
+    /// Whether no item was kept.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

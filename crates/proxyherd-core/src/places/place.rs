@@ -9,45 +9,45 @@ use super::distance::cosine;
 /// A text that is part of the program or was received.
 pub type Text = Cow<'static, str>;
 
-/// What is known of a place. The answer leaves out what is unknown, and never prints it as null.
+/// The known properties of a place. The answer leaves out unknown properties, and never prints them as null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// Whether it is in business. One that is closed for good is also printed as `permanently_closed`.
+    /// Whether the place is in business. A place that is permanently closed is also printed as `permanently_closed`.
     pub business_status: Option<BusinessStatus>,
-    /// Where it is.
+    /// The place's position.
     pub geometry: Geometry,
-    /// A valid URL of a picture for its kind.
+    /// A valid URL of a picture for the place's kind.
     pub icon: Option<Text>,
     /// The color behind the icon's mask, as `#RRGGBB`.
     pub icon_background_color: Option<Text>,
     /// The URL of the icon's mask, without its file name's extension.
     pub icon_mask_base_uri: Option<Text>,
-    /// Its name.
+    /// The place's name.
     pub name: Text,
-    /// Whether it is open now: `opening_hours.open_now`.
+    /// Whether the place is open now: `opening_hours.open_now`.
     pub open_now: Option<bool>,
-    /// Pictures of it.
+    /// Pictures of the place.
     pub photos: Vec<Photo>,
-    /// Its permanent ID within its provider. Also printed as `reference`, which means the same.
+    /// The place's permanent ID within its provider. Also printed as `reference`, which means the same.
     pub place_id: Text,
-    /// Its Open Location Code.
+    /// The place's Open Location Code.
     pub plus_code: Option<PlusCode>,
-    /// From 0, free, to 4, very expensive.
+    /// The price level, from 0 (free) to 4 (very expensive).
     pub price_level: Option<u8>,
-    /// Its visitors' rating.
+    /// The rating by the place's visitors.
     pub rating: Option<Rating>,
-    /// The scope within which its ID is valid, such as `GOOGLE`.
+    /// The scope within which the place's ID is valid, such as `GOOGLE`.
     pub scope: Option<Text>,
-    /// Its kinds, the most specific first.
+    /// The place's kinds, the most specific first.
     pub types: Cow<'static, [Text]>,
-    /// How many visitors rated it.
+    /// The number of visitors who rated the place.
     pub user_ratings_total: Option<u32>,
-    /// A short address, or the region it lies in.
+    /// A short address, or the region in which the place is.
     pub vicinity: Option<Text>,
 }
 
 impl Place {
-    /// A place of which only the minimum is known.
+    /// A place of which only the required properties are known.
     pub fn new(place_id: impl Into<Text>, name: impl Into<Text>, geometry: Geometry) -> Place {
         Place {
             business_status: None,
@@ -73,16 +73,16 @@ impl Place {
 /// Whether a place is in business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BusinessStatus {
-    /// It is in business.
+    /// The place is in business.
     Operational,
-    /// It will be in business again.
+    /// The place is closed, but will be in business again.
     ClosedTemporarily,
-    /// It was in business.
+    /// The place is permanently closed.
     ClosedPermanently,
 }
 
 impl BusinessStatus {
-    /// Google's word for it.
+    /// Google's word for the status.
     pub fn as_str(self) -> &'static str {
         match self {
             BusinessStatus::Operational => "OPERATIONAL",
@@ -95,13 +95,13 @@ impl BusinessStatus {
 /// Where a place is, and what a map should show around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
-    /// Its middle, or its door.
+    /// The center of the place, or its door.
     pub location: Point,
-    /// The part of the map that shows it well.
+    /// The part of the map that shows the place well.
     pub viewport: Viewport,
 }
 
-/// A point on Earth, in degrees. It is finite and in range, so it can always be printed.
+/// A point on Earth, in degrees. The numbers are finite and in range, so the point can always be printed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     latitude: f64,
@@ -127,7 +127,7 @@ impl Point {
     }
 }
 
-/// A box on the map. If it crosses the antimeridian, its east is less than its west.
+/// A box on the map. If the box crosses the antimeridian, its east is less than its west.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Viewport {
     /// The corner at the highest latitude.
@@ -137,8 +137,8 @@ pub struct Viewport {
 }
 
 impl Viewport {
-    /// A box about as wide as it is high on the ground, which reaches `half_height` degrees north and south of a
-    /// point. It ends at the poles, wraps at the antimeridian, and is rounded to 10⁻⁵ degrees, about a meter.
+    /// A box that reaches `half_height` degrees north and south of a point and is about as wide as it is high on the
+    /// ground. The box ends at the poles, wraps at the antimeridian, and is rounded to 10⁻⁵ degrees, about a meter.
     pub fn around(center: Point, half_height: f64) -> Viewport {
         let half_width = (half_height / cosine(center.latitude).max(f64::MIN_POSITIVE)).min(180.0);
         let corner = |north: f64, east: f64| Point {
@@ -146,7 +146,7 @@ impl Viewport {
             longitude: rounded(wrapped(center.longitude + east)),
         };
         if half_width == 180.0 {
-            // Every meridian is within the box. If both edges were wrapped, it would have no width.
+            // Every meridian is within the box. If both edges were wrapped, the box would have no width.
             let edge = |north: f64, longitude: f64| Point { longitude, ..corner(north, 0.0) };
             return Viewport { northeast: edge(half_height, 180.0), southwest: edge(-half_height, -180.0) };
         }
@@ -164,22 +164,22 @@ fn wrapped(longitude: f64) -> f64 {
     }
 }
 
-/// Rounds to 10⁻⁵ degrees, by way of an integer, which has no negative zero and needs no call.
+/// Rounds to 10⁻⁵ degrees. The rounding uses an integer, which has no negative zero and needs no call.
 fn rounded(degrees: f64) -> f64 {
     let units = (degrees * 1e5 + 0.5f64.copysign(degrees)) as i64;
     units as f64 / 1e5
 }
 
-/// A picture that Google can be asked for by its reference.
+/// A picture that clients can request from Google by its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Photo {
-    /// Its height, pixels.
+    /// The picture's height, pixels.
     pub height: u32,
-    /// The attributions that must be shown with it.
+    /// The attributions that must be shown with the picture.
     pub html_attributions: Vec<Text>,
-    /// The reference by which Google can be asked for it.
+    /// The reference by which Google knows the picture.
     pub photo_reference: Text,
-    /// Its width, pixels.
+    /// The picture's width, pixels.
     pub width: u32,
 }
 
@@ -210,7 +210,7 @@ impl Rating {
     }
 }
 
-/// An ID for a place of a source without IDs. It is the same on every server and in every release as long as the
+/// An ID for a place from a source without IDs. The ID is the same on every server and in every release as long as the
 /// place keeps its name and its point. `source` identifies the source.
 pub fn place_id(source: &str, name: &str, location: Point) -> String {
     let mut point = [0; 16];
@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn an_id_follows_the_name_and_the_point() {
         let id = place_id("gn", "Paris", point(48.85341, 2.3488));
-        // Written down once: a release that changed it would orphan every ID that clients have kept.
+        // This expected value must never change: a release that changed it would orphan every ID that clients have
+        // kept.
         assert_eq!(id, "gn988ade6d389f347f");
         assert_ne!(id, place_id("gn", "Pariz", point(48.85341, 2.3488)));
         assert_ne!(id, place_id("gn", "Paris", point(48.85341, 2.34881)));

@@ -1,4 +1,4 @@
-//! Questions about places.
+//! Queries for places.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use super::Point;
 use crate::limits::RADIUS_M_MAX;
 use crate::types::{Coordinates, Radius};
 
-/// A question: which places lie within a circle?
+/// A query: which places are within a circle?
 ///
-/// It holds everything that determines an answer, because two equal questions may share one answer. The number of
-/// places to print does not determine the answer and is not part of it.
+/// It holds everything that determines an answer, because two identical queries may share one answer. The number of
+/// places to print does not determine the answer, and is not part of the query.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Query {
@@ -19,12 +19,12 @@ pub struct Query {
     pub longitude: f64,
     /// The circle's radius in meters, over 0 and at most [`RADIUS_M_MAX`].
     pub radius_m: f64,
-    /// Further wishes about the places; most questions have none.
+    /// Further wishes about the places. Most queries have none.
     pub wish: Option<Arc<Wish>>,
 }
 
-/// What a question says of the places that are wanted, beyond where they lie. Texts are at most
-/// [`WISH_TEXT_LEN_MAX`] bytes each, the page token at most [`PAGE_TOKEN_LEN_MAX`], and not empty.
+/// The properties that a query wants of the places, other than their position. Each text has at most
+/// [`WISH_TEXT_LEN_MAX`] bytes, and the page token at most [`PAGE_TOKEN_LEN_MAX`]. Texts are not empty.
 ///
 /// [`WISH_TEXT_LEN_MAX`]: crate::limits::WISH_TEXT_LEN_MAX
 /// [`PAGE_TOKEN_LEN_MAX`]: crate::limits::PAGE_TOKEN_LEN_MAX
@@ -32,19 +32,19 @@ pub struct Query {
 pub struct Wish {
     /// One of Google's types, such as `restaurant`.
     pub kind: Option<String>,
-    /// What any known text of a place should match.
+    /// A text that any known text of a place should match.
     pub keyword: Option<String>,
-    /// What its name should match.
+    /// A text that the place's name should match.
     pub name: Option<String>,
-    /// The language, as BCP 47 writes it.
+    /// The language, in the format of BCP 47.
     pub language: Option<String>,
     /// Which places come first.
     pub rank: Rank,
-    /// Only those that are open now.
+    /// Whether only places that are open now are wanted.
     pub is_open: bool,
-    /// The cheapest price level, 0 to 4.
+    /// The lowest wanted price level, 0 to 4.
     pub price_min: Option<u8>,
-    /// The dearest price level, 0 to 4.
+    /// The highest wanted price level, 0 to 4.
     pub price_max: Option<u8>,
     /// The token that an earlier answer gave for its next page.
     pub page_token: Option<String>,
@@ -53,15 +53,15 @@ pub struct Wish {
 /// Which places come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rank {
-    /// As the provider thinks best.
+    /// The places that the provider ranks highest.
     #[default]
     Prominence,
-    /// The nearest.
+    /// The nearest places.
     Distance,
 }
 
 impl Query {
-    /// Asks about the places around a client.
+    /// A query for the places around a client.
     pub fn around(coordinates: Coordinates, radius: Radius) -> Query {
         Query {
             latitude: coordinates.latitude().degrees(),
@@ -71,7 +71,7 @@ impl Query {
         }
     }
 
-    /// Asks about any circle whose radius is in range.
+    /// A query for any circle whose radius is in range.
     pub fn within(center: Point, radius_m: f64) -> Option<Query> {
         (radius_m > 0.0 && radius_m <= f64::from(RADIUS_M_MAX)).then_some(Query {
             latitude: center.latitude(),
@@ -81,7 +81,7 @@ impl Query {
         })
     }
 
-    /// The same question with a wish. An empty wish counts as none.
+    /// The same query with a wish. An empty wish counts as none.
     pub fn wishing(self, wish: Wish) -> Query {
         Query { wish: (wish != Wish::default()).then(|| Arc::new(wish)), ..self }
     }

@@ -1,4 +1,4 @@
-//! Tests that any answer, printed, is what `serde_json` prints and reads: values, key order and layout.
+//! Tests that any answer is printed exactly as `serde_json` prints it: values, key order and layout.
 
 use std::borrow::Cow;
 use std::io;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-/// Three decimals, so that any JSON reader finds the same double.
+/// A number with three decimals, so that any JSON reader finds the same double.
 fn point() -> impl Strategy<Value = Point> {
     let thousandths = |most: i64| (-most * 1_000..=most * 1_000).prop_map(|units| units as f64 / 1e3);
     (thousandths(90), thousandths(180)).prop_map(|(lat, lng)| Point::new(lat, lng).unwrap())
@@ -76,7 +76,7 @@ prop_compose! {
     }
 }
 
-/// A result that is passed on; its members stand in alphabetical order, as serde_json prints them again.
+/// A result that is passed on. Its members are in alphabetical order, because serde_json prints them in that order.
 fn passed_on_as(text: &Text) -> Verbatim {
     let result = json!({ "name": text, "new": [{}, [], [1, { text.as_ref(): null }]] });
     Verbatim::new(&result.to_string()).unwrap()
@@ -208,7 +208,7 @@ fn laid_out(value: &Value) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Whole numbers compare as numbers, whether or not they were written with a point.
+/// Whole numbers compare as numbers, whether they were written with or without a point.
 fn with_floats(value: Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),

@@ -1,8 +1,9 @@
-//! One result of an answer as its provider wrote it, for providers that speak Nearby Search (Legacy) themselves.
+//! One result of an answer as its provider wrote it, for providers that themselves speak Nearby Search (Legacy).
 //!
-//! Members, their order, and the way numbers and strings are written all stay. Only the white space between them
+//! Members, their order, and the spelling of numbers and strings stay unchanged. Only the white space between them
 //! changes, so that the result fits into an [`Answer`](super::Answer) as this program prints it. This module does not
-//! know what the members mean, and does not check that the text is JSON, because a JSON library has done that before.
+//! know the meaning of the members. It does not check that the text is JSON, because a JSON library has done that
+//! before.
 
 use crate::limits::RESULT_LEN_MAX;
 
@@ -11,7 +12,7 @@ const DEPTH: usize = 2;
 /// Google's indent.
 const INDENT: &str = "   ";
 
-/// A result's JSON text, laid out as an answer prints it. At most [`RESULT_LEN_MAX`] bytes.
+/// A result's JSON text, laid out as an answer prints it: at most [`RESULT_LEN_MAX`] bytes.
 ///
 /// ```
 /// use proxyherd_core::places::Verbatim;
@@ -25,7 +26,7 @@ const INDENT: &str = "   ";
 pub struct Verbatim(Box<str>);
 
 impl Verbatim {
-    /// Lays out a result, or returns nothing if it becomes too long. `json` must be one value of valid JSON.
+    /// Lays out a result. Returns `None` if the result becomes too long. `json` must be one value of valid JSON.
     pub fn new(json: &str) -> Option<Verbatim> {
         let mut out = String::with_capacity(json.len().min(RESULT_LEN_MAX));
         let mut depth = DEPTH;
@@ -54,7 +55,7 @@ impl Verbatim {
                     begin_line(&mut out, depth);
                 }
                 ':' => out.push_str(" : "),
-                // White space before the value.
+                // The white space before the value is skipped.
                 _ if next.is_ascii_whitespace() => {}
                 _ => out.push_str(token),
             }
@@ -71,7 +72,7 @@ impl Verbatim {
     }
 }
 
-/// The length of the token that `text` begins with, whose first character is `first`.
+/// The length of the token at the beginning of `text`. The token's first character is `first`.
 fn token_len(text: &str, first: char) -> usize {
     match first {
         '"' => string_len(text),
@@ -128,7 +129,7 @@ mod tests {
       }"#;
         let laid_out = Verbatim::new(json).unwrap();
         assert_eq!(laid_out.as_str(), expected);
-        assert_eq!(Verbatim::new(expected), Some(laid_out), "laid out twice, it stays the same");
+        assert_eq!(Verbatim::new(expected), Some(laid_out), "a second layout changes nothing");
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
         let of_len = |len: usize| format!("\"{}\"", "x".repeat(len - 2));
         assert!(Verbatim::new(&of_len(RESULT_LEN_MAX)).is_some());
         assert_eq!(Verbatim::new(&of_len(RESULT_LEN_MAX + 1)), None);
-        // Short as it came, and long with the indents.
+        // This result is short as it came, and too long with the indents.
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
         assert_eq!(Verbatim::new(&deep), None);
     }

@@ -1,11 +1,11 @@
-//! The memory that an answer takes, so that a cache can be bounded by bytes.
+//! The memory that an answer takes. A cache uses it to limit its bytes.
 
 use std::borrow::Cow;
 
 use super::{Answer, Photo, Place, PlusCode, Text, Verbatim};
 
 impl Answer {
-    /// How much memory it takes, with everything that it points to and owns, bytes.
+    /// The memory that the value takes, including everything that it points to and owns, bytes.
     pub fn weight(&self) -> usize {
         let rest = [&self.error_message, &self.next_page_token].into_iter().flatten();
         size_of::<Answer>()
@@ -39,7 +39,7 @@ fn plus_code(code: &PlusCode) -> usize {
     code.compound_code.iter().chain([&code.global_code]).map(text).sum()
 }
 
-/// Counts the texts as owned. For those that are part of the program, that is a few bytes too many.
+/// Counts all texts as owned. For texts that are part of the program, that is a few bytes too many.
 fn texts(texts: &[Text]) -> usize {
     size_of_val(texts) + texts.iter().map(text).sum::<usize>()
 }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_program_weighs_nothing() {
-        static TEXT: &str = "it is not copied";
+        static TEXT: &str = "the text is not copied";
         let known = Place { name: TEXT.into(), vicinity: Some(TEXT.into()), ..place() };
         assert_eq!(weight(known), weight(place()));
     }

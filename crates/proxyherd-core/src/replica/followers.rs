@@ -1,4 +1,5 @@
-//! Followers of the whole replica: which there are, which shards have something for them, and how they are woken.
+//! Followers of the whole replica: which followers there are, which shards have something for them, and how they are
+//! woken.
 
 use std::{
     fmt,
@@ -19,16 +20,16 @@ use crate::{
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// The places for followers.
+/// The places of all followers.
 #[derive(Debug, Default)]
 pub(super) struct FollowerPlaces([FollowerPlace; FOLLOWERS_MAX]);
 
 /// The place of one follower.
 #[derive(Default)]
 struct FollowerPlace {
-    /// The shards that have something for it, one bit each.
+    /// The shards that have something for the follower, one bit each.
     ready: AtomicU32,
-    /// The shard at which its next turn begins, so that every shard gets its turn.
+    /// The shard at which the follower's next turn begins, so that every shard gets its turn.
     first: AtomicU8,
     /// Wakes the follower; `None`: the place is free. Locked before any shard, never after one.
     waker: Mutex<Option<Waker>>,
@@ -40,8 +41,9 @@ impl fmt::Debug for FollowerPlace {
     }
 }
 
-impl FollowerPlaces {
-    /// Notes that a shard has something for these followers. Wakes those for which no shard had anything before.
+impl Followers {
+    /// Notes that a shard has something for these followers. Wakes each follower for which no shard had anything
+    /// before.
     #[inline(never)]
     pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
         for place in places(followers).map(|at| &self.0[at]) {
@@ -51,10 +53,12 @@ impl FollowerPlaces {
         }
     }
 
-    /// A contradiction between what is noted here and what a shard has for its followers, if there is one.
+    /// A contradiction between the bits that are noted here and the queues of a shard's followers, if there is one.
     pub(super) fn contradiction(&self, index: usize, ready: FollowerMask) -> Option<String> {
         let is_unnoted = |&at: &usize| self.0[at].ready.load(SeqCst) & 1 << index == 0;
-        places(ready).find(is_unnoted).map(|at| format!("follower {at} was not woken for what there is"))
+        places(ready)
+            .find(is_unnoted)
+            .map(|at| format!("follower {at} has something to take but was not woken"))
     }
 }
 
@@ -69,10 +73,11 @@ impl FollowerPlace {
 
 impl Replica {
     /// Adds a follower of the replica's changes, until [`Replica::unfollow`]. `wake` is called when there is something
-    /// for the follower and it has not been woken yet. It runs on the thread that made the change, while no shard is
-    /// locked; and once before this method returns. It should only notify another thread or task.
+    /// for the follower and the follower has not been woken yet. `wake` is also called once before this method returns.
+    /// It runs on the thread that made the change, while no shard is locked. It should only notify another thread or
+    /// task.
     ///
-    /// `None`: there are [`FOLLOWERS_MAX`] already.
+    /// Returns `None` if there are already [`FOLLOWERS_MAX`] followers.
     pub fn follow(
         &self,
         following: Following,
@@ -87,14 +92,14 @@ impl Replica {
         for counted in &self.shards {
             counted.lock().shard.follow(at, following);
         }
-        // A thread that marked for the last follower at this place may have noted that here after that follower's
+        // A thread that marked a slot for the last follower at this place may have set a bit here after that follower's
         // end.
         self.followers.0[at].ready.store(ALL_SHARDS, SeqCst);
         waker();
         Some(FollowerId(at as u8))
     }
 
-    /// Removes a follower. What waits for it is forgotten.
+    /// Removes a follower. The entries in its queues are forgotten.
     #[allow(clippy::needless_pass_by_value, reason = "whoever has given back its id must not drain with it")]
     pub fn unfollow(&self, follower: FollowerId) {
         let at = usize::from(follower.0);
@@ -106,14 +111,14 @@ impl Replica {
         *place.waker.lock() = None;
     }
 
-    /// Whether there is something for the follower.
+    /// Whether any shard has something for the follower.
     pub fn is_ready_for(&self, follower: &FollowerId) -> bool {
         self.followers.0[usize::from(follower.0)].ready.load(SeqCst) != 0
     }
 
-    /// Takes at most `most` entries of the follower's queues, and at most [`FOLLOWER_BITE_MAX`]; 0 counts as 1. Calls
-    /// `tell` with each of them, shard by shard, under the shard's lock; `tell` must not call the replica. Returns
-    /// whether that was all. If not, drain again.
+    /// Takes at most `most` entries of the follower's queues, and at most [`FOLLOWER_BITE_MAX`]; a `most` of 0 counts
+    /// as 1. Calls `tell` with each of them, shard by shard, under the shard's lock; `tell` must not call the replica.
+    /// Returns whether all queues are empty now. If not, drain again.
     ///
     /// ```
     /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
@@ -154,18 +159,19 @@ impl Replica {
         true
     }
 
-    /// How many updates this server has taken in one shard since its start; see [`Position`](crate::command::Position).
+    /// The number of updates that this server has taken in one shard since its start; see
+    /// [`Position`](crate::command::Position).
     pub fn taken(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.taken()
     }
 
-    /// How many of them it took before its present incarnation, under which sequences begin anew. For tests and the
-    /// simulator.
+    /// The number of updates that this server took in one shard before its present incarnation. Sequences begin anew
+    /// with each incarnation. For tests and the simulator.
     pub fn taken_before(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.taken_before()
     }
 
-    /// How many entries wait for a follower in one shard.
+    /// The number of entries in a follower's queue in one shard.
     pub fn waiting_len(&self, follower: &FollowerId, shard: usize) -> usize {
         self.shards[shard].lock().shard.waiting_len(usize::from(follower.0))
     }

@@ -1,4 +1,4 @@
-//! Links coming up, going down and sending: what the shards and the spanning tree do then.
+//! What the shards and the spanning tree do when links come up, go down, and send.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -13,15 +13,15 @@ use crate::{
     types::{Advertisement, Origin, ServerName},
 };
 
-/// In a link's ready word, above the shards' bits: the spanning tree has something to send.
+/// The bit in a link's ready word, above the shards' bits, that is set if the spanning tree has something to send.
 const TREE_READY: u32 = 1 << SHARDS;
 
 /// What both ends of a link support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// The version of the link protocol that they speak.
+    /// The version of the link protocol that both ends speak.
     pub version: u16,
-    /// Whether both support spanning trees.
+    /// Whether both ends support spanning trees.
     pub has_tree: bool,
 }
 
@@ -33,8 +33,8 @@ impl Replica {
         }
     }
 
-    /// The link at `link`, which is down here, has just been agreed on with `neighbor`. Appends what has to be sent
-    /// first.
+    /// The ends of the link at `link`, which is down here, have just agreed: the other end is `neighbor`. Appends the
+    /// frames that have to be sent first.
     pub fn agree(&self, link: LinkId, neighbor: &ServerName, agreed: Agreed, encoder: &mut Encoder) -> Wake {
         encoder.agree(agreed.version);
         self.beats[link.index()].begin(agreed);
@@ -43,7 +43,7 @@ impl Replica {
         for counted in &self.shards {
             let shard = &mut counted.lock().shard;
             let _ = shard.link_lazy(link);
-            // Without a tree both ends send their changes.
+            // Without a tree, both ends send their changes.
             shard.feed(link, !agreed.has_tree);
         }
         if !agreed.has_tree {
@@ -52,7 +52,7 @@ impl Replica {
         }
         let mut tree = self.tree.lock();
         tree.link_up(link, neighbor.clone());
-        // The writer of this link is just beginning, so it is woken, whatever its last life left behind.
+        // The writer of this link is just beginning. So the writer is woken, whatever the link's last life left behind.
         self.tree_ready(&tree).and([link].into_iter().collect())
     }
 
@@ -69,13 +69,13 @@ impl Replica {
         Wake::default()
     }
 
-    /// Notes which links the spanning tree has something for. Returns those that have to be woken.
+    /// Notes the links for which the spanning tree has something. Returns the links that have to be woken.
     pub(super) fn tree_ready(&self, tree: &SpanningTree) -> Wake {
         let is_woken = |link: &LinkId| self.ready[link.index()].fetch_or(TREE_READY, SeqCst) == 0;
         tree.links_untold().filter(is_woken).collect()
     }
 
-    /// Appends what the spanning tree has for the neighbor at `link`.
+    /// Appends the frames that the spanning tree has for the neighbor at `link`.
     fn write_tree(&self, link: LinkId, encoder: &mut Encoder) {
         let (untold, wish) = {
             let mut tree = self.tree.lock();
@@ -115,7 +115,8 @@ impl Replica {
         self.shards[shard].lock().shard.hear_fence(link, number);
     }
 
-    /// Handles a PASSED from the neighbor at `link`: it begins to answer the GRAFT behind the fence of this number.
+    /// Handles a PASSED from the neighbor at `link`: the neighbor begins to answer the GRAFT behind the fence of this
+    /// number.
     pub(crate) fn hear_passed(&self, link: LinkId, shard: usize, number: u64) {
         self.shards[shard].lock().shard.hear_passed(link, number);
     }
@@ -141,14 +142,15 @@ impl Replica {
         self.shards.iter().all(|counted| counted.lock().shard.is_eager(link))
     }
 
-    /// Handles the vector of one shard from the neighbor at `link`, which is sent what it lacks from here on.
+    /// Handles the vector of one shard from the neighbor at `link`. From now on the neighbor is sent the records that
+    /// it lacks.
     pub(crate) fn link_up(&self, link: LinkId, shard: usize, vector: &[(Origin, u64)]) -> Wake {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.link_up(link, vector);
         self.note_nonsense(link, counted.shard.take_found());
         drop(counted);
-        // A thread that marked a slot for the link's last life may have noted that here after the life's end, and
-        // then it woke nobody. So this link is woken in any case.
+        // A thread that marked a slot for the link's last life may have noted the slot here after that life's end, and
+        // woken nobody. So this link is woken in any case.
         let _ = self.ready(shard, wake);
         wake
     }
@@ -163,8 +165,8 @@ impl Replica {
         self.ready(shard, wake)
     }
 
-    /// The link is down, and nothing more is queued for it until it is up again. The spanning tree may have something
-    /// to send on other links.
+    /// Handles the end of a link. Nothing more is queued for the link until it is up again. The spanning tree may have
+    /// something to send on other links.
     pub fn link_down(&self, link: LinkId) -> Wake {
         for counted in &self.shards {
             counted.lock().shard.link_down(link);
@@ -175,7 +177,7 @@ impl Replica {
         if tree.link_down(link) { self.tree_ready(&tree) } else { Wake::default() }
     }
 
-    /// The link at `link`, which is down, is removed. Its number is free for a link with another neighbor.
+    /// Removes the link at `link`, which is down. Its number is free for a link with another neighbor.
     pub fn free_link(&self, link: LinkId) {
         debug_assert!(
             self.shards.iter().all(|counted| !counted.lock().shard.is_eager(link)),
@@ -184,9 +186,9 @@ impl Replica {
         self.beats[link.index()].end();
     }
 
-    /// Checks the link states; to be called about once a second with `members`, the herd's servers. Forgets states
-    /// that have no place here any more, contradicts whoever speaks in this server's name, and announces now and then
-    /// which links are up.
+    /// Checks the link states; to be called about once a second with `members`, the herd's servers. Forgets states that
+    /// this server has no more reason to keep, contradicts any server that speaks in this server's name, and from time
+    /// to time announces which links are up.
     pub fn look_at_tree(&self, now_ns: u64, members: &[ServerName]) -> Wake {
         let mut tree = self.tree.lock();
         tree.look(now_ns, self.clock_offset_max_ns, members);
@@ -203,7 +205,7 @@ impl Replica {
         self.tree.lock().hear_of_namesake(incarnation);
     }
 
-    /// The servers of the spanning tree, this one among them.
+    /// The servers of the spanning tree, including this server.
     pub fn tree_servers(&self) -> Vec<ServerName> {
         self.tree.lock().reached()
     }
@@ -213,8 +215,8 @@ impl Replica {
         self.ready[link.index()].load(SeqCst) != 0
     }
 
-    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Returns whether that was all. If not,
-    /// flush again when the bytes are written.
+    /// Encodes up to about [`LINK_BATCH_LEN`] bytes of what `link` still needs. Returns whether everything is encoded.
+    /// If not, flush again when the bytes are written.
     pub fn flush(&self, link: LinkId, encoder: &mut Encoder) -> bool {
         let (ready, first) = (&self.ready[link.index()], &self.first[link.index()]);
         let begin = usize::from(first.load(Relaxed));

@@ -1,9 +1,9 @@
-//! Mending: what a server does about once a second so that neither nonsense nor a wrong clock has lasting effects.
+//! Mending: what a server does about once a second to undo the effects of nonsense and wrong clocks.
 //!
-//! A clock that goes back may have been wrong before or may be wrong now. It counts as right when more neighbors'
-//! clocks agree with it than differ too much: either when a link has just been agreed on ([`Replica::trust_clock`]), or
-//! when links stay up for some looks after the step, since a link ends if its neighbor's clock differs too much.
-//! Until then nothing is dropped or changed because of the clock.
+//! When a clock goes back, it may have been wrong before, or it may be wrong now. The clock counts as right when more
+//! neighbors' clocks agree with it than differ too much. There are two ways to find this out: when the ends of a link
+//! have just agreed ([`Replica::trust_clock`]), or when links stay up for some looks after the step, because a link
+//! ends if its neighbor's clock differs too much. Until then nothing is dropped or changed because of the clock.
 
 use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed};
 
@@ -14,23 +14,23 @@ use crate::{
     types::{Origin, ServerName},
 };
 
-/// Whether it is time to repeat something for which others' nonsense was the reason.
+/// Whether it is time to repeat an action that other servers' nonsense caused.
 fn is_due(last_ns: Option<u64>, now_ns: u64) -> bool {
     last_ns.is_none_or(|last_ns| now_ns.abs_diff(last_ns) >= RENEWAL_INTERVAL_NS)
 }
 
-/// What has to be remembered from one look to the next.
+/// What a replica remembers from one look to the next.
 #[derive(Debug)]
 pub(super) struct Mending {
     /// The present incarnation.
     incarnation: u64,
-    /// When the present incarnation began because of lies; `None`: it never did.
+    /// The time at which the present incarnation began because of lies. `None` if it never did.
     renewed_ns: Option<u64>,
-    /// When incarnations of a server were last merged into one; `None`: never.
+    /// The time at which incarnations of a server were last merged into one. `None` if they never were.
     folded_ns: Option<u64>,
-    /// When the last look was.
+    /// The time of the last look.
     looked_ns: u64,
-    /// At how many looks in a row the clock went forward.
+    /// The number of consecutive looks at which the clock went forward.
     steady_looks: u32,
     clock_offset_max_ns: u64,
 }
@@ -60,7 +60,8 @@ impl Mending {
         self.steady_looks >= CLOCK_TRUST_LOOKS
     }
 
-    /// Whether the present incarnation began when the clock was wrong, so that nobody merges what is issued under it.
+    /// Whether the present incarnation began when the clock was wrong, so that no server merges records that are issued
+    /// under it.
     fn is_ahead(&self, now_ns: u64) -> bool {
         self.incarnation > now_ns.saturating_add(self.clock_offset_max_ns)
     }
@@ -80,14 +81,14 @@ impl Replica {
         Origin { server: self.me.server.clone(), incarnation: self.mending.lock().incarnation }
     }
 
-    /// Whether this server remembers everything that it issued under an incarnation, so that it can tell which
-    /// records under it are lies. For tests and the simulator.
+    /// Whether this server remembers everything that it issued under an incarnation, so that it can recognize lies
+    /// under that incarnation. For tests and the simulator.
     pub fn is_present(&self, incarnation: u64) -> bool {
         self.shards.iter().all(|counted| counted.lock().shard.is_present(incarnation))
     }
 
-    /// Sets the herd's servers. Origins and accounts of other servers have less room. Without this call every server
-    /// counts as a member.
+    /// Sets the herd's servers. There is less room for origins and accounts of other servers. Without this call every
+    /// server counts as a member.
     pub fn set_members<'a>(&self, members: impl IntoIterator<Item = &'a ServerName>) {
         let members: Arc<BTreeSet<_>> = Arc::new(members.into_iter().cloned().collect());
         for (index, counted) in self.shards.iter().enumerate() {
@@ -96,12 +97,12 @@ impl Replica {
             self.recount(&mut counted);
             drop(counted);
             let links = self.ready(index, wake);
-            debug_assert!(links.is_empty(), "links are not told of what is removed");
+            debug_assert!(links.is_empty(), "links are not woken for removals");
         }
     }
 
-    /// To be called about once a second: looks at what neighbors have sent and at the clock, contradicts lies, makes
-    /// room in the tables of origins, and corrects what was taken while the clock was ahead.
+    /// To be called about once a second. Looks at the clock and at what neighbors have sent, contradicts lies, makes
+    /// room in the tables of origins, and corrects records that were taken while the clock was ahead.
     pub fn mend(&self, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         if mending.is_put_back(now_ns) {
@@ -111,8 +112,9 @@ impl Replica {
         self.mend_with(&mut mending, now_ns, is_right)
     }
 
-    /// The clock of the neighbor at `link` agrees with this server's, which may have been ahead before. To be called
-    /// just before [`Replica::agree`], so that the link sends nothing that the neighbor would not merge.
+    /// Notes that the clock of the neighbor at `link` agrees with this server's clock, which may have been ahead
+    /// before. To be called just before [`Replica::agree`], so that the link sends no record that the neighbor would
+    /// not merge.
     pub fn trust_clock(&self, link: LinkId, now_ns: u64) -> Wake {
         let mut mending = self.mending.lock();
         let agreed = self.agreed.load(Relaxed);

@@ -1,9 +1,9 @@
-//! The replica: everything that one server holds of the herd's data. It consists of shards, each behind a lock, and
-//! knows which links have something to flush.
+//! The replica: all of the herd's data that one server holds. It consists of shards, each behind a lock, and knows
+//! which links have something to flush.
 //!
-//! A key is in the same shard at every server, because sequences and vectors are counted per shard. A lock is held
-//! for one visit of one shard, and never while waiting for anything. Each call that may give a link something to send
-//! returns the link in a [`Wake`].
+//! A key is in the same shard at every server, because sequences and vectors are counted per shard. A shard's lock is
+//! held for one visit of that shard, and never while waiting for anything. Each call that may give a link something to
+//! send returns the link in a [`Wake`].
 
 mod beats;
 mod followers;
@@ -40,29 +40,31 @@ const ALL_SHARDS: u32 = (1 << SHARDS) - 1;
 pub struct ReplicaSettings {
     /// This life of this server.
     pub me: Origin,
-    /// The seed of the tables' hashes. Keep it secret: whoever knows it can choose keys that collide.
+    /// The seed of the tables' hashes. Keep the seed secret: whoever knows it can choose keys that collide.
     pub seed: u64,
-    /// Beyond this number, new clients are refused here. Clients that neighbors send are always merged.
+    /// Maximum number of clients. Beyond this number, this server refuses reports of new clients. Clients that neighbors
+    /// send are always merged.
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
-    /// This server refuses a client's report that comes sooner than this after the last one it took, nanoseconds.
+    /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
+    /// refused.
     pub client_interval_ns: u64,
-    /// How far clocks may be apart, nanoseconds. Records from further in the future are not merged, and an expired
-    /// record is passed on for this long, for servers at which it has not expired.
+    /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
+    /// An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
-    /// The rules of the flood, one of which tests may break.
+    /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
 }
 
-/// How many reports had each outcome.
+/// The number of reports with each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportCounts {
-    /// They were news.
+    /// Reports that were taken.
     pub accepted: u64,
-    /// A newer record was held.
+    /// Reports of clients for which a newer record was held.
     pub stale: u64,
-    /// There was no room for the client, the report came too soon, or its condition was not met.
+    /// Reports for which there was no room, reports that came too soon, and reports whose condition was not met.
     pub refused: u64,
 }
 
@@ -72,14 +74,15 @@ pub struct Offer<'a> {
     /// The report.
     pub report: Report<'a>,
     hash: KeyHash,
-    /// What [`Shard::expect`] has returned for it.
+    /// The value that [`Shard::expect`] returned for the report.
     table_hash: TableHash,
     condition: Condition,
     /// The outcome; [`Outcome::Stale`] until the report has been offered.
     pub outcome: Outcome,
-    /// Its number among all updates that this server has taken in its shard; 0 until it has been taken.
+    /// The report's number among all updates that this server has taken in the report's shard; 0 until it has been
+    /// taken.
     seq: u64,
-    /// The time that the server gave it; 0 if it gave none.
+    /// The time that the server gave the report; 0 if the server gave none.
     stamped_ns: u64,
 }
 
@@ -89,8 +92,9 @@ impl<'a> Offer<'a> {
         Offer::on(Condition::Always, report)
     }
 
-    /// A report with a condition that has not been offered yet. It is inlined into each caller, so that it is built
-    /// where it stays: copying what was just written in smaller pieces makes the processor wait.
+    /// A report with a condition that has not been offered yet. This function is inlined into each caller, so that the
+    /// value is built in its final place: the processor would wait if the value were copied right after it was written
+    /// in smaller pieces.
     #[inline(always)]
     pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
         let hash = KeyHash::of(report.client.as_bytes());
@@ -98,7 +102,7 @@ impl<'a> Offer<'a> {
         Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
     }
 
-    /// Its position among all updates that this server has taken, if it was taken.
+    /// The report's position among all updates that this server has taken, if the report was taken.
     pub fn position(&self) -> Option<Position> {
         (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
     }
@@ -120,39 +124,40 @@ pub struct Replica {
     shards: Box<[Mutex<Counted>]>,
     /// For each link, the shards that have something to flush, one bit each.
     ready: Box<[AtomicU32]>,
-    /// For each link, the shard at which its next flush begins. So every shard gets its turn on a link that is always
-    /// behind.
+    /// For each link, the shard at which its next flush begins. So every shard gets its turn on a link that never
+    /// catches up.
     first: Box<[AtomicU8]>,
     /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
-    followers: FollowerPlaces,
-    /// Locked before any shard, never after one.
+    followers: Followers,
+    /// Locked before any shard, and never after a shard.
     tree: Mutex<SpanningTree>,
-    /// How many records are about clients, tombstones among them ...
+    /// The number of records about clients, tombstones included ...
     clients: AtomicU64,
-    /// ... and how many are not. Both as of the last visit of each shard.
+    /// ... and the number of other records. Both are as of the last visit of each shard.
     others: AtomicU64,
-    /// Locked before any shard, never after one, and never together with the tree.
+    /// Locked before any shard, never after a shard, and never together with the tree.
     mending: Mutex<Mending>,
-    /// The links that have been agreed on and have not ended, one bit each.
+    /// The links whose ends have agreed and that have not ended, one bit each.
     agreed: AtomicU32,
-    /// Whether any link has ever been up. Before that nobody can have heard what this life of the server has issued.
+    /// Whether any link has ever been up. Before that, no other server can have received anything that this life of the
+    /// server has issued.
     was_linked: AtomicBool,
     root_mismatches: AtomicU64,
     /// The shards that are [caught up](Shard::is_caught_up), one bit each.
     caught_up: AtomicU32,
     max_clients: u64,
-    /// As CHECK carries it: 0 for never.
+    /// The time as CHECK carries it: 0 for never.
     client_ttl_ns: u64,
     clock_offset_max_ns: u64,
 }
 
-/// A shard, and what is counted under its lock.
+/// A shard, and the counts that are kept under its lock.
 #[derive(Debug)]
 struct Counted {
     shard: Shard,
     reports: ReportCounts,
-    /// What this shard adds to [`Replica::clients`] and to [`Replica::others`].
+    /// The numbers that this shard adds to [`Replica::clients`] and to [`Replica::others`].
     counted: [u64; 2],
 }
 
@@ -200,17 +205,17 @@ impl Replica {
         &self.me
     }
 
-    /// How many records are held.
+    /// The number of held records.
     pub fn len(&self) -> u64 {
         self.clients() + self.others.load(Relaxed)
     }
 
-    /// How many records are about clients, tombstones among them. They count against `max_clients`.
+    /// The number of records about clients, tombstones included. These records count against `max_clients`.
     pub fn clients(&self) -> u64 {
         self.clients.load(Relaxed)
     }
 
-    /// What the records of `class` take.
+    /// The room that the records of `class` take.
     pub fn usage(&self, class: Class) -> Usage {
         self.shards.iter().map(|shard| shard.lock().shard.usage(class)).fold(Usage::default(), |sum, one| {
             Usage { bytes: sum.bytes + one.bytes, dropped: sum.dropped + one.dropped }
@@ -222,7 +227,7 @@ impl Replica {
         self.len() == 0
     }
 
-    /// How many reports of clients had each outcome since the start.
+    /// The number of clients' reports with each outcome since the start.
     pub fn report_counts(&self) -> ReportCounts {
         self.shards.iter().map(|shard| shard.lock().reports).fold(ReportCounts::default(), |sum, one| {
             ReportCounts {
@@ -258,7 +263,7 @@ impl Replica {
         wake
     }
 
-    /// Takes the reports in their order, because not all of them may find room.
+    /// Takes the reports in their order, because there may not be room for all of them.
     fn report_in_turn(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         (0..offers.len()).fold(Wake::default(), |wake, place| {
             wake.and(self.report_to(offers[place].hash.shard(), now_ns, offers, &[place as u8]))
@@ -276,7 +281,7 @@ impl Replica {
         let (mut wake, len_before) = (Wake::default(), shard.len());
         for &place in places {
             let offer = &mut offers[usize::from(place)];
-            // Only clients have come to this shard since it was locked.
+            // Since this shard was locked, only records about clients were added.
             let inserted = (shard.len() - len_before) as u64;
             let has_room = self.clients() + inserted < self.max_clients;
             let new_clients = if has_room { NewClients::Admit } else { NewClients::Refuse };
@@ -302,7 +307,7 @@ impl Replica {
         self.ready(index, wake)
     }
 
-    /// Forgets a client in the whole herd. Returns whether it was known.
+    /// Forgets a client in the whole herd. Returns whether the client was known.
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);
@@ -312,7 +317,8 @@ impl Replica {
     }
 
     /// Writes a record that is not about a client, for the whole herd, in place of the held record of that key. Every
-    /// server forgets it `keep_s` seconds from now; 0: never. The number of clients does not limit such records.
+    /// server forgets the record `keep_s` seconds from now; 0: never. The maximum number of clients does not limit such
+    /// records.
     pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
         let (index, mut counted) = self.shard_of(key);
         let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
@@ -369,7 +375,7 @@ impl Replica {
         }
     }
 
-    /// Removes what has expired among up to `slots` slots of each shard. Returns how many records went.
+    /// Removes expired records among up to `slots` slots of each shard. Returns the number of removed records.
     pub fn sweep(&self, now_ns: u64, slots: usize) -> usize {
         let sweep = |(index, counted): (usize, &Mutex<Counted>)| {
             let mut counted = counted.lock();
@@ -377,7 +383,7 @@ impl Replica {
             self.recount(&mut counted);
             drop(counted);
             let links = self.ready(index, wake);
-            debug_assert!(links.is_empty(), "links are not told of what is removed");
+            debug_assert!(links.is_empty(), "links are not woken for removals");
             swept
         };
         self.shards.iter().enumerate().map(sweep).sum()
@@ -388,22 +394,22 @@ impl Replica {
         (index, self.shards[index].lock())
     }
 
-    /// Updates the counts of all shards after a visit of one. The caller still holds that shard's lock, so that no
-    /// record can be removed before it is counted.
+    /// Updates the counts of all shards after a visit of one shard. The caller still holds that shard's lock, so that
+    /// no record can be removed before it is counted.
     fn recount(&self, counted: &mut Counted) {
         let others = counted.shard.others_len() as u64;
         let now = [counted.shard.len() as u64 - others, others];
         let before = std::mem::replace(&mut counted.counted, now);
         for ((sum, now), before) in [&self.clients, &self.others].into_iter().zip(now).zip(before) {
             if now != before {
-                // A sum of all differences, negative ones among them. It may wrap around, and it wraps back.
+                // This is a sum of differences, some of them negative. The sum may wrap around, and then wraps back.
                 sum.fetch_add(now.wrapping_sub(before), Relaxed);
             }
         }
     }
 
-    /// Notes that the links in `wake` have to flush a shard. Returns those that have to be woken. Followers are woken
-    /// at once. Do not call this while a shard is locked.
+    /// Notes that the links in `wake` have to flush a shard. Returns the links that have to be woken. Followers are
+    /// woken at once. Do not call this method while a shard is locked.
     fn ready(&self, index: usize, wake: Wake) -> Wake {
         if wake.followers() != 0 {
             self.followers.wake(index, wake.followers());
@@ -427,8 +433,8 @@ impl Replica {
         self.shards[shard].try_lock_for(wait).is_some()
     }
 
-    /// Whether each shard is caught up: some neighbor has sent all that it held at some time since this server
-    /// started.
+    /// Whether each shard is caught up: at some time since this server started, some neighbor has sent all records that
+    /// the neighbor held.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up.load(Relaxed) == ALL_SHARDS
     }
@@ -445,13 +451,13 @@ impl Replica {
         self.shards.iter().map(|counted| counted.lock().shard.gaps()).sum()
     }
 
-    /// How many entries wait for `link` in one shard's outbox.
+    /// The number of entries for `link` in one shard's outbox.
     pub fn queue_len(&self, link: LinkId, shard: usize) -> usize {
         self.shards[shard].lock().shard.queue_len(link.index())
     }
 
-    /// A contradiction in the bookkeeping, if there is one. The result only means something while no other thread
-    /// changes the replica.
+    /// A contradiction in the bookkeeping, if there is one. The result is only meaningful while no other thread changes
+    /// the replica.
     pub fn contradiction(&self) -> Option<String> {
         for (index, counted) in self.shards.iter().enumerate() {
             let Counted { shard, .. } = &*counted.lock();
@@ -460,7 +466,7 @@ impl Replica {
                 let unnoted = (0..)
                     .zip(&self.ready)
                     .find(|&(link, noted)| shard.ready_links() & 1 << link != 0 && !is_noted(noted));
-                unnoted.map(|(link, _): (u32, _)| format!("link {link} is not to flush what is ready"))
+                unnoted.map(|(link, _): (u32, _)| format!("link {link} is not marked as ready"))
             });
             let found = found.or_else(|| self.followers.contradiction(index, shard.ready_followers()));
             if let Some(found) = found {
@@ -468,7 +474,7 @@ impl Replica {
             }
         }
         let held: usize = self.shards.iter().map(|counted| counted.lock().shard.len()).sum();
-        (held as u64 != self.len()).then(|| format!("{held} records are held and {} counted", self.len()))
+        (held as u64 != self.len()).then(|| format!("{held} records are held but {} are counted", self.len()))
     }
 }
 
@@ -477,7 +483,7 @@ pub fn shard_index(key: &[u8]) -> usize {
     KeyHash::of(key).shard()
 }
 
-/// The indices of `offers` in the order of their shards, and where each shard's part ends. Offers of one shard keep
+/// The indices of `offers` in the order of their shards, and the end of each shard's part. Offers of one shard keep
 /// their order.
 fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
     let mut shards = [0; BATCH_LEN_MAX];
@@ -549,9 +555,9 @@ mod tests {
     fn a_link_that_comes_up_is_woken_whatever_its_last_life_left_behind() {
         let replica = replica(10, None);
         let link = LinkId::new(0).unwrap();
-        // A thread marked a record while the link was up, and only comes to say so when it is down.
-        replica.ready[link.index()].fetch_or(1, SeqCst);
-        let woken = (0..SHARDS).map(|shard| replica.link_up(link, shard, &[])).reduce(Wake::and);
+        // A thread marked a record while the link was up, and only notes this when the link is down.
+        map.ready[link.index()].fetch_or(1, SeqCst);
+        let woken = (0..SHARDS).map(|shard| map.link_up(link, shard, &[])).reduce(Wake::and);
         assert!(woken.unwrap().links().eq([link]));
     }
 
@@ -585,11 +591,11 @@ mod tests {
     fn forgetting_a_client_leaves_nothing_of_it_and_wins_over_what_was_known() {
         let replica = replica(10, None);
         let client = ClientId::new(b"kiwi").unwrap();
-        assert!(!replica.forget(1, client).0, "there is nothing to forget");
-        let _ = replica.report(5_000_000_000, &report(b"kiwi", "9"));
-        assert!(replica.forget(5_000_000_000, client).0);
-        assert!(!replica.forget(5_000_000_000, client).0, "a client is forgotten once");
-        let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(!map.forget(1, client).0, "an unknown client cannot be forgotten");
+        let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(map.forget(5_000_000_000, client).0);
+        assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
+        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
         assert_eq!(outcome, Outcome::Stale);
         let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9.5"));
         assert_eq!(outcome, Outcome::Added, "a client that was forgotten is not known");

@@ -1,9 +1,9 @@
-//! Which clients are near: the nearest first, within a radius or anywhere.
+//! The clients near a point: the nearest first, within a radius or anywhere.
 //!
-//! The search scans every record, shard by shard, each shard under its lock. It keeps the nearest so far in a heap,
-//! which the question's limit bounds. The answer is exact, but the scan is slow; a grid of cells, kept in step with
-//! the records, will replace it. As in [`Replica::locate`], expired records do not count; neither do tombstones. A client
-//! that moves during the scan is found once, at its old or its new position.
+//! The search scans every record, shard by shard, each shard under its lock. A heap holds the nearest clients found so
+//! far; the query's limit bounds the heap. The answer is exact, but the scan is slow. A grid of cells, updated with
+//! each change of a record, will replace the scan. As in [`Replica::locate`], expired records and tombstones do not
+//! count. A client that moves during the scan is found once, at its old or its new position.
 
 use std::collections::BinaryHeap;
 
@@ -14,7 +14,7 @@ use crate::{
     types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
 };
 
-/// No two points are farther apart, meters.
+/// The greatest distance between two points on Earth, meters.
 const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 
 /// A client that is near, with its server's record. Values are ordered by distance, and those of equal distance by
@@ -22,12 +22,12 @@ const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundClient {
     separation: Separation,
-    /// ID and attributes, one after the other.
+    /// The client's ID and its attributes, one after the other.
     text: Box<[u8]>,
     id_len: usize,
-    /// Where it is.
+    /// The client's position.
     pub coordinates: Coordinates,
-    /// When, as its report says.
+    /// The time of the position, as the client's report gives it.
     pub timestamp: Timestamp,
     /// The server's clock at receipt minus `timestamp`.
     pub difference: Difference,
@@ -59,12 +59,12 @@ impl FoundClient {
         ClientId::of_field(&self.text[..self.id_len]).expect("a record about a client has its ID for a key")
     }
 
-    /// The other contents of its report.
+    /// The other contents of the client's report.
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes::trusted(&self.text[self.id_len..])
     }
 
-    /// How far away it is.
+    /// The client's distance from the center.
     pub fn separation(&self) -> Separation {
         self.separation
     }
@@ -86,7 +86,7 @@ impl PartialOrd for FoundClient {
     }
 }
 
-/// The nearest clients so far. The farthest of them is on top of the heap.
+/// The nearest clients found so far. The farthest of them is on top of the heap.
 struct Best {
     heap: BinaryHeap<FoundClient>,
     limit: usize,
@@ -107,8 +107,8 @@ impl Best {
 }
 
 impl Replica {
-    /// The clients that are near, the nearest first. `wanted` filters them; a client that it rejects does not count
-    /// against the limit. `None`: the client at the center is not known.
+    /// The clients near the center, the nearest first. `wanted` filters the clients; a client that it rejects does not
+    /// count against the limit. `None` if the client at the center is not known.
     pub fn near(
         &self,
         now_ns: u64,

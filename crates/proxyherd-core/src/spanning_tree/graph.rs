@@ -1,11 +1,11 @@
-//! The graph of servers and links, and the spanning tree in it: a breadth-first search that gives the same result
-//! everywhere.
+//! The graph of servers and links, and the spanning tree in it. The tree comes from a breadth-first search that gives
+//! the same result at every server.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::types::ServerName;
 
-/// Servers, and the neighbors of each.
+/// Servers, and the neighbors of each server.
 pub(super) type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
 
 /// The neighbors with which `me` shares an edge of the tree.
@@ -28,7 +28,7 @@ pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName
         .collect()
 }
 
-/// All servers that `root` reaches, each with the server from which the search reaches it.
+/// All servers that `root` reaches, each with the server from which the search reached it.
 pub(super) fn reach<'a>(
     graph: &Graph<'a>,
     root: &'a ServerName,

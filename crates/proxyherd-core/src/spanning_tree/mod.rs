@@ -1,22 +1,22 @@
 //! The spanning tree of the herd, along which changes are sent. Every server computes the same tree.
 //!
-//! Each server announces to all others which of its links are up: its *link state*, versioned by a stamp that only
-//! grows. States are few and small. They are flooded on every link, and each server keeps the newest one of each
-//! server. A link is part of the graph if both its ends say that it is up. From equal states every server computes
-//! equal trees. Until the states have reached everyone, trees differ for a moment; that costs copies or time but
-//! loses nothing, because a server that is sent less than it needs has a vector and asks.
+//! Each server announces to all others which of its links are up. This *link state* has a stamp as its version, and the
+//! stamp only grows. States are few and small. They are flooded on every link, and each server keeps the newest state
+//! of each server. A link is part of the graph if both its ends announce that it is up. From equal states every server
+//! computes equal trees. Until the states have reached all servers, the trees differ for a moment. That costs
+//! duplicates or time but loses nothing, because a server that is sent less than it needs has a vector and asks.
 //!
 //! Any member can send a state in any server's name, so a wrong state must not last:
-//! - A stamp begins at the server's clock when the server starts. A state whose stamp is further ahead than clocks
-//!   may differ is not kept and not passed on.
+//! - A stamp begins at the server's clock when the server starts. If a state's stamp is further ahead than clocks may
+//!   differ, the state is not kept and not passed on.
 //! - A server that receives a newer state in its own name announces its own state again, with a higher stamp.
 //! - Every server announces its state again every [`TREE_SAY_LOOKS`] looks, with a stamp of at least its clock. So a
 //!   wrong state in its name is replaced once its clock has passed the wrong stamp, even if the server never receives
 //!   that state.
-//! - States of servers that are no members have a bound of their own ([`TREE_STRANGERS_MAX`]).
-//! - A tree that changes all the time is useless: each change makes neighbors scan their records, and delays what is
-//!   on its way. So a server that sees too many changes ([`TREE_COMPUTES`]) wants changes on all its links until the
-//!   tree is calm. That costs copies, but then no lie can delay anything.
+//! - States of servers that are not members have a bound of their own ([`TREE_STRANGERS_MAX`]).
+//! - A tree that changes all the time is useless: each change makes neighbors scan their records, and delays records in
+//!   transit. So a server that sees too many changes ([`TREE_COMPUTES`]) wants changes on all its links until the tree
+//!   is calm. That costs duplicates, but then no lie can delay anything.
 //!
 //! This module does not know what it means for a link to be in the tree.
 
@@ -43,43 +43,45 @@ pub(crate) struct SpanningTree {
     states: BTreeMap<ServerName, Advertisement>,
     /// The servers of the herd, as of the last look.
     members: BTreeSet<ServerName>,
-    /// Servers whose states are about to be forgotten, and for how many consecutive looks there was a reason.
+    /// Servers whose states are about to be forgotten, each with the number of consecutive looks that found a reason to
+    /// do so.
     lost: BTreeMap<ServerName, u8>,
     namesake: Namesake,
-    /// Looks since this server last announced its state.
+    /// The number of looks since this server last announced its state.
     looks: u8,
-    /// How often the states of others may change the tree from one look to the next ...
-    computes: FixedWindow,
-    /// ... and whether they have changed more often than that.
+    /// How many more times the states of other servers may change the tree before the next look ...
+    computes_left: u8,
+    /// ... and whether those states have changed the tree more often than that.
     is_restless: bool,
-    /// Changes are wanted on all links, because the tree changed too often.
+    /// Whether changes are wanted on all links, because the tree changed too often.
     wants_all: bool,
     me: ServerName,
     links: Box<[Option<TreeLink>]>,
     rules: Rules,
 }
 
-/// What became of a state that a neighbor sent.
+/// What a server did with a state that a neighbor sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StateVerdict {
-    /// It is news, and is passed on to the other links.
+    /// The state is news, and is passed on to the other links.
     News,
-    /// What is held is at least as new.
+    /// The held state is at least as new.
     Old,
-    /// Its stamp or its incarnation is further ahead than clocks may differ, so it was not kept.
+    /// The state's stamp or its incarnation is further ahead than clocks may differ, so the state was not kept.
     AheadOfClocks,
-    /// It is about a server that is no member, and there are too many of those, so it was not kept.
+    /// The state is about a server that is not a member, and there are too many such servers, so the state was not
+    /// kept.
     NoRoom,
 }
 
-/// A link that is up and whose other end knows of trees.
+/// A link that is up and whose other end supports spanning trees.
 #[derive(Debug)]
 struct TreeLink {
     neighbor: ServerName,
     /// The servers whose states the neighbor still has to be sent.
     untold: BTreeSet<ServerName>,
     is_in_tree: bool,
-    /// What the neighbor was sent last: GRAFT (`true`) or PRUNE.
+    /// The last frame that the neighbor was sent: GRAFT (`true`) or PRUNE.
     is_fed: bool,
 }
 
@@ -104,14 +106,15 @@ impl SpanningTree {
         }
     }
 
-    /// A link is up. The neighbor has to be sent all states, and everybody this server's new one.
+    /// Notes that a link is up. The neighbor has to be sent all states, and all servers have to be sent this server's
+    /// new state.
     pub(crate) fn link_up(&mut self, link: LinkId, neighbor: ServerName) {
         let untold = self.states.keys().cloned().collect();
         self.links[link.index()] = Some(TreeLink { neighbor, untold, is_in_tree: false, is_fed: false });
         self.announce(0);
     }
 
-    /// A link is down. Returns whether it was known to be up.
+    /// Notes that a link is down. Returns whether the link was known to be up.
     pub(crate) fn link_down(&mut self, link: LinkId) -> bool {
         let was_up = self.links[link.index()].take().is_some();
         if was_up {
@@ -147,20 +150,20 @@ impl SpanningTree {
         StateVerdict::News
     }
 
-    /// Whether no right clock can have reached a state's stamp.
+    /// Whether a state's stamp is later than any right clock can show.
     fn is_ahead(&self, latest_ns: u64, state: &Advertisement) -> bool {
         state.stamp.max(state.origin.incarnation) > latest_ns && !self.rules.breaks(Broken::BelieveStates)
     }
 
-    /// Members always have room: the configuration bounds them.
+    /// There is always room for members: the configuration bounds them.
     fn has_room_for(&self, server: &ServerName) -> bool {
         let strangers = || self.states.keys().filter(|server| !self.members.contains(*server)).count();
         self.members.contains(server) || strangers() < TREE_STRANGERS_MAX
     }
 
-    /// Handles a state in this server's own name. If it is newer, this server announces its state again with a higher
-    /// stamp, so that an earlier life's state does not count as newer. Two lives at once would answer each other as
-    /// fast as their links carry it, so only a few states between two looks are answered at once.
+    /// Handles a state in this server's own name. If the state is newer, this server announces its own state again with
+    /// a higher stamp, so that an earlier life's state does not count as newer. Two lives at once would answer each
+    /// other as fast as their links can carry the states, so only a few states between two looks are answered at once.
     fn hear_of_myself(&mut self, state: &Advertisement) -> StateVerdict {
         let mine = &self.states[&self.me];
         if state.stamp < mine.stamp || (state.stamp == mine.stamp && state.origin == mine.origin) {
@@ -173,9 +176,9 @@ impl SpanningTree {
         StateVerdict::News
     }
 
-    /// To be called about once a second; `members` are the servers of the herd. Forgets states that have no place
-    /// here, contradicts whoever speaks in this server's name, and announces this server's state again when it is
-    /// time.
+    /// To be called about once a second; `members` are the servers of the herd. Forgets states that this server has no
+    /// reason to keep, contradicts any server that speaks in this server's name, and announces this server's state
+    /// again when it is time.
     pub(crate) fn look(&mut self, now_ns: u64, clock_offset_max_ns: u64, members: &[ServerName]) {
         if self.members.len() != members.len() || !members.iter().all(|one| self.members.contains(one)) {
             self.members = members.iter().cloned().collect();
@@ -206,8 +209,8 @@ impl SpanningTree {
         self.announce(now_ns);
     }
 
-    /// One heartbeat of any link. Contradicts a state in this server's name that was not contradicted at once; this
-    /// happens a few times between two looks. Returns whether there is something to send.
+    /// Handles one heartbeat of any link. Contradicts a state in this server's name that was not contradicted at once;
+    /// this happens a few times between two looks. Returns whether there is something to send.
     pub(crate) fn beat(&mut self) -> bool {
         let is_due = self.namesake.beat();
         if is_due {
@@ -216,7 +219,7 @@ impl SpanningTree {
         is_due
     }
 
-    /// Contradicts a state in this server's name that was not contradicted yet. Returns whether there was one.
+    /// Contradicts a state in this server's name that was not contradicted yet. Returns whether there was such a state.
     fn contradict(&mut self) -> bool {
         let is_due = self.namesake.look();
         if is_due {
@@ -225,8 +228,8 @@ impl SpanningTree {
         is_due
     }
 
-    /// A neighbor says that another process runs under this server's name. [`SpanningTree::has_namesake`] is true
-    /// from now on, until [`TREE_NAMESAKE_LOOKS`] looks pass without another such message.
+    /// Handles a neighbor's message that another process runs under this server's name. [`SpanningTree::has_namesake`]
+    /// is true from now on, until [`TREE_NAMESAKE_LOOKS`] looks pass without another such message.
     pub(crate) fn hear_of_namesake(&mut self, incarnation: u64) {
         if incarnation != self.states[&self.me].origin.incarnation {
             self.namesake.report();
@@ -238,9 +241,9 @@ impl SpanningTree {
         self.namesake.is_alive()
     }
 
-    /// Forgets states that have had no place here for some looks: those of servers that are no members and that no
-    /// path leads to, and those that are further ahead than clocks may differ. One look is not enough, because states
-    /// come in any order, and a clock may be wrong for a moment.
+    /// Forgets states that this server has had no reason to keep for some looks: states of servers that are not members
+    /// and that no path leads to, and states that are further ahead than clocks may differ. One look is not enough,
+    /// because states come in any order, and a clock may be wrong for a moment.
     fn forget(&mut self, latest_ns: u64) {
         let is_stranger = |server: &ServerName| !self.members.contains(server);
         let reached: BTreeSet<_> = match self.states.keys().any(is_stranger) {
@@ -264,7 +267,7 @@ impl SpanningTree {
         }
     }
 
-    /// The servers that a path leads to, this one among them, as far as they support trees.
+    /// The servers that support trees and that a path leads to, including this server.
     pub(crate) fn reached(&self) -> Vec<ServerName> {
         reach(&self.graph(), &self.me).into_keys().cloned().collect()
     }
@@ -298,15 +301,15 @@ impl SpanningTree {
         }
     }
 
-    /// The states that the neighbor at `link` has not been sent. From now on they count as sent.
+    /// The states that the neighbor at `link` has not been sent. From now on these states count as sent.
     pub(crate) fn take_untold(&mut self, link: LinkId) -> Vec<Advertisement> {
         let Some(link) = &mut self.links[link.index()] else { return Vec::new() };
         let untold = std::mem::take(&mut link.untold);
         untold.iter().filter_map(|server| self.states.get(server)).cloned().collect()
     }
 
-    /// Whether the neighbor at `link` should send its changes, if it does not know that yet. From now on it counts as
-    /// knowing.
+    /// Whether the neighbor at `link` should send its changes, if the neighbor does not know that yet. From now on the
+    /// neighbor counts as knowing.
     pub(crate) fn take_wish(&mut self, link: LinkId) -> Option<bool> {
         let link = self.links[link.index()].as_mut()?;
         let is_news = link.is_fed != link.is_in_tree;
@@ -325,8 +328,8 @@ impl SpanningTree {
         numbered.filter_map(|(at, link)| Some((LinkId::new(at)?, link.as_ref()?)))
     }
 
-    /// Computes the tree after another server's state has changed it. If that happens too often, wants all links
-    /// instead.
+    /// Computes the tree after another server's state has changed it. If that happens too often, this server wants
+    /// changes on all links instead.
     fn compute_in_turn(&mut self) {
         if self.computes.take(1) == 0 {
             (self.is_restless, self.wants_all) = (true, true);
@@ -334,8 +337,9 @@ impl SpanningTree {
         self.compute();
     }
 
-    /// Computes the tree: breadth first, from the server with the most links, or of several such servers the one
-    /// whose name comes first. Every server that holds the same states finds the same tree, and a flat one.
+    /// Computes the tree by a breadth-first search. The root is the server with the most links; among several such
+    /// servers, the root is the one whose name comes first. Every server that holds the same states finds the same
+    /// tree, and the tree is flat.
     fn compute(&mut self) {
         if self.wants_all {
             self.links.iter_mut().flatten().for_each(|link| link.is_in_tree = true);
@@ -348,12 +352,12 @@ impl SpanningTree {
         }
     }
 
-    /// Each server's neighbors, by the links that both ends say are up.
+    /// Each server's neighbors, by the links that both ends announce as up.
     fn graph(&self) -> Graph<'_> {
         let says = |one: &ServerName, other: &ServerName| {
             self.states.get(one).is_some_and(|state| state.up.contains(other))
         };
-        // A set orders the names, so it does not matter in which order and how often a server names them.
+        // A set orders the names, so the order and the number of repetitions in a server's list do not matter.
         let each = self.states.iter();
         each.map(|(server, state)| (server, state.up.iter().filter(|other| says(other, server)).collect()))
             .collect()

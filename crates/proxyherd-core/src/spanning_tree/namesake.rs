@@ -1,27 +1,28 @@
 //! Detects another process that runs under this server's name.
 //!
 //! A state in this server's name that this process has not sent comes from an earlier life of the server, from a bad
-//! member, or from a second process that should not run. A newer state contradicts each of them. Two processes at
-//! once would contradict each other as fast as their links carry it, so only a few states are contradicted between
-//! two looks. If such states keep coming for several looks, a living namesake sends them.
+//! member, or from a second process that should not run. This server contradicts each of them with a newer state. Two
+//! processes at once would contradict each other as fast as their links can carry the states, so only a few states are
+//! contradicted between two looks. If such states keep coming for several looks, a living namesake sends them.
 
 use crate::{
     limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS},
     rate::FixedWindow,
 };
 
-/// What is known of states in this server's name that this process has not sent.
-#[derive(Debug)]
+/// What is known about states in this server's name that this process has not sent.
+#[derive(Debug, Default)]
 pub(super) struct Namesake {
-    /// Whether one was contradicted since the last look.
+    /// Whether such a state was contradicted since the last look.
     is_answered: bool,
-    /// How many may be contradicted at once from one look to the next, and how many with a heartbeat.
-    answers: FixedWindow,
-    late_answers: FixedWindow,
+    /// The number of states that were contradicted at once since the last look, and the number that were contradicted
+    /// with a heartbeat.
+    answers: u8,
+    late_answers: u8,
     /// The newest stamp of a state in this server's name that has not been contradicted.
     stamp: Option<u64>,
-    /// Rises by one with each look before which such a state came, and falls by one with each other look. Two
-    /// processes with the same neighbor take its link from each other, so neither is heard all the time.
+    /// Rises by one at a look if such a state came since the look before, and falls by one otherwise. Two processes
+    /// with the same neighbor take the neighbor's link from each other, so neither is heard all the time.
     looks: u8,
     is_alive: bool,
 }
@@ -50,7 +51,7 @@ impl Namesake {
         true
     }
 
-    /// One heartbeat of any link. Returns whether to contradict now a state that was not contradicted at once.
+    /// Handles one heartbeat of any link. Returns whether to contradict a state now that was not contradicted at once.
     pub(super) fn beat(&mut self) -> bool {
         if self.stamp.is_none() || self.late_answers.take(1) == 0 {
             return false;
@@ -59,7 +60,7 @@ impl Namesake {
         true
     }
 
-    /// One look. Returns whether to contradict a state now.
+    /// Handles one look. Returns whether to contradict a state now.
     pub(super) fn look(&mut self) -> bool {
         self.answers.renew();
         self.late_answers.renew();
@@ -73,13 +74,13 @@ impl Namesake {
         self.is_answered
     }
 
-    /// A neighbor says that another process runs under this server's name.
+    /// Handles a neighbor's message that another process runs under this server's name.
     pub(super) fn report(&mut self) {
         self.looks = TREE_NAMESAKE_LOOKS;
         self.is_alive = true;
     }
 
-    /// Takes the stamp that this server's next state has to exceed; 0 if there is none.
+    /// Takes the stamp that this server's next state has to exceed; 0 if there is no such stamp.
     pub(super) fn take_stamp(&mut self) -> u64 {
         self.stamp.take().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! Herds of trees whose states a test carries from one to the other by hand.
+//! Tests with several trees: each test carries link states from one tree to the other by hand.
 
 use super::*;
 use crate::limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS};
@@ -11,7 +11,7 @@ fn link(at: usize) -> LinkId {
     LinkId::new(at).unwrap()
 }
 
-/// A clock that shows this is right; clocks may be [`OFFSET`] apart.
+/// The time on a right clock. Clocks may be [`OFFSET`] apart.
 const NOW: u64 = 1_000_000;
 const OFFSET: u64 = 1_000;
 
@@ -39,7 +39,7 @@ fn herd(servers: usize, edges: &[(usize, usize)]) -> Vec<SpanningTree> {
     trees
 }
 
-/// A link's number is its neighbor's.
+/// The number of a link is the number of its neighbor.
 fn settle(trees: &mut [SpanningTree]) {
     while let Some((from, to)) =
         (0..trees.len()).find_map(|at| Some((at, trees[at].links_with_states().next()?)))
@@ -68,7 +68,7 @@ impl SpanningTree {
     }
 }
 
-/// Checks that both ends of each link agree, and that there are this many edges.
+/// Checks that both ends of each link agree, and that the tree has this many edges.
 fn check(trees: &[SpanningTree], expected: usize) {
     let mut count = 0;
     for (at, tree) in trees.iter().enumerate() {
@@ -86,7 +86,11 @@ const CLASSIC: [(usize, usize); 6] = [(0, 1), (0, 2), (4, 1), (4, 2), (4, 3), (2
 fn all_servers_find_the_same_tree_and_find_another_when_a_link_ends() {
     let mut trees = herd(5, &CLASSIC);
     check(&trees, 4);
-    assert_eq!(trees[2].edges(), [0, 3, 4], "the root has the most links, and of those the first name");
+    assert_eq!(
+        trees[2].edges(),
+        [0, 3, 4],
+        "the root has the most links, and the first name of those that do"
+    );
     trees[2].link_down(link(4));
     trees[4].link_down(link(2));
     settle(&mut trees);
@@ -97,8 +101,8 @@ fn all_servers_find_the_same_tree_and_find_another_when_a_link_ends() {
 #[test]
 fn a_link_counts_when_both_ends_say_that_it_is_up() {
     let mut trees = herd(3, &[(0, 1), (1, 2), (2, 0)]);
-    assert_eq!(trees[0].edges(), [1, 2], "all have two links, and it has the first name");
-    // The other end has not noticed.
+    assert_eq!(trees[0].edges(), [1, 2], "all have two links, and server 0 has the first name");
+    // The other end has not noticed that the link is down.
     trees[1].link_down(link(0));
     settle(&mut trees);
     assert_eq!(trees[0].edges(), [2]);
@@ -139,14 +143,14 @@ fn two_processes_of_one_name_contradict_each_other_a_few_times_a_look_and_are_to
         assert!((1..=most).contains(&said), "{said} times in one look");
     }
     assert!(trees[0].has_namesake() && trees[2].has_namesake());
-    // One of them is stopped.
+    // One of the two processes is stopped.
     trees.truncate(2);
     trees[1].link_down(link(2));
     for _ in 0..2 {
         settle(&mut trees);
         trees[0].contradict();
     }
-    assert!(trees[0].has_namesake(), "it may be back in a moment");
+    assert!(trees[0].has_namesake(), "the other process may be back in a moment");
     (0..TREE_NAMESAKE_LOOKS).for_each(|_| assert!(!trees[0].contradict()));
     assert!(!trees[0].has_namesake());
     check(&trees, 1);
@@ -161,7 +165,7 @@ fn states_that_are_forged_faster_than_they_are_contradicted_are_contradicted_wit
         settle(trees);
     };
     for burst in 0..2 {
-        // What is contradicted at once is.
+        // These forged states are contradicted at once.
         (1..=u64::from(TREE_ANSWERS)).for_each(|at| forge(&mut trees, burst * 100 + 10 * at));
         check(&trees, 2);
         for beat in 1..=u64::from(TREE_ANSWERS) + 1 {
@@ -183,7 +187,7 @@ fn states_that_are_forged_faster_than_they_are_contradicted_are_contradicted_wit
 fn a_namesake_that_a_neighbor_tells_of_is_alive_for_some_looks_and_nobody_is_its_own() {
     let mut tree = born(0, 1);
     tree.hear_of_namesake(1);
-    assert!(!tree.has_namesake(), "that is this process itself");
+    assert!(!tree.has_namesake(), "the message is about this process itself");
     tree.hear_of_namesake(2);
     for look in 0..TREE_NAMESAKE_LOOKS {
         assert!(tree.has_namesake(), "at look {look}");
@@ -204,7 +208,7 @@ fn who_has_left_the_herd_is_forgotten_once_no_way_leads_there() {
     let mut trees = herd(4, &[(0, 1), (1, 2), (2, 3)]);
     let look = |tree: &mut SpanningTree| tree.look(NOW, OFFSET, &members(2));
     (0..TREE_LOST_LOOKS).for_each(|_| look(&mut trees[0]));
-    assert_eq!(trees[0].states.len(), 4, "others have links with it");
+    assert_eq!(trees[0].states.len(), 4, "other servers have links with the server");
     trees[1].link_down(link(2));
     settle(&mut trees);
     assert_eq!(trees[0].reached(), [name(0), name(1)]);
@@ -239,7 +243,7 @@ fn a_state_further_ahead_than_clocks_may_differ_is_neither_kept_nor_passed_on() 
         origin: Origin { server: name(server), incarnation: NOW + OFFSET + 1 },
         ..lie(server, NOW)
     };
-    // About a server elsewhere, about the one that hears it, and about one that nobody has heard of.
+    // States about a server elsewhere, about the server that hears the state, and about an unknown server.
     for server in [2, 1, 7] {
         for lie in [lie(server, u64::MAX), lie(server, NOW + OFFSET + 1), early(server)] {
             assert_eq!(trees[1].hear(NOW + OFFSET, link(0), lie), StateVerdict::AheadOfClocks);
@@ -265,10 +269,10 @@ fn a_broken_rule_lets_a_lie_stay() {
 fn a_lie_within_bounds_is_contradicted_and_the_tree_is_as_before() {
     let mut trees = herd(5, &CLASSIC);
     let before: Vec<_> = trees.iter().map(SpanningTree::edges).collect();
-    // The middle of the tree has no links, says somebody.
+    // A wrong state says that the middle of the tree has no links.
     assert_eq!(trees[1].hear(NOW + OFFSET, link(0), state(name(2), NOW + OFFSET, &[])), StateVerdict::News);
     assert_ne!(trees[1].states[&name(2)].up, trees[2].states[&name(2)].up);
-    // Later the answer is within bounds for those whose clocks are a moment behind, too.
+    // A moment later the answer is within bounds for servers whose clocks are a moment behind, too.
     while let Some((from, to)) =
         (0..trees.len()).find_map(|at| Some((at, trees[at].links_with_states().next()?)))
     {
@@ -282,11 +286,11 @@ fn a_lie_within_bounds_is_contradicted_and_the_tree_is_as_before() {
 #[test]
 fn a_lie_that_its_server_never_hears_is_overtaken_by_the_clock() {
     let mut trees = herd(3, &[(0, 1), (1, 2)]);
-    // Server 2 is away; what is said of it has the latest stamp that is kept.
+    // Server 2 is away. A wrong state in its name has the latest stamp that servers keep.
     trees[1].link_down(link(2));
     let lie = state(name(2), NOW + OFFSET, &[]);
     assert_eq!(trees[0].hear(NOW + OFFSET, link(1), lie.clone()), StateVerdict::News);
-    // It is back, and its clock is behind: it does not believe what is said in its name.
+    // Server 2 is back, and its clock is behind. Server 2 does not believe the state in its name.
     trees[2] = born(2, NOW - OFFSET);
     trees[2].link_up(link(1), name(1));
     trees[1].link_up(link(2), name(2));
@@ -368,7 +372,7 @@ fn where_states_change_all_the_time_all_links_are_wanted_until_it_is_calm() {
     }
     assert!((2..=TREE_COMPUTES as usize).contains(&changes), "{changes}");
     assert_eq!(edges, [1, 2]);
-    // The first look finds that it was not calm since the last one.
+    // The first look finds that the tree was not calm since the last look.
     for edges in [&[1, 2][..], &[1]] {
         trees[0].look(NOW, OFFSET, &members(3));
         assert_eq!(trees[0].edges(), edges);

@@ -1,8 +1,8 @@
 //! A store of the newest record of each key: a last-writer-wins map.
 //!
-//! Invariant: what [`Store::place`] keeps is the greatest of all records that were offered, by
-//! [`Record::precedence`]. So the order and number of offers do not matter. The store does not know who has to be
-//! sent a change; its slots only carry the flood's marks.
+//! Invariant: [`Store::place`] keeps the greatest of all records of a key that were offered, by [`Record::precedence`].
+//! So the order and the number of offers do not matter. The store does not know which servers have to be sent a change;
+//! its slots only carry the flood's marks.
 
 mod slot;
 
@@ -15,18 +15,18 @@ use crate::{
     types::{Kind, Record},
 };
 
-/// Slots are allocated in chunks, so growing never copies them and wastes at most one chunk.
+/// Slots are allocated in chunks. So growth never copies slots and wastes at most one chunk.
 const CHUNK_LEN: usize = 256;
 
-/// Where a record is kept, until it is removed.
+/// The slot of a record, until the record is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId(pub(crate) u32);
 
-/// A key's hash in one table. Nobody outside can guess it.
+/// A key's hash in one table. Nobody outside this process can guess the hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableHash(u32);
 
-/// An entry of the table: part of the key's hash, so that growing does not touch the slots, and the slot.
+/// An entry of the table: the slot, and part of the key's hash, so that growth of the table does not read the slots.
 type Indexed = (u32, u32);
 
 /// One shard's records.
@@ -35,12 +35,12 @@ pub(crate) struct Store {
     table: HashTable<Indexed>,
     chunks: Vec<Box<[Slot]>>,
     free: Vec<SlotId>,
-    /// How many slots have ever been in use.
+    /// The number of slots that have ever been in use.
     used: usize,
     seed: u64,
 }
 
-/// There is no room for another record.
+/// The error of a store that has no room for another record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreFull;
 
@@ -50,7 +50,7 @@ impl Store {
         Store { table: HashTable::new(), chunks: Vec::new(), free: Vec::new(), used: 0, seed }
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -67,8 +67,8 @@ impl Store {
         self.table.find(spread(hash), is_it).map(|&(_, slot)| SlotId(slot))
     }
 
-    /// Reads into the processor's cache what [`Store::find`] of this key will read. Several calls in a row wait for
-    /// memory together, while several finds would wait one after the other.
+    /// Loads the memory that [`Store::find`] of this key will read into the processor's cache. Several calls in a row
+    /// wait for memory together, while several finds would wait one after the other.
     pub(crate) fn warm(&self, kind: Kind, key: &[u8]) -> TableHash {
         let TableHash(hash) = self.hash(kind, key);
         if let Some(&(_, slot)) = self.table.find(spread(hash), |&(part, _)| part == hash) {
@@ -110,7 +110,7 @@ impl Store {
         let record = self.slot(id).record();
         let TableHash(hash) = self.hash(record.kind, record.key);
         let entry = self.table.find_entry(spread(hash), |indexed| *indexed == (hash, id.0));
-        entry.expect("a live slot stands in the table").remove();
+        entry.expect("a live slot is in the table").remove();
     }
 
     /// A slot, live or free.
@@ -118,7 +118,7 @@ impl Store {
         &self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
     }
 
-    /// A slot, to change the flood's marks.
+    /// A slot, for changes of the flood's marks.
     pub(crate) fn slot_mut(&mut self, id: SlotId) -> &mut Slot {
         &mut self.chunks[id.0 as usize / CHUNK_LEN][id.0 as usize % CHUNK_LEN]
     }
@@ -129,7 +129,7 @@ impl Store {
         slots.enumerate().filter(|(_, slot)| slot.is_live()).map(|(at, slot)| (SlotId(at as u32), slot))
     }
 
-    /// How many slots there are, live or free. All slot numbers are below it.
+    /// The number of slots, live or free. All slot numbers are below it.
     pub(crate) fn slots_used(&self) -> usize {
         self.used
     }
@@ -162,7 +162,7 @@ impl Store {
     }
 }
 
-/// Makes the table's 64 bits, of which it uses both ends, from the 32 that are kept.
+/// Expands the 32 bits that are kept to the 64 bits that the table needs. The table uses both ends of the 64 bits.
 fn spread(part: u32) -> u64 {
     u64::from(part).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -185,8 +185,8 @@ mod tests {
         };
         let [one, other] = [1, 2].map(|seed| places(&Store::new(seed)));
         let used: BTreeSet<u64> = one.iter().map(|&(_, place)| place).collect();
-        assert!(used.len() > 120, "of 128 places {} are used", used.len());
-        assert!(one.intersection(&other).count() < 50, "who knows one table knows the other");
+        assert!(used.len() > 120, "only {} of 128 places are used", used.len());
+        assert!(one.intersection(&other).count() < 50, "the two tables use mostly the same places");
     }
 
     #[test]

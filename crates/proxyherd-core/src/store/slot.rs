@@ -6,44 +6,45 @@ use crate::types::{Attributes, Body, Coordinates, Decimal, Difference, KeyHash, 
 
 /// Links of this server, one bit each.
 pub(crate) type LinkMask = u32;
-/// Followers of this server besides its links, one bit each.
+/// Followers of this server in addition to its links, one bit each.
 pub(crate) type FollowerMask = u8;
 
-/// As longitude: the record is a tombstone and has no position.
+/// The longitude of a tombstone, which has no position.
 const GONE: u64 = u64::MAX;
-/// As longitude: the record has data instead of a position, and `latitude` holds for how many seconds it is kept.
+/// The longitude of a record that has data instead of a position. Its `latitude` holds the number of seconds for which
+/// the record is kept.
 const DATA: u64 = u64::MAX - 1;
-/// As longitude: the record was removed, and only its key is kept for followers.
+/// The longitude of a removed record, of which only the key is kept for followers.
 const REMOVED: u64 = u64::MAX - 2;
 /// The position of the followers' marks in `longitude`, above the 55 bits of a [`Decimal`] and the bit that is set if
 /// there is no position.
 const FOLLOWED_SHIFT: u32 = 56;
 /// The position of the timestamp's shape in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
-/// Bits without a pattern, so that a record of zeros does not multiply zeros: those of the golden ratio and of the
+/// Bits without a pattern, so that a record of zeros does not multiply zeros: the bits of the golden ratio and of the
 /// square roots of 2 and 3.
 const DIGEST_WORDS: [u64; 3] = [0x9E37_79B9_7F4A_7C15, 0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B];
-/// In `from`: no link brought this record.
+/// The value of `from` if no link brought this record.
 const NO_LINK: u8 = u8::MAX;
 
 /// A record as it is kept. Coordinates and timestamp are folded into numbers from which their original text can be
 /// written again.
 ///
-/// It is aligned, so that a visit of a slot waits for one cache line and not for two.
+/// The slot is aligned, so that a visit of a slot waits for one cache line and not for two.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Slot {
     latitude: u64,
-    /// The highest bits hold the followers in whose queues this slot stands; see [`Slot::followed`].
+    /// The highest bits hold the followers whose queues contain this slot; see [`Slot::followed`].
     longitude: u64,
     nanos: u64,
     difference: i64,
     /// The record's sequence: its number among the origin's updates.
     pub(crate) seq: u64,
-    /// Kind (1 byte), key, attributes or data. Empty: the slot is free.
+    /// Kind (1 byte), key, attributes or data. If this is empty, the slot is free.
     blob: Box<[u8]>,
-    /// The links in whose FIFO this slot stands. A free slot keeps the bits, and its next record is sent in that
-    /// place.
+    /// The links whose FIFO contains this slot. A free slot keeps the bits, and its next record is sent at that
+    /// position of the FIFO.
     pub(crate) queued: LinkMask,
     /// The origin's place in its shard's table.
     pub(crate) origin: u16,
@@ -52,7 +53,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Whether it holds a record.
+    /// Whether the slot holds a record.
     pub(crate) fn is_live(&self) -> bool {
         !self.blob.is_empty() && self.longitude() != REMOVED
     }
@@ -62,20 +63,19 @@ impl Slot {
         (self.longitude() == REMOVED).then(|| (Kind(self.blob[0]), self.key()))
     }
 
-    /// The followers in whose queues this slot stands. Like the links' marks, these bits stay when the slot becomes
-    /// free.
+    /// The followers whose queues contain this slot. Like the links' marks, these bits stay when the slot becomes free.
     #[inline(always)]
     pub(crate) fn followed(&self) -> FollowerMask {
         (self.longitude >> FOLLOWED_SHIFT) as FollowerMask
     }
 
-    /// Sets the followers in whose queues this slot stands.
+    /// Sets the followers whose queues contain this slot.
     pub(crate) fn set_followed(&mut self, followers: FollowerMask) {
         self.longitude = self.longitude << 8 >> 8 | u64::from(followers) << FOLLOWED_SHIFT;
     }
 
-    /// The longitude without the followers' marks. The bit below the marks says whether there is a position; extended
-    /// over the marks it restores [`GONE`] and the like, as they count in digests.
+    /// The longitude without the followers' marks. The bit below the marks says whether there is a position. Extended
+    /// over the marks, this bit restores [`GONE`] and the other special values, which count in digests.
     #[inline(always)]
     fn longitude(&self) -> u64 {
         (self.longitude.cast_signed() << 8 >> 8).cast_unsigned()
@@ -88,7 +88,7 @@ impl Slot {
         self.set_followed(followers);
     }
 
-    /// A byte that can only be read by reading the slot's allocation too.
+    /// A byte that can only be read by reading the slot's allocation, too.
     pub(super) fn first_byte(&self) -> Option<u8> {
         self.blob.first().copied()
     }
@@ -102,19 +102,19 @@ impl Slot {
         &self.blob[1..self.key_end()]
     }
 
-    /// The kind of its record.
+    /// The kind of the slot's record.
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         Kind(self.blob[0])
     }
 
-    /// Whether its record has a position.
+    /// Whether the slot's record has a position.
     #[inline(always)]
     pub(crate) fn is_location(&self) -> bool {
         self.longitude() < REMOVED
     }
 
-    /// Whether it holds a tombstone.
+    /// Whether the slot holds a tombstone.
     #[inline(always)]
     pub(crate) fn is_gone(&self) -> bool {
         self.longitude() == GONE
@@ -124,7 +124,7 @@ impl Slot {
         2 + usize::from(self.key_len_less_one)
     }
 
-    /// The record, borrowed. It is inlined into each caller, because callers seldom look at all of it.
+    /// The record, borrowed. This method is inlined into each caller, because callers seldom read the whole record.
     #[inline(always)]
     pub(crate) fn record(&self) -> Record<'_> {
         debug_assert!(self.is_live(), "a free slot has no record");
@@ -148,11 +148,11 @@ impl Slot {
         }
     }
 
-    /// A hash of everything that the record says, the same wherever it is held. `key` is the hash of its key, and
-    /// `server` a hash of the name of the server that took it. The digest is part of the link protocol, because
-    /// servers compare its sums.
+    /// A hash of the whole content of the record, which is the same at every server. `key` is the hash of the record's
+    /// key. `server` is a hash of the name of the server that took the record. The digest is part of the link protocol,
+    /// because servers compare sums of digests.
     ///
-    /// Every report pays for two digests, so the words are multiplied side by side and not one after the other.
+    /// Every report costs two digests, so the words are multiplied in parallel and not one after the other.
     #[inline]
     pub(crate) fn digest(&self, key: KeyHash, server: u64) -> u64 {
         let tail = &self.blob[self.key_end()..];
@@ -170,10 +170,12 @@ impl Slot {
         self.set_blob(record.kind, record.key, tail);
     }
 
-    /// Writes `record` over another record of the same key. It allocates only if attributes or data change their
-    /// length.
+    /// Writes `record` over another record of the same key. Allocates only if attributes or data change their length.
     pub(super) fn replace(&mut self, record: &Record<'_>) {
-        debug_assert!(self.is_about(record.kind, record.key), "a slot is replaced by a record of its key");
+        debug_assert!(
+            self.is_about(record.kind, record.key),
+            "a slot is overwritten only by a record of its key"
+        );
         let tail = self.set_numbers(record);
         let key_end = self.key_end();
         if self.blob.len() == key_end + tail.len() {
@@ -183,7 +185,7 @@ impl Slot {
         }
     }
 
-    /// Writes everything except the allocation. Returns what belongs behind the key: attributes or data.
+    /// Writes everything except the allocation. Returns the bytes that belong behind the key: attributes or data.
     fn set_numbers<'r>(&mut self, record: &Record<'r>) -> &'r [u8] {
         let shape = u64::from(record.timestamp.shape()) << SHAPE_SHIFT;
         let tail: &[u8] = match record.body {
@@ -224,7 +226,7 @@ impl Slot {
         self.set_followed(followers);
     }
 
-    /// Forgets the record except for its key. The slot stays taken until it is cleared.
+    /// Forgets the record except for its key. The slot stays in use until it is cleared.
     pub(super) fn retire(&mut self) {
         let key_end = self.key_end();
         if self.blob.len() > key_end {
@@ -244,7 +246,7 @@ impl Slot {
     }
 }
 
-/// Both halves of a product in one word, each bit of which depends on many bits of both factors.
+/// Combines both halves of a product into one word. Each bit of the word depends on many bits of both factors.
 #[inline]
 fn folded_product(one: u64, other: u64) -> u64 {
     let product = u128::from(one) * u128::from(other);
@@ -292,7 +294,7 @@ mod tests {
         }
     }
 
-    /// The numbers are part of version 2 of the link protocol: servers that disagree on them repair without end.
+    /// These numbers are part of version 2 of the link protocol: servers that disagree on them repair without end.
     #[test]
     fn the_digest_that_servers_compare_stays_what_it_is() {
         let mut attributes = crate::types::AttributesBuf::default();

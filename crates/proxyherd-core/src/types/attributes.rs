@@ -1,8 +1,8 @@
-//! The contents of a report beyond position and time: accuracy, speed, heading, battery, a short note of the
+//! The contents of a report other than position and time: accuracy, speed, heading, battery, a short note of the
 //! reporter.
 //!
-//! The line protocol does not show them; other doors do. They are sent and stored as one run of bytes with ascending
-//! names, so that equal maps are equal bytes.
+//! The line protocol does not show attributes; other doors do. Attributes are sent and stored as one run of bytes with
+//! ascending names, so that equal maps have equal bytes.
 
 use std::fmt;
 
@@ -22,16 +22,16 @@ pub enum AttributeError {
     /// A name is not 1 to 32 bytes of lower-case ASCII letters, digits and `_`.
     #[error("an attribute's name is 1 to {ATTRIBUTE_NAME_LEN_MAX} lower-case letters, digits or `_`")]
     BadName,
-    /// Encoded bytes end early, are out of order or hold text that is not UTF-8.
+    /// The encoded bytes end early, are out of order, or hold text that is not UTF-8.
     #[error("the attributes' encoding is broken")]
     Broken,
 }
 
 impl<'a> Attributes<'a> {
-    /// No attributes.
+    /// An empty set of attributes.
     pub const NONE: Attributes<'static> = Attributes(&[]);
 
-    /// Takes bytes from elsewhere if they are a valid encoding.
+    /// Takes bytes from outside if they are a valid encoding.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Attributes<'a>, AttributeError> {
         if bytes.len() > ATTRIBUTES_LEN_MAX {
             return Err(AttributeError::TooLong);
@@ -58,12 +58,12 @@ impl<'a> Attributes<'a> {
         Attributes(bytes)
     }
 
-    /// The encoding.
+    /// The encoded bytes.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// Whether there are none.
+    /// Whether there are no attributes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -108,7 +108,7 @@ fn is_name(name: &[u8]) -> bool {
 pub struct AttributesBuf(Vec<u8>);
 
 impl AttributesBuf {
-    /// Sets `name` to `value`, and replaces an earlier value.
+    /// Sets `name` to `value`, and replaces an earlier value of `name`.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), AttributeError> {
         if !is_name(name.as_bytes()) {
             return Err(AttributeError::BadName);

@@ -1,4 +1,4 @@
-//! The name that a client gives itself.
+//! The ID that a client gives itself.
 
 use std::fmt;
 
@@ -36,16 +36,17 @@ pub(crate) fn is_white_space(byte: u8) -> bool {
     byte == b' ' || (b'\t'..=b'\r').contains(&byte)
 }
 
-/// The index of the first white space in `bytes`. It searches eight bytes at a time, because every line is searched.
+/// The index of the first white space in `bytes`. The search takes eight bytes at a time, because every line is
+/// searched.
 pub(crate) fn find_white_space(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(eight) = bytes[at..].first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
-        // Set where a byte is below `!`; a borrow can only set more of them above the first.
+        // The top bit is set for each byte below `!`. A borrow can only set more of these bits above the first one.
         let low = word.wrapping_sub(0x2121_2121_2121_2121) & !word & 0x8080_8080_8080_8080;
         if low != 0 {
             let first = low.trailing_zeros() as usize / 8;
-            // Other control characters are low as well, and rare.
+            // Other control characters are also below `!`, but rare.
             let found = eight[first..].iter().position(|&byte| is_white_space(byte));
             if let Some(found) = found {
                 return Some(at + first + found);

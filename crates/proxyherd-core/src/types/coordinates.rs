@@ -1,4 +1,4 @@
-//! Coordinates as ISO 6709 writes them, kept so that they can be written again byte for byte.
+//! Coordinates as in ISO 6709, stored so that they can be written again byte for byte.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::digits::{self, POWERS_OF_TEN};
 const MAGNITUDE_BITS: u32 = 48;
 const MAGNITUDE_MASK: u64 = (1 << MAGNITUDE_BITS) - 1;
 const FRACTION_DIGITS_MAX: usize = 12;
-/// No angle of a point on Earth is larger. The number of bits of the magnitude relies on it.
+/// The largest angle of a point on Earth, degrees. The number of bits of the magnitude relies on this bound.
 const DEGREES_MAX: u64 = 180;
 /// 10 to the power 12: a degree in units of [`Decimal`]'s magnitude.
 const ONE: u64 = 1_000_000_000_000;
@@ -21,7 +21,7 @@ const ONE: u64 = 1_000_000_000_000;
 pub struct Decimal(u64);
 
 impl Decimal {
-    /// Reads `("+" / "-") 1*3DIGIT ["." 1*12DIGIT]` at the front of `bytes`. Returns the rest too.
+    /// Reads `("+" / "-") 1*3DIGIT ["." 1*12DIGIT]` at the front of `bytes`. Returns the rest, too.
     pub fn parse(bytes: &[u8]) -> Option<(Decimal, &[u8])> {
         let (&sign, rest) = bytes.split_first()?;
         if sign != b'+' && sign != b'-' {
@@ -53,12 +53,12 @@ impl Decimal {
         Some((Decimal(packed), rest))
     }
 
-    /// The 64 bits, for storing and sending.
+    /// The number's 64 bits, for storing and sending.
     pub fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// Takes 64 bits from elsewhere, unless no text could have produced them.
+    /// Takes 64 bits from outside, unless no text could have produced them.
     pub fn from_bits(bits: u64) -> Option<Decimal> {
         let decimal = Decimal(bits);
         let fraction_digits = decimal.fraction_digits();
@@ -89,7 +89,7 @@ impl Decimal {
         }
     }
 
-    /// The number in degrees, as near as a double can be.
+    /// The number in degrees, as exact as a double can be.
     pub fn degrees(self) -> f64 {
         let magnitude = self.magnitude() as f64 / ONE as f64;
         if self.is_negative() { -magnitude } else { magnitude }
@@ -129,14 +129,14 @@ impl Coordinates {
         Coordinates::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(coordinates, _)| coordinates)
     }
 
-    /// Reads latitude and longitude at the front of `text`. Returns the rest too.
+    /// Reads latitude and longitude at the front of `text`. Returns the rest, too.
     pub(crate) fn parse_front(text: &[u8]) -> Option<(Coordinates, &[u8])> {
         let (latitude, rest) = Decimal::parse(text)?;
         let (longitude, rest) = Decimal::parse(rest)?;
         Some((Coordinates::new(latitude, longitude)?, rest))
     }
 
-    /// Combines the two, unless one is out of its range.
+    /// Combines latitude and longitude, unless one of them is out of its range.
     pub fn new(latitude: Decimal, longitude: Decimal) -> Option<Coordinates> {
         (latitude.is_within(90) && longitude.is_within(DEGREES_MAX))
             .then_some(Coordinates { latitude, longitude })

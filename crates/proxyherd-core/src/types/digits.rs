@@ -1,4 +1,4 @@
-//! Fast decimal digits: for each report the hot path reads three numbers and writes one.
+//! Fast decimal digits: for each report the hot path reads three numbers and writes one number.
 
 /// The powers of ten, by exponent.
 pub(super) const POWERS_OF_TEN: [u64; 13] = {
@@ -11,7 +11,7 @@ pub(super) const POWERS_OF_TEN: [u64; 13] = {
     powers
 };
 
-/// Reads at most `MOST` digits at the front of `bytes`. Returns their value and how many they are.
+/// Reads at most `MOST` digits at the front of `bytes`. Returns their value and their count.
 #[inline]
 pub(super) fn parse<const MOST: usize>(bytes: &[u8]) -> (u64, usize) {
     const { assert!(MOST <= 16, "sixteen digits are two words of eight") };
@@ -47,13 +47,13 @@ fn parse_few(bytes: &[u8], most: usize) -> (u64, usize) {
 fn parse_word(bytes: &[u8], most: usize) -> (u64, usize) {
     let word = bytes.first_chunk().map_or_else(|| short_word(bytes), |eight| u64::from_le_bytes(*eight));
     let digits = word ^ 0x3030_3030_3030_3030;
-    // The lowest byte over 9 gets its top bit set; a carry can only disturb bytes above it.
+    // A lowest byte over 9 gets its top bit set. A carry can only disturb the bytes above it.
     let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
     let len = (others.trailing_zeros() as usize / 8).min(most);
     if len == 0 {
         return (0, 0);
     }
-    // The first digit is the lowest byte: shifting up puts zeros in front.
+    // The first digit is in the lowest byte. Shifting up puts zeros in front of it.
     let digits = digits << (64 - 8 * len);
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let even = (pairs & 0x0000_00FF_0000_00FF).wrapping_mul(0x000F_4240_0000_0064);
@@ -91,21 +91,21 @@ pub(super) fn push_padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
     out.extend_from_slice(&buffer[..width]);
 }
 
-/// The eight digits of `value` with leading zeros; it must be below 10⁸. This is `parse_word` backwards: halves,
-/// quarters and single digits are separated side by side in one word.
+/// The eight digits of `value` with leading zeros; `value` must be below 10⁸. This is the reverse of `parse_word`:
+/// halves, quarters and single digits are separated in parallel in one word.
 pub(super) fn eight(value: u32) -> [u8; 8] {
     debug_assert!(value < 100_000_000, "the number is wider than its field");
     let fours = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
-    // 10486 / 2²⁰ is a hundredth, exactly enough below ten thousand.
+    // 10486 / 2²⁰ is about a hundredth, and exact enough for values below ten thousand.
     let hundreds = (fours * 10_486) >> 20 & 0x0000_007F_0000_007F;
     let twos = hundreds | (fours - 100 * hundreds) << 16;
-    // 103 / 2¹⁰ is a tenth, exactly enough below a hundred.
+    // 103 / 2¹⁰ is about a tenth, and exact enough for values below a hundred.
     let tens = (twos * 103) >> 10 & 0x000F_000F_000F_000F;
     let ones = tens | (twos - 10 * tens) << 8;
     (ones | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// How many digits `value` has; zero has one.
+/// The number of digits of `value`. Zero has one digit.
 pub(super) fn width(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |log| log as usize + 1)
 }

@@ -4,9 +4,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits::SHARDS;
 
-/// Determines the shard of a key and its place in the shard's hash tree. It is part of the link protocol.
+/// The hash of a key. It determines the key's shard and the key's place in that shard's hash tree. It is part of the
+/// link protocol.
 ///
-/// Anybody can choose keys whose hashes collide, so no table uses it.
+/// Anybody can choose keys whose hashes collide, so no table uses this hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyHash(u64);
 
@@ -23,7 +24,7 @@ impl KeyHash {
         self.0 as usize % SHARDS
     }
 
-    /// All of its bits.
+    /// All 64 bits of the hash.
     #[inline]
     pub fn bits(self) -> u64 {
         self.0

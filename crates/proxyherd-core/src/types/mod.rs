@@ -1,4 +1,4 @@
-//! The values the herd deals in. Each is valid by construction: to have one is to have checked it.
+//! The values that the herd works with. Each is valid by construction: a value exists only if it was checked.
 
 mod attributes;
 mod client_id;

@@ -2,23 +2,23 @@
 
 use super::ServerName;
 
-/// One life of one server, which gives each record that it issues a sequence.
+/// One life of one server. Each record that the server issues gets a sequence of this life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
-    /// The server that took the report, as its AT line says.
+    /// The server that took the report, by its name in the AT line.
     pub server: ServerName,
     /// A number that is new at every start of that server.
     pub incarnation: u64,
 }
 
-/// Which links of a server are up: what the link protocol's STATE carries, and what routing protocols call a
+/// The links of a server that are up. The link protocol's STATE carries this value, and routing protocols call it a
 /// link-state advertisement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
-    /// The life of the server that announces it.
+    /// The life of the server that announces the state.
     pub origin: Origin,
-    /// Grows with each announcement.
+    /// A number that grows with each announcement.
     pub stamp: u64,
-    /// The neighbors to which it has a link that is up, if they support spanning trees too.
+    /// The neighbors that support spanning trees and to which the server has a link that is up.
     pub up: Vec<ServerName>,
 }

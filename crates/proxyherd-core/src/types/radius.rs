@@ -1,11 +1,11 @@
-//! The radius of a question about places.
+//! The radius of a query for places.
 
 use super::digits::{self, POWERS_OF_TEN};
 use crate::limits::RADIUS_M_MAX;
 
 const MICROMETERS_PER_KILOMETER: u64 = 1_000_000_000;
 
-/// A distance over 0 and at most 50 km, exact to the micrometer: the protocol's nine decimals of a kilometer.
+/// A distance over 0 and at most 50 km, exact to the micrometer, because the protocol has nine decimals of a kilometer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Radius {
     micrometers: u64,

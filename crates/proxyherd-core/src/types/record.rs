@@ -1,13 +1,13 @@
-//! Records: what the herd holds of a key and sends on its links.
+//! Records: what the herd holds about a key and sends on its links.
 
 use std::cmp::Ordering;
 
 use super::{Attributes, Coordinates, Difference, ServerName, Timestamp, Version};
 
-/// The kind of a key. All kinds share one replica, one flood and one repair; a key is unique within its kind.
+/// The kind of a key. All kinds share one replica, one flood and one repair. A key is unique within its kind.
 ///
-/// A server keeps and passes on records of a kind that its version does not know. Such a record says itself how long
-/// it is kept.
+/// A server keeps and passes on records of a kind that its version does not know. Such a record contains the time for
+/// which it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(pub u8);
 
@@ -19,16 +19,16 @@ impl Kind {
     pub const QUOTA: Kind = Kind(1);
 }
 
-/// The newest that was said about a key.
+/// The newest record of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// What the key names.
+    /// The kind of thing that the key names.
     pub kind: Kind,
     /// The client's ID, for [`Kind::CLIENT`]; 1 to 256 bytes without white space for any.
     pub key: &'a [u8],
     /// The content.
     pub body: Body<'a>,
-    /// When it was made, by the client's clock.
+    /// The time at which the record was made, by the client's clock.
     pub timestamp: Timestamp,
     /// The server's clock at receipt minus `timestamp`.
     pub difference: Difference,
@@ -39,12 +39,12 @@ pub struct Record<'a> {
 pub enum Body<'a> {
     /// A client's position.
     Location {
-        /// Where.
+        /// The client's coordinates.
         coordinates: Coordinates,
         /// The other contents of the report.
         attributes: Attributes<'a>,
     },
-    /// A tombstone: the client asked to be forgotten. It holds nothing of what was known.
+    /// A tombstone: the client asked to be forgotten. The tombstone holds no earlier content.
     Gone,
     /// The content of records of other kinds than [`Kind::CLIENT`]. Only the code that handles the kind understands
     /// it.
@@ -57,22 +57,22 @@ pub enum Body<'a> {
 }
 
 impl Record<'_> {
-    /// What orders this record among others of its key.
+    /// The version, which orders this record among other records of its key.
     pub fn version(&self) -> Version {
         Version::of(self.timestamp, self.difference)
     }
 
-    /// When its server took it, POSIX time in nanoseconds.
+    /// The time at which the record's server took it, POSIX time in nanoseconds.
     pub fn received_ns(&self) -> u64 {
         self.difference.received_ns(self.timestamp)
     }
 
     /// Orders two records of one key by version, and equal versions by a fixed rule. The greater record is kept, so
-    /// servers that have seen the same records hold the same one. `Equal` means equal contents.
+    /// servers that have seen the same records keep the same one. `Equal` means equal contents.
     ///
-    /// Of equal versions a tombstone wins, then the record that was received first. So a client that sends the same
-    /// line again, here or elsewhere, changes nothing and floods nothing. The rest of the rule only has to be the
-    /// same everywhere.
+    /// If the versions are equal, a tombstone wins, and then the record that was received first. So if a client sends
+    /// the same line again, to this server or to another, nothing changes and nothing is flooded. The rest of the rule
+    /// only has to be the same at every server.
     pub fn precedence(&self, server: &ServerName, other: &Record<'_>, other_server: &ServerName) -> Ordering {
         debug_assert_eq!((self.kind, self.key), (other.kind, other.key), "only records of one key compare");
         self.version().cmp(&other.version()).then_with(|| {

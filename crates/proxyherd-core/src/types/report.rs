@@ -2,26 +2,27 @@
 
 use super::{Attributes, ClientId, Coordinates, Timestamp};
 
-/// A report: a client is or was at a position.
+/// A report: a client is, or was, at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report<'a> {
     /// The client.
     pub client: ClientId<'a>,
-    /// Its position.
+    /// The client's position.
     pub coordinates: Coordinates,
-    /// Its time, or that the server chooses it.
+    /// The time of the report, or the information that the server chooses it.
     pub stamp: Stamp,
     /// The other contents of the report.
     pub attributes: Attributes<'a>,
 }
 
-/// Whose clock dates a report.
+/// Whose clock gives a report its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// The client's: this is the time that the client gave.
+    /// The client's clock: this is the time that the client gave.
     Client(Timestamp),
-    /// The server's. When it takes the report, it chooses a time: its clock's, and at least a nanosecond after what it holds
-    /// of the client. So the report always wins, and whoever reads from that server next reads what was written.
+    /// The server's clock. When the server takes the report, it chooses a time: the time on its clock, but at least a
+    /// nanosecond after the time of the record that it holds of the client. So the report always wins, and the next
+    /// reader at that server is sent this report.
     Server,
 }
 

@@ -9,18 +9,18 @@ use crate::limits::SERVER_NAME_LEN_MAX;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerName(Arc<str>);
 
-/// Why a text is no server name. Nothing was changed.
+/// Why a text is not a server's name. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a server's name is 1 to 64 letters, digits, `-`, `_` or `.`, and begins with a letter or a digit")]
 pub struct BadServerName;
 
 impl ServerName {
-    /// Takes `text` as a name, if it is one.
+    /// Takes `text` as a server's name, if it is valid.
     pub fn new(text: &str) -> Result<ServerName, BadServerName> {
         if ServerName::fits(text) { Ok(ServerName(text.into())) } else { Err(BadServerName) }
     }
 
-    /// Whether `text` is a name.
+    /// Whether `text` is a valid server's name.
     pub fn fits(text: &str) -> bool {
         (1..=SERVER_NAME_LEN_MAX).contains(&text.len())
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -33,7 +33,7 @@ impl ServerName {
     }
 }
 
-/// Allows lookups by text, which orders like the name.
+/// Allows lookups by text, which has the same order as the name.
 impl Borrow<str> for ServerName {
     fn borrow(&self) -> &str {
         &self.0

@@ -13,8 +13,8 @@ const FRACTION_DIGITS_MAX: usize = 9;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     nanos: u64,
-    /// Never 0, because at least one digit was written. So an `Option` of a timestamp takes no more room than a
-    /// timestamp.
+    /// The shape. Never 0, because at least one digit was written. So an `Option` of a timestamp takes no more room
+    /// than a timestamp.
     shape: NonZeroU8,
 }
 
@@ -24,7 +24,7 @@ impl Timestamp {
         Timestamp::parse_front(text).filter(|(_, rest)| rest.is_empty()).map(|(timestamp, _)| timestamp)
     }
 
-    /// Reads a timestamp at the front of `text`. Returns the rest too.
+    /// Reads a timestamp at the front of `text`. Returns the rest, too.
     pub(crate) fn parse_front(text: &[u8]) -> Option<(Timestamp, &[u8])> {
         let (seconds, second_digits) = digits::parse::<SECOND_DIGITS_MAX>(text);
         if second_digits == 0 {
@@ -47,7 +47,7 @@ impl Timestamp {
 
     /// The server's own clock as a timestamp with nine decimals, for reports without a time.
     ///
-    /// `None` past the year 2286, when seconds have more than ten digits.
+    /// Returns `None` past the year 2286, when seconds have more than ten digits.
     pub fn from_nanos(nanos: u64) -> Option<Timestamp> {
         let second_digits = digits::width(nanos / NANOS_PER_SECOND);
         Timestamp::from_parts(nanos, (second_digits << 4 | FRACTION_DIGITS_MAX) as u8)
@@ -58,7 +58,8 @@ impl Timestamp {
         self.nanos
     }
 
-    /// How it was written: the number of digits before the point in the upper half, and after it in the lower.
+    /// The shape of the written text: the number of digits before the point in the upper half, and after the point in
+    /// the lower half.
     pub fn shape(self) -> u8 {
         self.shape.get()
     }
@@ -123,14 +124,14 @@ pub struct Difference(i64);
 impl Difference {
     /// The difference between `now_ns`, the server's POSIX time in nanoseconds, and a report's timestamp.
     ///
-    /// The timestamp may be 292 years ahead of a server whose clock was never set. The difference is clamped there,
-    /// because every neighbor would refuse one that wrapped around.
+    /// The timestamp may be 292 years ahead of a server whose clock was never set. The difference is clamped to that,
+    /// because every neighbor would refuse a difference that wrapped around.
     pub fn at_receipt(now_ns: u64, timestamp: Timestamp) -> Difference {
         let farthest = if now_ns < timestamp.nanos { i64::MIN } else { i64::MAX };
         Difference(now_ns.checked_signed_diff(timestamp.nanos).unwrap_or(farthest))
     }
 
-    /// Takes a difference from elsewhere, unless it puts the receipt of `timestamp` before 1970.
+    /// Takes a difference from outside, unless it puts the receipt of `timestamp` before 1970.
     pub fn from_nanos(nanos: i64, timestamp: Timestamp) -> Option<Difference> {
         timestamp.nanos.checked_add_signed(nanos).map(|_| Difference(nanos))
     }
@@ -145,7 +146,7 @@ impl Difference {
         self.0
     }
 
-    /// When the server took the report, POSIX time in nanoseconds.
+    /// The time at which the server took the report, POSIX time in nanoseconds.
     pub fn received_ns(self, timestamp: Timestamp) -> u64 {
         timestamp.nanos.saturating_add_signed(self.0)
     }
@@ -156,7 +157,7 @@ impl Difference {
         let magnitude = self.0.unsigned_abs();
         let (seconds, nanos) = (magnitude / NANOS_PER_SECOND, (magnitude % NANOS_PER_SECOND) as u32);
         if seconds < 10 {
-            // Right clocks take this branch. It copies a length that the compiler knows.
+            // Differences of right clocks take this branch. It copies a length that the compiler knows.
             let mut text =
                 [sign, b'0' + seconds as u8, b'.', 0, 0, 0, 0, 0, 0, 0, 0, b'0' + (nanos % 10) as u8];
             text[3..11].copy_from_slice(&digits::eight(nanos / 10));
@@ -184,9 +185,9 @@ impl fmt::Debug for Difference {
     }
 }
 
-/// What orders the records of a key, in nanoseconds: the client's timestamp, which the server's clock bounds only if
-/// the client's clock is more than five seconds ahead. It can be computed from an AT line alone, so it is the same
-/// everywhere.
+/// The version that orders the records of a key, nanoseconds: the client's timestamp. The server's clock limits the
+/// version only if the client's clock is more than five seconds ahead. The version can be computed from an AT line
+/// alone, so it is the same at every server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 

@@ -54,7 +54,7 @@ pub(super) fn extract() -> Vec<Seed> {
     let header = || frame("OSMHeader", &bytes_field(1, &features));
     let data = |group: &[u8]| frame("OSMData", &bytes_field(1, &extract_block(group)));
     let stored = |content: &[u8]| {
-        // A block of zlib that is stored as it is, and its sum.
+        // A zlib block that is stored without compression, and its checksum.
         let (mut low, mut high) = (1_u32, 0_u32);
         for &byte in content {
             low = (low + u32::from(byte)) % 65_521;

@@ -56,7 +56,8 @@ fn encoded(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
     encoder.bytes().to_vec()
 }
 
-/// Records of more origins than can have an index at the same time, and an index that is no longer in use.
+/// Records of more origins than can have an index at the same time, followed by a use of an index that is no longer
+/// assigned.
 fn numbered_anew() -> Vec<u8> {
     let mut encoder = Encoder::default().with_origins_max(2);
     encoder.agree(ANEW_VERSION);

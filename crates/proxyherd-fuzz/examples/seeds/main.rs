@@ -1,7 +1,7 @@
 //! Writes the inputs with which fuzzing begins: `cargo run -p proxyherd-fuzz --example seeds`.
 //!
-//! Where an encoder is public, it writes them; elsewhere they are made by hand, with everything that the format allows.
-//! They go into `corpora`, where inputs that fuzzing has found stay as they are.
+//! If an encoder is public, it writes the seeds. Other seeds are made by hand, and use everything that the format
+//! allows. The seeds go into `corpora`. Inputs in this folder that fuzzing has found stay unchanged.
 
 mod extract;
 mod link;

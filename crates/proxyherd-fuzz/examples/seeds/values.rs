@@ -1,4 +1,5 @@
-//! Seeds of values: attributes, the books of places quotas, certificates and numbers. And values that other seeds are made of.
+//! Seeds of values: attributes, the books of places budgets, certificates and numbers. This module also has values that
+//! other seeds use.
 
 use proxyherd_core::{
     places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
@@ -7,8 +8,9 @@ use proxyherd_core::{
 
 use super::{NOW_NS, Seed, text};
 
-/// Certificates, each a name and its bytes in hexadecimal: of an authority, of a server, of a host, for two servers at once,
-/// with the earliest and the latest two-digit years, without names, and half of one. Their keys do not exist any more.
+/// Certificates, each with a name and its bytes in hexadecimal. There are certificates of an authority, of a server, of
+/// a host and of two servers, with the earliest and the latest two-digit years, without names, and one half
+/// certificate. Their keys do not exist any more.
 const CERTIFICATES: &str = include_str!("certificates.hex");
 
 pub(super) fn name(text: &str) -> ServerName {

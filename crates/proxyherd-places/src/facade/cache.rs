@@ -1,11 +1,11 @@
-//! The cache of answers: in memory alone, bounded by the bytes that answers take.
+//! The cache of answers. It is only in memory, and is limited by the size of the answers.
 //!
-//! Answers are kept under the [`CacheKey`] of their question. The age of an answer decides what it is good for: see
-//! [`Freshness`]. When the cache is full, answers that are asked for least are dropped. The library divides the cache
-//! into parts with locks of their own, and an answer that does not fit into one part is not kept.
+//! Answers are kept under the [`CacheKey`] of their question. The age of an answer decides how the answer may be used
+//! (see [`Freshness`]). When the cache is full, the least used answers are dropped. The library divides the cache into
+//! parts with locks of their own, and an answer that does not fit into one part is not kept.
 //!
 //! Invariant: the answers together weigh no more than `max_bytes`. The cache does not know where an answer comes from,
-//! nor how it is renewed.
+//! or how it is renewed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use tokio::time::Instant;
 
 use crate::CacheSettings;
 
-/// How often answers that are too old for any use are looked for.
+/// Interval between two searches for answers that are too old for any use.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// The length of an answer for which the cache is laid out, bytes: twenty places with their texts. Longer and shorter
-/// answers fit as well.
+/// The usual length of an answer, bytes: twenty places with their texts. The cache allocates its tables for this
+/// length. Longer and shorter answers fit as well.
 const ANSWER_LEN_USUAL: u64 = 16 * 1024;
-/// Most answers for which the cache is laid out.
+/// Maximum number of answers for which the cache allocates its tables in advance.
 const ANSWERS_USUAL_MAX: u64 = 1 << 20;
-/// What the cache itself needs for an answer, bytes: its slot, its place in the order, its reference counts.
+/// The cache's own memory for an answer, bytes: its slot, its place in the order, and its reference counts.
 const ANSWER_OVERHEAD: u64 = 128;
 
-/// An answer and when it was received.
+/// An answer and the time at which it was received.
 #[derive(Clone, Debug)]
 pub(super) struct CachedAnswer {
     pub(super) answer: Arc<Answer>,
@@ -51,10 +51,10 @@ impl CachedAnswer {
 /// Answers by their questions.
 pub(super) struct Cache {
     ages: Ages,
-    /// None if the settings leave no room or no time for any answer.
+    /// `None` if the settings leave no room or no time for any answer.
     answers: Option<sync::Cache<CacheKey, CachedAnswer, AnswerWeight>>,
     swept: Mutex<Instant>,
-    /// How often somebody has looked.
+    /// The number of look-ups.
     #[cfg(test)]
     pub(super) looks: std::sync::atomic::AtomicU64,
 }
@@ -75,7 +75,8 @@ impl Cache {
         }
     }
 
-    /// The answer to this question and what it is good for, unless it is too old for any use.
+    /// The answer to this question, and how it may be used. `None` if there is no answer, or if the answer is too old
+    /// for any use.
     pub(super) fn find(&self, key: &CacheKey) -> Option<(CachedAnswer, Freshness)> {
         #[cfg(test)]
         self.looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -90,7 +91,7 @@ impl Cache {
         }
     }
 
-    /// For how long the answer counts as new. None if it is not kept.
+    /// The time for which the answer counts as new. `None` if the answer is not kept.
     pub(super) fn lifetime(&self, answer: &CachedAnswer) -> Option<Duration> {
         let lifetime = self.ages.lifetime(answer.is_empty());
         (self.answers.is_some() && !lifetime.is_zero()).then_some(lifetime)
@@ -107,12 +108,12 @@ impl Cache {
         }
     }
 
-    /// How many answers there are, and what they weigh, bytes.
+    /// The number of answers, and their total size, bytes.
     pub(super) fn len(&self) -> (u64, u64) {
         self.answers.as_ref().map_or((0, 0), |answers| (answers.len() as u64, answers.weight()))
     }
 
-    /// What the answer is good for now.
+    /// How the answer may be used now.
     pub(super) fn judge(&self, answer: &CachedAnswer) -> Freshness {
         self.ages.judge(answer.age(), answer.is_empty())
     }

@@ -1,8 +1,8 @@
-//! The order in which providers are asked, and how much of the deadline each of them may use.
+//! The order in which providers are asked, and the share of the deadline that each provider may use.
 //!
-//! A question goes to the first provider and, while providers fail, to those after it. Each provider may use a
-//! [`TimeShare`] of the time that is left, so that the providers after it have time to answer too. This module does not
-//! know why a provider fails.
+//! A question goes to the first provider. While providers fail, the question goes on to the next provider. Each
+//! provider may use a [`TimeShare`] of the time that is left, so that the later providers have time to answer too. This
+//! module does not know why a provider fails.
 
 use std::iter::once;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::provider::Provider;
 use crate::{FieldMask, ProviderName, Settings};
 
-/// Most time that is reserved for providers on this machine while one over the network is asked. They get a quarter of
-/// the time that is left, and at most this.
+/// Maximum time that is reserved for providers on this machine while a provider over the network is asked. Providers on
+/// this machine get a quarter of the time that is left, but at most this time.
 const LOCAL_RESERVE_MAX: Duration = Duration::from_millis(250);
 
 /// At least one provider, in the order in which they are asked.
@@ -29,7 +29,7 @@ pub(super) struct FallbackChain {
 
 /// One provider.
 pub(super) enum FallbackMember {
-    /// A provider on this machine. It is asked directly.
+    /// A provider on this machine. The facade asks it directly.
     Local(Arc<dyn Provider>),
     /// A provider over the network.
     Remote(Arc<RemoteProvider>),
@@ -71,7 +71,7 @@ impl FallbackChain {
     }
 }
 
-/// Which providers come after one, and therefore how much of the time it may use.
+/// The share of the time that a provider may use. It depends on the providers that come after this provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeShare {
     remotes: usize,
@@ -79,8 +79,8 @@ pub(super) struct TimeShare {
 }
 
 impl TimeShare {
-    /// How much of the time that is left a provider may use. Providers over the network get equal parts, and those on
-    /// this machine the little time that they need.
+    /// The part of the time that is left that a provider may use. Providers over the network get equal parts. Providers
+    /// on this machine get only the short time that they need.
     pub(super) fn of(self, left: Duration) -> Duration {
         let reserve = if self.has_locals { (left / 4).min(LOCAL_RESERVE_MAX) } else { Duration::ZERO };
         let parts = u32::try_from(self.remotes + 1).unwrap_or(u32::MAX);
@@ -127,7 +127,8 @@ impl FallbackMember {
     }
 }
 
-/// The name of the fields that a provider is asked for. Answers with different fields are kept under different keys.
+/// The name of the set of fields that a provider is asked for. Answers with different fields are stored under different
+/// keys.
 fn mask(provider: &str, settings: &Settings) -> &'static str {
     match settings.google.mask {
         _ if provider != ProviderName::Google.as_str() => "",

@@ -1,16 +1,17 @@
 //! The facade: answers every question about places, well formed and within the deadline.
 //!
-//! [`Places::look`] takes a question. It returns the answer if that is at hand, and otherwise a [`Question`], which
-//! waits. The providers are asked one after the other until one answers (`fallback`). A provider on this machine is
-//! asked directly. A question to a provider over the network passes these modules, in this order:
+//! [`Places::look`] takes a question. It returns the answer if the answer is available at once. Otherwise it returns a
+//! [`Question`], which waits for the answer. The providers are asked one after the other until one answers
+//! (`fallback`). A provider on this machine is asked directly. A question to a provider over the network passes these
+//! modules, in this order:
 //!
-//! 1. `cache`: an answer that is kept and good enough is given without a request.
-//! 2. `single_flight`: all who ask the same at the same time share one request.
+//! 1. `cache`: if the cache has an answer that is new enough, no request is made.
+//! 2. `single_flight`: all callers that ask the same question at the same time share one request.
 //! 3. `throttle`: the circuit breaker, the rate limit and the quota can each refuse a request.
-//! 4. `retry`: a request that fails is repeated while there is time.
+//! 4. `retry`: a failed request is repeated while there is time.
 //!
-//! Invariant: each question is counted once, by its [`LookupOutcome`]. The facade does not know how a provider
-//! answers, nor the protocol by which an answer leaves.
+//! Invariant: each question is counted once, by its [`LookupOutcome`]. The facade does not know how a provider answers,
+//! or the protocol by which an answer is sent.
 
 mod cache;
 mod fallback;
@@ -48,8 +49,8 @@ pub struct Places {
 }
 
 impl Places {
-    /// Opens the providers that `settings` name. Call this within the runtime whose tasks shall ask the providers over
-    /// the network. Each request to one of those is first taken from `quota`.
+    /// Opens the providers that `settings` name. Call this within the runtime whose tasks will send the requests to
+    /// providers over the network. Each such request is first taken from `quota`.
     pub fn open(
         settings: &Settings,
         quota: Arc<dyn Quota>,
@@ -61,8 +62,8 @@ impl Places {
         Ok(Places::with(first, rest?, settings, quota, environment))
     }
 
-    /// Asks `first`, and while that fails each of `rest`, in the way that `settings` say. The providers that `settings`
-    /// name are ignored.
+    /// Makes a facade that asks `first`, and then, while providers fail, each provider of `rest`. All other settings
+    /// come from `settings`. The providers that `settings` name are ignored.
     pub fn with(
         first: Arc<dyn Provider>,
         rest: Vec<Arc<dyn Provider>>,
@@ -76,14 +77,16 @@ impl Places {
         Arc::new(Places { chain, deadline: settings.deadline, network, counts: OutcomeCounts::default() })
     }
 
-    /// What operators call the provider that is asked first.
+    /// The operators' name for the provider that is asked first.
     pub fn provider_name(&self) -> &'static str {
         self.chain.first().name()
     }
 
-    /// Returns the answer if it is at hand, or else what waits for it. The caller wants at most `limit` places.
+    /// Returns the answer if it is available at once. Otherwise returns a question that waits for the answer. The
+    /// caller wants at most `limit` places.
     ///
-    /// Any thread may call this, also one without a runtime: requests run in the runtime in which `self` was opened.
+    /// Any thread may call this, even a thread without a runtime, because requests run in the runtime in which `self`
+    /// was opened.
     pub fn look(self: &Arc<Places>, query: Query, limit: usize) -> Looked {
         let waits = |query, first| Looked::Waits(Box::new(Question::new(self, query, first)));
         match self.chain.first() {
@@ -115,27 +118,27 @@ impl Places {
         self.chain.knows_kind(kind)
     }
 
-    /// How many questions since the start had this outcome.
+    /// The number of questions with this outcome since the start.
     pub fn count(&self, outcome: LookupOutcome) -> u64 {
         self.counts.of(outcome)
     }
 
-    /// How the requests to each provider over the network went.
+    /// The statistics of the requests to each provider over the network.
     pub fn remotes(&self) -> Vec<RemoteStatus> {
         self.chain.remotes().map(|remote| RemoteStatus::of(remote)).collect()
     }
 
-    /// How many answers the cache holds, and how much memory they take, bytes.
+    /// The number of answers in the cache, and their memory, bytes.
     pub fn kept(&self) -> (u64, u64) {
         self.network.cache.len()
     }
 
-    /// Forgets answers that are too old for any use. Call this now and then.
+    /// Forgets answers that are too old for any use. Call this at intervals.
     pub fn sweep(&self) {
         self.network.cache.sweep();
     }
 
-    /// Breaks off all requests, and waits until they have ended. Questions after that get what the cache holds.
+    /// Cancels all requests, and waits until they have ended. Later questions get answers only from the cache.
     pub async fn stop(&self) {
         self.network.stop().await;
     }
@@ -160,24 +163,24 @@ impl Places {
 /// What [`Places::look`] returns.
 #[derive(Debug)]
 pub enum Looked {
-    /// The answer. If it has no places, it says why.
+    /// The answer. An answer without places says why it has none.
     AtHand(Answered),
     /// The answer takes time.
     Waits(Box<Question>),
 }
 
-/// How the requests to one provider over the network went.
+/// The statistics of the requests to one provider over the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteStatus {
     /// What operators call the provider.
     pub provider: &'static str,
-    /// How many requests had which result.
+    /// The number of requests by their result.
     pub requests: Vec<(&'static str, u64)>,
-    /// How many requests were not made, and why.
+    /// The number of requests that were not made, by the reason.
     pub refused: Vec<(&'static str, u64)>,
-    /// Whether the breaker is open: the provider is not asked, or one request tries it.
+    /// Whether the breaker is open. Then the provider gets no requests, except for one trial request.
     pub is_left_alone: bool,
-    /// How many questions the provider is answering now.
+    /// The number of questions that the provider is answering now.
     pub flying: usize,
 }
 

@@ -1,7 +1,8 @@
-//! How a question was answered: what the caller learns beside the answer, and what is counted.
+//! How a question was answered: the data that the caller gets in addition to the answer, and the outcomes that are
+//! counted.
 //!
-//! [`Answered`] holds an answer and what is known of its way: enough to write a `Cache-Status` field (RFC 9211). This
-//! module does not know any protocol.
+//! [`Answered`] holds an answer and information about its origin. This is enough to write a `Cache-Status` field (RFC
+//! 9211). This module does not know any protocol.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -28,13 +29,13 @@ pub struct Answered {
     pub answer: Arc<Answer>,
     /// How the answer was obtained.
     pub outcome: LookupOutcome,
-    /// What operators call the provider that gave the answer. If all providers failed, it is the first one.
+    /// The operators' name for the provider that gave the answer. If all providers failed, this is the first provider.
     pub provider: &'static str,
-    /// How long ago the answer was received. None if it did not come from the cache.
+    /// Time since the answer was received. `None` if the answer did not come from the cache.
     pub age: Option<Duration>,
-    /// For how long after its receipt the answer counts as new. None if it is not kept.
+    /// Time after its receipt for which the answer counts as new. `None` if the answer is not kept.
     pub lifetime: Option<Duration>,
-    /// Why the first provider has not answered this question. None if it has answered or was not asked.
+    /// Why the first provider has not answered this question. `None` if the provider has answered or was not asked.
     pub failure: Option<Failure>,
 }
 
@@ -45,8 +46,8 @@ impl Answered {
         Answered { answer: Arc::new(answer), outcome, provider, age: None, lifetime: None, failure: None }
     }
 
-    /// For how many more seconds the answer counts as new, below 0 if it is old: the `ttl` of `Cache-Status`. None if
-    /// the answer is not kept.
+    /// The number of seconds for which the answer still counts as new: the `ttl` of `Cache-Status`. The number is below
+    /// 0 if the answer is old. `None` if the answer is not kept.
     pub fn ttl_s(&self) -> Option<i64> {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Some(seconds(self.lifetime?) - seconds(self.age.unwrap_or_default()))
@@ -66,7 +67,7 @@ pub enum LookupOutcome {
     Fetched,
     /// By another provider, because the first one failed.
     Fallback,
-    /// Not at all: the answer's status and message say why.
+    /// The question was not answered. The answer's status and message say why.
     Failed,
 }
 
@@ -81,7 +82,7 @@ impl LookupOutcome {
         LookupOutcome::Failed,
     ];
 
-    /// Its word in the metric.
+    /// The word for this outcome in the metric.
     pub fn label(self) -> &'static str {
         match self {
             LookupOutcome::Hit => "hit",
@@ -94,7 +95,7 @@ impl LookupOutcome {
     }
 }
 
-/// How many questions had each outcome, in the order of the enum.
+/// The number of questions with each outcome, in the order of the enum.
 #[derive(Debug, Default)]
 pub(super) struct OutcomeCounts([AtomicU64; LookupOutcome::ALL.len()]);
 

@@ -1,9 +1,9 @@
-//! A question whose answer was not at hand when [`Places::look`] took it.
+//! A question whose answer was not available at once when [`Places::look`] took the question.
 //!
-//! Whoever holds a [`Question`] either awaits [`Question::answered`] or passes a callback to [`Question::then`]. If the
+//! The holder of a [`Question`] either awaits [`Question::answered`] or passes a callback to [`Question::then`]. If the
 //! first provider is over the network, the question has already joined a flight (a shared request, see `single_flight`)
 //! or started one. A flight that the question has started runs to its end even if the question is dropped, because
-//! other questions may have joined it. This module does not know what the answer is used for.
+//! other questions may have joined the flight. This module does not know what the answer is used for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ pub struct Question {
     first: FirstProvider,
 }
 
-/// How far the question has come with the provider that is asked first.
+/// The state of the question at the first provider.
 pub(super) enum FirstProvider {
-    /// The provider is on this machine and needs time. It has not been asked yet.
+    /// The provider is on this machine and needs time. The provider has not been asked yet.
     Local,
     /// The provider is over the network, and the question waits for a flight.
     Remote(Arc<RemoteProvider>, FlightWait),
-    /// The provider has failed at once. There are other providers to ask.
+    /// The provider has failed at once, and there are other providers to ask.
     Failed(Failure),
 }
 
@@ -48,8 +48,9 @@ impl Question {
         self.wait().await
     }
 
-    /// Calls `then` with the answer within the deadline. The waiting, and the flight if the question has started one,
-    /// share one task of the runtime in which the places were opened. Any thread may call this.
+    /// Calls `then` with the answer within the deadline. If the question has started a flight, the flight runs in the
+    /// same task as the waiting. The task belongs to the runtime in which the places were opened. Any thread may call
+    /// this.
     pub fn then(mut self, then: impl FnOnce(Answered) + Send + 'static) {
         let network = Arc::clone(&self.places.network);
         let flight = match &mut self.first {
@@ -66,7 +67,7 @@ impl Question {
     }
 
     /// Asks the providers in their order. If the first provider does not understand the question, the others are not
-    /// asked. If all providers fail, the answer tells the failure of the first one, because that is the provider that
+    /// asked. If all providers fail, the answer reports the failure of the first provider, because the first provider
     /// should have answered.
     async fn wait(self) -> Answered {
         let Question { places, query, end, first } = self;

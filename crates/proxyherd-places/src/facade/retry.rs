@@ -1,8 +1,8 @@
-//! Repeats a request that has failed, while there is time and reason to hope.
+//! Repeats a failed request, while there is time and another request may succeed.
 //!
 //! [`Retrying::ask`] makes the requests of one question to one provider over the network. Every request passes the
 //! throttle first and is counted by its result. All requests of a question together end within the deadline. This
-//! module does not know who waits for the answer.
+//! module does not know the callers that wait for the answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,27 +16,27 @@ use crate::Environment;
 use crate::failure::Failure;
 use crate::provider::Provider;
 
-/// The pause before the first request that repeats another, before jitter. Each further pause is twice as long.
+/// The pause before the first retry, without jitter. Each further pause is twice as long.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A provider over the network whose requests are repeated, and the counts of their results.
 pub(super) struct Retrying {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) throttle: Arc<Throttle>,
-    /// Most requests after the first.
+    /// Maximum number of requests after the first request.
     pub(super) retries: u32,
-    /// All requests of a question end within this time.
+    /// The time within which all requests of a question end.
     pub(super) deadline: Duration,
     pub(super) environment: Environment,
     pub(super) counts: RequestCounts,
 }
 
 impl Retrying {
-    /// Asks until there is an answer, or until another request is useless, refused by the throttle, or too late.
-    /// `permit` is for the first request.
+    /// Sends requests until there is an answer. Stops if another request would be useless or too late, or if the
+    /// throttle refuses it. `permit` is for the first request.
     ///
-    /// Unless a request is the last one, it may use half of the time that is left: a provider that hangs then leaves
-    /// time to ask it again.
+    /// Every request except for the last may use half of the time that is left. So even if the provider hangs, there is
+    /// time for another request.
     pub(super) async fn ask(&self, query: &Query, mut permit: Permit) -> Result<Answer, Failure> {
         let start = Instant::now();
         let mut retry = 0;
@@ -85,7 +85,7 @@ fn may_pass(failure: &Failure) -> bool {
 const RESULTS: [&str; 8] =
     ["answered", "bad_query", "denied", "over_limit", "unavailable", "unreadable", "late", "no_room"];
 
-/// How many requests had which result.
+/// The number of requests by their result.
 #[derive(Debug, Default)]
 pub(super) struct RequestCounts([AtomicU64; RESULTS.len()]);
 

@@ -1,12 +1,13 @@
-//! Asks a provider over the network once, however many callers ask the same question at the same time.
+//! Sends one request to a provider over the network, even if many callers ask the same question at the same time.
 //!
-//! A *flight* is one shared request. The first caller starts it, and whoever asks the same question before it ends
-//! joins it. A flight runs to its end even if the caller that started it goes away, and it ends within the deadline.
-//! Its answer goes into the cache. Its failure goes to those who wait, and is kept nowhere.
+//! A *flight* is one shared request. The first caller starts the flight. Callers that ask the same question before the
+//! flight ends join the flight. A flight runs to its end even if the caller that started it goes away. Each flight ends
+//! within the deadline. The answer of a flight goes into the cache. The failure of a flight goes to the waiting
+//! callers, and is not stored.
 //!
-//! A question looks into the cache once. It looks a second time only if a flight has ended between its first look and
-//! the moment at which it would start a flight itself ([`RemoteProvider::ended`]). This module does not know the
-//! deadlines of its callers beyond the time that each of them grants.
+//! A question looks into the cache once. It looks a second time only if a flight has ended after the first look and
+//! before the question starts a flight itself ([`RemoteProvider::ended`]). This module knows only the time that each
+//! caller grants, and not the callers' deadlines.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -36,14 +37,14 @@ use crate::failure::Failure;
 use crate::provider::Provider;
 use crate::{Environment, Quota, Settings};
 
-/// What all providers over the network share.
+/// The state that all providers over the network share.
 pub(super) struct Network {
     pub(super) cache: Cache,
     grid: Option<Grid>,
     throttle: Arc<SharedThrottle>,
     environment: Environment,
     flights: TaskTracker,
-    /// Callers may ask from threads that have no runtime of their own.
+    /// The runtime for the requests. It is needed because callers may ask from threads that have no runtime.
     runtime: Option<Handle>,
     stop: CancellationToken,
 }
@@ -68,7 +69,7 @@ impl Network {
         }
     }
 
-    /// Breaks off every flight, and waits until all have ended. Flights that start later end at once.
+    /// Cancels every flight, and waits until all flights have ended. Flights that start later end at once.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.flights.close();
@@ -76,7 +77,7 @@ impl Network {
     }
 }
 
-/// Where the result of a flight appears. The sender is dropped without a result if the flight is broken off or panics.
+/// The channel for the result of a flight. If the flight is canceled or panics, the sender is dropped without a result.
 type FlightResult = watch::Receiver<Option<Result<CachedAnswer, Failure>>>;
 
 /// One provider over the network, with its flights.
@@ -85,16 +86,16 @@ pub(super) struct RemoteProvider {
     requests: Retrying,
     network: Arc<Network>,
     flights: Mutex<HashMap<CacheKey, FlightResult>>,
-    /// How many flights have left `flights`. A question that reads the same number before it looks into the cache and
-    /// before it starts a flight has missed no answer.
+    /// The number of flights that have left `flights`. A question reads this number before it looks into the cache, and
+    /// again before it starts a flight. If the number is the same, the question has missed no answer.
     pub(super) ended: AtomicU64,
 }
 
-/// What a question gets from its first look.
+/// The result of a question's first look into the cache.
 pub(super) enum FirstLook {
-    /// An answer that is at hand.
+    /// An answer that is available at once.
     AtHand(Answered),
-    /// A flight must end first.
+    /// The question must wait until a flight ends.
     Waits(FlightWait),
 }
 
@@ -102,14 +103,14 @@ pub(super) enum FirstLook {
 pub(super) struct FlightWait {
     result: FlightResult,
     outcome: LookupOutcome,
-    /// The flight, if the question has started it and it does not run yet.
+    /// The flight, if this question has started the flight and the flight does not run yet.
     flight: Option<Flight>,
-    /// The old answer, which is given if the flight fails.
+    /// The old answer, which is returned if the flight fails.
     last_resort: Option<CachedAnswer>,
 }
 
 impl FlightWait {
-    /// Lets the flight that this question has started, if any, run in a task of its own.
+    /// Runs the flight that this question has started, if any, in a task of its own.
     pub(super) fn start_flight(&mut self) {
         if let Some(flight) = self.flight.take() {
             flight.start();
@@ -122,13 +123,13 @@ impl FlightWait {
     }
 }
 
-/// How a question gets to an answer that is not in the cache.
+/// How a question gets an answer that is not in the cache.
 pub(super) enum Joining {
-    /// It joins a flight.
+    /// The question joins a flight.
     Joined(FlightResult),
-    /// It starts a flight.
+    /// The question starts a flight.
     Started(FlightResult, Flight),
-    /// A flight has ended meanwhile, and this is its answer.
+    /// A flight has ended in the meantime, and this is its answer.
     Cached(CachedAnswer),
 }
 
@@ -161,7 +162,7 @@ impl RemoteProvider {
     }
 
     /// Looks into the cache. If no answer there is good enough, the question joins a flight or starts one. A stale
-    /// answer is given at once, and a flight renews it.
+    /// answer is returned at once, and a flight renews the answer.
     pub(super) fn look(self: &Arc<RemoteProvider>, query: &Query) -> Result<FirstLook, Failure> {
         let query = self.moved(query);
         self.requests.provider.check(&query)?;
@@ -221,8 +222,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Returns the old answer in place of a failure, if there is one and it is not too old for that. If the provider
-    /// does not understand the question, no old answer is given.
+    /// Returns the old answer in place of a failure, if there is an old answer that is not too old for this use. If the
+    /// provider does not understand the question, no old answer is returned.
     fn last_resort_or(&self, old: Option<CachedAnswer>, failure: Failure) -> Result<Answered, Failure> {
         let is_bad = matches!(failure, Failure::BadQuery(_));
         match old.filter(|answer| !is_bad && self.network.cache.judge(answer) != Freshness::Gone) {
@@ -233,12 +234,12 @@ impl RemoteProvider {
         }
     }
 
-    /// How many requests had which result.
+    /// The number of requests by their result.
     pub(super) fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.requests.counts.iter()
     }
 
-    /// How many requests were not made, and why.
+    /// The number of requests that were not made, by the reason.
     pub(super) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         RefusalReason::ALL.into_iter().map(|reason| (reason.label(), self.requests.throttle.refused(reason)))
     }
@@ -248,7 +249,7 @@ impl RemoteProvider {
         self.requests.throttle.is_open()
     }
 
-    /// How many flights there are now.
+    /// The number of flights that are in progress.
     pub(super) fn flying(&self) -> usize {
         self.flights.lock().len()
     }
@@ -261,8 +262,9 @@ impl RemoteProvider {
         CacheKey::new(self.source, query)
     }
 
-    /// Joins the flight that asks this question, or starts one. Whether a flight may start is decided here, so no task
-    /// is started in vain. `ended` is the number of ended flights before the caller looked into the cache.
+    /// Joins the flight that asks this question, or starts a flight. This function decides whether a flight may start,
+    /// so no task is started without need. `ended` is the number of ended flights that the caller read before it looked
+    /// into the cache.
     pub(super) fn join_or_start(
         self: &Arc<RemoteProvider>,
         key: &CacheKey,
@@ -273,8 +275,8 @@ impl RemoteProvider {
         if let Some(result) = flights.get(key) {
             return Ok(Joining::Joined(result.clone()));
         }
-        // A flight puts its answer into the cache before it leaves the list. So if one has ended since the caller
-        // looked, its answer may be there.
+        // A flight puts its answer into the cache before it leaves the list. So if a flight has ended since the caller
+        // looked, the answer may now be in the cache.
         if self.ended.load(Acquire) != ended
             && let Some((answer, Freshness::Fresh)) = self.network.cache.find(key)
         {
@@ -323,7 +325,7 @@ impl Flight {
         self.spawn();
     }
 
-    /// Runs until the flight succeeds, fails or is broken off. A panic ends this flight and nothing else.
+    /// Runs until the flight succeeds, fails or is canceled. A panic ends this flight and nothing else.
     pub(super) fn run(mut self) -> impl Future<Output = ()> + Send + 'static {
         let work = self.work.take();
         async move {
@@ -367,7 +369,7 @@ impl FlightWork {
     }
 }
 
-/// Ends when `task` ends or panics. What shares its task goes on.
+/// Ends when `task` ends or panics. Other futures in the same runtime task continue.
 async fn until_panic(task: impl Future<Output = ()>) {
     let mut task = pin!(task);
     poll_fn(|cx| {

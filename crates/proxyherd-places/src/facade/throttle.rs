@@ -1,10 +1,11 @@
 //! Decides whether a request to a provider over the network may be made now.
 //!
-//! [`Throttle::pass`] asks three things, in this order: the circuit breaker of the provider, the rate limit of this
-//! process, and the quota. If all agree, it returns a [`Permit`], which must be told how the request went. A request
-//! that is refused was never made, so it says nothing about the provider.
+//! [`Throttle::pass`] checks three limits, in this order: the circuit breaker of the provider, the rate limit of this
+//! process, and the quota. If all three allow the request, it returns a [`Permit`]. The caller must report the result
+//! of the request to the permit. A refused request was never made, so it says nothing about the provider.
 //!
-//! The observer hears when a breaker opens, why, and when it closes again. This module does not know what is asked.
+//! The observer gets an event when a breaker opens, with the reason, and when the breaker closes again. This module
+//! does not know what a request asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use crate::failure::Failure;
 use crate::{Environment, PlacesEvent, Quota};
 
-/// The limits that all requests of this process share, whichever provider they go to.
+/// The limits that all requests of this process share, for all providers together.
 pub(super) struct SharedThrottle {
     began: Instant,
     environment: Environment,
@@ -33,7 +34,7 @@ impl SharedThrottle {
         SharedThrottle { began: Instant::now(), environment, rate, quota }
     }
 
-    /// Asks the rate limit first: a request that it refuses then takes nothing from the quota.
+    /// Checks the rate limit first, so that a request that the rate limit refuses takes nothing from the quota.
     fn take(&self) -> Result<(), (RefusalReason, Failure)> {
         if let Some(rate) = &self.rate {
             let mut rate = rate.lock();
@@ -60,7 +61,7 @@ impl RefusalReason {
     pub(super) const ALL: [RefusalReason; 4] =
         [RefusalReason::Breaker, RefusalReason::Rate, RefusalReason::Quota, RefusalReason::Flights];
 
-    /// Its word in the metric. The metric, like the settings, calls the quota a budget.
+    /// The word for this reason in the metric. The metric, like the settings, calls the quota a budget.
     pub(super) fn label(self) -> &'static str {
         match self {
             RefusalReason::Breaker => "breaker",
@@ -71,7 +72,7 @@ impl RefusalReason {
     }
 }
 
-/// What the requests to one provider must pass.
+/// The limits for the requests to one provider.
 pub(super) struct Throttle {
     provider: &'static str,
     shared: Arc<SharedThrottle>,
@@ -82,8 +83,8 @@ pub(super) struct Throttle {
 #[derive(Default)]
 struct ProviderState {
     breaker: Breaker,
-    /// The failure with which the provider last denied its service. Questions get it while the breaker is open for
-    /// that.
+    /// The failure with which the provider last denied its service. Questions get this failure while the breaker is
+    /// open for this cause.
     denial: Option<Failure>,
 }
 
@@ -92,7 +93,7 @@ impl Throttle {
         Throttle { provider, shared, state: Mutex::default(), refused: Default::default() }
     }
 
-    /// Lets one request pass, or says why not.
+    /// Allows one request, or returns the reason for the refusal.
     pub(super) fn pass(self: &Arc<Throttle>) -> Result<Permit, Failure> {
         let mut state = self.state.lock();
         let now = self.shared.began.elapsed();
@@ -113,7 +114,7 @@ impl Throttle {
         failure
     }
 
-    /// How many requests were refused for this reason.
+    /// The number of requests that were refused for this reason.
     pub(super) fn refused(&self, reason: RefusalReason) -> u64 {
         self.refused[reason as usize].load(Relaxed)
     }
@@ -123,8 +124,8 @@ impl Throttle {
         self.state.lock().breaker.is_open()
     }
 
-    /// Tells the breaker how a request went.
-    fn end(&self, verdict: RequestOutcome, failure: Option<&Failure>) {
+    /// Reports the result of a request to the breaker.
+    fn end(&self, verdict: RequestEnd, failure: Option<&Failure>) {
         let mut state = self.state.lock();
         if verdict == RequestOutcome::Denied {
             state.denial = failure.cloned();
@@ -138,8 +139,8 @@ impl Throttle {
         }
     }
 
-    /// Tells the observer that the breaker has opened, for another cause than before, or that it has closed. A request
-    /// that was broken off has no failure and tells nothing, because the process is stopping.
+    /// Reports to the observer that the breaker has opened for another cause than before, or that the breaker has
+    /// closed. A canceled request has no failure and is not reported, because the process is stopping.
     fn tell(&self, shut: Option<Shut>, failure: Option<&Failure>) {
         let (observer, provider) = (&self.shared.environment.observer, self.provider);
         match (shut, failure) {
@@ -160,7 +161,7 @@ impl ProviderState {
             (ShutCause::Denied | ShutCause::Failing, _) => {
                 let wait_ms = shut.remaining.as_millis();
                 let message = format!(
-                    "it has failed {BREAKER_FAILURES} times in a row or more, and is left alone for {wait_ms} ms"
+                    "it has failed at least {BREAKER_FAILURES} times in a row, so it gets no requests for {wait_ms} ms"
                 );
                 Failure::Unavailable(message)
             }
@@ -174,7 +175,7 @@ pub(super) struct Permit {
     state: PermitUse,
 }
 
-/// Whether a permit was told how its request went.
+/// Whether the result of a request was reported to its permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PermitUse {
     Pending,
@@ -182,7 +183,7 @@ enum PermitUse {
 }
 
 impl Permit {
-    /// Tells how the request went.
+    /// Reports the result of the request.
     pub(super) fn end(mut self, failure: Option<&Failure>) {
         self.state = PermitUse::Ended;
         self.throttle.end(verdict(failure), failure);
@@ -197,9 +198,9 @@ impl Drop for Permit {
     }
 }
 
-/// What a failure says about the provider. A provider that refuses a question as invalid works well. So does one whose
-/// answer found no room in the memory of this process.
-fn verdict(failure: Option<&Failure>) -> RequestOutcome {
+/// What a failure says about the provider. A provider that refuses a question as invalid works well. A provider also
+/// works well if its answer found no room in the memory of this process.
+fn verdict(failure: Option<&Failure>) -> RequestEnd {
     match failure {
         None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestOutcome::Answered,
         Some(Failure::Denied(_)) => RequestOutcome::Denied,

@@ -1,8 +1,8 @@
-//! The key with which a provider over the network is asked.
+//! The key for requests to a provider over the network.
 //!
-//! [`ApiKey::read`] reads it when the provider is opened. Invariant: nothing prints the key. `Debug` and errors hide
-//! it, and [`ApiKey::redacted`] removes it from texts of others. This module does not know which interface takes the
-//! key.
+//! [`ApiKey::read`] reads the key when the provider is opened. Invariant: nothing prints the key. `Debug` and errors
+//! hide the key, and [`ApiKey::redacted`] removes it from texts of other programs. This module does not know which
+//! interface takes the key.
 
 use std::{
     env, fmt,
@@ -15,12 +15,13 @@ use reqwest::header::HeaderValue;
 
 use crate::KeySource;
 
-/// Longest key, bytes. Google's keys have 39. A longer text counts as no key.
+/// Maximum length of a key, bytes. Google's keys have 39 bytes. A longer text is not accepted as a key.
 const KEY_LEN_MAX: usize = 512;
-/// Longest key file, bytes, with the white space around the key. A longer file holds something else.
+/// Maximum length of a key file, bytes, including the white space around the key. A longer file must hold something
+/// else.
 const FILE_LEN_MAX: u64 = 4096;
 
-/// What is written in place of a key.
+/// The text that replaces a key.
 const REDACTED: &str = "[key]";
 
 /// A key: printable ASCII without white space.
@@ -43,7 +44,9 @@ pub enum ApiKeyError {
     #[error("everybody on this machine can read or write the key file {path}; run: chmod 600 {path}", path = .0.display())]
     OpenFile(PathBuf),
     /// The text is not a key. The message does not repeat it.
-    #[error("what {0} holds is no key: a key is 1 to 512 printable ASCII characters without white space")]
+    #[error(
+        "the content of {0} is not a key: a key is 1 to 512 printable ASCII characters without white space"
+    )]
     NoKey(String),
 }
 
@@ -70,7 +73,7 @@ impl ApiKey {
         let unreadable = |error| ApiKeyError::NoFile(path.to_owned(), error);
         // Opening a pipe would block, so only regular files are opened.
         if !path.metadata().map_err(unreadable)?.is_file() {
-            return Err(unreadable(io::Error::other("it is no file")));
+            return Err(unreadable(io::Error::other("it is not a regular file")));
         }
         let file = File::open(path).map_err(unreadable)?;
         if is_open_to_all(&file).map_err(unreadable)? {
@@ -85,7 +88,7 @@ impl ApiKey {
         ApiKey::parse(text).ok_or_else(|| ApiKeyError::NoKey(format!("the key file {}", path.display())))
     }
 
-    /// White space around the key is ignored, because editors end the last line of a file.
+    /// White space around the key is ignored, because editors add a newline at the end of a file.
     fn parse(text: &str) -> Option<ApiKey> {
         let text = text.trim();
         let is_key =
@@ -105,12 +108,12 @@ impl ApiKey {
         &self.0
     }
 
-    /// Whether a text holds the key, either as it is or as a URL encodes it.
+    /// Whether a text holds the key, either in its plain form or in the form that a URL encodes.
     pub(super) fn is_in(&self, text: &str) -> bool {
         text.contains(&self.0) || text.contains(&form_encoded(&self.0))
     }
 
-    /// The text without the key, neither as it is nor as a URL encodes it.
+    /// The text with the key removed, both in its plain form and in the form that a URL encodes.
     pub(super) fn redacted(&self, text: &str) -> String {
         let in_url = form_encoded(&self.0);
         text.replace(&self.0, REDACTED).replace(&in_url, REDACTED)
@@ -148,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// What reading a file with these bytes and this mode says.
+    /// The result of reading a key file with these bytes and this mode.
     fn read(bytes: &[u8], mode: u32) -> Result<ApiKey, String> {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_key_file_that_will_not_do_is_named_with_what_to_do() {
-        let no_key = "what the key file DIR/key holds is no key: a key is 1 to 512 printable ASCII characters \
+        let no_key = "the content of the key file DIR/key is not a key: a key is 1 to 512 printable ASCII characters \
                       without white space";
         for (bytes, mode, said) in [
             (&b""[..], 0o600, "the key file DIR/key is empty; write the key into it, and nothing else"),
@@ -202,7 +205,7 @@ mod tests {
         let said = error(KeySource::File("/nonexistent/key".into()));
         assert!(said.starts_with("can't read the key file /nonexistent/key: No such file"), "{said}");
         let said = error(KeySource::File("/".into()));
-        assert_eq!(said, "can't read the key file /: it is no file");
+        assert_eq!(said, "can't read the key file /: it is not a regular file");
         let said = error(KeySource::Variable("PROXYHERD_NO_SUCH_KEY".into()));
         let expected = "the environment variable PROXYHERD_NO_SUCH_KEY is not set; set it, or name a file with \
                         `key_file`";

@@ -1,10 +1,10 @@
-//! One request to a server elsewhere and its reply, bounded in time and in size.
+//! Sends one request to a remote server and reads its reply, with limits on time and size.
 //!
 //! A provider over the network opens an [`Upstream`] and calls [`Upstream::send`]. One call makes at most one request.
 //! Redirects are not followed, because they would send the key to another server.
 //!
 //! Invariant: no error repeats a URL, because one of Google's interfaces takes the key in the URL. This module does not
-//! know what is asked or answered.
+//! know what a request or a reply means.
 
 use std::{
     sync::Arc,
@@ -18,31 +18,31 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use super::{Failure, OpenError, api_key::ApiKey, room::AnswerBody};
 use crate::{Environment, GoogleSettings, http_client};
 
-/// How long a connection may take, with encryption.
+/// Maximum time for connecting, including the TLS handshake.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How long a server may be silent before its answer or within it.
+/// Maximum time that a server may be silent before or during its reply.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Most idle connections that are kept for later requests. Further connections are closed after use.
+/// Maximum number of idle connections that are kept for later requests. Further connections are closed after use.
 const IDLE_CONNECTIONS_MAX: usize = 16;
-/// Longest `Retry-After` that is believed. A longer one counts as this.
+/// Maximum `Retry-After` that is accepted. A longer time counts as this time.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Most characters of a server's message that are passed on. The rest is cut.
+/// Maximum length of a server's message that is passed on, characters. The rest is cut.
 const MESSAGE_LEN_MAX: usize = 300;
 
-/// A server to which requests go, with the key for it.
+/// A server to which requests go, with its key.
 pub(super) struct Upstream {
     client: Client,
     url: Url,
     key: ApiKey,
-    /// How long one request may take until the last byte of its answer.
+    /// Maximum time of one request until the last byte of its reply.
     whole_max: Duration,
     environment: Environment,
 }
 
-/// A reply, which is not interpreted yet.
+/// A reply that is not interpreted yet.
 pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
-    /// How long the server wants no requests.
+    /// The time for which the server wants no requests.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: AnswerBody,
 }
@@ -126,13 +126,14 @@ impl Upstream {
 }
 
 impl HttpReply {
-    /// What a reply with a code other than 200 means. `message` is the one in its body, if there is one.
+    /// The failure that a reply with a code other than 200 means. `message` is the message in its body, if the body has
+    /// one.
     pub(super) fn failure(&self, message: Option<String>) -> Failure {
         failure(self.status.as_u16(), self.retry_after, message)
     }
 }
 
-/// What an HTTP code other than 200 means. `message` is what the server says about it.
+/// The failure that an HTTP code other than 200 means. `message` is the server's explanation.
 pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<String>) -> Failure {
     let answered = || format!("it answers with HTTP code {code}");
     match (code, message) {
@@ -140,7 +141,7 @@ pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<
         (401 | 403, message) => Failure::Denied(message.unwrap_or_else(answered)),
         (429, _) => Failure::OverLimit { retry_after },
         (300..=399, _) => Failure::Unavailable(format!(
-            "{} and sends elsewhere, where proxyherd does not follow; is its `base_url` right?",
+            "{} and redirects to another address, but proxyherd follows no redirects; is its `base_url` right?",
             answered()
         )),
         (404 | 405, _) => Failure::Unavailable(format!("{}; is its `base_url` right?", answered())),
@@ -149,7 +150,8 @@ pub(super) fn failure(code: u16, retry_after: Option<Duration>, message: Option<
     }
 }
 
-/// Trusts the authorities that this system trusts. Plain HTTP needs no certificates, so a system without any will do.
+/// Trusts the authorities that this system trusts. Plain HTTP needs no certificates, so it works on a system that has
+/// none.
 fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
     if url.scheme() != "https" {
         return Ok(http_client::plain());
@@ -160,7 +162,7 @@ fn tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
 
 fn words(error: &rustls::Error) -> String {
     match error {
-        // Rustls would introduce the message of another library as unexpected.
+        // Rustls would present the message of another library as an unexpected error.
         rustls::Error::General(said) => said.clone(),
         other => other.to_string(),
     }

@@ -1,9 +1,9 @@
-//! Reads JSON of others leniently: a field that is missing or malformed counts as unknown, and the rest is used.
+//! Reads JSON of other programs leniently: a missing or malformed field counts as unknown, and the rest is used.
 //!
 //! An answer is read from the outside in. [`mend`] makes malformed strings and numbers harmless, [`members`] and
-//! [`first_items`] find where the parts of the answer are, and [`part`] parses one part after the other. So one
-//! malformed part is lost alone, and memory follows the longest part instead of the whole answer. This module does not
-//! know what the fields mean.
+//! [`first_items`] find where the parts of the answer are, and [`part`] parses one part after the other. So a malformed
+//! part affects no other part, and the memory depends on the longest part and not on the whole answer. This module does
+//! not know what the fields mean.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
@@ -17,13 +17,13 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// Longest part of an answer that is parsed, bytes. A part is one place, or one field of the answer itself. Parsed JSON
-/// needs up to a hundred times its length in memory. A longer part counts as unknown.
+/// Maximum length of a part of an answer that is parsed, bytes. A part is one place, or one field of the answer itself.
+/// Parsed JSON needs up to a hundred times its length in memory. A longer part counts as unknown.
 const PART_LEN_MAX: usize = 64 * 1024;
 
 /// Empties each string that JSON does not allow: one with half of a surrogate pair, an unknown escape, a control
 /// character, or bytes that are not UTF-8. An empty string counts as unknown. Replaces each number that is too large to
-/// be read, such as `1e999`, by null.
+/// be read, such as `1e999`, with null.
 pub(super) fn mend(json: &mut [u8]) {
     let mut at = 0;
     while let Some(string) = next_string(json, at) {
@@ -49,8 +49,8 @@ fn mend_numbers(json: &mut [u8]) {
     }
 }
 
-/// Whether the library refuses this number. Such a number has an exponent of three digits or very many digits, so it
-/// has room for null. Other numbers, which are most, are not tried.
+/// Whether the library refuses this number. Such a number has an exponent of three digits, or very many digits, so it
+/// is long enough to be replaced with null. Most numbers have neither, and are not parsed here.
 fn is_too_large(number: &[u8]) -> bool {
     const LEN_MIN: usize = "1e308".len();
     let may_be = number.len() >= LEN_MIN
@@ -59,7 +59,7 @@ fn is_too_large(number: &[u8]) -> bool {
     may_be && parsed().is_some() && serde_json::from_slice::<Value>(number).is_err()
 }
 
-/// Where the next string is, with its quotes. A string without an end does not count.
+/// The range of the next string, including its quotes. A string without an end is ignored.
 fn next_string(json: &[u8], from: usize) -> Option<Range<usize>> {
     let start = from + json[from..].iter().position(|&byte| byte == b'"')?;
     let mut at = start + 1;
@@ -72,13 +72,13 @@ fn next_string(json: &[u8], from: usize) -> Option<Range<usize>> {
     }
 }
 
-/// Whether the library will read this string. Plain strings, which are most, are not tried.
+/// Whether the library accepts this string. Most strings are plain, and are not parsed here.
 fn is_sound(string: &[u8]) -> bool {
     let is_plain = |&byte: &u8| (b' '..0x7f).contains(&byte) && byte != b'\\';
     string.iter().all(is_plain) || serde_json::from_slice::<String>(string).is_ok()
 }
 
-/// The members of an object with these names, not parsed. Nothing if this is not an object. If a name occurs more than
+/// The members of an object with these names, not parsed. `None` if `json` is not an object. If a name occurs more than
 /// once, the last member counts, as in most readers of JSON.
 pub(super) fn members<'a, const N: usize>(
     json: &'a [u8],
@@ -111,7 +111,7 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
     }
 }
 
-/// The first items of a list, at most as many as an answer may have places. Nothing if this is not a list.
+/// The first items of a list, at most the maximum number of places in an answer. `None` if `list` is not a list.
 pub(super) fn first_items(list: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::Deserializer::from_str(list.get()).deserialize_seq(FirstItems).ok()
 }
@@ -167,8 +167,8 @@ pub(super) fn rating(value: &Value) -> Option<Rating> {
     value.as_f64().and_then(Rating::new)
 }
 
-/// A point, by the names of its latitude and its longitude. If one of them is missing, it is 0, because Google's
-/// encoding leaves zeros out. If both are missing, there is no point.
+/// A point, by the names of its latitude and its longitude. If one of the two is missing, it counts as 0, because
+/// Google's encoding leaves zeros out. If both are missing, there is no point.
 pub(super) fn point(value: &Value, latitude: &str, longitude: &str) -> Option<Point> {
     let degrees = |name: &str| match &value[name] {
         Value::Null => Some(0.0),
@@ -178,7 +178,7 @@ pub(super) fn point(value: &Value, latitude: &str, longitude: &str) -> Option<Po
     if is_point { Point::new(degrees(latitude)?, degrees(longitude)?) } else { None }
 }
 
-/// Whether a place is in business, by Google's word for it.
+/// Whether a place is in business, from Google's word for this status.
 pub(super) fn business_status(value: &Value) -> Option<BusinessStatus> {
     use BusinessStatus::{ClosedPermanently, ClosedTemporarily, Operational};
     let word = value.as_str()?;

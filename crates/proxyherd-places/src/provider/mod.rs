@@ -1,10 +1,11 @@
 //! The sources of places: one module each, behind the trait [`Provider`].
 //!
-//! [`open`] opens a provider by its name. A provider translates a question for its source, and the source's reply into
-//! an answer. To add a source, write a module, implement [`Provider`], and add the name to [`ProviderName`].
+//! [`open`] opens a provider by its name. A provider translates a question into the language of its source, and
+//! translates the source's reply into an answer. To add a source, write a module, implement [`Provider`], and add the
+//! name to [`ProviderName`].
 //!
-//! A provider does not know deadlines, caches, retries or other providers, which stand in front of it in the facade,
-//! nor the protocol by which a question has come.
+//! A provider does not know deadlines, caches, retries or other providers: the facade handles these. A provider also
+//! does not know the protocol by which a question has come.
 
 mod api_key;
 mod embedded;
@@ -32,8 +33,8 @@ pub use google::Google;
 pub use google_legacy::GoogleLegacy;
 pub use osm::Osm;
 
-/// For places without a viewport: how far the viewport reaches north and south of the place, degrees. This is 150 m, a
-/// house and its surroundings, as in most of Google's answers.
+/// For places whose source has no viewport: the distance from the place to the north and south edges of the viewport,
+/// degrees. This is 150 m, which shows a house and its surroundings, as in most of Google's answers.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
 /// A future of the answer.
@@ -62,7 +63,7 @@ pub enum OpenError {
         why: ApiKeyError,
     },
     /// The base URL is not a URL.
-    #[error("the places provider {provider:?} has a `base_url` that is no URL: {why}")]
+    #[error("the places provider {provider:?} has a `base_url` that is not a URL: {why}")]
     BaseUrl {
         /// What operators call the provider.
         provider: &'static str,
@@ -105,41 +106,43 @@ pub fn open_osm(path: &Path, environment: Environment) -> Result<Osm, OpenError>
 
 /// A source of places.
 pub trait Provider: Send + Sync {
-    /// What operators call it.
+    /// The name by which operators know the provider.
     fn name(&self) -> &'static str;
 
-    /// Whether a question to it leaves this machine, so that it takes time, may fail, and may cost something.
+    /// Whether a question to this provider leaves this machine. Such a question takes time, may fail, and may cost
+    /// money.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// Refuses a question that this source would not understand, as far as that is known without asking. Such a
-    /// question then costs nothing. The facade calls this before every request over the network.
+    /// Refuses a question that this source would not understand, if this is known without a request. So such a question
+    /// costs nothing. The facade calls this before every request over the network.
     fn check(&self, query: &Query) -> Result<(), Failure> {
         let _ = query;
         Ok(())
     }
 
-    /// Whether this source may know places of this type. False is for certainty without asking. If no provider knows a
-    /// type, doors say so in `info_messages`.
+    /// Whether this source may know places of this type. Returns false only if it is certain without a request that the
+    /// source knows no such places. If no provider knows a type, doors say so in `info_messages`.
     fn knows_kind(&self, kind: &str) -> bool {
         let _ = kind;
         true
     }
 
-    /// Answers at once if this source does not have to wait: from memory, in microseconds. The facade calls this first
-    /// for every question, and calls [`Provider::nearby`] if it returns nothing.
+    /// Answers at once from memory, in microseconds. Returns `None` if the source would have to wait. The facade calls
+    /// this method first for every question, and then calls [`Provider::nearby`] if the result is `None`.
     ///
-    /// The answer needs at most `most` places. `most` is at least one, so that the status tells whether there are any.
+    /// The answer needs at most `most` places. `most` is at least one, so that the status shows whether there are any
+    /// places.
     fn nearby_now(&self, query: &Query, most: usize) -> Option<Answer> {
         let _ = (query, most);
         None
     }
 
-    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], even if the caller wants fewer,
-    /// because answers are shared and cost the same.
+    /// Asks the source for as many places as one answer may hold, [`PLACES_MAX`], even if the caller wants fewer
+    /// places. Answers are shared between callers, and a shorter answer would cost the same.
     ///
-    /// If the future is dropped, the question is given up.
+    /// If the future is dropped, the request is canceled.
     ///
     /// [`PLACES_MAX`]: proxyherd_core::limits::PLACES_MAX
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a>;

@@ -1,20 +1,21 @@
-//! The memory for answers that are being read. All of them share one budget of bytes.
+//! The memory for answers that are being read. All these answers share one budget of bytes.
 //!
-//! An [`AnswerBody`] takes memory from the budget before it grows. It gives everything back when it is dropped, and it
-//! is dropped after the answer has been parsed. Invariant: all answers that are being read at once hold no more than
-//! the budget, however many and however long they are. This module does not know where the bytes come from or what they
-//! mean.
+//! An [`AnswerBody`] takes memory from the budget before it grows. When the body is dropped, all its memory goes back
+//! to the budget. The body is dropped after the answer has been parsed. Invariant: all answers that are being read at
+//! the same time hold no more than the budget, whatever their number and length. This module does not know where the
+//! bytes come from or what they mean.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::Failure;
 
-/// Longest answer that is read, bytes. Twenty places take some hundred thousand. Reading stops as soon as an answer is
-/// longer.
+/// Maximum length of an answer, bytes. Twenty places take some hundred thousand bytes. Reading stops as soon as an
+/// answer is longer.
 const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Memory for all answers that this process is reading, bytes: enough for hundreds of usual answers, or for eight of
-/// the longest. With a hundred of the longest at once a process grew by 140 MB, because the network and the allocator
-/// hold memory besides. An answer whose next part finds no room fails with [`Failure::NoRoom`].
+/// Maximum memory for all answers that this process is reading, bytes. This is enough for hundreds of usual answers, or
+/// for eight answers of the maximum length. If there is no room for the next part of an answer, the answer fails with
+/// [`Failure::NoRoom`]. In a test with a hundred of the longest answers at the same time, a process grew by 140 MB,
+/// because the network and the allocator hold additional memory.
 const BODIES_LEN_MAX: usize = 32 * 1024 * 1024;
 
 /// The memory of this process.
@@ -41,7 +42,7 @@ impl AnswerRoom {
 /// An answer's bytes, at most [`BODY_LEN_MAX`].
 pub(crate) struct AnswerBody {
     bytes: Vec<u8>,
-    /// How many bytes of the budget are taken: always at least the capacity of `bytes`.
+    /// The number of bytes that this body has taken from the budget: always at least the capacity of `bytes`.
     taken: usize,
     room: &'static AnswerRoom,
 }
@@ -63,7 +64,7 @@ impl AnswerBody {
             return Err(Failure::Unreadable(format!("it is longer than {BODY_LEN_MAX} bytes")));
         }
         if len > self.taken {
-            // Doubling keeps copies rare. While the bytes are copied, old and new ones are there at once.
+            // Doubling keeps copies rare. During a copy, the old and the new bytes exist at the same time.
             let wanted = len.max(2 * self.taken).min(BODY_LEN_MAX);
             self.room.take(wanted - self.taken)?;
             self.taken = wanted;

@@ -1,10 +1,10 @@
-//! Agreement: whether the servers of each part of a herd hold the same once they are left in peace, and whether
-//! anything was lost.
+//! Agreement: whether the servers of each part of a herd hold the same records once the servers are left in peace, and
+//! whether any record was lost.
 //!
-//! When peace begins, the checker notes for each part the best record of each key that any of its servers holds.
-//! Later it compares what the servers hold with each other, and with what it noted. Records that expire soon do not
-//! count, because each server forgets them by its own clock. Nor do records that bad members have made uncertain, as
-//! the ledger knows it.
+//! When peace begins, the checker notes for each part the best record of each key that any server of the part holds.
+//! Later it compares the servers' records with each other, and with the noted records. Records that expire soon do not
+//! count, because each server forgets them by its own clock. Records that bad members have made uncertain, as the
+//! ledger knows them, do not count either.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -29,8 +29,8 @@ pub(super) struct Floor {
 }
 
 impl Checker {
-    /// Peace begins for these parts of the herd. Notes the best records that each part holds, without lies and
-    /// records that nobody has to take.
+    /// Notes that peace begins for these parts of the herd. Notes the best records that each part holds, without lies
+    /// and without records that no server has to take.
     pub(crate) fn peace<'a>(
         &mut self,
         clock_ns: u64,
@@ -47,8 +47,8 @@ impl Checker {
         self.floors.iter().map(|floor| &floor.servers[..])
     }
 
-    /// Whether every part of the herd agrees on what has not expired at `from_ns`. Returns what differs, if anything
-    /// does.
+    /// Whether every part of the herd agrees on the records that have not expired at `from_ns`. Returns the difference,
+    /// if there is one.
     pub(crate) fn agreement<'a>(
         &self,
         from_ns: u64,
@@ -67,17 +67,17 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether servers have to hold the same record of this record's key, if nothing counts that has expired at
-    /// `from_ns`.
+    /// Whether servers have to hold the same record of this record's key, if records that have expired at `from_ns` do
+    /// not count.
     pub(super) fn is_agreed_on(&self, one: &Taken, from_ns: u64) -> bool {
         one.is_compared(from_ns, self.client_ttl)
             && !self.ledger.is_fading(&one.key, from_ns, self.client_ttl)
             && !self.ledger.is_crowded(&one.key)
     }
 
-    /// The keys of which a bad member sent a record, and of which some server holds a record that nobody compares any
-    /// more. Another record of the key may live longer, and a server whose clock is ahead may hold that one already.
-    fn passing<'a>(&self, replicas: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
+    /// The keys of which a bad member sent a record and some server holds a record that servers no longer compare.
+    /// Another record of the key may live longer, and a server whose clock is ahead may already hold that record.
+    fn passing<'a>(&self, maps: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
         let mut passing = HashSet::new();
         if self.ledger.knows_lies() {
             for replica in replicas {
@@ -92,12 +92,8 @@ impl Checker {
         passing
     }
 
-    /// The first record in which two servers of one part differ, of those that have not expired at `from_ns`.
-    pub(crate) fn difference<'a>(
-        &self,
-        from_ns: u64,
-        replica: impl Fn(usize) -> &'a Replica,
-    ) -> Option<String> {
+    /// The first record in which two servers of one part differ, among the records that have not expired at `from_ns`.
+    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Replica) -> Option<String> {
         let mut all =
             self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {
@@ -120,7 +116,7 @@ impl Checker {
         })
     }
 
-    /// The herd has agreed. Checks that nothing is lost that was held when peace began.
+    /// Notes that the herd has agreed. Checks that no record is lost that was held when peace began.
     pub(crate) fn losses<'a>(
         &mut self,
         at: Nanos,
@@ -133,7 +129,7 @@ impl Checker {
             let passing = self.passing(floor.servers.iter().map(|&server| replica(server)), from_ns);
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
-                // What servers need not agree on yet may still be on its way.
+                // Records on which servers need not agree yet may still be in transit.
                 let is_counted =
                     |best: &&Taken| self.is_agreed_on(best, from_ns) && !passing.contains(&best.key);
                 let mut best = floor.held.values().filter(is_counted);
@@ -199,14 +195,14 @@ impl View {
 
     fn compare(&self, other: &View) -> Result<(), String> {
         if self.records != other.records {
-            return Err(format!("{} records and {}", self.records, other.records));
+            return Err(format!("one has {} records, the other {}", self.records, other.records));
         }
         if self.digest != other.digest {
-            return Err("the same number of records, and they differ".to_owned());
+            return Err("they have the same number of records, but the records differ".to_owned());
         }
         if self.vectors != other.vectors {
             let differs = self.vectors.iter().zip(&other.vectors).find(|(one, other)| one != other);
-            return Err(format!("the same records, and their vectors differ: {differs:?}"));
+            return Err(format!("they have the same records, but their vectors differ: {differs:?}"));
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
-//! The checker: observes the servers from outside and checks what must hold.
+//! The checker: observes the servers from outside and checks the conditions that must hold.
 //!
-//! - I1, whenever a server's vector has moved: an entry `o: s` means that each update of origin `o` up to `s` is held
-//!   there, or a record that wins over it. The ledger knows the updates. With bad members, a bad member's record may
-//!   have won over an update elsewhere without being held here; and nothing is promised of origins for which a bad
-//!   member invented markers.
+//! - I1, whenever a server's vector has moved: an entry `o: s` means that the server holds each update of origin `o` up
+//!   to `s`, or a record that wins over the update. The ledger knows the updates. With bad members, a bad member's
+//!   record may have won over an update elsewhere without being held here. Nothing is promised of origins for which a
+//!   bad member invented markers.
 //! - Agreement, once the herd is left in peace (`agreement`): within a bounded time all servers that can reach each
-//!   other hold the same records, their vectors are equal, and nothing waits. For each client they hold at least the
-//!   best record that any of them held when peace began, and one that some server really took.
+//!   other hold the same records, their vectors are equal, and no queue has entries. For each client they hold at least
+//!   the best record that any of them held when peace began, and a record that some server really took.
 //! - Answers: a life of a server never answers about a client with an older record than before, and every answer was
-//!   really reported. A server shows what it says that it has taken.
-//! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot once, and one marker.
+//!   really reported. A server shows each report that it claims to have taken.
+//! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot at most once, and at most one
+//!   marker.
 //! - Bookkeeping, equally often: see `Replica::contradiction`.
 
 mod agreement;
@@ -32,8 +33,8 @@ use crate::{
     timeline::Nanos,
 };
 
-/// How far ahead a held record's receipt may be, beyond the allowed clock offset. A server whose clock was ahead
-/// keeps records that some neighbor may have merged, and handshakes only detect larger offsets.
+/// The maximum by which a held record's time of receipt may be ahead, beyond the allowed clock offset. A server whose
+/// clock was ahead keeps records that some neighbor may have merged, and handshakes only detect larger offsets.
 const ASTRAY_NS: u64 = CLOCK_OFFSET_MAX_NS + HANDSHAKE_MAX.as_nanos() as u64;
 
 /// A life of a server, as the checker identifies it: the server's number, and the number of the life.
@@ -44,18 +45,18 @@ pub(crate) type LifeId = (usize, u64);
 pub(crate) struct Checker {
     /// All updates that servers have taken.
     pub(crate) ledger: Ledger,
-    /// How far each life's vector has been proved, by life, origin and shard.
+    /// Up to which sequence each life's vector has been proved, by life, origin and shard.
     proven: HashMap<(LifeId, usize, usize), u64>,
     /// Each life's last answer about each client.
     answered: HashMap<(LifeId, Box<[u8]>), Taken>,
-    /// What each part of the herd must hold at least when it agrees.
+    /// The records that each part of the herd must hold, or better ones, when it agrees.
     floors: Vec<Floor>,
     violations: Vec<Violation>,
-    /// How many lies in its own name each server has received.
+    /// The number of lies in its own name that each server has received.
     answered_lies: HashMap<usize, u64>,
-    /// How many records servers have issued by themselves, without a report.
+    /// The number of records that servers have issued by themselves, without a report.
     said: u64,
-    /// How long after its receipt a report is forgotten.
+    /// The time after its receipt at which a report is forgotten.
     client_ttl: Option<Nanos>,
 }
 
@@ -65,10 +66,10 @@ impl Checker {
         Checker { client_ttl, ..Checker::default() }
     }
 
-    /// Whether this update is covered: it, or a record that wins over it, is held; or it has expired; or a bad
-    /// member's record won over it and has expired; or no server has to take it, because its receipt is further ahead
-    /// than clocks may be apart.
-    fn is_covered(&self, clock_ns: u64, replica: &Replica, update: &Taken) -> bool {
+    /// Whether this update is covered. There are four ways: the update, or a record that wins over it, is held; or the
+    /// update has expired; or a bad member's record won over the update and has expired; or no server has to take the
+    /// update, because its time of receipt is further ahead than clocks may be apart.
+    fn is_covered(&self, clock_ns: u64, map: &Replica, update: &Taken) -> bool {
         let (kind, key) = &update.key;
         replica.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
             || update.is_over(clock_ns, self.client_ttl)
@@ -76,12 +77,12 @@ impl Checker {
             || self.ledger.is_excused(update, clock_ns, self.client_ttl)
     }
 
-    /// Whether a record's receipt is further ahead than clocks may be apart.
+    /// Whether a record's time of receipt is further ahead than clocks may be apart.
     fn is_ahead(&self, clock_ns: u64, update: &Taken) -> bool {
         update.received_ns() > clock_ns.saturating_add(CLOCK_OFFSET_MAX_NS)
     }
 
-    /// Notes a violation. Of each symptom only the first is kept, and the run goes on.
+    /// Notes a violation. Only the first violation of each symptom is kept, and the run continues.
     pub(crate) fn found(&mut self, at: Nanos, symptom: Symptom, text: String) {
         if self.violations.iter().all(|violation| violation.symptom != symptom) {
             self.violations.push(Violation { at, symptom, text });
@@ -98,25 +99,27 @@ impl Checker {
         self.violations.iter().any(|violation| violation.symptom == symptom)
     }
 
-    /// A server has taken a client's report, or forgotten it.
-    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, client: ClientId<'_>) {
-        let entered = replica.locate(clock_ns, client, |held| {
+    /// Notes that a server has taken a client's report, or has forgotten a client.
+    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Replica, client: ClientId<'_>) {
+        let entered = map.locate(clock_ns, client, |held| {
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
-                // What the server has answered to lies may have been overtaken before the checker could see it.
+                // Records that the server has issued as answers to lies may have been replaced before the checker could
+                // see them.
                 true => self.ledger.enter_later(held),
                 false => self.ledger.enter(held),
             }
         });
-        let entered = entered.unwrap_or_else(|| Err(format!("{client:?} was taken and is not there")));
+        let entered =
+            entered.unwrap_or_else(|| Err(format!("a report of {client:?} was taken but is not held")));
         if let Err(text) = entered {
             self.found(at, Symptom::Bookkeeping, text);
         }
     }
 
-    /// A server has answered a report, and has taken no other report of that client since. It must show what it says
-    /// that it has taken.
-    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, offer: &Offer<'_>) {
+    /// Notes that a server has answered a report, and has taken no other report of that client since. The server must
+    /// show the report if it claims to have taken it.
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Replica, offer: &Offer<'_>) {
         let client = offer.report.client;
         if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
             self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
@@ -128,17 +131,17 @@ impl Checker {
             let record = held.record;
             ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
-        // Positions go on when sequences begin anew with an incarnation.
+        // Positions continue when sequences begin anew with an incarnation.
         let shown = shown
             .map(|(times, (shard, seq))| (times, Position { shard, seq: replica.taken_before(shard) + seq }));
         let told = offer.times(clock_ns).zip(offer.position());
         if shown != told {
-            let text = format!("{client:?} was told {told:?}, and {shown:?} is shown");
+            let text = format!("{client:?} was told {told:?}, but the server shows {shown:?}");
             self.found(at, Symptom::Read, text);
         }
     }
 
-    /// Somebody asks a server for a client's position.
+    /// Notes that a client asks a server for a client's position.
     pub(crate) fn read(
         &mut self,
         at: Nanos,
@@ -150,7 +153,11 @@ impl Checker {
         let known = |held: Update<'_>| (self.ledger.knows(held), Taken::from(held));
         let (is_known, now) = replica.locate(clock_ns, client, known).unzip();
         if is_known == Some(false) {
-            self.found(at, Symptom::Foreign, format!("server {} answers what nobody took: {now:?}", life.0));
+            self.found(
+                at,
+                Symptom::Foreign,
+                format!("server {} answers with a record that no server took: {now:?}", life.0),
+            );
         }
         let key = (life, client.as_bytes().into());
         if let Some(before) = self.answered.get(&key)
@@ -169,8 +176,8 @@ impl Checker {
         }
     }
 
-    /// Checks the vectors of these shards against the ledger, as far as they have moved.
-    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica, shards: u32) {
+    /// Checks the vectors of these shards against the ledger, as far as the vectors have moved.
+    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica, shards: u32) {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
             replica.for_each_covered(shard, |origin, covered| {
@@ -222,15 +229,15 @@ impl Checker {
         self.answered.retain(|(answered, _), _| *answered != life);
     }
 
-    /// How many records servers have issued by themselves so far.
+    /// The number of records that servers have issued by themselves so far.
     pub(crate) fn said(&self) -> u64 {
         self.said
     }
 
-    /// Enters what a server has issued by itself in these shards.
-    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, replica: &Replica, shards: u32) {
-        self.retold(server, replica);
-        let me = &replica.origin();
+    /// Enters the records that a server has issued by itself in these shards.
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Replica, shards: u32) {
+        self.retold(server, map);
+        let me = &map.origin();
         let mut said = Vec::new();
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let entered = self.ledger.taken_by(me, shard);
@@ -262,8 +269,9 @@ impl Checker {
         }
     }
 
-    /// Enters what a server has retold in others' names, if it has received a lie since the last call.
-    fn retold(&mut self, server: usize, replica: &Replica) {
+    /// Enters the records that a server has retold in other servers' names, if the server has received a lie since the
+    /// last call.
+    fn retold(&mut self, server: usize, map: &Replica) {
         let links = (0..LINKS_MAX).filter_map(LinkId::new);
         let heard = links.map(|link| replica.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
         if self.answered_lies.insert(server, heard) == Some(heard) {
@@ -282,9 +290,9 @@ impl Checker {
         answers.iter().for_each(|record| self.ledger.enter_answer(record));
     }
 
-    /// Looks for records that bad members made up and that still stand in the name of a server which is present. Such
-    /// a server knows better and has to contradict them. `present` returns whether a server is present and remembers
-    /// what it issued under an incarnation; `None`: it is not present. Records that servers do not compare at
+    /// Looks for records that bad members invented and that are still held in the name of a server that is present.
+    /// Such a server knows better and has to contradict them. `present` returns whether a server remembers what it
+    /// issued under an incarnation, or `None` if the server is not present. Records that servers do not compare at
     /// `from_ns` do not count.
     pub(crate) fn in_others_names(
         &self,
@@ -308,11 +316,13 @@ impl Checker {
                 && !in_its_name.any(|origin| present(name, origin.incarnation) == Some(false))
         };
         let (origin, told, record) = lies.into_iter().find(|(origin, told, _)| stands(origin, told))?;
-        Some(format!("server {server} holds {record:?} of {origin:?}, made up in the names of {told:?}"))
+        Some(format!(
+            "server {server} holds {record:?} of {origin:?}, which bad members invented in the names of {told:?}"
+        ))
     }
 
-    /// Proves every vector of a replica again from its first update, because what is covered must stay covered.
-    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica) {
+    /// Proves every vector of a replica again from its first update, because covered updates must stay covered.
+    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica) {
         self.proven.retain(|(proven, ..), _| *proven != life);
         self.vectors(at, life, clock_ns, replica, u32::MAX);
     }
@@ -326,7 +336,7 @@ impl Checker {
         replica.for_each(|held| {
             records[shard_index(held.record.key)] += 1;
             if !self.ledger.knows(held) {
-                foreign = Some(format!("server {server} holds what nobody took: {held:?}"));
+                foreign = Some(format!("server {server} holds a record that no server took: {held:?}"));
             }
         });
         if let Some(text) = foreign {
@@ -334,8 +344,8 @@ impl Checker {
         }
         for link in (0..links).filter_map(LinkId::new) {
             for (shard, records) in records.iter().enumerate() {
-                let queued = replica.queue_len(link, shard);
-                // A slot that is freed keeps its place in the queue.
+                let queued = map.queue_len(link, shard);
+                // A slot that is freed keeps its position in the queue.
                 let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
                     let text = format!("server {server} queues {queued} of {records} records on one link");
@@ -345,8 +355,8 @@ impl Checker {
         }
     }
 
-    /// Checks what bad members and wrong clocks have left behind at a server: no record from the future, and in one
-    /// shard no more lives of one server than are allowed.
+    /// Checks the remains of bad members and wrong clocks at a server: there must be no record from the future, and in
+    /// one shard no more lives of one server than are allowed.
     pub(crate) fn leftovers(
         &self,
         server: usize,
@@ -448,8 +458,8 @@ mod tests {
         report(&riley, 0);
         checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
         assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
-        // The herd may hold something newer, but it must hold something.
-        let newer = replica("Riley");
+        // The herd may hold a newer record, but it must hold some record.
+        let newer = map("Riley");
         report(&newer, 1);
         checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));

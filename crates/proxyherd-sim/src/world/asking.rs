@@ -16,7 +16,7 @@ impl World {
         let requests = self.clients.ask(EPOCH_NS + self.now);
         for server in 0..self.servers.len() {
             let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
-            // A client that asks twice gets its answers one after the other.
+            // If a client asks twice, it gets its answers one after the other.
             let batches = here.chunk_by(|one, next| one.client() != next.client());
             for batch in batches.flat_map(|batch| batch.chunks(BATCH_LEN_MAX)) {
                 self.serve(server, batch);
@@ -31,8 +31,7 @@ impl World {
         self.scenario.bad.as_ref().is_some_and(|bad| bad.skewed == Some(server))
     }
 
-    /// Lets a server answer a batch in which each client asks once. A server that is down or stands still does not
-    /// answer.
+    /// Makes a server answer a batch in which each client asks once. A server that is down or paused does not answer.
     fn serve(&mut self, server: usize, batch: &[&Request]) {
         if self.is_bad(server) || self.has_no_clients(server) {
             return;

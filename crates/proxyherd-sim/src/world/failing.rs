@@ -1,4 +1,4 @@
-//! Faults begin and end.
+//! The begin and the end of faults.
 
 use proxyherd_core::types::Origin;
 
@@ -23,7 +23,8 @@ impl World {
         self.timeline.put(at, Event::Fail);
     }
 
-    /// Inflicts a fault. It ends when peace begins at the latest; a fault that is inflicted in peace lasts.
+    /// Inflicts a fault. It ends at the latest when peace begins. A fault that is inflicted in peace lasts until the
+    /// peace ends.
     pub(super) fn inflict(&mut self, fault: Fault) {
         self.faults_drawn += 1;
         if !self.story.has_fault(self.faults_drawn) {
@@ -161,7 +162,7 @@ impl World {
 
     pub(super) fn unblock(&mut self, from: usize, to: usize) {
         self.network.unblock(from, to);
-        self.story.tell(self.now, || format!("the way from {from} to {to} is open again"));
+        self.story.tell(self.now, || format!("the path from {from} to {to} is unblocked"));
         for (conn, side) in self.network.held_up(from, to) {
             let at = self.now + self.rng.below(200 * MILLISECOND);
             self.timeline.put(at, Event::Arrive(conn, side));

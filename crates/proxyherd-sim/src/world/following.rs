@@ -1,4 +1,4 @@
-//! Followers come and go at each server, take what there is for them, fast or slowly, and are checked.
+//! Followers at each server: they come and go, take their changes fast or slowly, and are checked.
 
 use proxyherd_core::flood::{Begin, Following};
 
@@ -10,11 +10,11 @@ use crate::{
     timeline::{MILLISECOND, Nanos},
 };
 
-/// How often followers get a turn.
+/// The interval between two turns of followers.
 const INTERVAL: Nanos = 250 * MILLISECOND;
-/// How much the swift follower takes in a turn.
+/// The number of entries that the fast follower takes in a turn.
 const SWIFT_MOST: usize = 500;
-/// How much the slow follower takes at most, when it takes anything.
+/// Maximum number of entries that the slow follower takes in a turn, if it takes any.
 const SLOW_MOST: u64 = 8;
 
 impl World {
@@ -42,8 +42,8 @@ impl World {
                     true => rng.between(1, SLOW_MOST + 1) as usize,
                     false => SWIFT_MOST,
                 };
-                let is_all = follower.drain(&life.replica, most);
-                // Comparing everything each time would take most of a run.
+                let is_all = follower.drain(&life.map, most);
+                // Comparing all records each time would take most of a run.
                 let is_looked_at = is_all == Ok(true) && rng.chance(50);
                 turn = turn.and(is_all.map(|_| ()));
                 if is_looked_at {
@@ -55,7 +55,8 @@ impl World {
         self.timeline.put(self.now + INTERVAL, Event::Follow);
     }
 
-    /// The herd is at peace: followers take everything that they know of, and must hold what their replicas hold.
+    /// Handles the herd's peace: followers take everything that they know of, and must then hold the records that their
+    /// replicas hold.
     pub(super) fn look_at_followers(&mut self) {
         for server in 0..self.servers.len() {
             let Server { life: Some(Life { replica, followers, .. }), .. } = &mut self.servers[server] else {

@@ -1,5 +1,5 @@
-//! Members turn bad for a while, and servers go on as they were earlier. The ledger notes everything that they send,
-//! so that its possible effects are known later.
+//! Members that turn bad for a while, and servers that continue from an earlier moment. The ledger notes everything
+//! that they send, so that the possible effects are known later.
 
 use proxyherd_core::{
     flood::Update,
@@ -16,14 +16,14 @@ use crate::{
     timeline::{Nanos, SECOND},
 };
 
-/// How much of what a server receives is kept for repetition.
+/// How much of the frames that a server receives is kept for repetition.
 const HEARD_MAX: usize = 300;
-/// A clock that has jumped by more than this may differ from another by more than clocks may be apart, because the
-/// other clocks are off too.
+/// A clock that has jumped by more than this may differ from another clock by more than clocks may be apart, because
+/// the other clocks are off, too.
 const FAR_OFF_NS: u64 = CLOCK_OFFSET_MAX_NS - 20 * SECOND;
 
 impl World {
-    /// Makes a server bad, if no other is: the effects of two bad members could not be told apart.
+    /// Makes a server bad, if no other server is: the effects of two bad members could not be distinguished.
     pub(super) fn turn_bad(&mut self, server: usize, manner: Manner, until: Nanos, stays_away: bool) {
         let is_one = self.servers.iter().any(|server| server.manner.is_some());
         let Some(life) = &mut self.servers[server].life else { return };
@@ -38,7 +38,7 @@ impl World {
         self.timeline.put(until, Event::Reform(server, life, stays_away));
     }
 
-    /// The bad member sends something, on one of its links or on all.
+    /// Makes the bad member send something, on one of its links or on all.
     pub(super) fn lie(&mut self, server: usize, life: u64) {
         if self.servers[server].lives != life {
             return;
@@ -100,19 +100,19 @@ impl World {
         self.with(server, |life, out| life.say(conn, sayings, out));
     }
 
-    /// The bad member ends. The next life of its server is honest.
+    /// Ends the bad member. The next life of its server is honest.
     pub(super) fn reform(&mut self, server: usize, life: u64, stays_away: bool) {
         if self.servers[server].lives != life || self.servers[server].manner.is_none() {
             return;
         }
         let until = if stays_away { self.peace_at } else { self.now + self.rng.below(SECOND) };
-        // A server that stays away is not back before the herd has agreed without it.
+        // A server that stays away does not come back before the herd has agreed without it.
         let until = if until >= self.peace_at { Nanos::MAX } else { until };
         let is_silent = self.rng.chance(300);
         self.crash(server, is_silent, until);
     }
 
-    /// A server goes on as it was `ago` earlier.
+    /// Makes a server continue from its state at the time `ago` earlier.
     pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
         let Some(life) = &self.servers[server].life else { return };
         let me = life.replica.me().clone();
@@ -130,7 +130,7 @@ impl World {
         let streams = origin.into_iter().flat_map(|origin| (0..SHARDS).map(move |shard| (origin, shard)));
         for (origin, shard) in streams {
             for update in self.checker.ledger.stream(origin, shard) {
-                // A tombstone cannot be issued again as it was, so the snapshot ends before it.
+                // A tombstone cannot be issued again unchanged, so the snapshot ends before it.
                 let Some((update, report)) = update.as_ref().and_then(|it| Some((it, it.report()?))) else {
                     break;
                 };
@@ -144,7 +144,7 @@ impl World {
         self.checker.ledger.restore(&me);
     }
 
-    /// Keeps some of what a server has received, so that the server can repeat it when it turns bad.
+    /// Keeps some of the frames that a server has received, so that the server can repeat them when it turns bad.
     pub(super) fn remember_heard(&mut self, server: usize) {
         let Some(life) = &mut self.servers[server].life else { return };
         for saying in life.take_heard() {
@@ -162,13 +162,13 @@ impl World {
         self.servers[server].manner.is_some()
     }
 
-    /// Whether a server's records and answers are checked: it is honest, and its clock is not off by more than
+    /// Whether a server's records and answers are checked: the server is honest, and its clock is not off by more than
     /// servers accept.
     pub(super) fn is_judged(&self, server: usize) -> bool {
         !self.is_bad(server) && self.servers[server].jumped.unsigned_abs() < FAR_OFF_NS
     }
 
-    /// Whether anything has happened that leaves servers with different records, which only their checks find.
+    /// Whether anything has happened that leaves servers with different records, which only the servers' checks find.
     pub(super) fn has_doubts(&self) -> bool {
         // A bad member that has not sent anything yet may have sent wrong sums.
         self.tally.bad_members + self.tally.restored + self.tally.far_jumps > 0
@@ -180,8 +180,8 @@ impl World {
         self.servers[server].jumped += by;
         if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
             self.tally.far_jumps += 1;
-            // The server refuses and takes back records of all present lives, and its vectors may cover them.
-            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.replica.origin()));
+            // The server refuses and gives up records of all present lives, and its vectors may cover these records.
+            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
             let past = self.checker.ledger.origins().cloned();
             for origin in lives.chain(past).collect::<Vec<_>>() {
                 self.checker.ledger.doubt(&origin);
@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    /// Enters what a server has issued by itself in these shards.
+    /// Enters the records that a server has issued by itself in these shards.
     pub(super) fn note_what_was_said(&mut self, server: usize, shards: u32) {
         if let Some(Life { replica, .. }) = &self.servers[server].life {
             self.checker.said_by_itself(self.now, server, replica, shards);
@@ -199,7 +199,7 @@ impl World {
     }
 }
 
-/// The name of a server, as the core has it.
+/// The name of a server, in the core's type.
 pub(super) fn name(server: usize) -> ServerName {
     ServerName::new(&Scenario::name(server)).expect("names of servers are plain")
 }

@@ -1,7 +1,8 @@
 //! The loop: takes the next event, lets servers, wires, clients and faults react, and calls the checker.
 //!
-//! A run consists of rounds. In each, clients report and faults come for a while. Then all faults end (or one stays:
-//! a server that is down, a partition), nobody reports, and every part of the herd has to agree.
+//! A run consists of rounds. In each round, clients report and faults come for a while. Then all faults end, except
+//! that one may last (a server that is down, or a partition). No client reports, and every part of the herd has to
+//! agree.
 
 mod asking;
 mod failing;
@@ -31,13 +32,13 @@ use crate::{
 
 /// POSIX time when a world begins.
 const EPOCH_NS: u64 = 1_700_000_000 * SECOND;
-/// How often bookkeeping is checked.
+/// The interval between two checks of the bookkeeping.
 const AUDIT_INTERVAL: Nanos = 30 * SECOND;
 
 /// An event.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// Something has come over a wire from this end.
+    /// Bytes have come over a wire from this end.
     Arrive(ConnId, Side),
     /// Something that a server does by itself.
     Own(usize, u64, Own),
@@ -47,7 +48,7 @@ enum Event {
     Fail,
     /// A server starts.
     Start(usize),
-    /// A path is open again.
+    /// A path is unblocked.
     Unblock(usize, usize),
     /// A path has its full bandwidth again.
     Unchoke(usize, usize),
@@ -67,7 +68,7 @@ enum Event {
     Follow,
     /// Peace begins.
     Peace,
-    /// The checker looks whether the herd agrees.
+    /// The checker checks whether the herd agrees.
     Agree,
     /// The herd becomes calm: clients report, and nothing goes wrong for a while.
     Calm,
@@ -89,7 +90,7 @@ struct World {
     now: Nanos,
     timeline: Timeline<Event>,
     rng: Rng,
-    /// A stream of its own, so that followers change nothing else of a seed's run.
+    /// A random stream of its own, so that followers change nothing else of a seed's run.
     followers_rng: Rng,
     network: Network,
     servers: Vec<Server>,
@@ -99,14 +100,14 @@ struct World {
     trace: Trace,
     tally: Tally,
     rounds_left: u64,
-    /// When the next peace begins, or the present one began.
+    /// The time at which the next peace begins, or at which the present peace began.
     peace_at: Nanos,
-    /// When the herd has to agree in this peace.
+    /// The time by which the herd has to agree in this peace.
     peace_until: Nanos,
-    /// The herd has not agreed in time, so the run ends.
+    /// Whether the herd has not agreed in time, so that the run ends.
     has_given_up: bool,
-    /// How many records had come, changes had been taken and links had come up when the herd became calm, as long as
-    /// it is.
+    /// While the herd is calm, the numbers of records that had come, of changes that had been taken, and of links that
+    /// had come up when the calm began.
     calm_from: Option<(u64, u64, u64)>,
     /// Directions that stay blocked in peace.
     lasting: Vec<(usize, usize)>,
@@ -115,7 +116,7 @@ struct World {
     /// Writers that wait for room on the wire.
     waiting: BTreeSet<(usize, ConnId)>,
     actions: Vec<Action>,
-    /// Connections on which lies were sent. On these the other end may report a broken protocol.
+    /// Connections on which lies were sent. On these connections the other end may report a broken protocol.
     lied_on: BTreeSet<ConnId>,
     faults_drawn: u64,
     story: Story,
@@ -126,14 +127,14 @@ struct World {
 struct Server {
     life: Option<Life>,
     lives: u64,
-    /// When its life began.
+    /// The time at which the server's life began.
     started_at: Nanos,
     paused_until: Nanos,
-    /// The sum of its clock's jumps.
+    /// The sum of the jumps of the server's clock.
     jumped: i64,
-    /// How it behaves, while it is bad.
+    /// How the server behaves while it is bad.
     manner: Option<Manner>,
-    /// Some of what its lives have received.
+    /// Some of the frames that the server's lives have received.
     heard: Vec<Saying>,
 }
 
@@ -155,8 +156,8 @@ pub fn run_twice(scenario: Scenario, rules: Rules) -> Outcome {
     second
 }
 
-/// Runs a scenario with only some of its faults, by their numbers (`None`: all), until `symptom` shows. Returns what
-/// happened, and how many faults there were.
+/// Runs a scenario with only some of its faults, given by their numbers (`None`: all), until `symptom` shows. Returns
+/// what happened, and the number of faults.
 pub(crate) fn replay(
     scenario: Scenario,
     rules: Rules,
@@ -170,7 +171,7 @@ pub(crate) fn replay(
 }
 
 impl World {
-    /// Handles the next event. Returns whether there is more to come.
+    /// Handles the next event. Returns whether there are more events.
     fn goes_on(&mut self) -> bool {
         let Some((at, event)) = self.timeline.pop() else { return false };
         self.now = at;
@@ -257,7 +258,7 @@ impl World {
         }
     }
 
-    /// What a server's clock shows now.
+    /// The time on a server's clock now.
     fn clock_ns(&self, server: usize) -> u64 {
         let ahead = self.scenario.clock_offsets[server] + self.servers[server].jumped;
         (EPOCH_NS + self.now).saturating_add_signed(ahead)

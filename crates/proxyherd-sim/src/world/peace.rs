@@ -8,18 +8,18 @@ use crate::{
     timeline::{MILLISECOND, Nanos, SECOND},
 };
 
-/// How often the checker looks whether a herd in peace agrees.
+/// The interval at which the checker checks whether a herd in peace agrees.
 const ASKING_INTERVAL: Nanos = 250 * MILLISECOND;
-/// How long the herd is left alone between agreement and calm, so that links and spanning tree settle.
+/// The time for which the herd is left alone between agreement and calm, so that links and spanning tree settle.
 const BEFORE_CALM: Nanos = 8 * SECOND;
-/// How long clients report while nothing goes wrong.
+/// The time for which clients report while nothing goes wrong.
 const CALM: Nanos = 10 * SECOND;
-/// How often servers look at the link states, at what they have received, and at their clocks.
+/// The interval at which servers look at the link states, at the frames that they have received, and at their clocks.
 const LOOK_INTERVAL: Nanos = SECOND;
-/// How often servers sweep, and how many slots of each shard.
+/// The interval at which servers sweep, and the number of slots of each shard in one sweep.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
-/// How long servers may take to bring back what one of them lacks, before it expires.
+/// Maximum time in which servers bring back a record that one of them lacks, before the record expires.
 const REPAIR_MAX: Nanos = 20 * SECOND;
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
         self.now >= self.peace_at
     }
 
-    /// Peace begins: nobody reports any more, and no new faults come; but now and then one fault lasts.
+    /// Begins peace: no client reports any more, and no new faults come. Sometimes one fault lasts.
     pub(super) fn peace(&mut self) {
         let is_calm = self.calm_from.is_some();
         self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
@@ -57,7 +57,7 @@ impl World {
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
-    /// Servers look at the link states, at what they have received, and at their clocks.
+    /// Makes servers look at the link states, at the frames that they have received, and at their clocks.
     pub(super) fn look(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
@@ -88,10 +88,10 @@ impl World {
         }
     }
 
-    /// Looks whether the herd agrees. If it does, the next round begins.
+    /// Checks whether the herd agrees. If it does, the next round begins.
     pub(super) fn agree(&mut self) {
         if self.scenario.client_ttl.is_some() {
-            // The first sweep goes on where the last one ended, the second begins at the front.
+            // The first sweep continues where the last sweep ended, and the second begins at the first slot.
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
@@ -142,8 +142,8 @@ impl World {
         }
     }
 
-    /// Checks that no record that bad members made up stands in the name of a server which the part of the herd
-    /// reaches.
+    /// Checks that no record that bad members invented is held in the name of a server that is in the same part of the
+    /// herd.
     fn look_at_names(&mut self) {
         let (mut found, from_ns) = (None, self.compared_from_ns());
         for part in self.checker.parts() {
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// The herd becomes calm: clients report, and nothing goes wrong.
+    /// Makes the herd calm: clients report, and nothing goes wrong.
     pub(super) fn calm(&mut self) {
         self.calm_from = Some((self.tally.records, self.changes(), self.tally.links));
         self.peace_at = self.now + CALM;
@@ -173,7 +173,7 @@ impl World {
 
     /// Checks that each change came to each server only once, if it goes along a tree.
     fn count_payloads(&mut self, (records, changes, links): (u64, u64, u64)) {
-        // On wires that are slow or lossy, servers ask again for what has not come in time.
+        // On wires that are slow or lossy, servers ask again for updates that have not come in time.
         if !self.scenario.is_swift() || self.tally.links > links || self.holds_uncovered() {
             return;
         }
@@ -184,13 +184,14 @@ impl World {
             self.tally.calm_records_least += changes * (self.scenario.servers as u64 - 1);
         }
         if records > most {
-            let text = format!("{records} records for {changes} changes, and not {most} at most");
+            let text =
+                format!("{records} records were sent for {changes} changes, but at most {most} may be sent");
             self.checker.found(self.now, Symptom::Payloads, text);
         }
     }
 
     /// Whether some server holds a record that no vector covers. Lies leave such records in the names of absent
-    /// servers. They are sent again whenever a neighbor asks for what it lacks.
+    /// servers. The records are sent again whenever a neighbor asks for what it lacks.
     fn holds_uncovered(&self) -> bool {
         let mut is_held = false;
         for replica in (0..self.servers.len()).filter_map(|server| replica_of(&self.servers, server)) {
@@ -199,8 +200,8 @@ impl World {
         is_held && self.scenario.bad.is_some()
     }
 
-    /// How many changes there have been: reports of clients, and what servers have issued by themselves because they
-    /// were lied about.
+    /// The number of changes so far: reports of clients, and records that servers have issued by themselves because bad
+    /// members lied about them.
     fn changes(&self) -> u64 {
         self.tally.accepted + self.checker.said()
     }
@@ -233,8 +234,8 @@ impl World {
         }
     }
 
-    /// Records that expire before this time need not be the same everywhere. It is 0 as long as all servers keep to
-    /// the rules, because then their clocks agree in herds where records expire.
+    /// Records that expire before this time need not be the same everywhere. The time is 0 as long as all servers keep
+    /// to the rules, because then their clocks agree in herds where records expire.
     fn compared_from_ns(&self) -> u64 {
         if self.scenario.bad.is_none() {
             return 0;
@@ -243,7 +244,8 @@ impl World {
         clocks.max().unwrap_or(0) + CHECK_MARGIN_NS + REPAIR_MAX
     }
 
-    /// With bad members: whether each part of the herd has one tree of all its servers. Returns what differs.
+    /// With bad members: whether each part of the herd has one tree of all its servers. Returns the difference, if
+    /// there is one.
     fn have_one_tree(&self) -> Result<(), String> {
         if self.scenario.bad.is_none() || !self.scenario.is_all_tree() {
             return Ok(());
@@ -259,7 +261,9 @@ impl World {
             let Some(replica) = replica_of(&self.servers, server) else { continue };
             let found = replica.tree_servers();
             if found != names {
-                return Err(format!("server {server} finds {found:?} in its tree, of {names:?}"));
+                return Err(format!(
+                    "server {server} has {found:?} in its tree, but the servers of its part are {names:?}"
+                ));
             }
             let neighbors = self.scenario.neighbors(server);
             let here = (0..).zip(&neighbors).filter(|(_, (neighbor, _))| part.contains(neighbor));
@@ -270,30 +274,29 @@ impl World {
         if eager == edges {
             Ok(())
         } else {
-            Err(format!("{eager} ways are told of changes, and not {edges}"))
+            Err(format!("{eager} directions of links are eager, not {edges}"))
         }
     }
 
-    /// Whether bad members and wrong clocks have left nothing behind that takes too much room or is from the future.
-    /// A server that is alone cannot know whether its clock is right.
+    /// Whether bad members and wrong clocks have left nothing behind that takes too much room or is from the future. A
+    /// server that is alone cannot know whether its clock is right.
     fn have_no_leftovers(&self) -> Result<(), (Symptom, String)> {
         for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
             let Some(replica) = replica_of(&self.servers, server) else { continue };
             self.checker.leftovers(server, self.clock_ns(server), replica)?;
             // Servers of earlier versions do not answer fences.
-            if !self.scenario.old_servers.contains(&true) && replica.gaps() > 0 {
-                let text =
-                    format!("server {server} still misses something on {} links of shards", replica.gaps());
+            if !self.scenario.old_servers.contains(&true) && map.gaps() > 0 {
+                let text = format!("server {server} still has {} open gaps", map.gaps());
                 return Err((Symptom::NeverConverged, text));
             }
         }
         Ok(())
     }
 
-    /// The parts of the herd: the servers that are alive, by who reaches whom.
+    /// The parts of the herd: the servers that are alive, grouped by reachability.
     fn parts(&self) -> Vec<Vec<usize>> {
         let mut part_of: Vec<usize> = (0..self.servers.len()).collect();
-        // Spreads the lower number over each open path, as often as there are servers.
+        // Spreads the lower number over each open path, once for each server.
         for _ in 0..self.servers.len() {
             for &(a, b) in &self.scenario.edges {
                 let is_alive = self.servers[a].life.is_some() && self.servers[b].life.is_some();

@@ -1,4 +1,4 @@
-//! Bytes that arrive, writers that write, and actions that servers want.
+//! Bytes that arrive, writers that write, and actions that servers request.
 
 use proxyherd_core::limits::HEARTBEAT_INTERVAL;
 
@@ -10,7 +10,7 @@ use crate::{
     timeline::{MILLISECOND, Nanos},
 };
 
-/// A writer that is woken begins within this time.
+/// Maximum time until a writer that is woken begins.
 const WRITER_DELAY_MAX: Nanos = MILLISECOND / 5;
 
 impl World {
@@ -37,7 +37,7 @@ impl World {
         self.trace.note_bytes(bytes);
         let (now, clock_ns) = (self.now, self.clock_ns(server));
         let Some(life) = &mut self.servers[server].life else {
-            // Nobody listens here, so whoever dials is told at once.
+            // No server listens here, so the dialing server is notified at once.
             return self.close(conn, from.other());
         };
         if from == Side::Dialed && self.network.answer(conn) {
@@ -121,7 +121,7 @@ impl World {
         self.tick_later(server, conn);
     }
 
-    /// Lets a living server do something, and then carries out its actions.
+    /// Calls a living server, and then carries out the actions that it returns.
     pub(super) fn with(&mut self, server: usize, act: impl FnOnce(&mut Life, &mut Vec<Action>)) {
         let Some(life) = &mut self.servers[server].life else { return };
         let mut actions = std::mem::take(&mut self.actions);
@@ -147,7 +147,8 @@ impl World {
             }
             Action::Redial(place) => {
                 let random = self.rng.bits();
-                let life = self.servers[server].life.as_mut().expect("it has just asked for it");
+                let life =
+                    self.servers[server].life.as_mut().expect("the server has just requested this action");
                 let at = self.now + life.redial_delay(place, random);
                 self.timeline.put(at, Event::Own(server, self.servers[server].lives, Own::Dial(place)));
             }

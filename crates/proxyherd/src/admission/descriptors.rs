@@ -1,4 +1,5 @@
-//! How many files and sockets this process may have open, and how many of them are left for clients.
+//! Computes how many descriptors (files and sockets) this process may have open, and how many of them are left for
+//! clients.
 
 use std::{num::NonZero, thread::available_parallelism};
 
@@ -7,34 +8,37 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{config::ADDRESSES_PER_DOOR_MAX, door_kind::DoorKind};
 
-/// Descriptors set aside for logs, the runtime, files and whatever else a server opens now and then ...
+/// Number of descriptors reserved for logs, the runtime, and files that a server opens for a short time.
 const OWN: u64 = 48;
-/// ... for the listeners of its doors ...
+/// Number of descriptors reserved for the listeners of the doors.
 const LISTENERS: u64 = (DoorKind::ALL.len() * ADDRESSES_PER_DOOR_MAX) as u64;
-/// ... and for each thread of the door for clients, of which there is one a processor.
+/// Number of descriptors reserved for each thread of the door for clients. There is one thread for each processor.
 const PER_THREAD: u64 = 2;
-/// Requests to providers over the network get no more than this part of the limit: they can wait.
+/// Requests to providers over the network get at most one in this many descriptors of the limit, because requests can
+/// wait.
 const REQUESTS_PART: u64 = 4;
-/// Descriptors set aside for each link: the one that is up, and another that comes to replace it.
+/// Number of descriptors reserved for each link: one for its connection, and one for a new connection that replaces the
+/// old one.
 const PER_LINK: u64 = 2;
-/// Descriptors set aside for whoever else comes to the peer port of a server that has links.
+/// Number of descriptors reserved for strangers at the peer port of a server that has links.
 const STRANGERS: u64 = HANDSHAKES_MAX as u64;
-/// Descriptors set aside for operators at the HTTP door: for its reserve, from which they are answered when clients have all
-/// the others, ...
+/// Number of descriptors reserved for operators at the HTTP door. The door's reserve uses them to answer operators when
+/// clients have all other descriptors.
 pub(crate) const OPERATORS: usize = 64;
-/// ... and, of these, for so many operators beside the clients. More operators take clients' places.
+/// Number of connections of operators that do not count against the limit of clients. They use the descriptors of
+/// [`OPERATORS`]. Further connections of operators count as connections of clients.
 pub(crate) const OPERATORS_APART: usize = 16;
 
-/// Raises the process's limit as far as it may be raised without a privilege. Best called once, at the start.
+/// Raises the process's limit on descriptors as far as possible without a privilege. Call this once, at the start.
 pub fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it can't be raised, less is served.
+    // If the limit can't be raised, the server serves fewer clients.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// How many connections of clients fit under the process's limit, beside `links` links and `requests` requests to
-/// providers of places.
+/// Number of client connections that fit under the process's limit, in addition to `links` links and `requests`
+/// requests to providers of places.
 pub fn left_for_clients(links: usize, requests: usize) -> usize {
     let threads = available_parallelism().map_or(1, NonZero::get);
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| left_of(limit, threads, links, requests))

@@ -38,17 +38,17 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 
 /// Say what is wrong with a configuration, by key and line
 ///
-/// It reports all mistakes, not only the first one. Like `serve` it applies PROXYHERD_* variables and --set first. It
-/// also checks the certificates on this machine, those that `[tls]` names too. With --name it checks whether that
-/// server can start on this machine: its certificate and key, the keys and files of its providers of places, its
-/// addresses (each is opened for a moment), its log and its data.
+/// The command reports all mistakes, not only the first one. Like `serve`, it applies PROXYHERD_* variables and --set
+/// first. It also checks the certificates on this machine, including those that `[tls]` names. With --name, it checks
+/// whether that server can start on this machine. It then checks the server's certificate and key, the keys and files
+/// of its providers of places, its addresses (each is opened for a moment), its log and its data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
 
-    /// Which of the file's servers is to run here
+    /// The server of the file that will run here
     #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME")]
     name: Option<String>,
 
@@ -95,12 +95,13 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
 #[derive(Default)]
 struct CheckedTls {
     findings: Vec<Finding>,
-    /// When the certificate expires, if it could be read.
+    /// The time at which the certificate expires. `None` if the certificate could not be read.
     not_after_s: Option<i64>,
 }
 
-/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS; without `insisted`, if a door of any server
-/// does. Then files that are missing on this machine are only a warning: they may be on the servers' machines.
+/// Reads the files that `[tls]` names, if a door of `insisted` speaks TLS. Without `insisted`, it reads them if a door
+/// of any server speaks TLS. In this case missing files are only a warning, because they may be on the servers'
+/// machines.
 fn check_tls(config: &Config, insisted: Option<&ServerConfig>, now_s: i64) -> CheckedTls {
     let mut servers =
         config.servers.iter().filter(|server| insisted.is_none_or(|one| one.name == server.name));
@@ -111,7 +112,7 @@ fn check_tls(config: &Config, insisted: Option<&ServerConfig>, now_s: i64) -> Ch
         Ok(Some(tls)) => (soon(config, &tls, now_s).into_iter().collect(), Some(tls.in_use().not_after_s())),
         Ok(None) => (Vec::new(), None),
         Err(error @ CredentialsError::Missing { .. }) if insisted.is_none() => {
-            let where_else = "; on the machine of a server, `check --name` insists on it";
+            let where_else = "; on the machine of a server, `check --name` requires the file";
             (vec![Finding::Warning(format!("{error}{where_else}"))], None)
         }
         Err(error) => (vec![Finding::Error(error.to_string())], None),
@@ -122,10 +123,10 @@ fn check_tls(config: &Config, insisted: Option<&ServerConfig>, now_s: i64) -> Ch
 /// A finding if the doors' certificate expires soon or has expired.
 fn soon(config: &Config, tls: &DoorTls, now_s: i64) -> Option<Finding> {
     let path = config.tls.as_ref().map_or(Path::new(""), |files| &files.cert);
-    expiry(path, tls.in_use().not_after_s(), now_s, "put a new one there, with its key")
+    expiry(path, tls.in_use().not_after_s(), now_s, "put a new certificate there, with its key")
 }
 
-/// Checks the keys and indexes of the providers of places, without which no server starts.
+/// Checks the keys and indexes of the providers of places. No server starts without them.
 fn check_places(config: &Config) -> impl Iterator<Item = Finding> {
     let settings = &config.places;
     let names = once(settings.provider).chain(settings.fallback.iter().copied());
@@ -145,7 +146,8 @@ fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Checks that the server can write its log and, if there is a places budget, its account.
+/// Checks that the server can write its log. If there is a places budget, the server must also be able to write the
+/// account of its requests.
 fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
     let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
     let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;

@@ -41,31 +41,31 @@ const AFTER_HELP: &str = concat!(
 
 /// Talk to a running herd: a prompt with history, or a pipe
 ///
-/// It connects to the first address that answers. When that server fails, it moves to the next one and sends the lines
-/// without a reply again. If standard input or output is not a terminal, it sends the lines, prints exactly their
-/// replies, and ends.
+/// The client connects to the first address that answers. When that server fails, the client moves to the next server,
+/// and sends the lines without a reply again. If standard input or output is not a terminal, the client sends all
+/// lines, prints exactly the replies, and ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Servers to talk to, tried in this order: HOST:PORT, [IPv6]:PORT or NAME:PORT, with tls:// before it if the
-    /// server speaks TLS. By default the servers are those of the configuration, each at the first address of its
-    /// `listen`. With addresses the configuration is read only if one has tls://, for the certificate that `[tls]`
-    /// names
+    /// server speaks TLS. By default the servers of the configuration are used, each at the first address of its
+    /// `listen`. If addresses are given, the configuration is read only if an address has tls://, to find the
+    /// certificate that `[tls]` names
     #[arg(value_name = "ADDR", value_parser = line_door)]
     pub(super) addresses: Vec<Door>,
 
     #[command(flatten)]
     config: HerdArgs,
 
-    /// How long a server that has lines to answer may be silent; by default 15, or 10 more than the configuration's
-    /// deadline for places if that is longer
+    /// Maximum time that a server with lines to answer may be silent; by default 15, or the configuration's deadline
+    /// for places plus 10 if that is longer
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience_s: Option<u64>,
 }
 
-/// How long a server may be silent, if the configuration demands no more.
+/// Maximum time that a server may be silent, unless the configuration's deadline for places requires a longer time.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How much longer than for places the client waits for a server.
+/// Time that the client waits for a server in addition to the deadline for places.
 const AFTER_PLACES: Duration = Duration::from_secs(10);
 
 /// Talks to the herd until the input ends.
@@ -77,9 +77,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// The servers to talk to.
 pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
-    /// The file that the configuration names for doors with TLS.
+    /// The certificate file that the configuration names for doors with TLS.
     pub(super) certificate: Option<PathBuf>,
-    /// How long a server that has lines to answer may be silent.
+    /// Maximum time that a server with lines to answer may be silent.
     pub(super) silence_max: Duration,
 }
 

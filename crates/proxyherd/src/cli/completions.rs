@@ -18,7 +18,7 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The shell to print it for
+    /// The shell that will run the script
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }

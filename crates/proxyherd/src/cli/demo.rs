@@ -21,18 +21,19 @@ const AFTER_HELP: &str = concat!(
 
 /// Run the classic herd of five servers with walking clients, to try things out
 ///
-/// It needs no file, no key and no network: five servers on this machine, places that are part of the program, and
-/// clients that walk and drive around Los Angeles and change servers as they go. It prints every address, and lines to
-/// paste into another terminal, and then shows which clients move where. `stop Riley`, typed or piped into it, stops
-/// one server, and `start Riley` starts it again. Ctrl-C ends the demo.
+/// The demo needs no file, no key and no network. It runs five servers on this machine, with places that are part of
+/// the program. Its clients walk and drive around Los Angeles, and change servers on the way. The demo first prints
+/// every address, and lines to paste into another terminal. Then it shows which clients move where. Type or pipe in
+/// `stop Riley` to stop one server, and `start Riley` to start it again. Ctrl-C ends the demo.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// Take any free ports instead of the classic 12000 to 12004; if one of these is taken, the demo does so by itself
+    /// Use any free ports instead of the classic 12000 to 12004; the demo also uses free ports if a classic port is
+    /// taken
     #[arg(long)]
     any_ports: bool,
 
-    /// How many clients walk about
+    /// Number of clients that walk about
     #[arg(long, value_name = "N", default_value_t = 36)]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100_000))]
     clients: u32,
@@ -46,7 +47,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-/// Runs the herd until it is asked to end.
+/// Runs the herd until the user asks the demo to end.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     descriptors::raise_limit();
     hear_crates();
@@ -73,7 +74,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates a folder of the demo's own. It fails if another user has made one of that name.
+/// Creates a new folder for the demo. Fails if another user has already made a folder of that name.
 fn temporary_dir() -> anyhow::Result<PathBuf> {
     let dir = std::env::temp_dir().join(format!("proxyherd-demo-{}", std::process::id()));
     let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);

@@ -1,5 +1,5 @@
-//! `proxyherd init`: writes the configuration of the classic herd, with every setting explained, and the certificates
-//! by which its servers recognize each other.
+//! `proxyherd init`: writes the configuration of the classic herd, with a comment on every setting. It also makes the
+//! certificates by which the servers recognize each other.
 
 mod certificates;
 mod file;
@@ -45,16 +45,16 @@ const BOLD: Style = Style::new().bold();
 
 /// Write a commented herd.toml of the classic herd of five servers, and the herd's certificates
 ///
-/// The file has every setting, with its unit and its default. Files that are there already are not changed. With
-/// --server it makes or renews the certificate of one server, and nothing else.
+/// The file has every setting, with its unit and its default. Existing files are not changed. With --server, the
+/// command makes or renews the certificate of one server, and does nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The directory of herd.toml; it is made if it is missing
+    /// The directory of herd.toml; a missing directory is created
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     dir: PathBuf,
 
-    /// Replace a herd.toml that is there
+    /// Replace an existing herd.toml
     #[arg(long, conflicts_with = "server")]
     force: bool,
 
@@ -62,7 +62,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", value_parser = ServerName::new)]
     server: Option<ServerName>,
 
-    /// How many days certificates are valid
+    /// Number of days for which certificates are valid
     #[arg(long, value_name = "N", default_value_t = 365)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files, unless there is a herd.toml already. Returns whether the authority is new.
+/// Writes the files, unless herd.toml already exists. Returns whether the authority is new.
 fn put(args: &Args) -> anyhow::Result<bool> {
     let path = args.dir.join(FILE_NAME);
     if path.exists() && !args.force {
@@ -97,8 +97,8 @@ fn put(args: &Args) -> anyhow::Result<bool> {
     Ok(is_new)
 }
 
-/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that they do not take each other's
-/// reports.
+/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that one herd does not take the reports of
+/// another herd.
 fn random_id() -> String {
     // The random seed of the standard library's hash tables is good enough, because the ID is not a secret.
     let random = RandomState::new().hash_one(process::id());

@@ -25,7 +25,7 @@ const AFTER_HELP: &str = concat!(
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The directory to write a page for each command into; without it, the main page goes to standard output
+    /// The directory into which to write a page for each command; without DIR, the main page goes to standard output
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ const SECTIONS: [(&str, &str); 8] = [
     ("Examples", "EXAMPLES"),
 ];
 
-/// A longer line of a help text is a paragraph, which a page breaks by itself.
+/// A line of a help text that is longer than this is a paragraph. The manual page breaks such a line itself.
 const LINE_LEN_MAX: usize = 78;
 
 /// Writes the pages.
@@ -75,7 +75,7 @@ fn print_main() -> anyhow::Result<()> {
 /// The page of one command.
 struct Page(clap::Command);
 
-/// The main page first, then one for each command, and for each command of a command.
+/// The main page, followed by a page for each command and each subcommand.
 fn pages() -> Vec<Page> {
     let mut main = super::command().disable_help_subcommand(true);
     // Building gives the commands their full names, such as `proxyherd-serve`.
@@ -113,7 +113,7 @@ impl Page {
         Ok(text)
     }
 
-    /// What the help text has beyond options and commands, and where to read on.
+    /// Renders the sections of the help text other than options and commands, and the references to further reading.
     fn render_rest(&self, text: &mut Vec<u8>) -> io::Result<()> {
         let mut page = Roff::new();
         let help = self.0.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -140,7 +140,7 @@ fn body<'h>(help: &'h str, heading: &str) -> Option<Vec<&'h str>> {
     Some(body)
 }
 
-/// Running text is filled; anything else stands as it is.
+/// Appends the lines. Running text is filled, and other lines stay as they are.
 fn render_body(body: &[&str], page: &mut Roff) {
     for paragraph in body.split(|line| line.is_empty()) {
         page.control("PP", []);

@@ -1,7 +1,7 @@
 //! The command line: commands and their arguments, help texts, and exit codes.
 //!
-//! Each command has one file, with its arguments and a `run`. The work is done in other modules: a file here calls
-//! them, and turns the result into text and an exit code.
+//! Each command has one file, with its arguments and a `run`. The work is done in other modules. The file of a command
+//! calls these modules, and turns the result into text and an exit code.
 
 mod check;
 mod client;
@@ -59,7 +59,7 @@ const AFTER_HELP: &str = concat!(
 /// A herd of application servers for clients that move
 ///
 /// Clients tell any server where they are (IAMAT), and ask any server where a client is and which places are near it
-/// (WHATSAT). The servers tell one another what they hear, so each of them can answer for all.
+/// (WHATSAT). The servers send each other all reports, so every server can answer for all clients.
 #[derive(Debug, Parser)]
 #[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct CommandLine {
@@ -89,21 +89,22 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// The file's name if no other is given.
+    /// The name of the file if the command line names no file.
     const USUAL: &str = "herd.toml";
 }
 
-/// The herd, for the commands that talk to a running one.
+/// The herd, for the commands that talk to a running herd.
 #[derive(Debug, clap::Args)]
 struct HerdArgs {
-    /// The file that describes the herd; without it herd.toml, if there is one here, and else the herd of
-    /// `proxyherd demo`
+    /// The file that describes the herd; by default herd.toml if it exists here, and otherwise the herd of `proxyherd
+    /// demo`
     #[arg(long, short, value_name = "FILE", env = "PROXYHERD_CONFIG")]
     config: Option<PathBuf>,
 }
 
 impl HerdArgs {
-    /// The herd of the named file, or else of herd.toml here, or else the classic herd.
+    /// The herd of the named file. If no file is named, the herd of herd.toml in the current directory. Without such a
+    /// file, the classic herd.
     fn herd(&self) -> Result<Config, LoadError> {
         match self.path() {
             Some(path) => load(&ConfigArgs { config: path.to_owned() }, &[]),
@@ -111,7 +112,7 @@ impl HerdArgs {
         }
     }
 
-    /// Whether no file is named and there is no herd.toml here.
+    /// Whether no file is named and the current directory has no herd.toml.
     fn is_classic(&self) -> bool {
         self.path().is_none()
     }
@@ -172,7 +173,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 fn block_on_with(runtime: Runtime, done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let outcome = runtime.block_on(done);
-    // The end does not wait for names that are being resolved, or for a disk that hangs.
+    // The process ends without waiting for names that are being resolved, or for a disk that hangs.
     runtime.shutdown_background();
     outcome
 }
@@ -212,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Each command with its commands, the program first.
+    /// The program, followed by each command and its subcommands.
     fn all(command: &clap::Command) -> Vec<clap::Command> {
         let below = command.get_subcommands().flat_map(all);
         std::iter::once(command.clone()).chain(below).collect()
@@ -226,7 +227,7 @@ mod tests {
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let mut lines = text.lines().peekable();
             while let Some(line) = lines.next() {
-                // A longer line is broken where the terminal is narrow: what follows would be a line of its own.
+                // On a narrow terminal a longer line is broken, and its rest becomes a line of its own.
                 let is_whole = line.len() <= 78 || lines.peek().is_none_or(|next| next.is_empty());
                 assert!(is_whole, "{}: {line}", command.get_name());
             }

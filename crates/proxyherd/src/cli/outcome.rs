@@ -27,7 +27,8 @@ const BOLD: Style = Style::new().bold();
 
 /// Prints what went wrong, and returns the exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
-    // If the reader has closed standard output (`proxyherd man | head`), it has all that it wants.
+    // If the reader has closed standard output (`proxyherd man | head`), the reader needs no more output. This is no
+    // failure.
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
@@ -44,7 +45,8 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// The error in words. Errors of files already name the file. Only a full output comes without an explanation.
+/// The error in words. Errors of files already name the file. Only the error of a full standard output has no context,
+/// so this function adds it.
 fn said(error: &anyhow::Error) -> String {
     let is_bare = error.chain().count() == 1;
     match error.downcast_ref::<io::Error>() {
@@ -85,12 +87,12 @@ pub(super) fn show<'d>(diagnostics: impl IntoIterator<Item = &'d Diagnostic>) {
     let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| width.0.into());
     let mut err = anstream::stderr().lock();
     for diagnostic in diagnostics {
-        // If standard error is closed, nobody reads the message.
+        // A failure is ignored: if standard error is closed, nobody reads the message.
         let _ = write!(err, "{}", diagnostic.render(width));
     }
 }
 
-/// Prints findings about the files that a configuration names. Returns how many of them are errors.
+/// Prints findings about the files that a configuration names. Returns the number of errors among the findings.
 pub(super) fn show_findings(findings: &[Finding]) -> usize {
     let mut errors = 0;
     for finding in findings {

@@ -30,18 +30,19 @@ const AFTER_HELP: &str = concat!(
 
 /// Start one server of the herd, in the foreground
 ///
-/// When every listener is up, it prints one line that starts with `ready`. At SIGTERM or Ctrl-C it finishes the replies
-/// that it has begun, and ends within 10 seconds. It reads the file again when the file changes, and at SIGHUP: servers
-/// and links are added and removed, and no client is dropped. A file with mistakes changes nothing, and the log says
-/// why. A server that the file no longer names ends a few seconds later, as at SIGTERM, unless the file says `removed =
-/// "stay"`. SIGUSR1 reopens the log file, for logrotate.
+/// When every listener is up, the server prints one line that starts with `ready`. At SIGTERM or Ctrl-C the server
+/// finishes the replies that it has begun, and ends within 10 seconds. The server reads the configuration again when
+/// the file changes, and at SIGHUP. Then servers and links are added and removed, and no client is dropped. A file with
+/// mistakes changes nothing, and the log says why. If the file no longer names this server, the server ends after a few
+/// seconds, as at SIGTERM. With `removed = "stay"` in the file, the server continues. SIGUSR1 reopens the log file, for
+/// logrotate.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 
-    /// Which of the file's servers this is
+    /// The name of this server in the file
     #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME")]
     pub(super) name: String,
 
@@ -49,15 +50,15 @@ pub(super) struct Args {
     pub(super) set: SetArgs,
 }
 
-/// The runtime and the signal handlers. They are set up before anything else, so that no early signal is lost.
+/// The runtime and the signal handlers. Both are set up before anything else, so that no early signal is lost.
 pub(super) struct ServeSetup {
     runtime: Runtime,
     asked: SignalRequests,
 }
 
 impl ServeSetup {
-    /// Sets up both if `command` is `serve`. The command line is parsed later: until then a signal would end the
-    /// process.
+    /// Sets up the runtime and the signal handlers if `command` is `serve`. This happens before the command line is
+    /// parsed, because without handlers a signal would end the process.
     pub(super) fn of(command: Option<&OsStr>) -> Option<anyhow::Result<ServeSetup>> {
         command.is_some_and(|command| command == "serve").then(ServeSetup::new)
     }
@@ -95,7 +96,7 @@ async fn serve(
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);
-    // If nobody reads the output, writing may block, so the server does not wait for it.
+    // If nobody reads the output, writing may block. So the server does not wait for the write.
     let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
     loop {
@@ -109,7 +110,7 @@ async fn serve(
     Ok(())
 }
 
-/// Prints a line. A failure is ignored: the server works without its output.
+/// Prints a line. A failure is ignored, because the server works without its output.
 fn say(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

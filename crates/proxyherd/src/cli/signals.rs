@@ -1,5 +1,5 @@
-//! Signals to the commands that keep running. Ctrl-C or SIGTERM ends them cleanly; a second one ends them at once.
-//! `serve` also reads its files again at SIGHUP and reopens its log file at SIGUSR1.
+//! Signals to the commands that keep running. Ctrl-C or SIGTERM ends such a command cleanly. A second signal ends the
+//! command at once. `serve` also reads its files again at SIGHUP, and reopens its log file at SIGUSR1.
 
 use std::{io, sync::Arc};
 
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The exit code after a second request to end: that of a process killed by SIGTERM.
+/// The exit code after a second request to end: the code of a process that SIGTERM has killed.
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
 /// A future that resolves when the process is asked to end. From now on signals no longer end the process by
@@ -30,8 +30,8 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
     Ok(())
 }
 
-/// What signals have asked a server to do. Each request is kept until the server has done it, except a second request
-/// to end: that ends the process at once.
+/// The requests that signals have made of a server. Each request is kept until the server has carried it out. Only the
+/// second request to end is different: it ends the process at once.
 #[derive(Clone)]
 pub(super) struct SignalRequests {
     /// Canceled by the first SIGTERM or SIGINT.
@@ -43,7 +43,7 @@ pub(super) struct SignalRequests {
 }
 
 impl SignalRequests {
-    /// Handles the signals of this process from now on, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill
+    /// Starts to handle the signals of this process, in a task of `runtime`. SIGUSR2 and SIGALRM, which would kill
     /// the process by default, do nothing.
     pub(super) fn on(runtime: &Runtime) -> io::Result<SignalRequests> {
         let _entered = runtime.enter();
@@ -78,7 +78,7 @@ impl SignalRequests {
     }
 }
 
-/// Requests to end.
+/// The signals that ask the process to end.
 struct EndSignals {
     interrupt: Signal,
     terminate: Signal,

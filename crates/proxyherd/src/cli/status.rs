@@ -38,7 +38,7 @@ const AFTER_HELP: &str = concat!(
 ",
 );
 
-/// Moves the cursor to the upper left corner. Each line that follows clears its old text.
+/// Moves the cursor to the upper left corner. Each line that is drawn then first clears its old text.
 const HOME: &str = "\x1b[H";
 const CLEAR_ALL: &str = "\x1b[2J";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -48,8 +48,8 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
-/// It asks the HTTP door of each server that has one, at its first address. A server that cannot be reached has a row,
-/// and a line below the table says why. Without a herd.toml it asks the servers of `proxyherd demo`.
+/// The command asks each server at the first address of its HTTP door. A server that cannot be reached still has a row,
+/// and a line below the table says why. Without a herd.toml, the command asks the servers of `proxyherd demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -68,7 +68,7 @@ pub(super) struct Args {
 /// Asks every server and shows the answers.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.watch && !io::stdout().is_terminal() {
-        let message = "--watch redraws a terminal, and standard output is none; leave it out, or take --json";
+        let message = "--watch redraws a terminal, but standard output is not a terminal; leave out --watch, or use --json";
         return Err(UsageError(message.to_owned()).into());
     }
     let config = args.config.herd()?;
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Explains which servers were asked if there is no file.
+/// Explains which servers were asked when there is no herd.toml.
 const CLASSIC: &str = "there is no herd.toml here, so the servers of `proxyherd demo` were asked; --config FILE names \
                        another herd";
 
@@ -99,7 +99,7 @@ fn silence(silent: usize, of: usize) -> String {
     format!("{silent} of {} {verb} not answer", counted(of, "server"))
 }
 
-/// Redraws the herd every second until the process is asked to end. The last drawing stays.
+/// Redraws the herd every second until the process is asked to end. The last drawing stays on the terminal.
 async fn watch(config: Config) -> anyhow::Result<()> {
     let asked_to_end = signals::asked_to_end()?;
     tokio::pin!(asked_to_end);
@@ -121,8 +121,8 @@ async fn watch(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Draws over the last drawing line by line, so that nothing flickers. A window that has changed its size is cleared
-/// first, because the terminal may have broken its lines.
+/// Draws over the last drawing line by line, so that nothing flickers. If the size of the window has changed, the
+/// window is cleared first, because the terminal may have wrapped the old lines.
 fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
     let text = snapshot.text(Some(window.columns));
@@ -136,7 +136,7 @@ fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> 
 }
 
 /// Clears each line before writing it: clearing after a character in the last column would clear that character. If the
-/// window is full, no newline follows the last line, because it would scroll the first line out.
+/// window is full, no newline follows the last line, because that newline would scroll the first line out.
 fn frame(text: &str, rows: usize, is_same: bool) -> String {
     let short = if text.lines().count() > rows { troubles_first(text) } else { text.to_owned() };
     let lines = cut(&short.lines().collect::<Vec<_>>(), rows);
@@ -146,7 +146,7 @@ fn frame(text: &str, rows: usize, is_same: bool) -> String {
     format!("{clear}{HOME}{}{below}", lines.join("\n"))
 }
 
-/// Moves the sentences above the table: if not everything fits, they matter more than its rows.
+/// Moves the sentences above the table. If not everything fits, the sentences matter more than the rows.
 fn troubles_first(text: &str) -> String {
     match text.trim_end().split("\n\n").collect::<Vec<_>>().as_slice() {
         [title, table, sentences @ ..] => [&[*title], sentences, &[*table]].concat().join("\n\n"),

@@ -1,7 +1,7 @@
-//! A conversation with a herd: lines go out, and one reply a line comes in, in order, from whichever server.
+//! A conversation with a herd: the client sends lines, and gets one reply for each line, in order, from any server.
 //!
-//! A conversation outlives its connections: when one breaks, the lines without a complete reply go to the next server.
-//! Each reply is handed out once, and only when it is complete.
+//! A conversation outlives its connections: when a connection breaks, the lines without a complete reply go to the next
+//! server. Each reply is handed out once, and only when the whole reply has arrived.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::Door;
 
-/// How much is read at once, bytes.
+/// Maximum number of bytes that one read takes.
 const READ_LEN: usize = 64 * 1024;
 
 /// A conversation with a herd.
@@ -28,7 +28,8 @@ pub(super) struct Conversation {
     connection: Option<DoorConnection>,
     silence_max: Duration,
     unanswered: UnansweredLines,
-    /// The bytes that this connection has received. The caller has the replies before `handed_out`.
+    /// The bytes that this connection has received. The caller already has the bytes before `handed_out`, which are
+    /// complete replies.
     received: Vec<u8>,
     handed_out: usize,
     replies: Replies,
@@ -38,9 +39,11 @@ struct DoorConnection {
     stream: Box<dyn DoorStream>,
     /// Whether the stream may hold back written bytes.
     is_held_back: bool,
-    /// When the server's silence began: at its last bytes, or at the first line after all were answered.
+    /// The time at which the server's silence began: when its last bytes arrived, or when the first line was sent after
+    /// all earlier lines had their replies.
     heard: Instant,
-    /// Why the connection takes no more bytes, if a write has failed. Replies may still be on their way.
+    /// Why the connection takes no more bytes. `None` if no write has failed. Replies may still arrive after a failed
+    /// write.
     closed: Option<String>,
 }
 
@@ -53,7 +56,7 @@ enum ConnectionEvent {
 
 impl Conversation {
     /// A conversation with the servers at these doors, without a connection. Doors with TLS are verified by `tls`.
-    /// `tell` gets the messages for the user that are not replies.
+    /// `tell` shows the user messages that are not replies.
     pub(super) fn with(
         doors: Vec<Door>,
         tls: Option<Arc<ClientConfig>>,
@@ -71,7 +74,7 @@ impl Conversation {
         }
     }
 
-    /// Whether it takes another line now. If not, call [`Conversation::exchange`] first.
+    /// Whether the conversation takes another line now. If not, call [`Conversation::exchange`] first.
     pub(super) fn has_room(&self) -> bool {
         self.unanswered.has_room()
     }
@@ -81,7 +84,7 @@ impl Conversation {
         self.unanswered.is_empty()
     }
 
-    /// The server of the connection, or the next one to try.
+    /// The server of the connection. Without a connection, the next server to try.
     pub(super) fn server(&self) -> &Door {
         self.servers.current()
     }
@@ -100,14 +103,14 @@ impl Conversation {
         self.unanswered.push_overlong(start);
     }
 
-    /// Counts the server's silence from now, if this is the first line without a reply.
+    /// Starts to measure the server's silence, if this is the first line without a reply.
     fn begin_silence(&mut self) {
         if let Some(connection) = self.connection.as_mut().filter(|_| self.unanswered.is_empty()) {
             connection.heard = Instant::now();
         }
     }
 
-    /// Connects to the first server that accepts, unless there is a connection.
+    /// Connects to the first server that accepts. Does nothing if there already is a connection.
     pub(super) async fn connect(&mut self) -> Result<(), NoneAnswers> {
         if self.connection.is_some() {
             return Ok(());
@@ -121,9 +124,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends or receives once, and returns the replies that are complete by then.
+    /// Sends or receives once, and then returns the replies that are complete.
     ///
-    /// It can be dropped while it waits, and nothing is lost. Without a connection it returns at once.
+    /// The future can be dropped while it waits, and nothing is lost. Without a connection, this returns at once.
     pub(super) async fn exchange(&mut self) -> &[u8] {
         let Some(connection) = &mut self.connection else {
             self.received.clear();
@@ -184,8 +187,8 @@ impl Conversation {
             self.handed_out += len;
             self.servers.answered();
             if self.unanswered.answer() {
-                // The server closes the connection now, as the protocol demands. It is not at fault and may be asked
-                // again.
+                // The protocol demands that the server closes the connection now. So the server is not at fault, and
+                // the next line may go to it again.
                 self.hang_up();
             }
         }
@@ -203,7 +206,7 @@ impl Conversation {
 
 impl DoorConnection {
     /// Waits until something can be read or written, or until the server has been silent for too long. Reading has
-    /// priority: it makes room for the server to write, and shows that the server is not silent.
+    /// priority. A read makes room for the server to write, and shows that the server is not silent.
     async fn wait(
         &mut self,
         received: &mut Vec<u8>,
@@ -243,7 +246,7 @@ mod tests {
         let tell = Box::new(|said: &str| panic!("{said}"));
         let mut conversation = Conversation::with(vec![door], None, Patience::USUAL, tell);
         let (here, there) = duplex(1024);
-        // It would take many lines before it wrote one by itself.
+        // Without a flush, this stream would write nothing until many lines have come.
         let stream = Box::new(BufWriter::new(here));
         conversation.connection =
             Some(DoorConnection { stream, is_held_back: false, heard: Instant::now(), closed: None });

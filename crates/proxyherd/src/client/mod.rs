@@ -1,7 +1,7 @@
 //! `proxyherd client`: sends lines to a herd and shows the replies, at a prompt or in a pipe.
 //!
-//! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. It
-//! knows nothing of the herd but the addresses of its servers.
+//! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. The
+//! client knows only the addresses of the herd's servers.
 //!
 //! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
 
@@ -30,11 +30,11 @@ use crate::{config::Door, door_trust};
 /// The style of text that a person can skip.
 const FAINT: Style = Style::new().dimmed();
 
-/// Talks to the first of these servers that answers: at a prompt if standard input and output are a terminal, and
-/// otherwise as a pipe. A server that has lines to answer and is silent for `silence_max` has failed. `certificate` is
-/// the file that the servers' configuration names for doors with TLS.
+/// Talks to the first of these servers that answers. If standard input and output are a terminal, the client shows a
+/// prompt. Otherwise the client works as a pipe. A server that has lines to answer and is silent for `silence_max`
+/// counts as failed. `certificate` is the file that the servers' configuration names for doors with TLS.
 pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Duration) -> anyhow::Result<()> {
-    // One conversation needs one thread only.
+    // One conversation needs only one thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
     let has_tls = doors.iter().any(|door| door.tls);
@@ -46,13 +46,14 @@ pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Dur
     } else {
         runtime.block_on(pipe::run(conversation, io::stdin(), io::stdout().lock()))
     };
-    // The end does not wait for names that are still being resolved.
+    // The process ends without waiting for names that are still being resolved.
     runtime.shutdown_background();
     talked
 }
 
-/// Tells the user something that is not a reply, on standard error, so that it does not mix with replies.
+/// Shows the user a message that is not a reply. The message goes to standard error, so that it does not mix with
+/// replies.
 fn tell(message: &str) {
-    // If standard error is closed, nobody reads the message.
+    // A failure is ignored: if standard error is closed, nobody reads the message.
     let _ = writeln!(anstream::stderr(), "{FAINT}{message}{FAINT:#}");
 }

@@ -1,8 +1,9 @@
 //! The client in a pipe: sends the lines of an input, writes exactly their replies to an output, and ends after the
 //! last reply.
 //!
-//! It sends lines while it reads replies, so neither side waits for the other for ever. It reads no more input than the
-//! conversation has room for, so memory is bounded for inputs of any length and outputs of any speed.
+//! The client sends lines while it reads replies, so client and server never wait for each other for ever. The client
+//! reads no more input than the conversation has room for. So memory is bounded for inputs of any length and outputs of
+//! any speed.
 
 use std::{
     io::{self, Read, Write},
@@ -17,9 +18,9 @@ use super::{
     script::{Script, ScriptLine},
 };
 
-/// How much of the input is read at once, bytes.
+/// Maximum length of a chunk of the input that one read takes, bytes.
 const CHUNK_LEN: usize = 64 * 1024;
-/// How many chunks are read ahead.
+/// Maximum number of chunks that are read ahead.
 const CHUNKS_MAX: usize = 2;
 
 /// A piece of the input, or the error of reading it. An empty piece is the end of the input.
@@ -40,7 +41,8 @@ pub(super) async fn run(
                 return Ok(());
             }
         } else {
-            // Only with a line to send: a herd that does not run is no error while there are no lines for it.
+            // The client connects only when it has a line to send: if the input is empty, a herd that does not run is
+            // no error.
             conversation.connect().await?;
         }
         tokio::select! {
@@ -55,7 +57,7 @@ pub(super) async fn run(
     }
 }
 
-/// Sends the lines that have come, as far as the conversation has room.
+/// Sends the lines that have arrived, as far as the conversation has room for them.
 fn say(script: &mut Script, conversation: &mut Conversation) {
     while conversation.has_room() {
         match script.next() {
@@ -85,7 +87,7 @@ fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<
     Ok(receiver)
 }
 
-/// Reads once. Returns whether more may come.
+/// Reads once. Returns whether more input may come.
 fn read_chunk(input: &mut impl Read, chunks: &Sender<Chunk>) -> bool {
     let mut chunk = vec![0; CHUNK_LEN];
     let read = loop {

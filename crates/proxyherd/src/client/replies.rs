@@ -1,9 +1,9 @@
 //! The client's half of the line protocol: which line gets which reply, and where a reply ends.
 //!
-//! Only the ends of replies are read. A reply that is incomplete when its connection breaks is dropped, and its line is
-//! sent again on the next connection.
+//! This module only finds the ends of replies. If a connection breaks in the middle of a reply, that reply is dropped,
+//! and its line is sent again on the next connection.
 
-/// The longest reply, bytes. An answer with twenty places is far shorter.
+/// Maximum length of a reply, bytes. An answer with twenty places is far shorter.
 const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// The form of the reply to a valid command. The reply to an invalid command is always one line.
@@ -16,14 +16,14 @@ pub enum ReplyForm {
 }
 
 impl ReplyForm {
-    /// The form of the reply to `line`; `None` if the line is blank and gets none.
+    /// The form of the reply to `line`. `None` if the line is blank, because a blank line gets no reply.
     pub fn of(line: &[u8]) -> Option<ReplyForm> {
         let name = fields(line).next()?;
         Some(if name == b"WHATSAT" { ReplyForm::Places } else { ReplyForm::Line })
     }
 }
 
-/// The fields of a line, between white space as protocol.md has it: space, tab, CR, LF, FF, VT.
+/// The fields of a line. They are separated by white space as protocol.md defines it: space, tab, CR, LF, FF, VT.
 pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|field| !field.is_empty())
 }
@@ -31,19 +31,19 @@ pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Why received bytes are not a reply to the line that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAReply {
-    /// They do not begin as replies do.
-    #[error("what listens there does not speak the herd's line protocol")]
+    /// The bytes do not begin as a reply does.
+    #[error("the program that listens there does not speak the herd's line protocol")]
     Foreign,
-    /// They go on for longer than any reply.
+    /// The bytes are longer than any reply.
     #[error("its reply is longer than {} MiB", REPLY_LEN_MAX >> 20)]
     TooLong,
-    /// They came before a line was sent.
+    /// The bytes came before a line was sent.
     #[error("it sent something that was not a reply to a line")]
     Unasked,
 }
 
-/// Finds the replies of one connection. It remembers how far it has searched, so that a long reply that comes in many
-/// small pieces is not searched again from its start.
+/// Finds the replies of one connection. The finder remembers how far it has searched, so a long reply that comes in
+/// many small pieces is not searched again from its start.
 #[derive(Debug, Default)]
 pub struct Replies {
     searched: usize,

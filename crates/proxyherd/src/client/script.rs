@@ -1,4 +1,4 @@
-//! Splits a piped input into lines, in whatever chunks it comes and however long the lines are.
+//! Splits a piped input into lines. The chunks of the input and the lines may have any length.
 
 use proxyherd_core::{
     codec::line::{Lines, NextLine, StreamState},
@@ -18,7 +18,7 @@ pub(super) enum ScriptLine<'a> {
 /// Splits an input into lines.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// The input that has come. The bytes before `start` are used.
+    /// The input that has arrived. The bytes before `start` are consumed.
     buffer: Vec<u8>,
     start: usize,
     lines: Lines,
@@ -34,22 +34,22 @@ impl Script {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// Ends the input. What is left is its last line.
+    /// Ends the input. The remaining bytes are the last line.
     pub(super) fn end(&mut self) {
         self.has_ended = true;
     }
 
-    /// Whether more may come.
+    /// Whether more input may come.
     pub(super) fn is_open(&self) -> bool {
         !self.has_ended
     }
 
-    /// Whether the input has ended and all its lines were taken.
+    /// Whether the input has ended and all its lines have been taken.
     pub(super) fn is_over(&self) -> bool {
         self.has_ended && self.start == self.buffer.len()
     }
 
-    /// The next line; `None` if it has not come completely.
+    /// The next line. `None` if no complete line has arrived.
     pub(super) fn next(&mut self) -> Option<ScriptLine<'_>> {
         if self.is_skipping && !self.skip() {
             return None;
@@ -69,7 +69,7 @@ impl Script {
         Some(ScriptLine::Line(&self.buffer[start..start + line_len]))
     }
 
-    /// Skips what has come of an overlong line. Returns whether its end was found.
+    /// Skips the bytes of an overlong line that have arrived. Returns whether the end of the line was found.
     fn skip(&mut self) -> bool {
         let end = memchr::memchr(b'\n', &self.buffer[self.start..]);
         self.start = end.map_or(self.buffer.len(), |at| self.start + at + 1);
@@ -82,7 +82,7 @@ impl Script {
 mod tests {
     use super::*;
 
-    /// What `input` says when it comes in pieces that end at `cuts`.
+    /// The lines of `input` when it comes in pieces that end at `cuts`.
     fn said(input: &[u8], cuts: &[usize]) -> Vec<(bool, Vec<u8>)> {
         let (mut script, mut said, mut fed) = (Script::default(), Vec::new(), 0);
         for &cut in cuts.iter().chain([&input.len()]) {

@@ -1,9 +1,9 @@
 //! Chooses the server to talk to, and the next one when that server fails.
 //!
-//! An outage begins when a connection breaks and ends with the next complete reply, so a server that accepts
-//! connections and answers nothing does not end one. During an outage the servers are tried in turn, until one answers
-//! or [`Patience::outage_max`] is over. If no server has ever accepted a connection, each is tried once. A server that
-//! does not speak the line protocol is never tried again.
+//! An outage begins when a connection breaks, and ends with the next complete reply. So a server that accepts
+//! connections but never answers does not end an outage. During an outage the servers are tried in turn, until one
+//! answers or [`Patience::outage_max`] is over. If no server has ever accepted a connection, each server is tried once.
+//! A server that does not speak the line protocol is never tried again.
 
 use std::{
     fmt, io,
@@ -20,23 +20,23 @@ use super::{
 };
 use crate::{config::Door, door_trust};
 
-/// How long a server may take to accept a connection.
+/// Maximum time that a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// The pause after all servers have been tried, before all are tried again.
+/// The pause between two rounds in which all servers are tried.
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long the client waits for servers.
+/// The times that the client waits for servers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// How long a server that has lines to answer may be silent.
+    /// Maximum time that a server with lines to answer may be silent.
     pub(super) silence_max: Duration,
-    /// How long the servers are tried again after a connection has broken.
+    /// Time for which the servers are tried again after a connection has broken.
     pub(super) outage_max: Duration,
 }
 
 impl Patience {
     /// Values that suit most herds: the deadline for places is usually well below 15 seconds, and a server restarts
-    /// within 5.
+    /// within 5 seconds.
     pub(super) const USUAL: Patience =
         Patience { silence_max: Duration::from_secs(15), outage_max: Duration::from_secs(5) };
 }
@@ -46,7 +46,7 @@ pub(super) type TellUser = Box<dyn FnMut(&str)>;
 
 /// The servers, and the state of the current outage.
 pub(super) struct Servers {
-    /// Never empty.
+    /// The servers, of which there is at least one.
     doors: Vec<Door>,
     /// Verifies the certificates of doors with TLS.
     tls: Option<Arc<ClientConfig>>,
@@ -56,7 +56,7 @@ pub(super) struct Servers {
     has_been_there: bool,
     /// Whether a server has ever answered.
     has_answered: bool,
-    /// Whether a server does not speak the line protocol, for each server.
+    /// For each server, whether it is known not to speak the line protocol.
     are_foreign: Vec<bool>,
     outage: Option<ServerOutage>,
     tell: TellUser,
@@ -83,31 +83,31 @@ impl From<NotAReply> for ServerTrouble {
 #[derive(Debug)]
 struct ServerOutage {
     began: Instant,
-    /// How many connections were tried.
+    /// Number of connections that were tried.
     attempts: usize,
-    /// What the user was told about each server.
+    /// The last message to the user about each server.
     troubles: Vec<Option<String>>,
     /// The server that the last `talking to` message named.
     told_talking_to: Option<usize>,
 }
 
-/// No server answers. The user has been told what is wrong with each.
+/// No server answers. The user has already seen the trouble with each server.
 #[derive(Debug, thiserror::Error)]
 pub(super) struct NoneAnswers {
     doors: Vec<Door>,
     why: NoAnswerReason,
 }
 
-/// What is wrong with the servers.
+/// The common reason why no server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswerReason {
-    /// They accept no connection, or do not answer any more.
+    /// The servers accept no connection, or do not answer any more.
     Away,
-    /// One accepts connections, and none has ever answered.
+    /// At least one server accepts connections, but no server has ever answered.
     Mute,
     /// None of them speaks the line protocol.
     Foreign,
-    /// All show a certificate that is not trusted.
+    /// All servers present a certificate that is not trusted.
     Untrusted,
     /// None of them speaks TLS.
     Unencrypted,
@@ -133,15 +133,15 @@ impl fmt::Display for NoneAnswers {
         }
         f.write_str(match self.why {
             NoAnswerReason::Foreign => {
-                "; a server's `listen` address does, with tls:// before it where herd.toml has that"
+                "; give the `listen` address of a server, with tls:// if herd.toml has tls:// there"
             }
             NoAnswerReason::Mute => "; is that a server's `listen` address?",
             NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",
             NoAnswerReason::Untrusted => {
-                "; --config FILE names the herd.toml whose [tls] has the certificate that is to be believed"
+                "; name the herd.toml whose [tls] has the server's certificate, with --config FILE"
             }
             NoAnswerReason::Unencrypted => {
-                "; leave out tls:// where a server's `listen` in herd.toml has none"
+                "; leave out tls:// if the server's `listen` in herd.toml has none"
             }
         })
     }
@@ -199,7 +199,7 @@ impl Servers {
             ServerTrouble::Passing(trouble) => trouble,
             ServerTrouble::Foreign => NotAReply::Foreign.to_string(),
         };
-        // If this is the only server, the error that follows says it.
+        // If this is the only server, the error that follows says the same.
         let is_told = self.doors.len() == 1 && self.are_foreign[at];
         if !is_told && self.outage().troubles[at].as_ref() != Some(&trouble) {
             (self.tell)(&format!("{}: {trouble}", self.doors[at]));
@@ -216,7 +216,7 @@ impl Servers {
         self.recovered();
     }
 
-    /// Ends the outage. A connection ends it too if no line waits for a reply.
+    /// Ends the outage. A new connection also ends the outage if no line waits for a reply.
     pub(super) fn recovered(&mut self) {
         self.outage = None;
     }
@@ -264,7 +264,7 @@ impl Servers {
         NoneAnswers { doors: self.doors.clone(), why }
     }
 
-    /// Whether the trouble with each server is one of these.
+    /// Whether each server has a trouble that is in `what`.
     fn is_all_trouble(&self, what: &[&str]) -> bool {
         let troubles = self.outage.as_ref().map_or(&[][..], |outage| &outage.troubles);
         !troubles.is_empty()
@@ -273,7 +273,7 @@ impl Servers {
                 .all(|trouble| trouble.as_deref().is_some_and(|trouble| what.contains(&trouble)))
     }
 
-    /// Tells the user which server gets the lines now. The same server is named once in a row, because a server that
+    /// Tells the user which server gets the lines now. A server is not named twice in a row, because a server that
     /// accepts and closes connections would otherwise be named again and again.
     fn tell_talking_to(&mut self) {
         let at = self.at;
@@ -292,7 +292,7 @@ async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Do
     }
 }
 
-/// An error of the network in words, without the system's error number.
+/// A network error in words, without the system's error number.
 pub(super) fn in_words(error: &io::Error) -> String {
     if let Some(trouble) = door_trust::trouble(error) {
         return trouble.to_owned();

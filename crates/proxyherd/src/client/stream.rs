@@ -11,12 +11,12 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Door;
 
-/// A connection with a door. It may hold back written bytes until it is flushed.
+/// A connection with a door. The connection may hold back written bytes until it is flushed.
 pub(super) trait DoorStream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> DoorStream for S {}
 
-/// Connects to `door`. A door with TLS is verified by `tls`.
+/// Connects to `door`. If the door has TLS, `tls` verifies its certificate.
 pub(super) async fn connect(door: &Door, tls: Option<&Arc<ClientConfig>>) -> io::Result<Box<dyn DoorStream>> {
     let stream = TcpStream::connect((door.address.host(), door.address.port())).await?;
     stream.set_nodelay(true)?;

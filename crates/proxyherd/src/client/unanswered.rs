@@ -1,8 +1,9 @@
-//! The lines that have no complete reply yet, in order, and how many of their bytes the current connection has taken.
+//! The lines that have no complete reply yet, in order, and the number of their bytes that the current connection has
+//! taken.
 //!
-//! Every line gets one reply, and replies come in order, so the number of replies says which lines are answered. When a
-//! connection breaks, the other lines are sent on the next one: a repeated report does no harm, and a question only
-//! reads. Blank lines are not kept here, because they get no reply.
+//! Every line gets one reply, and replies come in order, so the number of replies shows which lines are answered. When
+//! a connection breaks, the unanswered lines are sent on the next connection. This is safe: a repeated report does no
+//! harm, and a question only reads. Blank lines are not kept here, because they get no reply.
 
 use std::collections::VecDeque;
 
@@ -10,9 +11,9 @@ use proxyherd_core::limits::LINE_LEN_MAX;
 
 use super::replies::ReplyForm;
 
-/// How many bytes of lines may wait for replies; further lines are not taken. This bounds memory, and what is sent
-/// again after a connection breaks. It is more than the buffers of the sockets hold, so that a fast server does not
-/// wait for lines.
+/// Maximum size of the lines that wait for replies, bytes. Further lines are not taken. This limit bounds the memory,
+/// and the number of bytes that are sent again after a connection breaks. The limit is larger than the buffers of the
+/// sockets, so that a fast server does not wait for lines.
 const WINDOW_LEN: usize = 256 * 1024;
 
 /// Lines without a reply.
@@ -21,7 +22,7 @@ pub(super) struct UnansweredLines {
     /// The lines with their ends. The bytes before `answered` belong to lines that are answered.
     text: Vec<u8>,
     answered: usize,
-    /// How many bytes of `text` the current connection has taken.
+    /// Number of bytes of `text` that the current connection has taken.
     sent: usize,
     lines: VecDeque<UnansweredLine>,
 }
@@ -43,9 +44,9 @@ impl UnansweredLines {
     }
 
     /// Adds the start of a line that is too long: one byte more than a line may have. The server answers it and closes
-    /// the connection, so no line is taken until that has happened.
+    /// the connection, so no further line is taken until the connection is closed.
     pub(super) fn push_overlong(&mut self, start: &[u8]) {
-        debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "just as much as the server must see");
+        debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "exactly one byte more than a line may have");
         self.text.extend_from_slice(start);
         self.lines.push_back(UnansweredLine {
             len: start.len(),
@@ -76,7 +77,7 @@ impl UnansweredLines {
         debug_assert!(self.sent <= self.text.len(), "only bytes of the lines are sent");
     }
 
-    /// The form of the next reply; `None` if no reply may come, because the connection has not taken a whole line.
+    /// The form of the next reply. `None` if no reply can come, because the connection has not taken a whole line yet.
     pub(super) fn awaited(&self) -> Option<ReplyForm> {
         let line = self.lines.front()?;
         (self.answered + line.len <= self.sent).then_some(line.form)
@@ -96,7 +97,7 @@ impl UnansweredLines {
         line.ends_connection
     }
 
-    /// Notes that the connection is gone: all lines without replies are sent again.
+    /// Notes that the connection is gone. All lines without replies will be sent again.
     pub(super) fn rewind(&mut self) {
         self.sent = self.answered;
     }

@@ -1,7 +1,7 @@
 //! Addresses where a server listens or is dialed, as the configuration writes them.
 //!
-//! Only the form of an address is checked here. A name is resolved when the address is used, so servers can start before
-//! their names resolve.
+//! This module checks only the form of an address. A host name is resolved when the address is used. So servers can
+//! start before host names resolve.
 
 use std::{
     fmt,
@@ -9,9 +9,9 @@ use std::{
     str::FromStr,
 };
 
-/// The longest host name, bytes (RFC 1035, section 2.3.4, less the encoding's two).
+/// Maximum length of a host name, bytes. RFC 1035, section 2.3.4, allows 255, of which the encoding needs two.
 const NAME_LEN_MAX: usize = 253;
-/// The longest label of a host name, bytes (RFC 1035, section 2.3.4).
+/// Maximum length of a label of a host name, bytes (RFC 1035, section 2.3.4).
 const LABEL_LEN_MAX: usize = 63;
 
 /// `HOST:PORT`, `[IPv6]:PORT` or `NAME:PORT`. Port 0 lets the system choose.
@@ -32,25 +32,25 @@ enum AddressHost {
 /// Why a text is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It has no port.
+    /// The text has no port.
     #[error("the port is missing: HOST:PORT")]
     NoPort,
     /// The text after the last colon is not a port.
     #[error("the port is a number from 0 to 65535")]
     BadPort,
-    /// It has no host before the colon.
+    /// The text has no host before the colon.
     #[error("the host is missing: write 127.0.0.1 for this machine only, 0.0.0.0 for all its interfaces")]
     NoHost,
-    /// It has an IPv6 address without brackets, so it is unclear which colon begins the port.
+    /// The text has an IPv6 address without brackets, so it is unclear which colon begins the port.
     #[error("write an IPv6 address in brackets: [::1]:PORT")]
     BareIpv6,
     /// The text in the brackets is not an IPv6 address.
     #[error("the text in brackets is not an IPv6 address")]
     BadIpv6,
-    /// It was probably meant as an IPv4 address, but is not one.
+    /// The host looks like an IPv4 address, but is not a valid IPv4 address.
     #[error("an IPv4 address is four numbers from 0 to 255, without leading zeros")]
     BadIpv4,
-    /// It is a URL.
+    /// The text is a URL.
     #[error("an address has no scheme and no path: HOST:PORT")]
     Url,
     /// The host is neither an IP address nor a host name.
@@ -65,7 +65,7 @@ impl Address {
         Address { text, host: AddressHost::Ip(ip), port }
     }
 
-    /// The host without brackets, as a resolver takes it.
+    /// The host without brackets, in the form that a resolver accepts.
     pub fn host(&self) -> String {
         match &self.host {
             AddressHost::Ip(ip) => ip.to_string(),
@@ -91,7 +91,7 @@ impl Address {
         }
     }
 
-    /// Whether it means all interfaces, so that nobody can dial it.
+    /// Whether the address means all interfaces, so that nobody can dial the address.
     pub fn is_unspecified(&self) -> bool {
         matches!(&self.host, AddressHost::Ip(ip) if ip.to_canonical().is_unspecified())
     }
@@ -119,7 +119,8 @@ impl AddressHost {
     }
 }
 
-/// With a system's default settings, `::` also takes IPv4 connections, so it overlaps everything.
+/// With the default settings of a system, a listener at `::` accepts IPv4 connections too. So `::` overlaps every
+/// address.
 fn ips_overlap(one: IpAddr, two: IpAddr) -> bool {
     let takes = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
     one == two || takes(one, two) || takes(two, one)
@@ -168,8 +169,8 @@ fn parse_host(text: &str) -> Result<AddressHost, AddressError> {
     parse_name(text).map(AddressHost::Name)
 }
 
-/// Parses a host name. A name whose last part is a number was probably meant as an IPv4 address, and resolvers treat it
-/// differently.
+/// Parses a host name. A name whose last part is a number was probably meant as an IPv4 address. Resolvers treat such a
+/// name in different ways.
 fn parse_name(text: &str) -> Result<String, AddressError> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let last = name.rsplit('.').next().unwrap_or(name);

@@ -1,5 +1,5 @@
-//! Compares two readings of the file: [`HerdChange`] has the servers and links that have come and gone, and [`LinkChange`]
-//! has what one server must do about its own links. This module changes nothing itself.
+//! Compares two readings of the file. [`HerdChange`] lists the servers and links that were added or removed.
+//! [`LinkChange`] lists what one server must do about its own links. This module changes nothing itself.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -7,23 +7,23 @@ use proxyherd_core::types::ServerName;
 
 use super::{Config, address::Address, servers::Neighbor};
 
-/// How the herd has changed from one reading to the next.
+/// The difference between the herd of one reading and the herd of the next reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HerdChange {
-    /// New servers, each with the servers with which it has links.
+    /// New servers. Each pair holds a new server and the servers that it has links with.
     pub added: Vec<(ServerName, Vec<ServerName>)>,
     /// Servers that are no longer in the herd.
     pub removed: Vec<ServerName>,
-    /// New links between servers that were in the herd before.
-    pub links_added: Vec<LinkEnds>,
+    /// New links between servers that were already in the herd.
+    pub links_added: Vec<Pair>,
     /// Removed links between servers that stay.
     pub links_removed: Vec<LinkEnds>,
     /// Servers that other servers now dial at another address.
     pub moved: Vec<(ServerName, Address)>,
 }
 
-/// The two ends of a link, the one that dials first.
-pub type LinkEnds = (ServerName, ServerName);
+/// The two ends of a link. The first server dials the second one.
+pub type Pair = (ServerName, ServerName);
 
 /// What one server must do about its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,7 +153,7 @@ mod tests {
         config.servers.iter_mut().for_each(|server| server.neighbors.retain(|name| name.as_str() != gone));
     }
 
-    /// What is said of a change, and of the change back.
+    /// Expects these texts for a change and for the reverse change.
     fn check(after: &Config, expected: &str, back: &str) {
         let before = Config::classic();
         assert_eq!(HerdChange::between(&before, after).to_string(), expected);

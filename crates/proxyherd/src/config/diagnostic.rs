@@ -1,5 +1,5 @@
-//! The mistakes of a configuration. Each [`Diagnostic`] says where the mistake is, which key it concerns, what was found,
-//! what is expected, and what to write instead.
+//! The mistakes of a configuration. Each [`Diagnostic`] holds the place of the mistake, the key, what was found, what
+//! is expected, and what to write instead.
 //!
 //! A diagnostic holds a copy of its line, so it can be shown after the text of the file is gone. [`Diagnostic::render`]
 //! draws it for a terminal, [`Diagnostic::told`] writes it as one line for a log.
@@ -11,22 +11,22 @@ use std::{
 
 use super::site::Site;
 
-/// A mistake, or something that may be one.
+/// A mistake, or something that may be a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether the herd can run in spite of it.
+    /// Whether the herd can run in spite of the mistake.
     pub severity: Severity,
     /// The key's full path, such as `server[2].listen`.
     pub key: Option<String>,
     /// The key in words, if it is a key of a server: "`listen` of server Riley".
     pub subject: Option<String>,
-    /// The sentence without its subject, which is the key if there is one: "takes a whole number from 1 to 9".
+    /// The sentence without its subject: "takes a whole number from 1 to 9". The subject is the key, if there is a key.
     pub message: String,
     /// The place of the mistake.
     pub site: Site,
-    /// What was found there. May be empty.
+    /// What was found at that place. May be empty.
     pub found: String,
-    /// Another place that is part of the mistake, and what is there.
+    /// Another place that is part of the mistake, and what the file has there.
     pub related: Option<(Site, String)>,
     /// What to write instead. May be empty.
     pub help: String,
@@ -66,7 +66,7 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(site, key, message) }
     }
 
-    /// A mistake that concerns no key: one of the syntax, or of the file as a whole.
+    /// A mistake that concerns no key, but the syntax or the file as a whole.
     pub(super) fn keyless(site: Site, message: impl Into<String>) -> Diagnostic {
         Diagnostic { key: None, ..Diagnostic::error(site, "", message) }
     }
@@ -83,8 +83,8 @@ impl Diagnostic {
         Diagnostic { related: Some((site, what.into())), ..self }
     }
 
-    /// The diagnostic as one line without its severity, for a log that shows the severity itself: the place, the sentence,
-    /// what was found and what to write instead.
+    /// The diagnostic as one line without its severity, for a log that shows the severity itself: the place, the
+    /// sentence, what was found and what to write instead.
     pub fn told(&self) -> String {
         format!("{}: {}{}", self.site, self.sentence(), self.details())
     }
@@ -108,7 +108,7 @@ impl Diagnostic {
         }
     }
 
-    /// Replaces the index of each server by its name, if it has a name.
+    /// Replaces the index of each server with its name, if the server has a name.
     pub(super) fn name_servers(&mut self, names: &[Option<&str>]) {
         self.subject = self.key.as_ref().and_then(|key| of_server(key, names));
         let mut parts = self.message.split('`');
@@ -126,7 +126,8 @@ impl Diagnostic {
     }
 }
 
-/// `server[0].listen` as "`listen` of server Riley". `None` if the key belongs to no server, or to one without a name.
+/// Words for `server[0].listen`: "`listen` of server Riley". `None` if the key belongs to no server or to a server
+/// without a name.
 fn of_server(key: &str, names: &[Option<&str>]) -> Option<String> {
     let (index, key) = key.strip_prefix("server[")?.split_once(']')?;
     let name = names.get(index.parse::<usize>().ok()?)?.as_ref()?;
@@ -142,7 +143,7 @@ fn sort(all: &mut [Diagnostic]) {
 }
 
 impl Diagnostics {
-    /// A refusal for these reasons, at least one of which is an error. They may be in any order.
+    /// A refusal for these reasons, in any order. At least one of the reasons must be an error.
     pub(super) fn only(path: &Path, mut all: Vec<Diagnostic>) -> Diagnostics {
         sort(&mut all);
         debug_assert!(all.iter().any(|one| one.severity == Severity::Error), "a refusal has a reason");
@@ -166,12 +167,12 @@ impl Diagnostics {
         &self.path
     }
 
-    /// How many are errors.
+    /// Number of errors.
     pub fn error_count(&self) -> usize {
         self.iter().filter(|one| one.severity == Severity::Error).count()
     }
 
-    /// How many are warnings.
+    /// Number of warnings.
     pub fn warning_count(&self) -> usize {
         self.all.len() - self.error_count()
     }

@@ -1,5 +1,5 @@
-//! Reads the doors of a server: one address or a list of addresses for each kind of door. An address with TLS begins with
-//! `tls://`. Also reads the section `[tls]`, the certificate of the doors with TLS.
+//! Reads the doors of a server: one address or a list of addresses for each kind of door. An address with TLS begins
+//! with `tls://`. This module also reads the section `[tls]`, the certificate of the doors with TLS.
 
 use std::{
     fmt,
@@ -18,14 +18,14 @@ use super::{
 };
 use crate::door_kind::{DoorKind, NOT_BUILT};
 
-/// What an address begins with whose door speaks TLS.
+/// The beginning of an address whose door speaks TLS.
 pub const TLS_SCHEME: &str = "tls://";
 /// URL schemes that mean TLS, in case somebody writes a URL instead of an address.
 const SECURE_SCHEMES: [&str; 7] = ["tls", "ssl", "https", "wss", "mqtts", "rediss", "tcps"];
 /// URL schemes that mean a connection without TLS.
 const PLAIN_SCHEMES: [&str; 5] = ["http", "tcp", "ws", "mqtt", "redis"];
 
-/// The most addresses of one door. Each costs a task and a descriptor that clients cannot have.
+/// Maximum number of addresses of one door. Each address costs a task and a descriptor that clients cannot have.
 pub const ADDRESSES_PER_DOOR_MAX: usize = 8;
 
 /// What [`parse_address`] accepts, for messages.
@@ -54,16 +54,16 @@ pub struct DoorCertificate {
 /// Why a text is not an address of a door.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
-    /// It is nearly an address.
+    /// The text is nearly an address.
     #[error("did you mean {0:?}?")]
     Near(String),
-    /// It has several addresses.
+    /// The text has several addresses.
     #[error("write each address in its own quotes, in a list: [{0}]")]
     Several(String),
-    /// It has a path, or a scheme other than `tls://`.
+    /// The text has a path, or a scheme other than `tls://`.
     #[error("an address has no path, and no scheme except tls://")]
     Url,
-    /// It is not an address, or has none after `tls://`.
+    /// The text is not an address, or has no address after `tls://`.
     #[error(transparent)]
     Address(AddressError),
 }
@@ -94,7 +94,7 @@ impl fmt::Display for Door {
     }
 }
 
-/// The address that was meant by a URL, or by `tls://` with a typing error.
+/// The address that a URL or a misspelled `tls://` was meant to be.
 fn near(text: &str) -> Option<String> {
     let (scheme, rest) = match text.find([':', '/']).map(|at| text.split_at(at)) {
         Some((scheme, rest)) if rest.starts_with('/') || rest.starts_with(":/") || is_scheme(scheme) => {
@@ -149,7 +149,8 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     }
 }
 
-/// Reads the doors of one server, in the order of their kinds and then of the file. Refuses keys of doors that are not built.
+/// Reads the doors of one server, in the order of their kinds and then of the file. Refuses keys of doors that are not
+/// built.
 pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Placed<Door>> {
     let mut doors = Vec::new();
     for kind in DoorKind::ALL {
@@ -189,15 +190,15 @@ fn read_kind(section: &mut Section<'_, '_>, kind: DoorKind) -> Vec<Placed<Door>>
 
 /// The section `[tls]` as it was given.
 pub(super) struct GivenCertificate {
-    /// The files, if both could be read.
+    /// The names of the two files, if both could be read.
     pub(super) value: Option<DoorCertificate>,
-    /// Whether one of them is set, to any value.
+    /// Whether one of the two keys is set to any value.
     pub(super) is_given: bool,
     /// The place of the section.
     pub(super) site: Site,
 }
 
-/// Reads the two files. One without the other is a mistake.
+/// Reads the names of the two files. One file without the other is a mistake.
 pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> GivenCertificate {
     let examples = [("cert", "fullchain.pem"), ("key", "privkey.pem")];
     let files = examples.map(|(key, example)| {
@@ -210,7 +211,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
         if !is_given || section.is_given(key) {
             continue;
         }
-        let message = "is missing: a certificate needs its key, and a key its certificate";
+        let message = "is missing: a certificate needs its key, and a key needs its certificate";
         let mistake = Diagnostic::error(site.clone(), section.key(key), message);
         section.report(mistake.help(format!("for example {key} = {example:?}")));
     }
@@ -222,7 +223,7 @@ pub(super) fn read_certificate(mut section: Section<'_, '_>, base: &Path) -> Giv
 
 fn parse_file(text: &str, example: &str) -> Result<PathBuf, String> {
     if looks_secret(text) {
-        return Err(format!("for example {example:?}; never what is in it"));
+        return Err(format!("for example {example:?}; never the content of the file"));
     }
     parse_path(text)
 }

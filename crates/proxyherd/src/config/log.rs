@@ -9,8 +9,8 @@ use super::{
     settings::{MEGABYTE, parse_path},
 };
 
-/// Reads the section. A relative path in the file starts at `base`, the directory of the file. One in a flag or a variable
-/// starts at the current directory, as paths in a shell do.
+/// Reads the section. A relative path in the file starts at `base`, the directory of the file. A relative path in a
+/// flag or a variable starts at the current directory, as paths in a shell do.
 pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> LogSettings {
     let default = LogSettings::default();
     let dir = section.parsed("dir", "takes a directory", parse_path);

@@ -1,7 +1,7 @@
 //! The configuration of a herd: `herd.toml`, environment variables and flags, read into checked values.
 //!
-//! One file describes the whole herd, and all servers read the same file. [`Config::load`] reads it. A setting comes from a
-//! flag, else from a `PROXYHERD_*` variable, else from the file, else from its default.
+//! One file describes the whole herd, and all servers read the same file. [`Config::load`] reads the file. The value of
+//! a setting comes from a flag, else from a `PROXYHERD_*` variable, else from the file, else from its default.
 //!
 //! ```
 //! # use proxyherd::config::{Config, Overrides};
@@ -11,14 +11,15 @@
 //! assert_eq!(config.servers[0].name.as_str(), "Riley");
 //! ```
 //!
-//! The herd of every [`Config`] can run: each value is in range, each neighbor is a server of the herd, and one end of each
-//! link dials. A file with mistakes gives no `Config`, but [`Diagnostics`] with all of its mistakes.
+//! The herd of every [`Config`] can run. Each value is in range, each neighbor is a server of the herd, and exactly one
+//! end of each link dials. The result for a file with mistakes is no `Config`, but [`Diagnostics`] with all of the
+//! mistakes.
 //!
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
-//! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`; `section`;
-//! `settings`; `log`, `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only `diagnostic` and
-//! `site`; `change` and `waiting` compare two readings of one file.
+//! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
+//! `section`; `settings`; `log`, `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only
+//! `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
 mod address;
 mod change;
@@ -60,7 +61,7 @@ pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
 pub use settings::{Flood, HerdSettings, Limits, Removed, Tls};
 pub use site::{Site, ValueSource};
 
-/// The longest file that is read, bytes. A longer file is no configuration.
+/// Maximum length of the file, bytes. A longer file cannot be a configuration.
 const FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// The classic herd's servers.
@@ -69,19 +70,19 @@ const CLASSIC_NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bern
 const CLASSIC_LINKS: [&[&str]; 5] =
     [&["Jaquez", "Juzang"], &["Bernard"], &["Campbell", "Bernard"], &["Bernard"], &[]];
 
-/// The classic herd as a file.
+/// The text of the classic herd's file.
 const CLASSIC_TEXT: &str = include_str!("classic.toml");
 
 /// The configuration of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file from which it was read.
+    /// The file that holds this configuration.
     pub path: PathBuf,
-    /// The section `[herd]`: what all servers have in common.
-    pub herd: HerdSettings,
-    /// The section `[places]`: where places come from.
+    /// The section `[herd]`: settings that all servers share.
+    pub herd: Herd,
+    /// The section `[places]`: the providers of places.
     pub places: proxyherd_places::Settings,
-    /// How many requests the herd may make for them.
+    /// Maximum numbers of requests that the herd may make to providers of places.
     pub places_budget: PlacesBudget,
     /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
@@ -91,7 +92,7 @@ pub struct Config {
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
     pub servers: Vec<ServerConfig>,
-    /// What is allowed, but may be a mistake.
+    /// Warnings: settings that are allowed but may be mistakes.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -118,7 +119,7 @@ impl Config {
         Config::read(&Config::load_text(path)?, path, overrides).map_err(LoadError::Wrong)
     }
 
-    /// Reads the text of the file at `path`, for [`Config::read`].
+    /// Returns the text of the file at `path`, for [`Config::read`].
     pub fn load_text(path: &Path) -> Result<String, LoadError> {
         let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
         let bytes = read_file(path).map_err(unreadable)?;
@@ -140,19 +141,20 @@ impl Config {
         self.servers.iter().map(|server| server.name.clone()).collect()
     }
 
-    /// The server that was probably meant by a name that no server has.
+    /// The server that an unknown name probably means.
     pub fn nearest_server(&self, name: &str) -> Option<&ServerConfig> {
         nearest::of(name, self.servers.iter().map(|server| server.name.as_str()))
             .and_then(|near| self.server(near))
     }
 
-    /// The other servers that `name` has a link with, in the order of the file. A link exists if either end
-    /// names it; the end whose name sorts first, byte by byte, dials it.
+    /// The other servers that `name` has a link with, in the order of the file. A link exists if the entry of either
+    /// end names the other end. The end whose name sorts first, byte by byte, dials the other end.
     pub fn links_of(&self, name: &ServerName) -> Vec<Neighbor> {
         servers::links_of(&self.servers, name)
     }
 
-    /// The classic herd of five servers on this machine's loopback, without a file. `demo` runs it and `init` writes it.
+    /// The classic herd of five servers on this machine's loopback, without a file. `demo` runs this herd, and `init`
+    /// writes its file.
     pub fn classic() -> Config {
         Config {
             path: PathBuf::from("herd.toml"),
@@ -177,7 +179,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(io::Error::other("it is longer than 4 MiB, so it cannot be a configuration"));
+        return Err(io::Error::other("the file is longer than 4 MiB, so it cannot be a configuration"));
     }
     Ok(bytes)
 }

@@ -1,16 +1,16 @@
 //! Finds the known word that was probably meant by an unknown one.
 
-/// The least similarity, by Jaro and Winkler's measure, of two words that differ in many letters.
+/// Minimum Jaro-Winkler similarity of two words that differ in many letters.
 const SIMILARITY_MIN: f64 = 0.87;
 
-/// The candidate nearest to `word`, if it is near enough. For words that surely mean one of the candidates.
+/// The candidate nearest to `word`, if that candidate is near enough. For words that surely mean one of the candidates.
 pub(super) fn of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = nearest(word, candidates)?;
     let is_alike = || strsim::jaro_winkler(&word.to_lowercase(), candidate) >= SIMILARITY_MIN;
     (is_within(distance, word, 3) || is_alike()).then_some(candidate)
 }
 
-/// The candidate from which `word` is a typing error. For words that may mean none of the candidates.
+/// The candidate that `word` misspells. For words that may mean none of the candidates.
 pub(super) fn slip_of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = nearest(word, candidates)?;
     is_within(distance, word, 5).then_some(candidate)
@@ -22,8 +22,8 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
     candidates.map(|candidate| (distance(candidate), candidate)).min()
 }
 
-/// Whether at most one of every `letters` letters is wrong. One wrong letter is always allowed, except in a word of one
-/// letter.
+/// Whether at most one letter in every `letters` letters is wrong. One wrong letter is always allowed, except in a word
+/// of one letter.
 fn is_within(distance: usize, word: &str, letters: usize) -> bool {
     let len = word.chars().count();
     distance <= (len / letters).max(1) && distance < len

@@ -1,8 +1,8 @@
 //! Values set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
-//! A flag overrides a variable, and a variable overrides the file. They can set any single value of the sections `herd`,
-//! `places` and its tables, `tls`, `limits` and `log`. Only the file can set lists and the servers of the herd, which are the
-//! same for every server.
+//! A flag overrides a variable, and a variable overrides the file. Flags and variables can set any single value of the
+//! sections `herd`, `places` and its tables, `tls`, `limits` and `log`. Only the file can set lists and the servers of
+//! the herd, because these are the same for every server.
 
 use std::ffi::OsString;
 
@@ -22,7 +22,8 @@ pub(super) const SECTIONS: [&str; 8] =
 /// Variables that are not settings. The command line reads them.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
 
-/// The environment variables and flags of one start. They are an argument, so that reading a configuration is pure.
+/// The environment variables and flags of one start. [`Config::read`](super::Config::read) takes them as an argument,
+/// so that reading a configuration is pure.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     variables: Vec<(OsString, OsString)>,
@@ -35,7 +36,7 @@ impl Overrides {
         Overrides::default()
     }
 
-    /// The variables of `environment` and the values of `--set`. Ignores variables of other programs.
+    /// The variables of `environment` and the values of `--set`, without the variables of other programs.
     pub fn new(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         sets: impl IntoIterator<Item = String>,
@@ -63,7 +64,7 @@ pub(super) struct OutsideValue {
 pub(super) struct Settable {
     /// The key with its section: `log.level`.
     pub(super) path: String,
-    /// Whether hints name it.
+    /// Whether hints name this key.
     pub(super) is_offered: bool,
 }
 
@@ -74,7 +75,7 @@ pub(super) struct OutsideValues {
 }
 
 impl OutsideValues {
-    /// Parses the overrides. Those that cannot be parsed are mistakes.
+    /// Parses the overrides. An override that cannot be parsed is a mistake.
     pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Diagnostic>) -> OutsideValues {
         OutsideValues {
             flags: overrides.sets.iter().filter_map(|set| read_flag(set, mistakes)).collect(),
@@ -90,8 +91,9 @@ impl OutsideValues {
         by_flag.or_else(|| self.variables.iter().find(|entry| entry.name == variable))
     }
 
-    /// The flags and variables that name no key. Such a flag is an error. Such a variable may belong to another program, so it
-    /// is a warning, and only if its name is like that of a key. `settable` has all keys that flags and variables can set.
+    /// The flags and variables that name no key. Such a flag is an error. Such a variable may belong to another
+    /// program. So the variable is a warning, and only if its name is similar to the name of a key. `settable` has all
+    /// keys that flags and variables can set.
     pub(super) fn strays(&self, settable: &[Settable]) -> Vec<Diagnostic> {
         let offered = settable.iter().filter(|known| known.is_offered);
         let offered: Vec<&str> = offered.map(|known| known.path.as_str()).collect();
@@ -104,8 +106,8 @@ impl OutsideValues {
     }
 }
 
-/// `log.level` is set by `PROXYHERD_LOG_LEVEL`.
-fn variable_of(path: &str) -> String {
+/// The name of the variable that sets a key: `PROXYHERD_LOG_LEVEL` for `log.level`.
+pub(super) fn variable_of(path: &str) -> String {
     format!("{VARIABLE_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
 }
 
@@ -167,14 +169,14 @@ fn stray_variable(entry: &OutsideValue, offered: &[&str]) -> Option<Diagnostic> 
     Some(warning.help(help))
 }
 
-/// What an unknown variable was probably meant to set: no setting, an unknown one, or the setting of this variable.
+/// What an unknown variable was probably meant to set: no setting, an unknown setting, or the setting of this variable.
 enum Meant {
     Nothing,
     Some,
     One(String),
 }
 
-/// Compares names without the prefix. All names have the prefix, so it would make different names look alike.
+/// Compares names without the prefix. All names have the prefix, so the prefix would make different names similar.
 fn meant_variable(name: &str, known: &[String]) -> Meant {
     let bare = |name: &'_ str| name.trim_start_matches(VARIABLE_PREFIX).to_ascii_lowercase();
     let known: Vec<String> = known.iter().map(|name| bare(name)).collect();

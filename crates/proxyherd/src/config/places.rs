@@ -1,6 +1,7 @@
 //! Reads the section `[places]` and its tables into the settings of the crate `proxyherd_places`.
 //!
-//! The section also has the places budget (`per_day`, `per_month`), which the herd keeps and the crate does not know.
+//! The section also has the places budget (`per_day`, `per_month`). The herd keeps the budget. The crate does not know
+//! it.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,12 +21,12 @@ use super::{
     value::Placed,
 };
 
-/// How many requests the whole herd may make to providers over the network.
+/// Maximum numbers of requests that the whole herd may make to providers over the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlacesBudget {
-    /// Most requests in a day (UTC); 0 means any number.
+    /// Maximum number of requests in a day (UTC). 0: no limit.
     pub per_day: u64,
-    /// Most requests in a month (UTC); 0 means any number.
+    /// Maximum number of requests in a month (UTC). 0: no limit.
     pub per_month: u64,
 }
 
@@ -57,8 +58,8 @@ fn read_fallback(section: &mut Section<'_, '_>, first: ProviderName) -> Vec<Prov
     let mut chain = vec![first];
     for next in section.list("fallback", "takes the names of providers", parse) {
         if chain.contains(&next.value) {
-            let twice = "is asked already";
-            let help = "each provider is asked once: leave it out here";
+            let twice = "names a provider that is already asked";
+            let help = "a server asks each provider once: leave this provider out";
             section.report(Diagnostic::error(next.site, &next.key, twice).help(help));
         } else {
             chain.push(next.value);
@@ -150,8 +151,8 @@ fn parse_key_file(text: &str) -> Result<PathBuf, String> {
     if looks_secret(text) { Err(example.to_owned()) } else { parse_path(text) }
 }
 
-/// Reads a URL with scheme, host and port, and a path if there is one. Over plain HTTP everybody on the way could read the
-/// key, so plain HTTP is accepted for this machine alone.
+/// Reads a URL with scheme, host and port, and perhaps a path. Over plain HTTP, everybody on the network path could
+/// read the key. So plain HTTP is accepted only for this machine.
 fn parse_base_url(text: &str) -> Result<String, &'static str> {
     let example = "for example \"https://places.googleapis.com\"";
     let url = text.trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! Reads the text of a file into a [`Config`], or into all mistakes of the file.
+//! Reads the text of a file. The result is a [`Config`] or all mistakes of the file.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn config(text: &str, path: &Path, overrides: &Overrides) -> Result<C
     }
 }
 
-/// Reads a file in which the mistakes `before` were found already.
+/// Reads a file. `before` holds the mistakes that an earlier check has found in the file.
 fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) -> Result<Config, Diagnostics> {
     let path = source.path;
     let mut parsed = syntax::parse(source);
@@ -75,13 +75,13 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     (config, certificate, drafts)
 }
 
-/// The mistake of a file that is not UTF-8, at the first byte that is not.
+/// The mistake of a file that is not UTF-8. Its place is the first byte that is not UTF-8.
 pub(super) fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostics {
     let sound = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&error.as_bytes()[..sound]);
     let site = FileText { path, text: &text }.site(sound..sound);
     Diagnostics::only(
         path,
-        vec![Diagnostic::keyless(site, "this is not UTF-8").help("save the file as UTF-8")],
+        vec![Diagnostic::keyless(site, "the file is not UTF-8").help("save the file as UTF-8")],
     )
 }

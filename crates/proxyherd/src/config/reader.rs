@@ -1,5 +1,5 @@
-//! What all sections of one file share while the file is read: its text, the values set outside it, the keys that are known,
-//! and the mistakes found.
+//! What all sections of one file share while the file is read: the text of the file, the values that are set outside
+//! the file, the known keys, and the mistakes.
 
 use std::ops::Range;
 
@@ -7,6 +7,7 @@ use super::{
     diagnostic::{Diagnostic, Severity},
     nearest,
     overrides::{OutsideValue, OutsideValues, Settable},
+    secret::{HIDDEN, looks_secret},
     site::{FileText, Site},
 };
 
@@ -19,18 +20,18 @@ pub(super) struct Reader<'a> {
     strays: Vec<Stray>,
 }
 
-/// The keys for which one section was asked. These are the keys that it knows.
+/// The keys that callers have asked one section for. These are the known keys of the section.
 pub(super) struct KnownKeys {
     /// The section's path without an index, since all servers have the same keys.
     pub(super) section: String,
     pub(super) keys: Vec<&'static str>,
-    /// Those of the keys whose features are not built. A hint names one only as the answer to a slip of its own name.
+    /// The keys whose features are not built. A hint names such a key only if the file misspells the name of this key.
     pub(super) not_built: Vec<&'static str>,
-    /// Those of the keys that a flag or a variable can set.
+    /// The keys that a flag or a variable can set.
     pub(super) settable: Vec<&'static str>,
 }
 
-/// A key of the file that its section does not know.
+/// A key of the file that is not among the known keys of its section.
 pub(super) struct Stray {
     /// The section's path.
     pub(super) path: String,
@@ -76,7 +77,7 @@ impl<'a> Reader<'a> {
         self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
     }
 
-    /// Whether an error of this key, or of a value in it, was reported.
+    /// Whether an error of this key, or of a value below this key, was reported.
     pub(super) fn has_errors_in(&self, key: &str) -> bool {
         let within = |path: &String| {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
@@ -105,13 +106,13 @@ impl<'a> Reader<'a> {
         self.entries.find(section, key)
     }
 
-    /// Records what a section knows, and which of its keys in the file it does not know.
+    /// Records the known keys of a section, and the unknown keys that the file has in this section.
     pub(super) fn learn(&mut self, known: KnownKeys, strays: Vec<Stray>) {
         self.known.push(known);
         self.strays.extend(strays);
     }
 
-    /// All mistakes. The caller has read every section.
+    /// All mistakes. The caller must have read every section before.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let strays = std::mem::take(&mut self.strays);
         let strays: Vec<Diagnostic> = strays.iter().map(|stray| self.describe(stray)).collect();
@@ -121,7 +122,7 @@ impl<'a> Reader<'a> {
         self.mistakes
     }
 
-    /// The key that was probably meant, among those whose features are not built.
+    /// The key that was probably meant, among the keys whose features are not built.
     fn not_built_near(&self, stray: &Stray) -> Option<&'static str> {
         let of_its_section = self.known.iter().filter(|known| known.section == stray.kind);
         nearest::of(&stray.key, of_its_section.flat_map(|known| known.not_built.iter().copied()))
@@ -144,9 +145,10 @@ impl<'a> Reader<'a> {
         } else if keys.is_empty() {
             "this version has no settings here".to_owned()
         } else {
-            format!("known here: {}", one_each(&keys).join(", "))
+            format!("known keys: {}", one_each(&keys).join(", "))
         };
-        let key = join(&stray.path, &stray.key);
+        // Somebody may have pasted a secret where its key should stand.
+        let key = if looks_secret(&stray.key) { HIDDEN.to_string() } else { join(&stray.path, &stray.key) };
         Diagnostic::error(stray.site.clone(), key, "is not a known key").help(help)
     }
 }
@@ -165,14 +167,14 @@ pub(super) fn header(section: &str) -> String {
     }
 }
 
-/// The keys that begin with this one, in words: `key_env` or `key_file` where `key` was found.
+/// The known keys that begin with this key, in words: for `key`, "`key_env` or `key_file`".
 fn longer_keys(key: &str, keys: &[&str]) -> Option<String> {
     let is_longer = |known: &&&str| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('_'));
     let longer: Vec<String> = keys.iter().filter(is_longer).map(|known| format!("`{known}`")).collect();
     (!longer.is_empty()).then(|| longer.join(" or "))
 }
 
-/// Each key once. Several servers have the same keys.
+/// Removes repeated keys. Several servers have the same keys.
 fn one_each<'k>(keys: &[&'k str]) -> Vec<&'k str> {
     let mut once = Vec::new();
     for key in keys {

@@ -10,8 +10,8 @@
 //!    = help: …
 //! ```
 //!
-//! The library `annotate-snippets` draws and cuts long lines. This module replaces every character that a terminal would
-//! obey, so no text from the file, a variable, a flag or a path moves the cursor or changes colors.
+//! The library `annotate-snippets` draws the diagnostic and cuts long lines. This module replaces every control
+//! character of a terminal. So no text from the file, a variable, a flag or a path moves the cursor or changes colors.
 
 use std::ops::Range;
 
@@ -26,14 +26,14 @@ use super::{
     site::{Site, ValueSource},
 };
 
-/// The least width to which lines are cut, columns. A narrower terminal wraps them.
+/// Minimum width to which lines are cut, columns. A narrower terminal wraps the lines.
 const WIDTH_MIN: usize = 40;
 
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 
 impl Diagnostic {
-    /// Draws the diagnostic over several lines, with an empty line at the end. Source lines are cut to `width` columns. The
-    /// text is colored; the caller strips the colors if the output is not a terminal.
+    /// Draws the diagnostic over several lines, with an empty line at the end. Source lines are cut to `width` columns.
+    /// The text is colored; the caller strips the colors if the output is not a terminal.
     pub fn render(&self, width: usize) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -60,7 +60,7 @@ impl Diagnostic {
         std::iter::once(snippet.into()).chain(other).collect()
     }
 
-    /// Where the value was set, if not in the file, and what to write instead.
+    /// Two notes: where the value was set, if not in the file, and what to write instead.
     fn advice(&self) -> Vec<Element<'_>> {
         let outside = match &self.site.source {
             ValueSource::Variable(name) => Some(format!("set by the environment variable {name}")),
@@ -103,8 +103,8 @@ impl Site {
     }
 }
 
-/// The line with a replacement for each character that a terminal would obey. The number of characters stays the same, so
-/// that columns are those of the file.
+/// The line with a replacement for each character that a terminal would obey. The number of characters stays the same,
+/// so that columns equal the columns in the file.
 fn drawn(line: &str) -> String {
     let drawn = |character| match character {
         // The library draws a tab as spaces.
@@ -130,7 +130,7 @@ mod tests {
     const WIDTH: usize = 100;
     const HERD: &str = "[herd]\ntls = \"off\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n";
 
-    /// All that is said of [`HERD`] with something after it, without colors.
+    /// All messages about [`HERD`] followed by this text, without colors.
     fn shown(after: &str, sets: &[&str]) -> String {
         let overrides = Overrides::new([], sets.iter().map(ToString::to_string));
         let diagnostics =
@@ -158,7 +158,7 @@ error: `log.level` takes "error", "warn", "info" or "debug"
     #[test]
     fn a_second_place_is_shown_below_the_mistake() {
         let expected = r#"
-error: `http` of server a is in use already, by `listen` of server a
+error: `http` of server a is already in use by `listen` of server a
   --> herd.toml:10:8
    |
 10 | http = "127.0.0.1:1"

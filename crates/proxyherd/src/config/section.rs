@@ -1,7 +1,8 @@
 //! A typed reader for TOML tables. It continues after a mistake, so that all mistakes are reported at once.
 //!
-//! A [`Section`] knows the keys for which it was asked, so there is no second list of keys. [`Section::finish`] reports all
-//! other keys of the table. A value from a flag or a variable replaces the value of the file, and the same checks apply.
+//! A [`Section`] remembers the keys that its caller has asked for, so there is no second list of keys.
+//! [`Section::finish`] reports all other keys of the table. A value from a flag or a variable replaces the value of the
+//! file, and the same checks apply to the replacement.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -18,7 +19,7 @@ use super::{
     value::{GivenValue, Placed, RawValue, grouped},
 };
 
-/// A table of the file. The table may be missing; then every setting has its default.
+/// A table of the file. If the table is missing, every setting has its default.
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader<'a>,
     path: String,
@@ -31,7 +32,7 @@ pub(super) struct Section<'r, 'a> {
     settable: Vec<&'static str>,
 }
 
-/// The value of a key that takes one text or a list of texts.
+/// The value of a key that may hold one text or a list of texts.
 pub(super) struct OneOrMore<T> {
     /// The texts that could be read.
     pub(super) values: Vec<Placed<T>>,
@@ -79,7 +80,8 @@ impl<'r, 'a> Section<'r, 'a> {
         self.report(mistake.help(instead));
     }
 
-    /// The table `key` of this section, which may be missing. The caller ends it with [`Section::finish`].
+    /// The table `key` of this section. The table may be missing. The caller ends the new section with
+    /// [`Section::finish`].
     pub(super) fn table(&mut self, key: &'static str) -> Section<'_, 'a> {
         let given = self.take_from_file(key);
         let (path, kind) = (join(&self.path, key), join(&self.kind, key));
@@ -128,12 +130,13 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// Marks a key whose feature is not built. Hints name such a key only if its own name is misspelled.
+    /// Marks a key whose feature is not built. A hint names such a key only if the file misspells the name of this key.
     pub(super) fn hide(&mut self, key: &'static str) {
         self.not_built.push(key);
     }
 
-    /// Whether the file sets this key. For keys of features that are not built, which are refused with any value.
+    /// Whether the file sets this key. The caller asks this for keys whose features are not built. Such a key is
+    /// refused with any value.
     pub(super) fn not_built(&mut self, key: &'static str) -> Option<Placed<()>> {
         self.hide(key);
         let given = self.take_from_file(key)?;
@@ -176,7 +179,8 @@ impl<'r, 'a> Section<'r, 'a> {
         None
     }
 
-    /// A text that `parse` accepts, if the key is set. `expected` continues the sentence after the key: "takes an address".
+    /// A text that `parse` accepts, if the key is set. `expected` continues the sentence after the key: "takes an
+    /// address".
     pub(super) fn parsed<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -203,7 +207,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.parse(given, expected, parse)
     }
 
-    /// A list of texts. Those that `parse` does not accept are reported and left out.
+    /// A list of texts. Texts that `parse` does not accept are reported and omitted.
     pub(super) fn list<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -222,7 +226,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.each(&given.key, items, expected, parse)
     }
 
-    /// One text or a list of texts, if the key is set. Those that `parse` does not accept are reported and left out.
+    /// One text or a list of texts, if the key is set. Texts that `parse` does not accept are reported and omitted.
     pub(super) fn one_or_more<T, E: Display>(
         &mut self,
         key: &'static str,
@@ -258,14 +262,14 @@ impl<'r, 'a> Section<'r, 'a> {
         values
     }
 
-    /// Whether the key is set, in the file or outside it, to any value.
+    /// Whether the key is set to any value, in the file or outside the file.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
             || self.is_settable() && self.reader.set_outside(&self.path, key).is_some()
     }
 
-    /// Ends the section. Each key of the file for which it was not asked is a mistake. The reader describes these mistakes
-    /// when it has read all sections.
+    /// Ends the section. Each key of the table that nobody has asked for is a mistake. The reader describes these
+    /// mistakes after it has read all sections.
     pub(super) fn finish(self) {
         let keys = self.table.into_iter().flat_map(|table| table.keys());
         let stray = |(key, site)| Stray { path: self.path.clone(), kind: self.kind.clone(), key, site };
@@ -280,7 +284,7 @@ impl<'r, 'a> Section<'r, 'a> {
         self.reader.learn(known, strays);
     }
 
-    /// The value from outside the file, else the value of the file.
+    /// The value that is set outside the file, or else the value in the file.
     fn take(&mut self, key: &'static str) -> Option<GivenValue<'a>> {
         let from_file = self.take_from_file(key);
         if !self.is_settable() {

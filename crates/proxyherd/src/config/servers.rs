@@ -17,47 +17,48 @@ use super::{
 };
 use crate::door_kind::DoorKind;
 
-/// The most links of a server. More links would cost more copies of each report than they save hops.
+/// Maximum number of links of a server. Each further link would add copies of each report and save few hops.
 pub const LINKS_PER_SERVER_MAX: usize = proxyherd_core::limits::LINKS_MAX;
 
 /// One server of the herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Its name, which no other server has.
+    /// The server's name. No other server has this name.
     pub name: ServerName,
-    /// Its doors, in the order of [`DoorKind::ALL`]. The doors of one kind are in the order of the file.
+    /// The server's doors, in the order of [`DoorKind::ALL`]. The doors of one kind are in the order of the file.
     pub doors: Vec<Door>,
-    /// The address where it listens for other servers. Every server with a link has one.
+    /// The address where the server listens for other servers. Every server with a link has such an address.
     pub peer: Option<Address>,
     /// The address that other servers dial, if that is not `peer`.
     pub advertise: Option<Address>,
-    /// The neighbors that it names. Other servers may name it too: [`super::Config::links_of`] has all its links.
+    /// The neighbors that this server's entry names. The entries of other servers may name this server too.
+    /// [`super::Config::links_of`] returns all its links.
     pub neighbors: Vec<ServerName>,
 }
 
-/// The other end of a link.
+/// The server at the other end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbor {
-    /// Its name.
+    /// The neighbor's name.
     pub name: ServerName,
-    /// The address at which it is dialed.
+    /// The address at which this server dials the neighbor.
     pub address: Address,
-    /// Whether this server dials it. Otherwise it dials this server.
+    /// Whether this server dials the neighbor. Otherwise the neighbor dials this server.
     pub dial: bool,
 }
 
 impl ServerConfig {
-    /// Its doors of this kind, in the order of the file.
+    /// The server's doors of this kind, in the order of the file.
     pub fn doors_of(&self, kind: DoorKind) -> impl Iterator<Item = &Door> {
         self.doors.iter().filter(move |door| door.kind == kind)
     }
 
-    /// Its first door of this kind.
+    /// The server's first door of this kind.
     pub fn door(&self, kind: DoorKind) -> Option<&Door> {
         self.doors_of(kind).next()
     }
 
-    /// Replaces its doors of this kind by these, all without TLS.
+    /// Replaces the server's doors of this kind with doors at these addresses, all without TLS.
     #[cfg(test)]
     pub(crate) fn set_doors(&mut self, kind: DoorKind, addresses: impl IntoIterator<Item = Address>) {
         self.doors.retain(|door| door.kind != kind);
@@ -71,7 +72,7 @@ impl ServerConfig {
     }
 }
 
-/// Whether `name` dials `neighbor`. Both ends of a link compute the same answer without talking to each other.
+/// Whether `name` dials `neighbor`. Both ends of a link compute the same answer from the two names.
 pub(super) fn dials(name: &ServerName, neighbor: &ServerName) -> bool {
     name.as_str().as_bytes() < neighbor.as_str().as_bytes()
 }
@@ -129,7 +130,7 @@ pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
 }
 
 impl Draft {
-    /// The server, if its name could be read.
+    /// The server. `None` if its name could not be read.
     pub(super) fn into_server(self) -> Option<ServerConfig> {
         let value = |placed: Option<Placed<Address>>| placed.map(|placed| placed.value);
         let mut named = BTreeSet::new();

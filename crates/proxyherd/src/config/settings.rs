@@ -1,7 +1,7 @@
 //! The sections `[herd]` and `[limits]`, and the sections of features that are not built yet.
 //!
-//! The keys of planned features are known already. A value that asks for a feature that is not built is refused. A value that
-//! says that the feature is off is accepted.
+//! The keys of planned features are already known. A value that turns on such a feature is refused. A value that turns
+//! off the feature is accepted.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,42 +17,43 @@ pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
 /// The unit of settings that end in `_mb`, bytes.
 pub(super) const MEGABYTE: u64 = 1_000_000;
 
-/// The section `[herd]`: what all servers have in common.
+/// The section `[herd]`: settings that all servers share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HerdSettings {
     /// The name of the herd: 1 to 64 letters, digits, `.`, `_` and `-`. Servers of different herds do not link.
     pub id: String,
-    /// The most clients. Further new clients are refused.
+    /// Maximum number of clients. Further new clients are refused.
     pub max_clients: u64,
-    /// Each server keeps in `<data>/<server>` what must survive a restart.
+    /// The directory of what must survive a restart. Each server has its own directory, `<data>/<server>`.
     pub data: PathBuf,
     /// How links are encrypted.
     pub tls: Tls,
-    /// The herd forgets a client this long after it received the client's last report. `None`: never.
+    /// Time between a client's last report and the moment when the herd forgets the client. `None`: the herd never
+    /// forgets a client.
     pub client_ttl: Option<Duration>,
     /// The links that carry changes.
     pub flood: Flood,
     /// The highest version of the link protocol that servers speak.
     pub link_version: u16,
-    /// Servers whose clocks differ by more than this have no link.
+    /// Maximum difference between the clocks of two servers. Servers whose clocks differ by more have no link.
     pub clock_offset_max: Duration,
-    /// What a running server does when this file no longer names it.
+    /// What a running server does when this file no longer names the server.
     pub removed: Removed,
 }
 
-/// What a running server does when the file no longer names it.
+/// What a running server does when the file no longer names the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// It stops, as at SIGTERM.
+    /// The server stops, as at SIGTERM.
     Stop,
-    /// It keeps running, without links.
+    /// The server keeps running, without links.
     Stay,
 }
 
 /// The links that carry changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
-    /// The links of a spanning tree. Other links take over where the tree breaks.
+    /// The links of a spanning tree. Where a link of the tree breaks, other links take over.
     Tree,
     /// All links.
     All,
@@ -70,21 +71,22 @@ pub enum Tls {
 /// The section `[limits]`: the limits of each server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A connection that is silent for this long is closed.
+    /// Maximum time for which a client may be silent. After this time its connection is closed.
     pub idle: Duration,
-    /// A connection whose line is still unfinished after this long is closed.
+    /// Maximum time from the start to the end of a line. After this time the connection is closed.
     pub line: Duration,
-    /// A connection whose client has not read its replies for this long is closed.
+    /// Maximum time for which a client may leave its replies unread. After this time its connection is closed.
     pub write: Duration,
-    /// The most client connections at once. Each further one is closed as soon as it comes.
+    /// Maximum number of client connections at the same time. Each further connection is closed at once.
     pub connections: usize,
-    /// The most of them from one address. Each further one is closed as soon as it comes.
+    /// Maximum number of client connections from one address at the same time. Each further connection is closed at
+    /// once.
     pub connections_per_address: usize,
-    /// The most lines in a second from one address. Further lines are read later. 0: any number.
+    /// Maximum number of lines in a second from one address. Further lines are read later. 0: no limit.
     pub lines_per_s_per_address: u32,
-    /// A report is refused if it comes within this time after the client's last accepted report.
+    /// Minimum time between two accepted reports of one client. A report that comes sooner is refused.
     pub client_interval: Duration,
-    /// The most memory for replies that clients have not read, bytes. Beyond it, connections are closed.
+    /// Maximum memory for replies that clients have not read, bytes. When this memory is full, connections are closed.
     pub buffers: usize,
 }
 
@@ -150,7 +152,8 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettin
     }
 }
 
-/// A server whose clock is as far ahead as allowed would otherwise show no report that another server has received.
+/// Checks that the time-to-live of a client is greater than the allowed clock offset. Otherwise a server whose clock is
+/// as far ahead as allowed would show no report that another server has received.
 fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, offset_max_s: &Placed<u64>) {
     let (ttl_s, offset_s) = (client_ttl_s.value, offset_max_s.value);
     if ttl_s == 0 || ttl_s > offset_s {
@@ -164,7 +167,7 @@ fn refuse_short_ttl(section: &mut Section<'_, '_>, client_ttl_s: &Placed<u64>, o
     let help = match ttl_s {
         1 => "a herd whose clocks may differ by a second cannot forget clients after a second".to_owned(),
         _ => format!(
-            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks that close"
+            "forget clients later, or set max_clock_offset_s below {ttl_s} and keep the clocks within that offset"
         ),
     };
     section.report(mistake.found(format!("found {ttl_s}")).help(help));

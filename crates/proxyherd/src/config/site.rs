@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::secret::{HIDDEN, without_secret};
+use super::secret::{HIDDEN, is_in_long_string, without_secret};
 
 /// A stretch of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct FileText<'a> {
 }
 
 impl FileText<'_> {
-    /// The site of the bytes `span`. If they extend over several lines, the site ends with the first line.
+    /// The site of the bytes `span`. If the bytes extend over several lines, the site ends with the first line.
     pub(super) fn site(&self, span: Range<usize>) -> Site {
         let begin = floor_char_boundary(self.text, span.start);
         let line_begin = self.text[..begin].rfind('\n').map_or(0, |at| at + 1);
@@ -54,7 +54,12 @@ impl FileText<'_> {
         let number = self.text[..line_begin].matches('\n').count() + 1;
         let column = self.text[line_begin..begin].chars().count() + 1;
         let width = self.text.get(begin..end).map_or(1, |stretch| stretch.chars().count());
-        Site::new(ValueSource::Line(self.path.to_owned(), number), line, column, width)
+        let source = ValueSource::Line(self.path.to_owned(), number);
+        // Such a line does not show the key, so nothing tells whether it is part of a secret.
+        if is_continued(&self.text[..line_begin]) {
+            return Site { source, text: HIDDEN.to_string(), column: 1, width: 1 };
+        }
+        Site::new(source, line, column, width)
     }
 
     /// The file as a whole.
@@ -80,6 +85,13 @@ impl Site {
     pub(super) fn is_hidden(&self) -> bool {
         self.text.ends_with(HIDDEN)
     }
+}
+
+/// Whether the line after `text` is part of a string of several lines, or of a value that may be secret.
+fn is_continued(text: &str) -> bool {
+    let line = text.trim_end().lines().next_back().unwrap_or_default();
+    let is_secret = line.ends_with(['=', '[', ',']) && without_secret(line).ends_with(HIDDEN);
+    is_secret || is_in_long_string(text)
 }
 
 impl fmt::Display for Site {
@@ -131,5 +143,10 @@ mod tests {
     #[test]
     fn a_line_is_repeated_without_its_secret() {
         assert_eq!(site("id = 1\nkey = \"b\"", 13..16), (2, 7, 1, "key = …".into()));
+        for begin in ["a = \"\"\"\n", "a = '''\n", "key =\n", "key = [\n"] {
+            let text = format!("{begin}b");
+            assert_eq!(site(&text, begin.len()..text.len()), (2, 1, 1, "…".into()), "{text}");
+        }
+        assert_eq!(site("a = [\nb", 6..7), (2, 1, 1, "b".into()));
     }
 }

@@ -1,8 +1,8 @@
 //! Explains mistakes of TOML syntax.
 //!
-//! The parser continues after a mistake. After a mild one, such as a missing quote, the rest of the file still means what it
-//! says, so its mistakes are reported too. After any other mistake the rest cannot be trusted, so only the mistakes up to
-//! that one are reported.
+//! The parser continues after a mistake. After a mild mistake, such as a missing quote, the rest of the file still has
+//! its meaning. So the mistakes in the rest are reported too. After any other mistake, the meaning of the rest is
+//! uncertain. So only the mistakes up to that mistake are reported.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -10,10 +10,12 @@ use toml::de::{DeTable, DeValue, Error};
 
 use super::{
     diagnostic::Diagnostic,
+    secret::{HIDDEN, looks_secret},
     site::{FileText, ValueSource},
 };
 
-/// The beginnings of the parser's messages about a value without quotes that is neither a number nor true nor false.
+/// The beginnings of the parser's messages about a value without quotes. Such a value is not a number, `true` or
+/// `false`.
 const NO_VALUE: [&str; 10] = [
     "string values must be quoted",
     "invalid binary number",
@@ -30,10 +32,10 @@ const NO_VALUE: [&str; 10] = [
 /// The beginnings of the parser's messages about other mild mistakes.
 const MILD: [&str; 3] = ["duplicate key", "invalid basic string", "missing comma between array"];
 
-/// Quotation marks of printed text. Word processors replace straight quotes by them.
+/// Quotation marks of printed text. Word processors replace straight quotes with these marks.
 const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 
-/// A file's outermost table, as far as it can be trusted.
+/// A file's outermost table, up to the first mistake that is not mild.
 pub(super) struct Parsed<'a> {
     pub(super) table: DeTable<'a>,
     pub(super) mistakes: Vec<Diagnostic>,
@@ -65,14 +67,15 @@ pub(super) fn parse(source: FileText<'_>) -> Parsed<'_> {
 }
 
 impl Parsed<'_> {
-    /// Whether this line has a mistake of syntax. Further mistakes of such a line are mostly consequences.
+    /// Whether this line has a mistake of syntax. Further mistakes in such a line are mostly consequences of that
+    /// mistake.
     pub(super) fn spoils(&self, source: &ValueSource) -> bool {
         self.mistakes.iter().any(|mistake| mistake.site.source == *source)
     }
 }
 
-/// The text with `[[server]]` instead of `[server]`, and one mistake for each line `[server]`. `None` if there is no such
-/// header. The new text has the same line numbers, and all other mistakes in it are found as well.
+/// The text with `[[server]]` instead of `[server]`, and one mistake for each line `[server]`. `None` if there is no
+/// such header. The new text has the same line numbers, and all other mistakes in it are found as well.
 pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec<Diagnostic>)> {
     const HEADER: &str = "[server]";
     let (mut text, mut mistakes, mut at) = (String::with_capacity(source.text.len()), Vec::new(), 0);
@@ -98,7 +101,7 @@ pub(super) fn with_lists_of_servers(source: FileText<'_>) -> Option<(String, Vec
     is_meant.then_some((text, mistakes))
 }
 
-/// Whether `server` is a single table or is given twice. Otherwise a line `[server]` is part of a text of several lines.
+/// Whether `server` is a single table or is given twice. Otherwise a line `[server]` is part of a multi-line text.
 fn lacks_list_of_servers(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let is_table =
@@ -121,7 +124,8 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
     if begins(error, &["duplicate key"]) {
         let is_header = site.text.trim_start().starts_with('[');
         let help = if is_header { "put all of its keys below one of them" } else { "leave one of them out" };
-        return Diagnostic::keyless(site, format!("`{}` is given twice", stretch.trim())).help(help);
+        let key = if looks_secret(stretch) { HIDDEN.to_string() } else { stretch.trim().to_owned() };
+        return Diagnostic::keyless(site, format!("`{key}` is given twice")).help(help);
     }
     if begins(error, &["invalid unquoted key"]) && stretch.starts_with(':') {
         return Diagnostic::keyless(site, "a key and its value have a `=` between them")
@@ -133,7 +137,7 @@ fn describe(source: FileText<'_>, error: &Error, unclosed: bool) -> Diagnostic {
         _ if unclosed => "is a `]` missing above?",
         _ => "",
     };
-    Diagnostic::keyless(site, format!("this is not TOML: {}", error.message())).help(help)
+    Diagnostic::keyless(site, format!("the file is not valid TOML: {}", error.message())).help(help)
 }
 
 /// The mistake of a value without quotes. `span` is the part that the parser cannot read.

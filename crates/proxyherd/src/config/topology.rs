@@ -1,7 +1,8 @@
-//! Checks between the servers of a herd: no two servers share a name or an address, links lead to servers, and links without
-//! encryption stay on loopback.
+//! Checks between the servers of a herd. No two servers share a name or an address. Each link leads to a server. Links
+//! without encryption stay on loopback.
 //!
-//! The file does not say which servers share a machine. These checks conclude it from the addresses that others dial.
+//! The file does not say which servers share a machine. The checks conclude this from the addresses that other servers
+//! dial.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,8 +24,8 @@ use super::{
 };
 use crate::door_kind::DoorKind;
 
-/// For each server, by index, the indices of the servers with which it has a link.
-type LinkedServers = Vec<BTreeSet<usize>>;
+/// For each server, by index, the indices of the servers that it has a link with.
+type Links = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     let is_misspelled = reader.has_errors_in("server") || reader.has_slip_of_section("server");
@@ -75,7 +76,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
 fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> LinkedServers {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
-    // A neighbor that no server is named after may be one whose own name is wrong.
+    // A neighbor that is not the name of a server may be meant for a server whose name is wrong in the file.
     let are_names_known = names.iter().flatten().collect::<BTreeSet<_>>().len() == drafts.len();
     let mut links = vec![BTreeSet::new(); drafts.len()];
     for (index, draft) in drafts.iter().enumerate() {
@@ -117,7 +118,7 @@ fn unknown_neighbor<'n>(
 fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
     if count > LINKS_PER_SERVER_MAX {
         let site = draft.name.as_ref().map_or(&draft.site, |name| &name.site).clone();
-        let message = format!("has {count} links, its own and those that name it");
+        let message = format!("has {count} links, including links that only the other server names");
         let help =
             format!("a server has at most {LINKS_PER_SERVER_MAX} links; reports travel over several links");
         reader.report(Diagnostic::error(site, &draft.path, message).help(help));
@@ -134,7 +135,7 @@ fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// A door with TLS needs a certificate, and a certificate needs a door.
+/// A door with TLS needs a certificate, and a certificate needs a door with TLS.
 pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, reader: &mut Reader<'_>) {
     let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
     match doors.find(|door| door.value.tls) {
@@ -154,14 +155,14 @@ pub(super) fn check_certificate(drafts: &[Draft], given: &GivenCertificate, read
 
 fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let key = format!("{}.peer", draft.path);
-    // An address that is wrong is not missing.
+    // A server with a wrong address gets no second message about a missing address.
     if reader.has_errors_in(&key) {
         return;
     }
     match (&draft.peer, &draft.advertise) {
         (None, Some(advertise)) => {
             let help = "add peer = …, the address where this server listens for other servers; they dial `advertise`";
-            reader.report(error(advertise, "stands without `peer`").help(help));
+            reader.report(error(advertise, "is set, but `peer` is missing").help(help));
         }
         (None, None) if !linked.is_empty() => {
             let others = names_of(linked, drafts);
@@ -174,7 +175,7 @@ fn check_peer(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader:
     }
 }
 
-/// Anybody who reaches a peer port without encryption can speak as any server.
+/// Without encryption, a peer port must be on loopback: anybody who reaches the port can speak as any server.
 fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     for address in [&draft.peer, &draft.advertise].into_iter().flatten() {
         if !address.value.is_loopback() {
@@ -186,7 +187,8 @@ fn check_unencrypted(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// The files of a server's certificate have the server's name, and are in the directory of the authority's files.
+/// The files of a server's certificate are named after the server. They are in the same directory as the authority's
+/// files, so no server may have the name of the authority's files.
 fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     if let Some(name) = draft.name.as_ref().filter(|name| name.value.as_str() == "ca") {
         let mistake = error(name, "is the name of the authority's files, ca.pem and ca.key");
@@ -194,8 +196,8 @@ fn check_certified(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// A neighbor must be able to dial the address. It cannot dial port 0, because it does not learn the port that the system
-/// chooses.
+/// A neighbor must be able to dial the address. No neighbor can dial port 0, because a neighbor does not learn which
+/// port the system chooses.
 fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], reader: &mut Reader<'_>) {
     let Some(dialed) = draft.advertise.as_ref().or(draft.peer.as_ref()) else { return };
     let dials_it = |other: &&usize| match (&drafts[**other].name, &draft.name) {
@@ -207,16 +209,16 @@ fn check_dialed_port(draft: &Draft, linked: &BTreeSet<usize>, drafts: &[Draft], 
         return;
     }
     if dialed.value.is_unspecified() {
-        let mistake = error(dialed, "means all addresses of its machine, so no server can dial it");
+        let mistake = error(dialed, "means all addresses of its machine, so no server can dial this address");
         let help = format!(
-            "{} must dial it: add advertise = \"HOST:{}\"",
+            "{} must dial this server: add advertise = \"HOST:{}\"",
             names_of(&dialing, drafts),
             dialed.value.port()
         );
         reader.report(mistake.help(help));
     } else if dialed.value.port() == 0 {
         let mistake = error(dialed, "has port 0, which no server can dial");
-        let help = format!("{} must dial it: give it a port", names_of(&dialing, drafts));
+        let help = format!("{} must dial this server: write a port number", names_of(&dialing, drafts));
         reader.report(mistake.help(help));
     }
 }
@@ -225,10 +227,10 @@ fn loopback(address: &Address) -> Address {
     Address::new(Ipv4Addr::LOCALHOST.into(), address.port())
 }
 
-/// A socket that a server listens at, as the file has it.
+/// A socket at which a server listens, as the file gives its address.
 struct Listener<'d> {
     draft: &'d Draft,
-    /// The kind of its door; `None` for the one for other servers.
+    /// The kind of the socket's door. `None` for the socket where other servers connect.
     kind: Option<DoorKind>,
     address: &'d Address,
     key: &'d str,
@@ -263,7 +265,7 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
             share_a_machine(first.draft, one.draft) && first.address.overlaps(one.address)
         };
         if let Some(first) = all[..index].iter().find(in_the_way) {
-            let message = format!("is in use already, by `{}`", first.key);
+            let message = format!("is already in use by `{}`", first.key);
             let mistake = Diagnostic::error(one.site.clone(), one.key, message);
             let is_same_list = first.draft.path == one.draft.path && first.kind == one.kind;
             let help = if is_same_list {
@@ -276,7 +278,8 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Whether two servers may run on one machine: others dial them at the same host, or the file does not say where.
+/// Whether two servers may run on one machine: other servers dial both at the same host, or the file does not give the
+/// host.
 fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     let host = |draft: &Draft| draft.advertise.as_ref().or(draft.peer.as_ref()).map(|at| at.value.clone());
     match (host(one), host(two)) {
@@ -285,7 +288,7 @@ fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     }
 }
 
-/// The address that a server advertises must not be that of another server or of a door.
+/// The address that a server advertises must not be the address of another server or of a door.
 fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         let Some(advertise) = &draft.advertise else { continue };
@@ -305,8 +308,9 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Warns of servers that have no path to the rest of the herd. That may be intended for a while, so it is not an error.
-fn warn_of_parts(drafts: &[Draft], links: &LinkedServers, reader: &mut Reader<'_>) {
+/// Warns of servers that have no path to the rest of the herd. An operator may intend such a herd for a while, so this
+/// is not an error.
+fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
     let mut parts = parts_of(links);
     let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
     else {
@@ -317,7 +321,7 @@ fn warn_of_parts(drafts: &[Draft], links: &LinkedServers, reader: &mut Reader<'_
         let first = part.iter().next().map(|&index| &drafts[index]);
         let Some(name) = first.and_then(|draft| draft.name.as_ref()) else { continue };
         let message = match part.len() {
-            1 => "has no link: it hears of no other server's clients".to_owned(),
+            1 => "has no link, so it hears of no other server's clients".to_owned(),
             _ => {
                 format!("and its neighbors have no path to the rest of the herd: {}", names_of(&part, drafts))
             }

@@ -28,13 +28,13 @@ pub(super) struct GivenValue<'a> {
 pub(super) enum RawValue<'a> {
     /// From the file.
     Toml(&'a DeValue<'a>),
-    /// From a variable or a flag, where neither texts nor numbers have quotes.
+    /// From a variable or a flag. There, neither texts nor numbers have quotes.
     Text(&'a str),
 }
 
 impl Placed<PathBuf> {
-    /// The path. A relative path in the file starts at `base`, the directory of the file; one in a flag or a variable starts
-    /// at the current directory.
+    /// The path. A relative path in the file starts at `base`, the directory of the file. A relative path in a flag or
+    /// a variable starts at the current directory.
     pub(super) fn relative_to(self, base: &Path) -> PathBuf {
         match self.site.source {
             ValueSource::Line(..) | ValueSource::File(_) => base.join(self.value),
@@ -74,7 +74,7 @@ impl<'a> RawValue<'a> {
         tables.next().map(|(key, _)| key.get_ref().as_ref())
     }
 
-    /// The value in words, for "found …". A secret is not repeated.
+    /// The value in words, for "found …". The words never contain a secret.
     pub(super) fn describe(&self) -> String {
         if let Some(secret) = self.text().and_then(secret_in) {
             return format!("what looks like {secret}");
@@ -92,7 +92,8 @@ impl<'a> RawValue<'a> {
     }
 }
 
-/// A whole number as people write it, `10_000_000`: its digits in groups of three where there are more than four.
+/// A whole number as people write it, such as `10_000_000`. A number with more than four digits has groups of three
+/// digits.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     if digits.len() <= 4 {

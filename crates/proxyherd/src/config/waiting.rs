@@ -1,4 +1,5 @@
-//! Compares two readings of the file: which settings have changed since a server was started, and wait for its next start.
+//! Compares two readings of the file. Finds the settings that have changed since a server's start and that take effect
+//! only at its next start.
 
 use std::path::PathBuf;
 
@@ -8,8 +9,9 @@ use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings}
 use super::{Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
-/// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler finds a
-/// field that is missing here. The field after `but` takes effect at once, so it is not compared.
+/// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
+/// reports a field that is missing here. The field after `but` takes effect at once, so the macro does not compare this
+/// field.
 macro_rules! compare {
     ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
         let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
@@ -18,8 +20,8 @@ macro_rules! compare {
 }
 
 impl Config {
-    /// The keys of the settings in which `now` differs from this configuration, and which the server `name`, started with this
-    /// configuration, takes only at its next start.
+    /// The keys of the settings that differ between `now` and this configuration and take effect only at a start. The
+    /// server `name` was started with this configuration.
     pub fn waiting(&self, now: &Config, name: &str) -> Vec<&'static str> {
         let mut keys = Vec::new();
         compare_herd(&self.herd, &now.herd, &mut keys);
@@ -154,7 +156,7 @@ fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'
     }
 }
 
-/// A server reads the two files again when they change, but takes other paths only at its next start.
+/// A server reads the two files again when their contents change. Other paths take effect only at its next start.
 fn compare_certificate(
     before: Option<&DoorCertificate>,
     after: Option<&DoorCertificate>,
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
     use crate::config::{CLASSIC_TEXT, Overrides};
 
-    /// What waits at Riley for its next start once these are set.
+    /// The keys that wait for Riley's next start when these overrides are set.
     fn waiting(settings: &[(&str, &str)]) -> Vec<&'static str> {
         let sets = settings.iter().map(|(key, value)| format!("{key}={value}"));
         let read =

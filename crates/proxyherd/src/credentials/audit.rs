@@ -10,17 +10,17 @@ use super::{
     files::{Paths, authority_path, read_authorities},
 };
 
-/// Something to look at, in a sentence that says what to do.
+/// A problem with a certificate, in a sentence that says what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// Links will not come up.
     Error(String),
-    /// Links will come up, but not for long.
+    /// Links will come up, but the certificate expires soon.
     Warning(String),
 }
 
-/// Checks the files in `dir` of these servers. A host needs the files of its own servers only, so a server without
-/// files is no mistake, except for `insisted`.
+/// Checks the files of these servers in `dir`. A host needs only the files of its own servers. So a server without
+/// files is not a mistake, unless it is `insisted`.
 pub(crate) fn audit(
     dir: &Path,
     servers: &[&ServerName],
@@ -55,7 +55,7 @@ pub(crate) fn audit(
     }
     if complete == 0 && findings.is_empty() {
         let none = format!(
-            "{} has no server's certificate with its key: copy those of the server that is to run here",
+            "{} has no server's certificate with its key: copy both files of the server that will run here",
             dir.display()
         );
         findings.push(Finding::Error(none));
@@ -84,7 +84,7 @@ fn of_server(paths: &Paths, is_insisted: bool, now_s: i64) -> Result<ServerFindi
     Ok(ServerFindings { is_complete: has.1, findings: findings.into_iter().collect() })
 }
 
-/// What is to be said of a certificate in `path` that expires soon or has expired.
+/// The finding about a certificate in `path` that expires soon or has expired, if any.
 pub(crate) fn expiry(path: &Path, not_after_s: i64, now_s: i64, advice: &str) -> Option<Finding> {
     let (path, on) = (path.display(), date(not_after_s));
     match days_left(not_after_s, now_s) {

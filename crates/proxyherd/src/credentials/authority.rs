@@ -1,5 +1,5 @@
-//! The herd's authority: it makes its own certificate and one for each server. Only `proxyherd init` uses it. A running
-//! server never reads its key.
+//! The herd's authority. It makes its own certificate and a certificate for each server. Only `proxyherd init` uses
+//! this module. A running server never reads the authority's key.
 //!
 //! This module decides what certificates say. It knows nothing of files, and times are arguments.
 
@@ -14,19 +14,20 @@ use rustls::pki_types::CertificateDer;
 
 use super::certificate::{DAY_S, Facts, Member, authority_uri};
 
-/// For how many days an authority's certificate is valid: ten years.
+/// Number of days for which an authority's certificate is valid: ten years.
 const AUTHORITY_DAYS: i64 = 3650;
-/// Certificates are valid from a little before they are made, because the clocks of a herd's machines differ.
+/// Time before its creation from which a certificate is valid. The clocks of a herd's machines differ, so a machine
+/// whose clock is behind must accept a new certificate.
 const BEFORE_S: i64 = 3600;
 
 /// Why there is no certificate. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorityError {
-    #[error("it holds no certificate of an authority that `proxyherd init` has made")]
+    #[error("the file holds no certificate of an authority that `proxyherd init` has made")]
     NotOurs,
-    #[error("it holds no private key that can be read")]
+    #[error("the file holds no private key that can be read")]
     NoKey,
-    #[error("it is the key of another authority")]
+    #[error("the key belongs to another authority")]
     OtherKey,
     #[error("the authority has expired: let another take over (OPERATING.md, Certificates)")]
     Expired,
@@ -34,7 +35,7 @@ pub(crate) enum AuthorityError {
     Library(#[from] rcgen::Error),
 }
 
-/// An authority with its key.
+/// An authority and its key.
 pub(crate) struct Authority {
     herd: String,
     issuer: Issuer<'static, KeyPair>,
@@ -61,8 +62,8 @@ impl Authority {
         Ok((authority, Issued { certificate_pem, key_pem, not_after_s }))
     }
 
-    /// The authority whose key is `key_pem`. Its certificate is among `certificates`: a file may hold an old and a new
-    /// one.
+    /// The authority whose key is `key_pem`. The authority's certificate must be among `certificates`, because a file
+    /// may hold the certificates of an old and a new authority.
     pub(crate) fn open(
         certificates: &[CertificateDer<'_>],
         key_pem: &str,
@@ -84,7 +85,8 @@ impl Authority {
         Ok(Authority { herd, issuer: Issuer::new(params, key), not_after_s: facts.validity.not_after_s })
     }
 
-    /// A certificate for `server` with a new key, valid for `days`, or as long as the authority if that ends sooner.
+    /// A certificate for `server` with a new key. The certificate is valid for `days`, but not longer than the
+    /// authority.
     pub(crate) fn issue(&self, server: &ServerName, now_s: i64, days: u32) -> Result<Issued, AuthorityError> {
         if now_s >= self.not_after_s {
             return Err(AuthorityError::Expired);
@@ -97,7 +99,7 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(member.uri().try_into()?)];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // A server dials some of its neighbors and is dialed by the others.
+        // A server dials some of its neighbors, and the other neighbors dial the server.
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
@@ -107,15 +109,16 @@ impl Authority {
     }
 }
 
-/// The names of the authority of `herd`, and what it may do. [`Authority::open`] makes the same again from the herd's
-/// name and dates, so this must never change for authorities that are in use.
+/// The certificate parameters of the authority of `herd`: its names and its permissions. [`Authority::open`] makes the
+/// same parameters again from the herd's name and the dates. So this must never change for authorities that are in use.
 fn params(herd: &str, now_s: i64, not_after_s: i64) -> Result<CertificateParams, AuthorityError> {
     let mut params = CertificateParams::default();
     set_validity(&mut params, now_s, not_after_s);
-    // A herd's id may be as long as a common name may be, so there is no room in it to say that this is an authority.
+    // A herd's id may have the maximum length of a common name. So the common name has no room for the word
+    // "authority".
     params.distinguished_name =
         distinguished_name(&[(DnType::OrganizationName, "proxyherd authority"), (DnType::CommonName, herd)]);
-    // It signs servers' certificates and no other authorities.
+    // The authority signs servers' certificates, and no certificates of other authorities.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)

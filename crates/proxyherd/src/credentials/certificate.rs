@@ -1,7 +1,8 @@
-//! What one certificate says: for whom it is, and when it is valid. `trust` decides whether to believe it.
+//! The content of one certificate: for whom it is, and when it is valid. `trust` decides whether to trust a
+//! certificate.
 //!
-//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name: the names of servers
-//! are no host names, and may have characters that host names can't. The authority's URI is `proxyherd://<herd>`.
+//! A server's certificate has one URI, `proxyherd://<herd>/<server>`, as subject alternative name. The names of servers
+//! are not host names, and may have characters that host names can't have. The authority's URI is `proxyherd://<herd>`.
 
 use jiff::Timestamp;
 use proxyherd_core::types::ServerName;
@@ -26,49 +27,50 @@ pub(crate) struct Member {
     pub(crate) server: ServerName,
 }
 
-/// What a certificate says of itself.
+/// The content of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Its URI of this program's scheme, if it has exactly one.
+    /// The certificate's URI of this program's scheme, if the certificate has exactly one such URI.
     uri: Option<String>,
-    /// When it can be used.
+    /// The period in which the certificate is valid.
     pub(crate) validity: Validity,
-    /// Its public key as it stands in the certificate (SubjectPublicKeyInfo).
+    /// The public key, encoded as in the certificate (SubjectPublicKeyInfo).
     pub(crate) public_key_der: Vec<u8>,
 }
 
 /// Why a certificate can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    /// The library's words for what is wrong with its form.
+    /// The form of the certificate is wrong. The text is the library's.
     #[error(transparent)]
     Form(#[from] X509Error),
-    /// Bytes stand behind its end.
-    #[error("there is more behind its end")]
+    /// More bytes follow the end of the certificate.
+    #[error("more bytes follow the end of the certificate")]
     LongerThanItSays,
-    /// The library does not get on with it.
-    #[error("the library that reads it failed")]
+    /// The library panicked while it read the certificate.
+    #[error("the library that reads certificates failed")]
     Panic,
 }
 
-/// From when until when a certificate can be used, both inclusive, POSIX seconds.
+/// The period in which a certificate is valid. Both ends are inclusive, POSIX seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Validity {
     pub(crate) not_before_s: i64,
     pub(crate) not_after_s: i64,
 }
 
-/// Why a certificate can't be used at some moment. Each says when it begins or ends, POSIX seconds.
+/// Why a certificate is not valid at some moment. Each variant holds the time when the period ends or begins, POSIX
+/// seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutOfTime {
-    /// It expired then.
+    /// The certificate expired at this time.
     Expired(i64),
-    /// It begins then.
+    /// The certificate is valid from this time on.
     NotYet(i64),
 }
 
 impl Validity {
-    /// Whether a certificate can be used at `now_s`.
+    /// Returns an error unless a certificate is valid at `now_s`.
     pub(crate) fn check(self, now_s: i64) -> Result<(), OutOfTime> {
         match now_s {
             _ if now_s > self.not_after_s => Err(OutOfTime::Expired(self.not_after_s)),
@@ -77,7 +79,7 @@ impl Validity {
         }
     }
 
-    /// When both of two certificates can be used.
+    /// The period in which both of two certificates are valid.
     pub(crate) fn and(self, other: Validity) -> Validity {
         Validity {
             not_before_s: self.not_before_s.max(other.not_before_s),
@@ -122,26 +124,30 @@ impl Facts {
         Ok(Facts { uri, validity, public_key_der: certificate.public_key().raw.to_vec() })
     }
 
-    /// The server that it is for; `None` if it is not for a server of a herd.
+    /// The server that the certificate is for. `None`: the certificate is not for a server of a herd.
     pub(crate) fn member(&self) -> Option<Member> {
         let (herd, server) = self.uri.as_deref()?.strip_prefix(SCHEME)?.split_once('/')?;
         Some(Member { herd: herd.to_owned(), server: ServerName::new(server).ok()? })
     }
 
-    /// The herd whose authority it is for; `None` if it is for no authority.
+    /// The herd of the authority that the certificate is for. `None`: the certificate is not for an authority.
     pub(crate) fn authority(&self) -> Option<&str> {
         self.uri.as_deref()?.strip_prefix(SCHEME).filter(|herd| !herd.contains('/'))
     }
 }
 
-/// Whole days from `now_s` until `not_after_s`; negative once that is past.
+/// Whole days from `now_s` until `not_after_s`. Negative if `not_after_s` is in the past.
 pub(crate) fn days_left(not_after_s: i64, now_s: i64) -> i64 {
     not_after_s.saturating_sub(now_s).div_euclid(DAY_S)
 }
 
-/// `2027-11-24`, in UTC.
+/// The date of a time in UTC, such as `2027-11-24`.
 pub(crate) fn date(time_s: i64) -> String {
+    /// The end of a certificate without an end, 99991231235959Z (RFC 5280, section 4.1.2.5). It is later than the last
+    /// time of the library.
+    const NO_END_S: i64 = 253_402_300_799;
     match Timestamp::from_second(time_s) {
+        _ if time_s == NO_END_S => "9999-12-31".to_owned(),
         Ok(time) => time.strftime("%F").to_string(),
         Err(_) => format!("second {time_s}"),
     }
@@ -176,5 +182,7 @@ mod tests {
             assert_eq!(days_left(1_000_000 + left_s, 1_000_000), days, "{left_s}");
         }
         assert_eq!(date(1_795_461_363), "2026-11-23");
+        let (_, no_end) = x509_parser::time::ASN1Time::from_der(b"\x18\x0f99991231235959Z").unwrap();
+        assert_eq!(date(no_end.timestamp()), "9999-12-31");
     }
 }

@@ -1,4 +1,4 @@
-//! Why a certificate or a key can't be used: each reason names a file, and says what to do.
+//! The reasons why a certificate or a key can't be used. Each reason names a file and says what to do.
 
 use std::{io, path::PathBuf};
 
@@ -7,7 +7,7 @@ use proxyherd_log::refusal::refused;
 
 use super::trust::Untrusted;
 
-/// Why a server has no credentials. Each names a file, and says what to do.
+/// Why a server has no credentials. Each error names a file and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// There is no such file.
@@ -15,10 +15,10 @@ pub enum CredentialsError {
     Missing {
         /// The file.
         path: PathBuf,
-        /// How it comes to be.
+        /// How this file is made.
         make: Make,
     },
-    /// It is there and can't be read.
+    /// The file exists but can't be read.
     #[error("cannot read {}: {}", path.display(), refused(path, why))]
     Unreadable {
         /// The file.
@@ -26,7 +26,7 @@ pub enum CredentialsError {
         /// Why not.
         why: io::Error,
     },
-    /// Others can read the private key.
+    /// Users other than the owner can read the private key.
     #[error(
         "{path} can be read by others than its owner (mode {mode:04o}): chmod 600 {path}; or leave it to root and let a \
          group read it (chown root {path}, chmod 640 {path})",
@@ -38,35 +38,35 @@ pub enum CredentialsError {
         /// Its permissions.
         mode: u32,
     },
-    /// It does not hold what it should.
+    /// The file does not hold the expected content.
     #[error("{path} holds no {what} that can be read", path = path.display())]
     Empty {
         /// The file.
         path: PathBuf,
-        /// What it should have.
+        /// The expected content.
         what: &'static str,
     },
-    /// It has something else, and it shows what.
+    /// The file holds other content, and this content was recognized.
     #[error("{path} {what}: {advice}", path = path.display())]
     Mistaken {
         /// The file.
         path: PathBuf,
-        /// What it has, and what it lacks.
+        /// What the file holds and what it lacks.
         what: String,
         /// What to do.
         advice: String,
     },
     /// The certificate is somebody else's.
-    #[error("{path} is the certificate of {named} and not of {server}: each server has its own", path = path.display())]
+    #[error("{path} is the certificate of {named}, not of {server}: each server has its own", path = path.display())]
     OtherServer {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// The server that the certificate names.
         named: ServerName,
-        /// Whose it should be.
+        /// The server that the certificate should name.
         server: ServerName,
     },
-    /// Neighbors would not believe the certificate.
+    /// Neighbors would not trust the certificate.
     #[error("{path}: {why}", path = path.display())]
     Untrusted {
         /// The file.
@@ -74,7 +74,7 @@ pub enum CredentialsError {
         /// Why not.
         why: Untrusted,
     },
-    /// The certificate is out of time, and the one in use is not.
+    /// The new certificate is expired or not valid yet, but the certificate in use is valid.
     #[error("{path} {how}", path = path.display())]
     OutOfTime {
         /// The file.
@@ -83,31 +83,31 @@ pub enum CredentialsError {
         how: String,
     },
     /// The key does not belong to the certificate.
-    #[error("{key} is not the key of {certificate}: copy both anew", key = key.display(), certificate = certificate.display())]
+    #[error("{key} is not the key of {certificate}: copy both again", key = key.display(), certificate = certificate.display())]
     KeyMismatch {
-        /// The one file ...
+        /// The file of the certificate.
         certificate: PathBuf,
-        /// ... and the other.
+        /// The file of the key.
         key: PathBuf,
     },
-    /// The TLS library refuses them.
+    /// The TLS library refuses the certificate or the key.
     #[error("{path}: {why}", path = path.display())]
     Library {
         /// The file.
         path: PathBuf,
-        /// Its words for why.
+        /// The library's error.
         why: rustls::Error,
     },
 }
 
-/// How a file that is missing comes to be.
+/// How a missing file is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Make {
-    /// It is the herd's: `init` makes it with the directory.
+    /// The file is the herd's. `init` makes the file together with the directory.
     Herd,
-    /// It is one server's: `init --server` makes it.
+    /// The file belongs to one server. `init --server` makes the file.
     Server(ServerName),
-    /// It is the doors': somebody else makes it.
+    /// The file is for the doors. proxyherd does not make this file.
     Door,
 }
 

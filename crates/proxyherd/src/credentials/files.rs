@@ -1,7 +1,7 @@
 //! Reads a server's files for links: the authority's certificate, the server's certificate and its key.
 //!
-//! What is read belongs together: the key is the certificate's, and the authority has made the certificate for this
-//! very server. Whether the certificate is valid now is checked elsewhere (`in_use`, `trust`).
+//! The files that are read match each other: the key belongs to the certificate, and the authority has issued the
+//! certificate for this server. Other modules check whether the certificate is valid now (`in_use`, `trust`).
 
 use std::{
     path::{Path, PathBuf},
@@ -26,12 +26,12 @@ use super::{
     trust::{End, Trust, Untrusted},
 };
 
-/// The authority's files have this name where a server's have the server's name. So no server may be called this.
+/// The name of the authority's files. The files of a server have the server's name. So no server may have this name.
 pub(crate) const AUTHORITY_NAME: &str = "ca";
-/// The protocol inside TLS that both ends of a link name (RFC 7301).
+/// The protocol inside TLS that both ends of a link name (ALPN, RFC 7301).
 const ALPN: &[u8] = b"proxyherd/1";
 
-/// Where a server's files are.
+/// The paths of a server's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Paths {
     pub(crate) server: ServerName,
@@ -40,7 +40,7 @@ pub(crate) struct Paths {
     pub(crate) key: PathBuf,
 }
 
-/// The TLS configurations of a server's links, made of its files.
+/// The TLS configurations of a server's links, made from the server's files.
 #[derive(Debug)]
 pub(crate) struct LinkTls {
     validity: Validity,
@@ -69,12 +69,13 @@ impl Paths {
         [self.certificate.clone(), self.key.clone()]
     }
 
-    /// All that the server reads.
+    /// All files that the server reads.
     pub(super) fn all(&self) -> Vec<PathBuf> {
         vec![self.authority.clone(), self.certificate.clone(), self.key.clone()]
     }
 
-    /// Reads the server's certificates, its own first, and makes sure that the authority beside them has made them.
+    /// Reads the server's certificate chain, its own certificate first. Checks that the authority in the same directory
+    /// has issued the chain.
     pub(crate) fn read_certificate(
         &self,
         now_s: i64,
@@ -93,8 +94,8 @@ impl Paths {
             return Err(CredentialsError::OtherServer { path, named: member.server, server });
         }
         let trust = trust(&self.authority, member.herd, &authorities)?;
-        // A certificate that is out of time is read all the same: the log tells of it, and a new one can replace it
-        // while the server runs.
+        // A certificate that is expired or not valid yet is still read. The log warns of such a certificate, and a new
+        // certificate can replace it while the server runs.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now_s.unsigned_abs()));
         for end in [End::Dials, End::Accepts] {
             match trust.judge(&certificates[0], &certificates[1..], now, end) {
@@ -102,14 +103,15 @@ impl Paths {
                 Err(why) => return Err(untrusted(why)),
             }
         }
-        // A chain is valid only while each of its certificates is.
+        // A chain is valid only while each of its certificates is valid.
         for between in &certificates[1..] {
             facts.validity = facts.validity.and(facts_of(between)?.validity);
         }
         Ok((certificates, facts))
     }
 
-    /// Reads the private key, and makes sure that it is the certificate's and that only its owner can read it.
+    /// Reads the private key. Checks that the key belongs to the certificate and that only the file's owner can read
+    /// the key.
     pub(crate) fn read_key(
         &self,
         certificates: &[CertificateDer<'static>],
@@ -131,19 +133,19 @@ impl Paths {
         Ok(LinkTls { validity: facts.validity, client: Arc::new(client), server: Arc::new(server) })
     }
 
-    /// What to say of a certificate that is out of time.
+    /// The message about a certificate that is expired or not valid yet.
     pub(super) fn out_of_time(&self, when: OutOfTime) -> CredentialsError {
         let why = Untrusted::out_of_time(&self.server, when);
         CredentialsError::Untrusted { path: self.certificate.clone(), why }
     }
 }
 
-/// Where the authority's certificate is.
+/// The path of the authority's certificate.
 pub(crate) fn authority_path(dir: &Path) -> PathBuf {
     dir.join(format!("{AUTHORITY_NAME}.pem"))
 }
 
-/// Reads the authority's certificate; both, while one authority takes over from another.
+/// Reads the authority's certificate. While a new authority takes over from an old one, the file has both certificates.
 pub(crate) fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     read_certificates(path, || Make::Herd)
 }
@@ -155,7 +157,8 @@ fn trust(path: &Path, herd: String, authorities: &[CertificateDer<'_>]) -> Resul
     })
 }
 
-/// Links last long, so resuming a session would save nothing. Without it every handshake checks the certificates.
+/// Links last long, so resuming a session would save nothing. Without resumption every handshake checks the
+/// certificates.
 fn client_config(
     trust: &Arc<Trust>,
     certificates: Vec<CertificateDer<'static>>,

@@ -6,28 +6,28 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::trust::Untrusted;
 
-/// Why there is no encrypted connection. The other end has learned nothing of the herd.
+/// Why there is no encrypted connection. The other end has learned nothing about the herd.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    /// This end does not believe the other end's certificate.
-    #[error("its certificate is refused: {0}")]
+    /// This end does not trust the other end's certificate.
+    #[error("this server refuses the other end's certificate: {0}")]
     Untrusted(#[from] Untrusted),
     /// The other end shows no certificate.
-    #[error("it shows no certificate: it is no server of this herd")]
+    #[error("the other end shows no certificate, so it is not a server of this herd")]
     NoCertificate,
-    /// The other end does not believe this end's certificate.
-    #[error("it refuses this server's certificate ({0}): its log says why")]
+    /// The other end does not trust this end's certificate.
+    #[error("the other end refuses this server's certificate ({0}): look at the log of the other end")]
     RefusedThere(&'static str),
     /// The other end sends something that is not TLS.
-    #[error("it does not speak TLS; if it is a server of this herd, is its `tls` \"off\"?")]
+    #[error("the other end does not speak TLS; if it is a server of this herd, is its `tls` \"off\"?")]
     NotTls,
-    /// The other end has no version or algorithm in common with this one.
-    #[error("it speaks no TLS 1.3 as links do ({0})")]
+    /// The two ends have no version or algorithm in common.
+    #[error("the other end does not speak TLS 1.3 in the way that links do ({0})")]
     Incompatible(String),
-    /// The other end hangs up.
-    #[error("it ended the TLS handshake; if it is a server of this herd, is its `tls` \"off\"?")]
+    /// The other end closes the connection during the handshake.
+    #[error("the other end ended the TLS handshake; if it is a server of this herd, is its `tls` \"off\"?")]
     Ended,
-    /// Anything else.
+    /// The handshake failed for another reason.
     #[error("the TLS handshake failed: {0}")]
     Other(io::Error),
 }
@@ -44,8 +44,9 @@ impl From<io::Error> for HandshakeError {
 }
 
 impl HandshakeError {
-    /// What an error of TLS means, also after the handshake: in TLS 1.3 it is over for the dialing end before the other
-    /// end has checked its certificate. Any other error is given back.
+    /// The meaning of a TLS error, during the handshake or after it. In TLS 1.3 the handshake of the dialing end is
+    /// over before the other end has checked the dialing end's certificate. Any error that is not from TLS is returned
+    /// unchanged.
     pub(crate) fn in_tls(error: io::Error) -> Result<HandshakeError, io::Error> {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         tls.and_then(HandshakeError::of).ok_or(error)
@@ -72,7 +73,7 @@ impl HandshakeError {
         }
     }
 
-    /// What the other end's last message means.
+    /// The meaning of the other end's last TLS alert.
     fn of_alert(alert: AlertDescription) -> Option<HandshakeError> {
         match alert {
             AlertDescription::CertificateExpired => Some(HandshakeError::RefusedThere("expired")),
@@ -81,7 +82,7 @@ impl HandshakeError {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
             | AlertDescription::AccessDenied
-            | AlertDescription::DecryptError => Some(HandshakeError::RefusedThere("not believed")),
+            | AlertDescription::DecryptError => Some(HandshakeError::RefusedThere("not trusted")),
             AlertDescription::UnknownCA => Some(HandshakeError::RefusedThere("another authority")),
             AlertDescription::CertificateRequired => Some(HandshakeError::RefusedThere("none shown")),
             AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure => {

@@ -1,6 +1,6 @@
-//! Certificates that are in use, and the rules by which newly read ones replace them.
+//! Certificates that are in use, and the rules for replacing them with newly read certificates.
 //!
-//! Links and doors share these rules. This module does not know what is made of a certificate.
+//! Links and doors share these rules. This module does not know what is made from a certificate.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{clock, settled::FileStamps};
 
-/// Something that can be used from one time to another.
+/// Something that is valid in a period of time.
 pub(crate) trait Dated {
-    /// When it can be used.
+    /// The period in which it is valid.
     fn validity(&self) -> Validity;
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct InUse<T> {
 #[derive(Debug)]
 struct Loaded<T> {
     value: Arc<T>,
-    /// Those of the last attempt to read, whatever came of it: what can't be read is not worth another attempt before
-    /// it changes.
-    stamps: FileStamps,
+    /// The stamps of the files at the last attempt to read them. If that attempt failed, the next attempt waits until a
+    /// file changes.
+    stamps: Stamps,
 }
 
 impl<T: Dated> InUse<T> {
@@ -44,8 +44,8 @@ impl<T: Dated> InUse<T> {
         Ok(InUse { paths, loaded })
     }
 
-    /// Reads the files again. An error leaves what is in use, and so does a certificate that is out of time, as long as
-    /// the one in use is not; `refuse` makes the error of it. Blocks.
+    /// Reads the files again. An error changes nothing. A new certificate that is not valid now does not replace a
+    /// valid one. `refuse` makes the error for this case. Blocks.
     pub(crate) fn reload(
         &self,
         read: impl FnOnce() -> Result<T, CredentialsError>,
@@ -73,8 +73,8 @@ impl<T: Dated> InUse<T> {
         &self.paths
     }
 
-    /// The stamps of the files when they were read last, whatever came of it.
-    pub(crate) fn read_at(&self) -> FileStamps {
+    /// The stamps of the files at the last attempt to read them, even if that attempt failed.
+    pub(crate) fn read_at(&self) -> Stamps {
         self.loaded.read().stamps.clone()
     }
 

@@ -1,9 +1,10 @@
-//! This server's certificate for links, and its trust in other servers' certificates: mutual TLS, with certificates of
-//! the herd's own authority. A link goes through here, or is in the clear and on loopback.
+//! This server's certificate for links, and its trust in other servers' certificates. Links use mutual TLS with
+//! certificates of the herd's own authority. A link without encryption is allowed only on loopback and does not use
+//! this module.
 //!
-//! `Credentials::connect` and `Credentials::accept` make an encrypted connection and say which server of this herd
-//! is at the other end. What that server may do is `peer`'s business. Files are read again while the server runs
-//! (`watch`); connections that are up keep the certificates that they began with.
+//! `Credentials::connect` and `Credentials::accept` make an encrypted connection and return which server of this herd
+//! is at the other end. `peer` decides what that server may do. Files are read again while the server runs (`watch`).
+//! Connections that are up keep the certificates that they began with.
 //!
 //! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`,
 //! `watch`.
@@ -48,10 +49,10 @@ pub use self::{
 };
 use crate::clock;
 
-/// The log warns every day of a certificate that is valid for fewer days than this.
+/// Number of days before the expiry of a certificate from which the log warns every day.
 pub(crate) const DAYS_LEFT_MIN: i64 = 30;
 
-/// The certificates that one server's links use. They can be read again at any time.
+/// The certificates of one server's links. The server can read them again at any time.
 #[derive(Debug)]
 pub struct Credentials {
     paths: Paths,
@@ -66,36 +67,36 @@ impl Credentials {
         Ok(Credentials { paths, in_use })
     }
 
-    /// Reads the files again, for later connections. An error changes nothing, and neither does a certificate that is
-    /// out of time, as long as the one in use is not. Blocks while it reads.
+    /// Reads the files again, for later connections. An error changes nothing. A new certificate that is not valid now
+    /// does not replace a valid one. Blocks during the read.
     pub fn reload(&self) -> Result<(), CredentialsError> {
         self.in_use.reload(|| self.paths.read(clock::now_s()), |when| self.paths.out_of_time(when))
     }
 
-    /// Whole days until the certificate expires; negative once it has.
+    /// Whole days until the certificate expires. Negative: the certificate has expired.
     pub fn days_left(&self) -> i64 {
         days_left(self.in_use.not_after_s(), clock::now_s())
     }
 
-    /// Seconds until the certificate expires; negative once it has.
+    /// Seconds until the certificate expires. Negative: the certificate has expired.
     pub fn seconds_left(&self) -> i64 {
         self.in_use.not_after_s().saturating_sub(clock::now_s())
     }
 
-    /// Makes an encrypted connection of one that this end has dialed, and returns the other end's name.
+    /// Encrypts a connection that this end has dialed, and returns the other end's name.
     pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> Result<(TlsStream<S>, ServerName), HandshakeError> {
         let connector = TlsConnector::from(Arc::clone(&self.in_use.get().client));
-        // The library wants a host's name. It is not sent, and `trust` does not look at it.
+        // The library requires a host name. This name is not sent, and `trust` ignores it.
         let name = TlsName::try_from("server.proxyherd").expect("a name of letters and a dot is one");
         let stream = connector.connect(name, stream).await?;
         let server = shown_by(stream.get_ref().1)?;
         Ok((stream.into(), server))
     }
 
-    /// Makes an encrypted connection of one that was accepted, and returns the other end's name.
+    /// Encrypts a connection that this end has accepted, and returns the other end's name.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -107,7 +108,7 @@ impl Credentials {
     }
 }
 
-/// The server whose certificate the other end has shown, and `trust` has believed.
+/// The name of the server at the other end, from the certificate that the other end has shown and `trust` has accepted.
 fn shown_by(connection: &CommonState) -> Result<ServerName, HandshakeError> {
     let shown = connection.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
     let facts = Facts::of(shown.ok_or(HandshakeError::NoCertificate)?);

@@ -17,9 +17,9 @@ use rustls::{
 
 use super::error::{CredentialsError, Make};
 
-/// The longest file that is read, bytes. A chain of certificates takes a few thousand.
+/// Maximum length of a file, bytes. A chain of certificates has a few thousand bytes.
 const FILE_LEN_MAX: u64 = 256 * 1024;
-/// Some editors and tools begin a text file with this.
+/// The byte order mark. Some editors and tools begin a text file with this mark.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The algorithms of every connection.
@@ -40,8 +40,8 @@ pub(crate) fn read_certificates(
     }
 }
 
-/// Reads the private key in `path`. It must be the key of the first of `certificates`, which were read from `of`, and
-/// others than its owner must not be able to read it.
+/// Reads the private key in `path`. The key must belong to the first of `certificates`, which were read from the file
+/// `of`. Only the owner of the key's file may be able to read the file.
 pub(crate) fn read_key(
     path: &Path,
     make: impl FnOnce() -> Make,
@@ -58,7 +58,11 @@ pub(crate) fn read_key(
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(CredentialsError::KeyMismatch { certificate: of.to_owned(), key: path.to_owned() })
         }
-        Err(why) => Err(CredentialsError::Library { path: path.to_owned(), why }),
+        Err(why) => {
+            let is_of_certificate = matches!(why, rustls::Error::InvalidCertificate(_));
+            let path = if is_of_certificate { of } else { path };
+            Err(CredentialsError::Library { path: path.to_owned(), why })
+        }
     }
 }
 
@@ -67,14 +71,14 @@ fn mistaken(path: &Path, bytes: &[u8], wanted: &'static str) -> CredentialsError
     let has = |text: &str| memmem::find(bytes, text.as_bytes()).is_some();
     let other = if wanted == "certificate" { "private key" } else { "certificate" };
     let name = path.display();
-    // What X.509 and PKCS#8 look like before they are written as PEM: a sequence of more than 127 bytes.
+    // The beginning of X.509 and PKCS#8 in DER: a sequence of more than 127 bytes.
     let is_der = matches!(bytes, [0x30, 0x81 | 0x82, ..]);
     let (what, advice) = if bytes.trim_ascii().is_empty() {
-        (format!("is empty, and should hold a {wanted}"), "copy it anew".to_owned())
+        (format!("is empty, but should hold a {wanted}"), "copy the file again".to_owned())
     } else if is_der {
         let command = if wanted == "certificate" { "x509" } else { "pkey" };
         let convert = format!("`openssl {command} -inform DER -in {name} -out NEW` makes PEM of it");
-        ("is DER, and should be PEM".to_owned(), convert)
+        ("is in DER form, but should be in PEM form".to_owned(), convert)
     } else if wanted == "private key" && has("ENCRYPTED") {
         let decrypt = format!("`openssl pkey -in {name} -out NEW` writes it without the passphrase");
         ("holds a private key that a passphrase protects".to_owned(), decrypt)
@@ -95,16 +99,16 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Whether too many users can read or replace a private key; whoever can do so can speak as the server. If root
-    /// owns the file, its group may read it: Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give a key to a server that
-    /// way.
+    /// Whether too many users can read or replace a private key. Whoever can do so can speak as the server. If root
+    /// owns the file, the file's group may read the file, because Kubernetes (`fsGroup`) and Debian (`ssl-cert`) give
+    /// keys to servers through the group.
     pub(super) fn is_exposed(self) -> bool {
         let allowed = if self.owner == 0 { 0o740 } else { 0o700 };
         self.mode & 0o777 & !allowed != 0
     }
 }
 
-/// Reads a file. Byte order marks are left out wherever they stand, because files with marks may have been joined.
+/// Reads a file. Byte order marks are removed at every position, because the file may be joined from files with marks.
 fn read(path: &Path, make: impl FnOnce() -> Make) -> Result<(Vec<u8>, Access), CredentialsError> {
     let read = || {
         let file = File::open(path)?;
@@ -131,6 +135,8 @@ fn without_marks(mut bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -139,7 +145,11 @@ mod tests {
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let encrypted = key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE");
         for (bytes, wanted, said) in [
-            (" \n".as_bytes(), "certificate", "door is empty, and should hold a certificate: copy it anew"),
+            (
+                " \n".as_bytes(),
+                "certificate",
+                "door is empty, but should hold a certificate: copy the file again",
+            ),
             (
                 key.as_bytes(),
                 "certificate",
@@ -158,17 +168,32 @@ mod tests {
             (
                 made.cert.der(),
                 "certificate",
-                "door is DER, and should be PEM: `openssl x509 -inform DER -in door",
+                "door is in DER form, but should be in PEM form: `openssl x509 -inform DER -in door",
             ),
             (
                 &made.signing_key.serialize_der(),
                 "private key",
-                "door is DER, and should be PEM: `openssl pkey",
+                "door is in DER form, but should be in PEM form: `openssl pkey",
             ),
             (b"hello", "certificate", "door holds no certificate that can be read"),
         ] {
             let error = mistaken(Path::new("door"), bytes, wanted).to_string();
             assert!(error.starts_with(said), "{error}");
         }
+    }
+    #[test]
+    fn a_certificate_that_the_library_refuses_is_named_and_not_its_key() {
+        let mut params = rcgen::CertificateParams::new(["herd.example".to_owned()]).unwrap();
+        let mut unknown = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4, 5], vec![5, 0]);
+        unknown.set_criticality(true);
+        params.custom_extensions.push(unknown);
+        let (dir, pair) = (tempfile::tempdir().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let certificate = params.self_signed(&pair).unwrap();
+        let path = dir.path().join("door.key");
+        std::fs::write(&path, pair.serialize_pem()).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let refused = read_key(&path, || Make::Door, &[certificate.der().clone()], Path::new("door.pem"));
+        let error = refused.unwrap_err().to_string();
+        assert!(error.starts_with("door.pem: invalid peer certificate"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the authority makes is believed, as long as it should be, and nothing else is.
+//! Tests of trust: certificates of the authority are trusted while they are valid, and other certificates are not.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ fn trust(herd: &str, authorities: &[&str]) -> Trust {
     Trust::new(herd.to_owned(), &authorities).unwrap()
 }
 
-/// What becomes of a certificate at this time, at both ends alike.
+/// How both ends judge a certificate at this time. The two results must be equal.
 fn judged(trust: &Trust, certificate_pem: &str, at_s: i64) -> Result<String, Untrusted> {
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s.unsigned_abs()));
     let judge =
@@ -85,7 +85,7 @@ fn an_authority_that_is_opened_again_goes_on_where_it_was() {
         let issued = authority.issue(&name("Riley"), NOW_S + DAY_S, 1).unwrap();
         let trust = trust("herd-1", &[&made.certificate_pem]);
         assert_eq!(judged(&trust, &issued.certificate_pem, NOW_S + DAY_S).as_deref(), Ok("Riley"));
-        // It ends with the authority at the latest, and then there are no more.
+        // A certificate expires with its authority at the latest. An expired authority issues no certificates.
         let last = authority.issue(&name("Riley"), made.not_after_s - 1, 365).unwrap();
         assert_eq!(last.not_after_s, made.not_after_s);
         assert!(authority.issue(&name("Riley"), made.not_after_s, 365).is_err());
@@ -93,10 +93,11 @@ fn an_authority_that_is_opened_again_goes_on_where_it_was() {
     let error = |certificate: &str, key: &str| open(&[certificate], key).err().expect("it does not open");
     let riley = open(&[&made.certificate_pem], &made.key_pem).unwrap();
     let riley = riley.issue(&name("Riley"), NOW_S, 1).unwrap();
-    assert_eq!(error(&made.certificate_pem, &other.key_pem), "it is the key of another authority");
-    assert_eq!(error(&made.certificate_pem, "nothing"), "it holds no private key that can be read");
+    assert_eq!(error(&made.certificate_pem, &other.key_pem), "the key belongs to another authority");
+    assert_eq!(error(&made.certificate_pem, "nothing"), "the file holds no private key that can be read");
     assert!(
-        error(&riley.certificate_pem, &riley.key_pem).starts_with("it holds no certificate of an authority")
+        error(&riley.certificate_pem, &riley.key_pem)
+            .starts_with("the file holds no certificate of an authority")
     );
 }
 
@@ -105,7 +106,7 @@ fn a_server_is_no_authority() {
     let (authority, made) = Authority::create("herd-1", NOW_S).unwrap();
     let riley = authority.issue(&name("Riley"), NOW_S, 365).unwrap();
     let trust = trust("herd-1", &[&made.certificate_pem]);
-    // What Riley signs as if it were the authority, with its own certificate in between.
+    // A certificate that Riley signs as if Riley were the authority, with Riley's certificate as the intermediate one.
     let key = rcgen::KeyPair::from_pem(&riley.key_pem).unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -119,8 +120,9 @@ fn a_server_is_no_authority() {
     let between = [der(&riley.certificate_pem)];
     let refused = trust.judge(forged.der(), &between, at, End::Dials).unwrap_err();
     assert!(matches!(refused, Untrusted::Unfit(_) | Untrusted::OtherAuthority), "{refused:?}");
-    // Nor is the authority's own certificate a server's.
-    assert!(judged(&trust, &made.certificate_pem, NOW_S).is_err());
+    // The authority's own certificate is not a server's certificate.
+    let refused = Untrusted::Unfit("CaUsedAsEndEntity".to_owned());
+    assert_eq!(judged(&trust, &made.certificate_pem, NOW_S), Err(refused));
 }
 
 #[test]

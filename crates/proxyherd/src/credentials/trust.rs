@@ -1,11 +1,14 @@
-//! Decides whether to believe a certificate: the herd's own authority must have made it, and it must be valid now.
+//! Decides whether to trust a certificate. The herd's own authority must have issued the certificate, and the
+//! certificate must be valid now.
 //!
-//! Both ends of a link decide by the same rules. Which server of the herd the certificate names is checked after the
-//! handshake: the dialing end knows whom it has dialed, and the accepting end takes the name from the certificate.
+//! Both ends of a link use the same rules. After the handshake, each end checks which server of the herd the
+//! certificate names. The dialing end knows which server it has dialed. The accepting end takes the name from the
+//! certificate.
 //!
-//! rustls follows the chain of signatures. Its verifiers alone are not enough, for three reasons. They look for a host's
-//! name, and a server's name is a URI. They check dates first, so they would call a stranger's old certificate expired.
-//! And a refusal by them does not say whose certificate it is, but the logs of both ends must.
+//! rustls verifies the chain of signatures. The verifiers of rustls are not enough by themselves, for three reasons.
+//! They look for a host name, but a server's name is a URI. They check dates first, so they would report a stranger's
+//! certificate as expired. And their errors do not say whose certificate was refused, but the logs of both servers must
+//! say this.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,34 +30,36 @@ use rustls::{
 
 use super::certificate::{Facts, Member, OutOfTime, Validity, date};
 
-/// Why a certificate is not believed. Each variant says for whom the certificate is, as far as that is known, and what
-/// to do.
+/// Why a certificate is not trusted. Each variant says for whom the certificate is, if known, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
-    /// It is for a server of this herd, and has expired.
+    /// The certificate is for a server of this herd, but has expired.
     #[error("the certificate of {0} expired on {1}: renew it with `proxyherd init --server {0}`")]
     Expired(String, String),
-    /// It is for a server of this herd, and is not valid yet.
-    #[error("the certificate of {0} begins on {1}: look at the clocks of both machines")]
+    /// The certificate is for a server of this herd, but is not valid yet.
+    #[error("the certificate of {0} begins on {1}: check the clocks of both machines")]
     NotYet(String, String),
-    /// Another authority made it.
+    /// Another authority issued the certificate.
     #[error(
-        "it is of another authority than ca.pem: both servers need certificates of the same `proxyherd init`"
+        "the certificate is of another authority than ca.pem: both servers need certificates of the same `proxyherd \
+         init`"
     )]
     OtherAuthority,
-    /// The same authority made it for another herd.
-    #[error("it is for the herd \"{0}\" and this server's for \"{1}\"")]
+    /// The same authority issued the certificate for another herd.
+    #[error("the certificate is for the herd \"{0}\", but this server is in the herd \"{1}\"")]
     OtherHerd(String, String),
-    /// It names no server.
-    #[error("it names no server of a herd; `proxyherd init --server NAME` makes one that does")]
+    /// The certificate names no server.
+    #[error(
+        "the certificate names no server of a herd; `proxyherd init --server NAME` makes one with a name"
+    )]
     Nameless,
-    /// It can't be read, or is not for links.
-    #[error("it is no certificate for a link ({0})")]
+    /// The certificate can't be read, or is not for links.
+    #[error("the certificate is not for links ({0})")]
     Unfit(String),
 }
 
 impl Untrusted {
-    /// What to say of a certificate of `server` that is out of time.
+    /// The error about a certificate of `server` that is expired or not valid yet.
     pub(super) fn out_of_time(server: &ServerName, when: OutOfTime) -> Untrusted {
         match when {
             OutOfTime::Expired(on_s) => Untrusted::Expired(server.to_string(), date(on_s)),
@@ -63,7 +68,8 @@ impl Untrusted {
     }
 }
 
-/// Which end of a link shows a certificate. Both ends are judged alike, but each must be allowed to be that end.
+/// The end of a link that shows a certificate. The same rules apply to both ends, but the certificate must allow its
+/// use at this end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The end that dials, a client of TLS.
@@ -72,20 +78,20 @@ pub(super) enum End {
     Accepts,
 }
 
-/// The herd's authority, as this server knows it. While one authority takes over from another there are two, and two
-/// herds by name: each authority has its own.
+/// The herd's authority, as this server knows it. While a new authority takes over from an old one, there are two
+/// authorities. Each authority has its own name of the herd.
 #[derive(Debug)]
 pub(super) struct Trust {
     herds: Vec<String>,
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
-    /// Follows signatures from the end that dials, and checks the signatures of handshakes at both ends.
+    /// Verifies the signatures in the certificate of the dialing end, and the signatures of handshakes at both ends.
     library: Arc<dyn ClientCertVerifier>,
 }
 
 impl Trust {
-    /// Trust in `authorities` to name the servers of `herd`, or of those that they say are theirs. The error says which
-    /// of them is no authority.
+    /// Trust in `authorities` to name the servers of `herd`, or of the herds that the authorities name. An error says
+    /// which certificate is not an authority's.
     pub(super) fn new(herd: String, authorities: &[CertificateDer<'_>]) -> Result<Trust, Error> {
         let mut roots = RootCertStore::empty();
         authorities.iter().try_for_each(|authority| roots.add(authority.clone()))?;
@@ -99,7 +105,7 @@ impl Trust {
         Ok(Trust { herds, roots, algorithms, library })
     }
 
-    /// Whether to believe `certificate` at `now`, and whose it is, when `end` of a link shows it.
+    /// Checks a certificate that `end` of a link shows at `now`. Returns the server that the certificate names.
     pub(super) fn judge(
         &self,
         certificate: &CertificateDer<'_>,
@@ -108,8 +114,8 @@ impl Trust {
         end: End,
     ) -> Result<Member, Untrusted> {
         let facts = Facts::of(certificate).map_err(|error| Untrusted::Unfit(error.to_string()))?;
-        // Dates are checked last: a certificate of another authority is refused as such, whether it has expired or not.
-        // So the chain is checked at a time when the certificate is valid.
+        // Dates are checked last. So the error about a certificate of another authority names the authority, even if
+        // the certificate has expired. For this reason the chain is checked at a time when the certificate is valid.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let Validity { not_before_s, not_after_s } = facts.validity;
         let within_s = now_s.clamp(not_before_s, not_after_s.max(not_before_s));
@@ -133,16 +139,20 @@ impl Trust {
     ) -> Result<(), Untrusted> {
         let followed = match end {
             End::Dials => self.library.verify_client_cert(certificate, between, time).map(|_| ()),
-            // The library's verifier of servers looks for a host's name too, and servers of a herd have none.
+            // The library's verifier of servers also requires a host name, and servers of a herd have no host names.
             End::Accepts => ParsedCertificate::try_from(certificate).and_then(|certificate| {
                 let (roots, algorithms) = (&self.roots, self.algorithms.all);
                 verify_server_cert_signed_by_trust_anchor(&certificate, roots, between, time, algorithms)
             }),
         };
         followed.map_err(|error| match error {
-            // An authority of the same name but with another key differs by its signatures only.
+            // An authority with the same name but another key differs only in its signatures.
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 Untrusted::OtherAuthority
+            }
+            // The library shows such an error with its types around it.
+            Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+                Untrusted::Unfit(why.to_string())
             }
             Error::InvalidCertificate(error) => Untrusted::Unfit(error.to_string()),
             error => Untrusted::Unfit(error.to_string()),
@@ -199,7 +209,7 @@ impl ServerCertVerifier for Trust {
 
 impl ClientCertVerifier for Trust {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Every server has one certificate, so there is nothing to choose by a hint.
+        // Every server has one certificate, so a hint has no effect.
         &[]
     }
 

@@ -1,6 +1,7 @@
-//! Keeps a running server's certificates up to date with their files, and warns in time before they expire.
+//! Reads a running server's certificates again when their files change, and warns before they expire.
 //!
-//! There are two sets: the certificates of links (`Credentials`) and that of the doors. [`Reread`] is what both share.
+//! There are two sets of certificates: the certificates of links (`Credentials`) and the certificate of the doors. Both
+//! implement [`Reread`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,36 +20,36 @@ use crate::{
     settled::{FileWatch, Look},
 };
 
-/// How often the log tells of an expiry that is near.
+/// Time between two warnings in the log that a certificate expires soon.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Certificates that are read again when their files have changed.
 pub(crate) trait Reread: Send + Sync + 'static {
-    /// What is made of the files.
+    /// The type that is made from the files.
     type Made: Dated + Send + Sync;
-    /// How the log speaks of them.
+    /// The log's words for these certificates.
     const WORDS: Words;
 
-    /// What was made of the files, and is in use.
+    /// The value that was made from the files and is in use.
     fn in_use(&self) -> &InUse<Self::Made>;
 
     /// Reads the files again, for later connections. An error changes nothing. Blocks.
     fn reload(&self) -> Result<(), CredentialsError>;
 
-    /// How a new one is made.
+    /// How an operator makes a new certificate.
     fn advice(&self) -> String;
 }
 
-/// How the log speaks of one set of certificates.
+/// The log's words for one set of certificates.
 #[derive(Debug)]
 pub(crate) struct Words {
-    /// The files, behind `certificates`.
+    /// The words after `certificates` that name the set.
     pub(crate) of: &'static str,
-    /// Whose certificate it is that expires.
+    /// The words for the certificate whose expiry is logged.
     pub(crate) whose: &'static str,
-    /// The certificate in use.
+    /// The words for the certificate in use.
     pub(crate) which: &'static str,
-    /// What follows once it has expired.
+    /// The consequence after the certificate has expired.
     pub(crate) consequence: &'static str,
 }
 
@@ -74,7 +75,7 @@ impl Reread for Credentials {
     }
 }
 
-/// Looks after `kept` until `stop`.
+/// Watches the files of `kept` until `stop`.
 pub(crate) async fn watch<R: Reread>(kept: Arc<R>, log: ServerLog, stop: CancellationToken) {
     let in_use = kept.in_use();
     let mut files = FileWatch::new(in_use.paths().to_vec(), Some(in_use.read_at()));
@@ -91,10 +92,10 @@ pub(crate) async fn watch<R: Reread>(kept: Arc<R>, log: ServerLog, stop: Cancell
     }
 }
 
-/// Reads the files at once, whether they have changed or not, and tells what came of it.
+/// Reads the files at once, even if they have not changed, and logs the result.
 pub(crate) async fn reload<R: Reread>(kept: &Arc<R>, log: &ServerLog) {
     let reloaded = Arc::clone(kept);
-    // The task fails only where the runtime is about to end.
+    // The task fails only if the runtime is about to end.
     if let Ok(read) = spawn_blocking(move || reloaded.reload()).await {
         tell_read(&**kept, log, read);
     }

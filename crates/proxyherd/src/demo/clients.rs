@@ -1,6 +1,6 @@
-//! The demo's clients. Most speak the line protocol over TCP, as any client does, and change servers as they go.
-//! Reporters add a short note to each report, which the line protocol has no room for, so they call a server's handle
-//! as a door does.
+//! The demo's clients. Most clients speak the line protocol over TCP, as any client does, and change servers on their
+//! way. Reporters add a short note to each report. The line protocol has no field for a note, so reporters call a
+//! server's handle as a door does.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -27,16 +27,16 @@ use crate::{
 };
 
 /// The client whose name the classic examples use.
-const KIWI: &str = "kiwi.cs.ucla.edu";
-/// One of this many clients is a reporter.
+pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
+/// One in this many clients is a reporter.
 const REPORTERS: usize = 6;
-/// The caller that reporters are to the herd.
+/// The caller as which reporters call the herd.
 const REPORTER: Caller = Caller {
     address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     door: DoorKind::Http,
     rights: Rights::ALL,
 };
-/// The mean time between two reports of one client, seconds. It varies by half.
+/// The mean time between two reports of one client, seconds. The time varies by half.
 const PACE_S: f64 = 1.5;
 
 const NOTES: [&str; 8] = [
@@ -54,7 +54,7 @@ const NOTES: [&str; 8] = [
 pub(super) struct RunningHerds(Mutex<Vec<Option<Arc<Herd>>>>);
 
 impl RunningHerds {
-    /// Takes each server's handle, or `None` for a server that does not run.
+    /// Takes the handle of each server. The handle is `None` if the server does not run.
     pub(super) fn new(herds: Vec<Option<Arc<Herd>>>) -> RunningHerds {
         RunningHerds(Mutex::new(herds))
     }
@@ -77,7 +77,7 @@ pub(super) struct DemoClient {
     is_reporter: bool,
 }
 
-/// The clients. The first one is always kiwi, on foot. The others are couriers, who drive, pedestrians and reporters.
+/// The clients. The first one is always kiwi, on foot. The others are couriers (who drive), pedestrians and reporters.
 pub(super) fn cast(count: usize) -> Vec<DemoClient> {
     (0..count).map(DemoClient::number).collect()
 }
@@ -106,7 +106,7 @@ impl DemoClient {
     async fn report_positions(mut self, addresses: &[SocketAddr]) {
         let mut server = choose(addresses.len());
         loop {
-            // If the server does not run or stops meanwhile, the client tries another one.
+            // If the server does not run or stops during the visit, the client tries another server.
             let _ = self.visit(addresses[server]).await;
             self.pause().await;
             server = (server + 1 + choose(addresses.len() - 1)) % addresses.len();

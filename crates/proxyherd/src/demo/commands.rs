@@ -21,15 +21,15 @@ enum DemoCommand<'l> {
 
 /// What the demo does after a line.
 pub(super) enum CommandOutcome {
-    /// It shows this text.
+    /// The demo shows this text.
     Say(String),
-    /// It shows this text, and waits until the server at this index has heard everything.
+    /// The demo shows this text, and waits until the server at this index has all records.
     Started(usize, String),
-    /// It ends.
+    /// The demo ends.
     Quit,
 }
 
-/// Reads a line; `None` if it is blank.
+/// Reads a line. `None` if the line is blank.
 fn read(line: &str) -> Option<DemoCommand<'_>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (first, name) = match words.as_slice() {
@@ -47,7 +47,8 @@ fn read(line: &str) -> Option<DemoCommand<'_>> {
     })
 }
 
-/// Carries out a line; `None` if it is blank. A server that was told to stop stops later ([`Demo::left`]).
+/// Carries out a line. `None` if the line is blank. A `stop` command returns before the server has stopped
+/// ([`Demo::left`]).
 pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<CommandOutcome> {
     let command = read(line)?;
     let (DemoCommand::Stop(name) | DemoCommand::Start(name)) = command else {

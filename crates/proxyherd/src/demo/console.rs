@@ -1,7 +1,8 @@
 //! Prints the demo's sentences and reads its commands.
 //!
 //! On a terminal the last line is a prompt, and the line editor prints the demo's sentences above it. Otherwise the
-//! demo reads and writes plain lines. It never waits for a reader: a few lines are kept, and further lines are dropped.
+//! demo reads and writes plain lines. The demo never waits for a reader: a few lines are kept, and further lines are
+//! dropped.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
@@ -14,13 +15,13 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr}
 use rustyline::{Config, DefaultEditor, ExternalPrinter, error::ReadlineError};
 use tokio::sync::mpsc;
 
-/// How many lines may wait to be printed. Further ones are dropped.
+/// Maximum number of lines that wait to be printed. Further lines are dropped.
 const LINES_MAX: usize = 64;
-/// How many commands may wait to be carried out. Further ones are read later.
+/// Maximum number of commands that wait to be carried out. Further commands are read later.
 const COMMANDS_MAX: usize = 16;
-/// The longest command that is read, bytes. A longer one is read as several, none of which is known.
+/// Maximum length of a command, bytes. A longer line is read as several unknown commands.
 const COMMAND_LEN_MAX: u64 = 1024;
-/// How long the demo waits at its end until everything is printed.
+/// Maximum time that the demo waits at its end until everything is printed.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 const PROMPT: &str = "demo> ";
 
@@ -40,7 +41,7 @@ pub(super) struct Console {
     terminal: Option<SavedTerminal>,
 }
 
-/// The terminal's settings before the prompt. They are restored when this is dropped, because the demo may end while
+/// The terminal's settings before the prompt. Dropping this value restores the settings, because the demo may end while
 /// the prompt is in the middle of a line.
 struct SavedTerminal(Termios);
 
@@ -72,7 +73,7 @@ impl Console {
         };
         spawn("screen", move || {
             print_all(&to_print, print);
-            // The demo may have ended without waiting.
+            // This fails if the demo has ended without waiting.
             let _ = is_printed.send(());
         })?;
         Ok(Console { lines, typed, printed, terminal })
@@ -102,7 +103,8 @@ impl Console {
 fn print_all(lines: &Receiver<String>, mut print: PrintLine) {
     let mut is_read = true;
     for text in lines {
-        // After a failed print nobody reads any more. The demo continues, because clients may still use its servers.
+        // After a failed print nothing more is printed, because nobody reads the output. The demo continues, because
+        // clients may still use its servers.
         is_read = is_read && print(text);
     }
 }
@@ -111,8 +113,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
 }
 
-/// Opens a prompt if the console is a terminal that can have one. Returns the terminal's settings, and what prints
-/// above the prompt.
+/// Opens a prompt if the console is a terminal that can have one. Returns the terminal's settings, and a function that
+/// prints above the prompt.
 fn prompt(commands: &mpsc::Sender<ConsoleInput>) -> Option<(SavedTerminal, PrintLine)> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() || is_in_background() {
         return None;
@@ -144,7 +146,7 @@ fn prompt(commands: &mpsc::Sender<ConsoleInput>) -> Option<(SavedTerminal, Print
     Some((terminal, Box::new(print)))
 }
 
-/// Reads commands, one a line. The demo continues after the end of the input.
+/// Reads one command per line. The demo continues after the end of the input.
 fn read_plainly(commands: &mpsc::Sender<ConsoleInput>) {
     let mut input = io::stdin().lock();
     loop {

@@ -1,6 +1,6 @@
 //! `proxyherd demo`: the classic herd in one process, with clients that walk about and report.
 //!
-//! It needs no file, no key and no network. Each server can be stopped and started again while the others run.
+//! The demo needs no file, no key and no network. Each server can be stopped and started again while the others run.
 
 mod clients;
 mod commands;
@@ -26,7 +26,7 @@ use crate::{
 pub struct Options {
     /// Whether to take free ports instead of the classic ones.
     pub any_ports: bool,
-    /// How many clients walk about.
+    /// The number of clients that walk about.
     pub clients: usize,
     /// The directory of the servers' logs.
     pub log_dir: PathBuf,
@@ -34,7 +34,7 @@ pub struct Options {
 
 /// The demo's running herd.
 pub struct Demo {
-    /// The configuration, with the servers' actual addresses: a server that is started again gets its former ones.
+    /// The configuration, with the servers' actual addresses: a server that is started again gets its former addresses.
     config: Config,
     addresses: Vec<Addresses>,
     states: Vec<DemoServerState>,
@@ -58,7 +58,7 @@ impl Demo {
     pub async fn start(options: Options) -> anyhow::Result<Demo> {
         let mut config = Config::classic();
         config.log.dir.clone_from(&options.log_dir);
-        // All servers are in this process, so they need not prove who they are.
+        // All servers are in this process, so they need no certificates.
         config.herd.tls = Tls::Off;
         let classic = if options.any_ports { None } else { bind_all(&config).await.ok() };
         let has_classic_ports = classic.is_some();
@@ -108,7 +108,7 @@ impl Demo {
         self.has_classic_ports
     }
 
-    /// How many clients walk about.
+    /// The number of clients that walk about.
     pub fn client_count(&self) -> usize {
         self.client_count
     }
@@ -139,7 +139,8 @@ impl Demo {
         self.config.servers.iter().position(|server| server.name.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Begins to stop a server; [`Demo::left`] returns when it has stopped. Returns whether the server ran.
+    /// Begins to stop a server. [`Demo::left`] returns when the server has stopped. Returns whether the server was
+    /// running.
     fn stop_one(&mut self, index: usize) -> bool {
         let state = &mut self.states[index];
         match std::mem::replace(state, DemoServerState::Stops) {

@@ -1,7 +1,7 @@
-//! Says in sentences what happens in the demo: which client has moved where, which server it told, and how many servers
-//! know.
+//! Describes the events of the demo in sentences: which client has moved where, to which server it has reported, and
+//! how many servers know the report.
 //!
-//! Each sentence is about the client that was not mentioned for the longest time. A new client comes first.
+//! Each sentence is about the client that has not been mentioned for the longest time. A new client comes first.
 
 use std::collections::HashMap;
 
@@ -18,13 +18,13 @@ use crate::{
     places::{Embedded, Provider as _},
 };
 
-/// A sentence says that a client is near a place if the place is at most this far away, meters.
+/// Maximum distance of a place that a sentence mentions as near a client, meters.
 const NEAR_M: f64 = 50_000.0;
-/// Shorter moves get no sentence, meters.
+/// Minimum length of a move that gets a sentence, meters.
 const MOVE_MIN_M: f64 = 1.0;
-/// The first looks at the herd give no sentence, because the clients have just started.
+/// Number of first looks at the herd that give no sentence, because the clients have just started.
 const SILENT_LOOKS: u64 = 2;
-/// The demo remembers its last sentences about at least this many clients.
+/// Minimum number of clients whose last sentences the demo remembers.
 const REMEMBERED_MIN: u64 = 1000;
 
 /// The demo's sentences so far.
@@ -32,7 +32,7 @@ const REMEMBERED_MIN: u64 = 1000;
 pub(super) struct News {
     told: HashMap<Vec<u8>, LastSentence>,
     turn: u64,
-    /// How many looks at the herd there were.
+    /// Number of looks at the herd so far.
     looks: u64,
 }
 
@@ -52,8 +52,8 @@ struct KnownClient {
 }
 
 impl News {
-    /// A sentence about a client that has moved or is new, as the first of these servers knows it; `None` if no client
-    /// has moved.
+    /// A sentence about a client that has moved or is new, from the records of the first of these servers. `None` if no
+    /// client has moved.
     pub(super) fn next(&mut self, herds: &[&Herd]) -> Option<String> {
         self.looks += 1;
         if self.looks <= SILENT_LOOKS {
@@ -76,7 +76,8 @@ impl News {
         Some(format!("{client} {moved}{near}, told {server}; {know} of {} servers know", herds.len()))
     }
 
-    /// Remembers where each client starts, so that the first sentence about it can say how far it has moved.
+    /// Remembers where each client starts, so that the first sentence about a client can say how far that client has
+    /// moved.
     fn remember_all(&mut self, herd: &Herd) {
         herd.replica().for_each(|held| {
             if let Body::Location { coordinates, .. } = held.record.body {
@@ -86,7 +87,7 @@ impl News {
         });
     }
 
-    /// The client with the oldest last sentence, of all that have moved since their last sentence.
+    /// Of the clients that have moved since their last sentence, the client whose last sentence is the oldest.
     fn choose(&mut self, herd: &Herd) -> Option<KnownClient> {
         let mut chosen: Option<(Option<u64>, KnownClient)> = None;
         herd.replica().for_each(|held| {

@@ -1,4 +1,4 @@
-//! What the demo shows: first every address, with lines to paste into another terminal, and then what happens.
+//! Prints the demo's output: first every address, with lines to paste into another terminal, and then the events.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::herd::{Internals, Status};
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);
-/// A summary follows after this many sentences.
+/// Number of sentences between two summaries.
 const SUM_UP_EVERY: u64 = 5;
 
 const STRONG: Style = Style::new().bold();
@@ -28,7 +28,7 @@ const COMMAND: Style = AnsiColor::Cyan.on_default();
 const FAINT: Style = Style::new().dimmed();
 const NEWS: Style = AnsiColor::Yellow.on_default();
 
-/// Prints the servers' addresses and logs, and what to try.
+/// Prints the servers' addresses and logs, and the lines to try.
 pub fn introduce(demo: &Demo) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     let count = demo.client_count();
@@ -86,14 +86,14 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
         ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
         ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
     ];
-    // At other ports `status` cannot find the demo.
+    // If the demo uses other ports, `status` cannot find the demo.
     if demo.has_classic_ports() {
         to_try.insert(2, ("the herd as a table", format!("{program} status")));
     }
     to_try
 }
 
-/// Shows what happens and carries out commands until the person quits. With `quiet` it only answers commands.
+/// Shows the events and carries out commands until the person quits. With `quiet`, the demo only answers commands.
 pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     let mut console = Console::open()?;
     let mut show = ScreenState::default();
@@ -135,14 +135,14 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
     }
 }
 
-/// What the screen has shown, and what it waits for.
+/// The state of the screen: what was already shown, and the servers that are not complete yet.
 #[derive(Default)]
 struct ScreenState {
     news: News,
     ticks: u64,
-    /// How many reports each server had taken at the last summary.
+    /// Number of reports that each server had taken at the last summary.
     reports: HashMap<String, u64>,
-    /// The servers that were started and have not heard everything yet.
+    /// The restarted servers that do not have all records yet.
     filling: Vec<usize>,
 }
 
@@ -162,14 +162,15 @@ impl ScreenState {
         said
     }
 
-    /// How many reports a server has taken since the last summary. A server that was started again counts from zero.
+    /// Number of reports that a server has taken since the last summary. A server that was started again counts from
+    /// zero.
     fn new_reports(&mut self, status: &Status) -> u64 {
         let now = status.reports.accepted;
         let before = self.reports.insert(status.server.clone(), now).unwrap_or(0);
         now.checked_sub(before).unwrap_or(now)
     }
 
-    /// A line for each restarted server that has heard everything by now.
+    /// A line for each restarted server that now has all records.
     fn filled(&mut self, demo: &Demo) -> Vec<String> {
         let herds = demo.herds();
         let find = |index: usize| herds.iter().find(|herd| *herd.name() == demo.config.servers[index].name);

@@ -1,10 +1,10 @@
-//! How the demo's clients move: each goes from one point of the city to the next at its own speed.
+//! Moves the demo's clients: each client goes from one point of the city to the next at its own speed.
 
-/// Meters of a degree of latitude.
+/// The length of a degree of latitude, meters.
 const METERS_PER_DEGREE: f64 = 111_195.0;
 /// The center of the area: the University of California, Los Angeles.
 pub(super) const CENTER: (f64, f64) = (34.068930, -118.445127);
-/// How far from the center clients go, meters to each side.
+/// Maximum distance of clients from the center to each side, meters.
 const REACH_M: f64 = 9_000.0;
 
 /// A source of random numbers in 0..1.
@@ -72,7 +72,7 @@ impl Walker {
     }
 }
 
-/// How far `to` is north and east of `from`, meters, for points near each other.
+/// The distances north and east from `from` to `to`, meters, for points near each other.
 pub(super) fn meters(from: (f64, f64), to: (f64, f64)) -> (f64, f64) {
     let east = METERS_PER_DEGREE * from.0.to_radians().cos();
     ((to.0 - from.0) * METERS_PER_DEGREE, (to.1 - from.1) * east)

@@ -1,10 +1,10 @@
-//! The rights that `Herd`'s methods need: each method names one, and checks it for all doors.
+//! The rights that `Herd`'s methods need. Each method names one right and checks this right for all doors.
 //!
-//! A method that is denied changes nothing and tells nothing. Which caller has which right is decided at the entrance.
+//! A denied method changes nothing and reveals nothing. The entrance decides which rights a caller has.
 
 use crate::caller::{Caller, Rights};
 
-/// The right that a caller lacks. Nothing was changed, and nothing told.
+/// The right that a caller lacks. Nothing was changed, and nothing was revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// To report or to forget a client.
@@ -16,8 +16,8 @@ pub enum Denied {
     /// To ask about places.
     #[error("this caller may not ask about places")]
     Places,
-    /// To see how the server is.
-    #[error("this caller may not see how this server is")]
+    /// To see the state of the server.
+    #[error("this caller may not see the state of this server")]
     Operate,
 }
 

@@ -1,14 +1,14 @@
-//! When reports are durable: what a door waits for before it acknowledges them.
+//! The durability of reports. A door waits until reports are durable before it acknowledges them.
 //!
 //! A door collects the [`Positions`] of the reports that its replies acknowledge. It passes them to the herd's
-//! [`Durability`], which tells it by a [`Notice`] when they are durable. A journal, or neighbors that hold the reports
-//! too, can implement [`Durability`]. This module knows neither.
+//! [`Durability`], which notifies the door by a [`Notice`] when the reports are durable. A journal can implement
+//! [`Durability`], and so can neighbors that hold copies of the reports. This module knows neither of these two.
 
 use std::{fmt, time::Duration};
 
 use proxyherd_core::limits::SHARDS;
 
-/// One position in each shard: all updates up to this sequence. 0: none of the shard's updates. Core's
+/// One position in each shard. A position includes all updates up to its sequence. 0: no update of the shard. Core's
 /// `command::Position` is the position of a single update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Positions([u64; SHARDS]);
@@ -35,17 +35,17 @@ impl Positions {
     }
 }
 
-/// What makes reports durable.
+/// Makes reports durable.
 pub trait Durability: fmt::Debug + Send + Sync {
-    /// Calls [`Notice::covered`] once all updates that `positions` includes are durable, on any thread, perhaps before
-    /// this returns. If the notice is dropped instead, the updates count as not durable.
+    /// Calls [`Notice::covered`] when all updates that `positions` includes are durable. The call may come on any
+    /// thread, even before this method returns. If the notice is dropped instead, the updates count as not durable.
     fn await_covered(&self, positions: Positions, notice: Notice);
 
-    /// How long a door waits. After that it closes the connection without a reply.
+    /// Maximum time that a door waits. After this time the door closes the connection without a reply.
     fn patience(&self) -> Duration;
 }
 
-/// Tells whoever waits that its positions are covered.
+/// Notifies the waiting connection that its positions are covered.
 pub struct Notice(Box<dyn FnOnce() + Send>);
 
 impl Notice {
@@ -54,7 +54,7 @@ impl Notice {
         Notice(Box::new(tell))
     }
 
-    /// Tells that the positions are covered.
+    /// Reports that the positions are covered.
     pub fn covered(self) {
         (self.0)();
     }

@@ -1,8 +1,8 @@
-//! How a server is, gathered when somebody asks: its status ([`Herd::status`]), and the figures that metrics show
+//! The state of a server, gathered on request: its status ([`Herd::status`]), and the values that metrics show
 //! ([`Herd::figures`]).
 //!
-//! This module reads the counts of other parts and keeps none. It knows neither the text of metrics nor that of the
-//! status.
+//! This module reads the counts of other parts and keeps no counts itself. It does not know the text formats of metrics
+//! and status.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -25,36 +25,36 @@ use crate::{
 /// Everything that metrics show.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// What `/v1/status` shows too.
+    /// The status, which `/v1/status` shows too.
     pub status: Status,
-    /// How much of its room each class of records uses.
+    /// The memory that each class of records uses of its limit.
     pub rooms: [(&'static str, Usage); Class::ALL.len()],
     /// Client connections that were turned away, since the start.
     pub connections_turned_away: u64,
     /// The counts of each kind of door.
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
-    /// Bytes of replies that clients have not taken, and of input that waits behind these replies.
+    /// Bytes of replies that clients have not read, and of input that waits behind these replies.
     pub buffered: usize,
     /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
     /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
-    /// How many questions about places had each outcome, since the start.
+    /// Number of queries about places with each outcome, since the start.
     pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
-    /// How many answers about places are kept, and how many bytes they take.
+    /// First, the number of answers about places in the cache. Second, the bytes of these answers.
     pub kept: (u64, u64),
     /// The requests to each provider over the network, and their results.
     pub remotes: Vec<RemoteStatus>,
 }
 
 impl Herd {
-    /// How this server is. The caller needs the right to operate.
+    /// The status of this server. The caller needs the right to operate.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(self.gather())
     }
 
-    /// What metrics show. The caller needs the right to operate.
+    /// The values that metrics show. The caller needs the right to operate.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
         Denied::Operate.unless(caller)?;
         Ok(Figures {
@@ -71,7 +71,7 @@ impl Herd {
         })
     }
 
-    /// The status, for whoever may see it.
+    /// The status, without a check of a caller's rights.
     pub(super) fn gather(&self) -> Status {
         Status {
             server: self.name().to_string(),

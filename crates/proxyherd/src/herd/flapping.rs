@@ -1,18 +1,19 @@
-//! Whether a link flaps: comes up again and again and does not stay up.
+//! Whether a link flaps, which means that the link comes up repeatedly and does not stay up.
 //!
-//! Nothing is stuck in a link that breaks every second, and still little gets through it. The watchdog looks at each
-//! link about once a second and tells its [`FlapDetector`] how often the link has come up so far. The detector keeps a
-//! weight, which rises each time the link comes up and falls with each look. It knows no clock: it counts time in
-//! looks.
+//! A link that breaks every second is not stuck, but carries little. The watchdog checks each link about once a second.
+//! It tells the link's [`FlapDetector`] how often the link has come up since the start. The detector keeps a weight.
+//! The weight rises each time the link comes up, and falls at each check. The detector has no clock. It counts time in
+//! checks.
 
-/// How much the weight rises when the link comes up. Each look lowers it by 1.
+/// Amount by which the weight rises when the link comes up. Each check lowers the weight by 1.
 const WEIGHT_PER_UP: u32 = 20;
-/// From this weight on the link flaps: it has come up six times within a few seconds, or more often within a minute.
+/// Minimum weight at which the link flaps. The link then has come up six times within a few seconds, or more often
+/// within a minute.
 const FLAPPING_FROM: u32 = 100;
-/// The greatest weight. So a link that stays up no longer counts as flapping after this many looks.
+/// Maximum weight. After this number of checks, a link that stays up no longer counts as flapping.
 const WEIGHT_MAX: u32 = 120;
 
-/// What a look at a link has found to be different.
+/// The change that a check of a link has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlapChange {
     /// The link has begun to flap.
@@ -30,8 +31,8 @@ pub(crate) struct FlapDetector {
 }
 
 impl FlapDetector {
-    /// Takes how often the link has come up since the start, and says whether it flaps. Once it does, it counts as
-    /// flapping until its weight is 0.
+    /// Updates the weight. The argument is how often the link has come up since the start. Returns whether the link
+    /// flaps. A flapping link counts as flapping until its weight is 0.
     pub(crate) fn look(&mut self, times_up: u64) -> bool {
         let ups = u32::try_from(times_up.saturating_sub(self.times_up)).unwrap_or(u32::MAX);
         self.times_up = times_up;
@@ -46,7 +47,7 @@ impl FlapDetector {
 mod tests {
     use super::*;
 
-    /// How many of `looks` looks find that the link flaps, if it comes up once in `every` looks.
+    /// The number of checks out of `looks` that find a flapping link, if the link comes up once in `every` checks.
     fn flapping_looks(detector: &mut FlapDetector, looks: u64, every: u64) -> usize {
         let began = detector.times_up;
         (1..=looks).filter(|look| detector.look(began + look / every)).count()

@@ -1,8 +1,8 @@
-//! What the parts of a server that are not doors do with its handle: links, budget, topology, watchdog, and the server
-//! itself use the trait [`Internals`].
+//! The operations of the handle for the parts of a server that are not doors. Links, budget, topology, watchdog, and
+//! the server itself use the trait [`Inside`].
 //!
-//! This file also has what serves the connections of doors: the log, the pulses, admission, and the durability of
-//! reports. Doors may call these methods, because they are not part of the trait.
+//! This file also has methods that serve the connections of doors: the log, the pulses, admission, and the durability
+//! of reports. Doors may call these methods, because these methods are not part of the trait.
 
 use std::{
     sync::{
@@ -30,11 +30,11 @@ use crate::{
     places::{Places, ReservedQuota},
 };
 
-/// How many slots of each shard one sweep looks at. With one sweep a second, ten million clients take less than a
-/// minute.
+/// Number of slots of each shard that one sweep checks. With one sweep a second, a pass over ten million clients takes
+/// less than a minute.
 const SWEEP_SLOTS: usize = 16 * 1024;
 
-/// Making a handle.
+/// The constructor of a handle.
 impl Herd {
     /// The handle of `server` in `config`. It holds no records yet.
     pub(crate) fn new(
@@ -91,50 +91,49 @@ impl Herd {
     }
 }
 
-/// What serves the connections of doors.
+/// Methods that serve the connections of doors.
 impl Herd {
     /// This server's log.
     pub(crate) fn log(&self) -> &ServerLog {
         &self.log
     }
 
-    /// What decides which clients are let in.
+    /// The admission, which decides which clients are admitted.
     pub(crate) fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
 
-    /// The pulses that the watchdog looks at.
+    /// The pulses that the watchdog checks.
     pub(crate) fn liveness(&self) -> &Liveness {
         &self.liveness
     }
 
-    /// What makes reports durable before they are acknowledged, if anything does.
+    /// The durability, which makes reports durable before they are acknowledged. `None`: reports are not durable.
     pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
         self.durability.get()
     }
 }
 
-/// The methods for the parts of a server that are not doors. They form a trait because they can then be called only
-/// where the trait is imported, and `tests/it/floors.rs` fails if a door imports it.
-pub(crate) trait Internals {
-    /// Who this server is to its neighbors.
+/// The methods for the parts of a server that are not doors. They form a trait, because code can call them only where
+/// the trait is imported. `tests/it/floors.rs` fails if a door imports the trait.
+pub(crate) trait Inside {
+    /// The identity of this server for its neighbors.
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
     fn replica(&self) -> &Replica;
 
-    /// This server's links, in the order of [`Config::links_of`]. They come and go with the topology.
+    /// This server's links, in the order of [`Config::links_of`]. The topology adds and removes links.
     fn links(&self) -> &Links;
 
-    /// What answers questions about places.
+    /// The places, which answer queries about places.
     fn places(&self) -> &Arc<Places>;
 
-    /// How many requests the providers of places may still make, if that is bounded.
+    /// The purse of requests to providers of places. `None`: the number of requests has no limit.
     #[cfg(test)]
     fn quota(&self) -> Option<&Arc<ReservedQuota>>;
 
-    /// This server's certificate for links and its trust anchors. `None`: links are not encrypted, and on loopback
-    /// only.
+    /// This server's certificate for links and its trust anchors. `None`: links are not encrypted and only on loopback.
     fn credentials(&self) -> Option<&Arc<Credentials>>;
 
     /// The servers of the herd that the configuration names now.
@@ -149,27 +148,28 @@ pub(crate) trait Internals {
     /// Counts a connection to the peer port that got no link.
     fn count_refused_peer(&self);
 
-    /// Does what is due about once a second: forgets some of the expired records, corrects nonsense that neighbors have
-    /// sent and logs it, looks at the spanning tree, and looks for a namesake.
+    /// Does the work that is due about once a second: forgets some of the expired records, corrects and logs nonsense
+    /// that neighbors have sent, updates the spanning tree, and checks for a namesake.
     fn sweep(&self);
 
-    /// Keeps descriptors free for the present links. To be called when links were added or removed.
+    /// Reserves descriptors for the present links. Must be called when links were added or removed.
     fn make_room_for_links(&self);
 
-    /// How this server is. Unlike [`Herd::status`] this needs no caller.
+    /// The status of this server. Unlike [`Herd::status`] this needs no caller.
     fn present(&self) -> Status;
 
     /// Whether another process runs under this server's name.
     fn has_namesake(&self) -> bool;
 
-    /// Notes that the server is stopping. Its readiness says so to load balancers from now on.
+    /// Records that the server is stopping. From now on its readiness tells load balancers.
     fn drain(&self);
 
-    /// Has reports acknowledged only once `durability` says that they are durable. Only the first call counts.
+    /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call
+    /// counts.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports durable yet"))]
     fn set_durability(&self, durability: Arc<dyn Durability>);
 
-    /// Notes whether the configuration no longer names this server.
+    /// Records whether the configuration no longer names this server.
     fn set_removed(&self, is_removed: bool);
 
     /// Whether the configuration no longer names this server. The other servers then close their links with it.
@@ -232,7 +232,7 @@ impl Internals for Herd {
                 LogLevel::Warn,
                 Subject::Server,
                 format_args!(
-                    "another process runs as {} in this herd: stop one of the two, or give it a name of its own",
+                    "another process runs as {} in this herd: stop one of the two processes, or give it another name",
                     self.name()
                 ),
             );
@@ -270,7 +270,7 @@ impl Internals for Herd {
 }
 
 impl Herd {
-    /// Logs which neighbors have sent nonsense, each at most once a minute.
+    /// Logs which neighbors have sent nonsense. Each neighbor has at most one line a minute.
     fn log_nonsense(&self) {
         for link in self.links.all().iter() {
             let Some(news) = link.nonsense_news(self.replica.nonsense(link.id), Instant::now()) else {
@@ -282,8 +282,8 @@ impl Herd {
                 LogLevel::Warn,
                 Subject::Link(neighbor),
                 format_args!(
-                    "it sent what this server does not keep: {told}. Look at {neighbor}, and at the servers behind it, \
-                     for which it may only have passed this on"
+                    "the neighbor sent what this server does not keep: {told}. Look at {neighbor}, and at the servers \
+                     behind it: {neighbor} may only have relayed this"
                 ),
             );
         }

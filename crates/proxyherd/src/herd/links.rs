@@ -1,7 +1,7 @@
 //! A server's links while it runs: what wakes their tasks, and what metrics and status show of them.
 //!
-//! Links come and go with the topology. A link that goes leaves the list at once. Its number stays taken until no
-//! connection uses it any more, so that core never confuses two neighbors. This module knows no sockets and no link
+//! The topology adds and removes links. A removed link leaves the list at once. The link's number stays taken until no
+//! connection uses the link any more, so core never confuses two neighbors. This module knows no sockets and no link
 //! protocol.
 
 use std::{
@@ -40,7 +40,7 @@ pub struct Links {
 struct Listed {
     /// In the order of the configuration.
     links: Arc<[Arc<Link>]>,
-    /// Which numbers are taken, also by links that have left the list while a connection still uses them.
+    /// The numbers that are taken. These include the numbers of removed links that a connection still uses.
     taken: [bool; LINKS_MAX],
 }
 
@@ -71,10 +71,10 @@ pub struct Link {
     nonsense_logged: Mutex<NonsenseLogged>,
 }
 
-/// Shortest time between two lines of the log about one neighbor's nonsense.
+/// Minimum time between two log lines about one neighbor's nonsense.
 const NONSENSE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much nonsense of each kind had come when it was last logged.
+/// The counts of each kind of nonsense at the time of the last log line.
 #[derive(Debug, Default)]
 struct NonsenseLogged {
     at: Option<Instant>,
@@ -84,24 +84,24 @@ struct NonsenseLogged {
 /// A link's connection: whether the link is up, and which processes of the neighbor have used it.
 #[derive(Clone, Debug, Default)]
 pub struct LinkConnection {
-    /// Since when the link is up. `None`: it is down.
+    /// The time when the link came up. `None`: the link is down.
     pub up_since: Option<Instant>,
     /// How often the link has come up.
     pub times_up: u64,
     /// The version of the link protocol that both ends speak, while the link is up.
     pub version: Option<u16>,
-    /// Why the link is down, if that is known.
+    /// Why the link is down, if known.
     pub trouble: Option<String>,
     /// Ends the connection that uses the link.
     stop: CancellationToken,
     /// The processes (lives) of the neighbor that dialed last and got the link, the newest last.
     lives: ArrayVec<u64, LIVES_MAX>,
-    /// A life that was refused, until the life that has the link is told of it.
+    /// A life that was refused, until the life that has the link has received this news.
     rival: Option<u64>,
 }
 
-/// How many lives of a neighbor a link remembers. If more processes run under one name, they keep displacing each
-/// other.
+/// Maximum number of lives of a neighbor that a link remembers. If more processes run under one name, they keep
+/// displacing each other.
 const LIVES_MAX: usize = 4;
 
 impl Links {
@@ -183,8 +183,9 @@ impl Link {
         }
     }
 
-    /// What to log now of the neighbor's nonsense, given how much of each kind has come so far: what has come since the
-    /// last time. `None`: nothing new, or the last time was less than `NONSENSE_INTERVAL` ago.
+    /// The neighbor's nonsense that must be logged now, which is the nonsense since the last log line. The argument
+    /// holds the counts of each kind since the start. `None`: nothing is new, or the last log line is less than
+    /// `NONSENSE_INTERVAL` old.
     pub fn nonsense_news(
         &self,
         counts: [u64; Nonsense::ALL.len()],
@@ -201,7 +202,7 @@ impl Link {
         Some(news)
     }
 
-    /// The address at which the neighbor is dialed, or would be.
+    /// The neighbor's address, even if this server does not dial the neighbor.
     pub fn address(&self) -> Address {
         self.address.borrow().clone()
     }
@@ -221,9 +222,9 @@ impl Link {
         self.state.lock().clone()
     }
 
-    /// To be called when this life of the neighbor dials. Usually `None`. If another life has the link now and this
-    /// life had it before, both are running and would displace each other forever. Then this returns the life that has
-    /// the link, and [`Link::take_rival`] tells that life of its rival.
+    /// Must be called when this life of the neighbor dials. The result is usually `None`. If another life has the link
+    /// now and this life had the link before, both processes are running and would displace each other forever. In this
+    /// case the result is the life that has the link. [`Link::take_rival`] then tells that life of its rival.
     pub fn rival_of(&self, life: u64) -> Option<u64> {
         let mut state = self.state.lock();
         let holder =
@@ -235,7 +236,7 @@ impl Link {
         Some(holder)
     }
 
-    /// Notes that this life of the neighbor dialed and has the link from now on.
+    /// Records that this life of the neighbor dialed and has the link from now on.
     pub fn taken_by(&self, life: u64) {
         let mut state = self.state.lock();
         state.lives.retain(|known| *known != life);
@@ -251,8 +252,8 @@ impl Link {
         self.state.lock().rival.take()
     }
 
-    /// Notes that the link is up and both ends speak `version`. The returned token is canceled when the connection must
-    /// end, because a newer one wants the link.
+    /// Records that the link is up and both ends speak `version`. The returned token is canceled when the connection
+    /// must end because a newer connection needs the link.
     pub fn came_up(&self, version: u16) -> CancellationToken {
         let mut state = self.state.lock();
         state.up_since = Some(Instant::now());
@@ -263,7 +264,7 @@ impl Link {
         state.stop.clone()
     }
 
-    /// Notes that the link is down, or still down, and why. Says whether the reason has changed.
+    /// Records that the link is down, or still down, and why. Returns whether the reason has changed.
     pub fn went_down(&self, trouble: String) -> bool {
         self.behind_since.store(0, Release);
         let mut state = self.state.lock();
@@ -274,7 +275,7 @@ impl Link {
         is_new
     }
 
-    /// Notes why the link is down, after this end has refused a connection. If the link is up, this changes nothing.
+    /// Records why the link is down, after this end has refused a connection. If the link is up, this changes nothing.
     pub fn note_trouble(&self, trouble: String) {
         let mut state = self.state.lock();
         if state.up_since.is_none() {
@@ -282,7 +283,8 @@ impl Link {
         }
     }
 
-    /// Looks whether the link flaps, about once a second. Says what has changed since the last look, if anything has.
+    /// Checks whether the link flaps. Must be called about once a second. Returns the change since the last check, if
+    /// any.
     pub(crate) fn look_for_flapping(&self) -> Option<FlapChange> {
         let is_flapping = self.flapping.lock().look(self.state.lock().times_up);
         match (self.is_flapping.swap(is_flapping, Relaxed), is_flapping) {
@@ -322,7 +324,7 @@ impl Link {
         self.payloads_received.load(Relaxed)
     }
 
-    /// Notes whether something waits to be written.
+    /// Records whether something waits to be written.
     pub fn set_behind(&self, is_behind: bool) {
         let was_behind = self.behind_since.load(Acquire) != 0;
         if is_behind != was_behind {
@@ -331,7 +333,7 @@ impl Link {
         }
     }
 
-    /// For how long something has been waiting to be written. Zero: nothing waits.
+    /// Time for which something has been waiting to be written. Zero: nothing waits.
     pub fn lag(&self) -> Duration {
         match self.behind_since.load(Acquire) {
             0 => Duration::ZERO,

@@ -1,13 +1,14 @@
-//! One server's handle on the herd: what doors may ask, and nothing else.
+//! One server's handle on the herd: the operations that doors may use.
 //!
-//! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns what they return into bytes. The
-//! methods here take reports, answer questions about clients and places, forget clients, and watch them. `readiness`
-//! says whether the server is ready, and `figures` says how it is. Callers are checked here and in no door: a method
-//! that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
+//! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns the results into bytes. The methods
+//! here take reports, answer queries about clients and places, forget clients, and watch clients. `readiness` returns
+//! whether the server is ready, and `figures` returns its status and counts. Rights are checked here and not in doors.
+//! A method that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
-//! Core decides. This module adds what core must not have: the clock, the tasks to wake, the providers of places, and
-//! the log. It knows no protocol. The parts of the server that are not doors (links, quota, topology, watchdog) use
-//! the methods of `Internals`. A door must not import that trait, which a test of the floors checks.
+//! Core makes the decisions. This module adds what core must not have: the clock, the tasks to wake, the providers of
+//! places, and the log. This module knows no protocol. The parts of the server that are not doors (links, quota,
+//! topology, watchdog) use the methods of the trait `Inside`. A door must not import this trait. A test of the floors
+//! checks this rule.
 
 mod denied;
 mod durability;
@@ -70,11 +71,11 @@ pub struct Herd {
     admission: Arc<Admission>,
     liveness: Liveness,
     counters: HerdCounters,
-    /// What makes reports durable before they are acknowledged. Without it they are acknowledged at once.
+    /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
-    /// How many requests to providers of places may be under way at once.
+    /// Maximum number of requests to providers of places in progress at the same time.
     requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
     started: Instant,
@@ -98,11 +99,11 @@ pub struct Whereabouts<'a> {
     pub client: &'a [u8],
     /// Where the client is.
     pub coordinates: Coordinates,
-    /// What else its report said.
+    /// The other attributes of the client's report.
     pub attributes: Attributes<'a>,
     /// When the client was there, according to the report.
     pub timestamp: Timestamp,
-    /// How much later than `timestamp` the report was received.
+    /// Time between `timestamp` and the moment when the report was received.
     pub difference: Difference,
     /// The server that took the report.
     pub server: &'a ServerName,
@@ -125,9 +126,9 @@ impl Herd {
     }
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
-    /// Reports of one client are taken in their order. Each offer then says what became of its report. The door must
-    /// [wake](Herd::wake) the links that are returned. If it reports several batches in a row, it can wake once for all
-    /// of them ([`Wake::and`]).
+    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report. The door must
+    /// [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once for all of them
+    /// ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         Denied::Report.unless(caller)?;
         Ok(self.replica.report_all(now_ns, offers))
@@ -140,8 +141,8 @@ impl Herd {
         }
     }
 
-    /// Calls `read` with where the client is. This happens under a shard's lock, so `read` must be quick. `None`: the
-    /// client is not known.
+    /// Calls `read` with the client's position. The call happens under a shard's lock, so `read` must be quick. `None`:
+    /// the client is not known.
     pub fn locate<T>(
         &self,
         caller: &Caller,
@@ -153,7 +154,7 @@ impl Herd {
         Ok(self.find(now_ns, client, read))
     }
 
-    /// The places around a point or a client, or a question that waits for them. Around a client, this first calls
+    /// The places around a point or a client, or a pending query that waits for them. For a client, this first calls
     /// `read` as [`Herd::locate`] does. `None`: the client is not known.
     pub fn nearby(
         &self,
@@ -196,7 +197,7 @@ impl Herd {
         Ok(self.replica.near(now_ns, near, wanted))
     }
 
-    /// Forgets a client in the whole herd. Says whether the client was known.
+    /// Forgets a client in the whole herd. Returns whether the client was known.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
         Denied::Report.unless(caller)?;
         let (was_known, wake) = self.replica.forget(now_ns, client);
@@ -204,10 +205,11 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle, and
-    /// ends the watch by dropping it. `bell` is called on another thread when there is a change to take and there was
-    /// none before. It must not wait. A door that also asks where the clients are now watches first and asks then, so
-    /// that it misses no change. `None`: this server has as many watchers as it can serve.
+    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle.
+    /// Dropping the handle ends the watch. `bell` is called on another thread when a change arrives and no change was
+    /// waiting before. `bell` must not wait. A door that also needs the present positions of the clients must watch
+    /// first and then ask for the positions. So the door misses no change. `None`: this server has its maximum number
+    /// of watchers.
     pub fn watch(
         &self,
         caller: &Caller,

@@ -1,30 +1,30 @@
-//! Whether a server is ready: whether load balancers may send it clients, and whether the next server of an upgrade may
-//! be restarted.
+//! Whether a server is ready. If so, load balancers may send clients to the server, and an upgrade may restart the next
+//! server.
 //!
-//! A server that has just started holds nothing. It is ready once its neighbors have sent what they hold, or after a
-//! bounded time without them. This module knows no paths and no status codes.
+//! A server that has just started holds no records. The server is ready when a neighbor has sent all its records, or
+//! after a limited time without neighbors. This module knows no paths and no status codes.
 
 use std::time::Duration;
 
 use super::{Herd, Internals as _};
 
-/// From this version of the link protocol on, a neighbor says when it has sent everything.
+/// The first version of the link protocol in which a neighbor says when it has sent everything.
 const CHECK_VERSION: u16 = 2;
-/// How long after its start a server is ready although none of its links is up.
+/// Time after its start at which a server is ready even if none of its links is up.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// How long after its start a server is ready although no neighbor has sent everything yet.
+/// Time after its start at which a server is ready even if no neighbor has sent everything.
 const BEHIND_MAX: Duration = Duration::from_secs(60);
 
 /// Whether a server is ready, or why it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// The server holds what a neighbor held, or has waited long enough for that.
+    /// The server holds all records of a neighbor, or has waited long enough for them.
     Ready,
     /// The server is stopping.
     Stopping,
     /// The configuration no longer names the server.
     Removed,
-    /// The server has links, and none is up yet.
+    /// The server has links, but no link is up yet.
     Alone,
     /// No neighbor has sent everything that it holds yet.
     Behind,

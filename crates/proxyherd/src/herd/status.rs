@@ -1,8 +1,8 @@
-//! The status of a server, as data: its HTTP door sends it as JSON at `/v1/status`, and `proxyherd status` reads it
-//! there.
+//! The status of a server, as data. The server's HTTP door sends the status as JSON at `/v1/status`. `proxyherd status`
+//! reads the status there.
 //!
-//! Servers and programs of other versions read this too, so fields are only added and never removed or renamed. This
-//! module does not know where the values come from (`figures`).
+//! Servers and programs of other versions read this JSON too. So fields are only added, and never removed or renamed.
+//! This module does not know the source of the values (`figures`).
 
 use std::collections::BTreeMap;
 
@@ -21,31 +21,32 @@ pub struct Status {
     /// many readers round such numbers.
     #[serde(serialize_with = "as_text", deserialize_with = "text_or_number")]
     pub incarnation: u64,
-    /// Seconds since it started.
+    /// Seconds since the server's start.
     pub uptime_s: f64,
     /// Whether the server is stopping.
     pub draining: bool,
     /// Whether the configuration no longer names the server.
     #[serde(default)]
     pub removed: bool,
-    /// The names of what in the server has not moved for several seconds.
+    /// The names of the server's threads, tasks, shards and links that are stuck: they have not moved for several
+    /// seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<String>,
     /// Whether another process runs under this server's name.
     #[serde(default)]
     pub namesake: bool,
-    /// How many records the server holds.
+    /// Number of records that the server holds.
     pub records: u64,
-    /// How many client connections are open.
+    /// Number of open client connections.
     pub connections: usize,
     /// Reports of clients since the start.
     pub reports: ReportStatus,
-    /// How often the server and a neighbor turned out to hold different records, since the start.
+    /// How often the records of the server differed from the records of a neighbor, since the start.
     #[serde(default)]
     pub root_mismatches: u64,
-    /// Log lines left out since the start.
+    /// Number of log lines omitted since the start.
     pub log_left_out: u64,
-    /// The budgets of requests to providers of places, where there are any.
+    /// The budgets of requests to providers of places. Empty if the herd has no budgets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places_budgets: Vec<BudgetStatus>,
     /// Whole days until the server's certificate for links expires. Negative: it has expired. Absent: links are not
@@ -63,14 +64,14 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
 }
 
-/// What became of the reports of clients.
+/// Numbers of reports of clients, by result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportStatus {
-    /// How many were news.
+    /// Number of reports that were accepted because they were newer.
     pub accepted: u64,
-    /// How many came when a newer report was held already.
+    /// Number of reports that arrived when the server already held a newer report.
     pub stale: u64,
-    /// How many could not be read, or found no room.
+    /// Number of reports that could not be read or found no room.
     pub rejected: u64,
 }
 
@@ -81,13 +82,13 @@ pub struct BudgetStatus {
     pub period: String,
     /// The day or month in UTC, such as `2026-10-05` or `2026-10`.
     pub date: String,
-    /// How many requests the whole herd may make.
+    /// Number of requests that the whole herd may make.
     pub whole: u64,
-    /// How many the whole herd has made.
+    /// Number of requests that the whole herd has made.
     pub spent: u64,
-    /// How many are left to the whole herd.
+    /// Number of requests that the whole herd may still make.
     pub left: u64,
-    /// How many are left to this server if no other server grants it any.
+    /// Number of requests that this server may still make if no other server grants it more.
     pub own_left: u64,
 }
 
@@ -96,7 +97,7 @@ pub struct BudgetStatus {
 pub struct LinkStatus {
     /// The server at the other end.
     pub neighbor: String,
-    /// The address at which the neighbor is dialed, or would be.
+    /// The neighbor's address, even if the neighbor dials.
     pub address: String,
     /// Whether this end dials.
     pub dials: bool,
@@ -108,28 +109,29 @@ pub struct LinkStatus {
     /// Whether the link is in the spanning tree, so that changes are sent to the neighbor as they come.
     #[serde(default)]
     pub eager: bool,
-    /// Seconds since the link came up. Absent while it is down.
+    /// Seconds since the link came up. Absent while the link is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_s: Option<f64>,
     /// How often the link has come up.
     pub times_up: u64,
-    /// Whether the link flaps: it comes up again and again, and does not stay up.
+    /// Whether the link flaps: the link comes up repeatedly and does not stay up.
     #[serde(default)]
     pub unsteady: bool,
     /// Records sent since the start.
     pub payloads_sent: u64,
     /// Records received since the start.
     pub payloads_received: u64,
-    /// For how many seconds something has been waiting to be sent.
+    /// Number of seconds for which something has been waiting to be sent.
     pub lag_s: f64,
-    /// By how many seconds, at least, the neighbor's clock is ahead of the server's. Negative: it is behind.
+    /// Minimum number of seconds by which the neighbor's clock is ahead of the server's clock. Negative: the neighbor's
+    /// clock is behind.
     #[serde(default)]
     pub clock_offset_s: f64,
-    /// How often the neighbor has sent what the server does not keep, by kind, since the configuration has the link.
-    /// The neighbor may only have passed it on.
+    /// How often the neighbor has sent records that the server does not keep, by kind. Counts since the link was added
+    /// to the configuration. The neighbor may have only relayed such a record.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nonsense: BTreeMap<String, u64>,
-    /// Why the link is down, as far as that is known.
+    /// Why the link is down, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }

@@ -23,7 +23,7 @@ pub(crate) fn alone() -> Arc<Herd> {
     alone_with("")
 }
 
-/// The same, with more settings in the configuration.
+/// Like [`alone`], with more settings in the configuration.
 pub(crate) fn alone_with(settings: &str) -> Arc<Herd> {
     let text = format!(
         "[herd]\ntls = \"off\"\n{settings}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\""
@@ -71,8 +71,8 @@ fn with_kiwi() -> Arc<Herd> {
 async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
     let point = Around::Point(Point::new(34.0, -118.0).unwrap());
     let around = Around::Client(kiwi());
-    // For each right, what is left without it: report, locate, places around kiwi, around a point, near, forget,
-    // status, watch.
+    // For each missing right, what is still allowed: report, locate, places around kiwi, places around a point, near,
+    // forget, status, watch.
     for (rights, allowed) in [
         (Rights::ALL, [true; 8]),
         (NONE, [false; 8]),

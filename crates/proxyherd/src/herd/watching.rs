@@ -1,15 +1,15 @@
-//! Watchers: whoever wants to know of clients' changes as they happen. [`Herd::watch`](super::Herd::watch) makes a
-//! [`WatchHandle`], from which the watcher takes changes when its bell rings.
+//! Watchers receive the changes of clients as they happen. [`Herd::watch`](super::Herd::watch) makes a [`WatchHandle`].
+//! When the watcher's bell rings, the watcher takes changes from this handle.
 //!
 //! All watchers of a server share one follower of the replica and one thread. The first watcher starts both, and both
 //! end after the last one. The thread takes the IDs of changed clients from the replica, in small batches, and queues
-//! each ID for the watchers that want it. A queue holds IDs, each at most once: a watcher that takes an ID reads the
-//! client's *current* record. A slow watcher therefore gets fewer changes, and never an old one.
+//! each ID for the watchers that want this client. A queue holds each ID at most once. A watcher that takes an ID reads
+//! the client's *current* record. So a slow watcher gets fewer changes, and never an old record.
 //!
-//! **Bounds.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher is
-//! told to begin anew ([`Change::Anew`]). Nothing is queued for it until it has taken that. All watchers begin anew if
-//! the thread falls so far behind that the replica tells it to, and after a panic in the thread. A new watcher past
-//! [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is not taken.
+//! **Limits.** If more than [`QUEUE_LEN_MAX`] clients wait for one watcher, its queue is emptied and the watcher must
+//! begin anew ([`Change::Anew`]). Nothing is queued for this watcher until it has taken this change. All watchers begin
+//! anew after a panic in the thread, and if the thread falls behind so far that the replica requires this. A new
+//! watcher in excess of [`WATCHERS_MAX`] or [`PREFIX_WATCHERS_MAX`] is refused.
 //!
 //! **Locks.** The lock of all watchers is held while the replica is followed and unfollowed, so it is locked before the
 //! shards' locks. Bells are called without any lock.
@@ -41,25 +41,27 @@ use proxyherd_core::{
 use super::Whereabouts;
 use crate::liveness::{Liveness, Pulse};
 
-/// Most watchers of a server. One more is not taken.
+/// Maximum number of watchers of a server. A further watcher is refused.
 const WATCHERS_MAX: usize = 65_536;
-/// Most watchers of a prefix or of all clients, since each change is compared with all of these. One more is not taken.
+/// Maximum number of watchers of a prefix or of all clients. Each change is compared with all these watchers. A further
+/// watcher is refused.
 const PREFIX_WATCHERS_MAX: usize = 256;
-/// Most clients that wait in one watcher's queue. With one more the watcher begins anew.
+/// Maximum number of clients in one watcher's queue. With one more client the watcher begins anew.
 const QUEUE_LEN_MAX: usize = 4096;
-/// Most changes that are taken from the replica at once. This bounds how long the lock of all watchers is held.
+/// Maximum number of changes that are taken from the replica at once. This limits how long the lock of all watchers is
+/// held.
 const BATCH_LEN: usize = 128;
 
-/// One change, as a watcher is told of it.
+/// One change, as a watcher receives it.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// This client is here now. The watcher may have been told so before.
+    /// The present position of a client. The watcher may have received the same position before.
     Moved(&'a Whereabouts<'a>),
-    /// The client with this ID is no longer known. The watcher may have been told so before, or may never have been
-    /// told of the client.
+    /// The client with this ID is no longer known. The watcher may have received this change before, or may never have
+    /// heard of the client.
     Gone(&'a [u8]),
-    /// Changes were left out, so what the watcher was told before may be wrong. The watcher should ask where its
-    /// clients are. It is told of all changes from now on.
+    /// Changes were omitted, so the watcher's knowledge may be wrong. The watcher should ask where its clients are. It
+    /// receives all changes from now on.
     Anew,
 }
 
@@ -68,15 +70,15 @@ pub enum Change<'a> {
 pub struct WatchHandle {
     replica: Arc<Replica>,
     shared: Arc<Mutex<WatchersState>>,
-    /// The ID of the watched client, or, with `is_prefix`, what the IDs of the watched clients begin with.
+    /// The ID of the watched client. With `is_prefix`: the prefix of the IDs of the watched clients.
     watched: Box<[u8]>,
     is_prefix: bool,
     outbox: Arc<WatcherOutbox>,
 }
 
 impl WatchHandle {
-    /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so it
-    /// must be quick. `None`: nothing is left, and the bell rings when there is something again.
+    /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so
+    /// `tell` must be quick. `None`: no change is left. The bell rings when there is a change again.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
         let client = match self.outbox.queue.lock().next()? {
             NextChange::Anew => return Some(tell(Change::Anew)),
@@ -108,7 +110,7 @@ impl Drop for WatchHandle {
     }
 }
 
-/// One watcher's queue, and the bell that tells the watcher of it.
+/// One watcher's queue and bell.
 struct WatcherOutbox {
     queue: Mutex<WatcherQueue>,
     bell: Box<dyn Fn() + Send + Sync>,
@@ -154,7 +156,8 @@ impl WatcherQueue {
         *self = WatcherQueue { begins_anew: true, ..WatcherQueue::default() };
     }
 
-    /// Queues a client. All queues share one allocation of its ID: the first that needs it makes `shared_id`.
+    /// Queues a client. All queues share one allocation of the client's ID. The first queue that needs the ID fills
+    /// `shared_id`.
     fn put(&mut self, client: &[u8], shared_id: &mut Option<Arc<[u8]>>) {
         if self.begins_anew || self.queued.contains(client) {
             return;
@@ -179,13 +182,13 @@ pub(super) struct Watchers {
 struct WatchersState {
     /// The watchers of single clients, by the client's ID.
     by_client: HashMap<Box<[u8]>, Vec<Arc<WatcherOutbox>>>,
-    /// The watchers of prefixes. Who watches all clients has the empty prefix.
+    /// The watchers of prefixes. A watcher of all clients has the empty prefix.
     by_prefix: Vec<(Box<[u8]>, Arc<WatcherOutbox>)>,
-    /// How many watchers there are.
+    /// Number of watchers.
     len: usize,
-    /// Wakes the thread, while there is one.
+    /// Wakes the thread. `None`: there is no thread.
     wake_thread: Option<SyncSender<()>>,
-    /// The server has ended.
+    /// Whether the server has ended.
     is_over: bool,
 }
 
@@ -198,7 +201,7 @@ impl WatchersState {
         if self.is_idle()
             && let Some(wake_thread) = &self.wake_thread
         {
-            // If this can't be sent, the thread has been woken already and will see that nobody watches.
+            // If the channel is full, the thread has already been woken and will find that nobody watches.
             let _ = wake_thread.try_send(());
         }
     }
@@ -220,8 +223,8 @@ impl Watchers {
         Watchers { replica: Arc::clone(replica), shared: Arc::default() }
     }
 
-    /// Adds a watcher. `None`: there are as many as may be, no place for a follower is left, or the thread can't be
-    /// started.
+    /// Adds a watcher. `None`: the maximum number of watchers is reached, the replica has no place for a follower, or
+    /// the thread can't be started.
     pub(super) fn watch(
         &self,
         liveness: &Liveness,
@@ -269,7 +272,8 @@ impl Drop for Watchers {
     }
 }
 
-/// The watchers' follower of the replica. Dropping it gives its place back, also if its thread could not be started.
+/// The watchers' follower of the replica. Dropping the follower gives its place back, even if its thread could not be
+/// started.
 struct Follower {
     replica: Arc<Replica>,
     id: Option<FollowerId>,
@@ -282,7 +286,8 @@ impl Follower {
         follower.follow().then_some(follower)
     }
 
-    /// Follows the replica's changes from now on, and wakes the thread once. Says whether there was a place.
+    /// Follows the replica's changes from now on, and wakes the thread once. Returns whether the replica had a place
+    /// for the follower.
     fn follow(&mut self) -> bool {
         let wake_thread = self.wake_thread.clone();
         let following = Following { begins: Begin::Now, wants_removed: true };
@@ -305,7 +310,7 @@ impl Drop for Follower {
     }
 }
 
-/// The thread. It ends when nobody watches any more.
+/// Runs the thread. It ends when nobody watches any more.
 ///
 /// A panic, in a bell or in this module, must not leave the watchers without news. They all begin anew, and the thread
 /// continues with a new place in the replica, since changes at the old place may be lost. If another follower has taken
@@ -341,7 +346,8 @@ fn tell_watchers(
         loop {
             let mut state = shared.lock();
             if state.is_idle() {
-                // Under the lock, so that a watcher that comes now starts the next thread and finds a place for it.
+                // This happens under the lock. So a watcher that comes now starts the next thread and finds a place for
+                // that thread's follower.
                 state.wake_thread = None;
                 return follower.unfollow();
             }
@@ -361,10 +367,10 @@ fn tell_watchers(
 #[derive(Default)]
 struct ChangeBatch {
     begins_anew: bool,
-    /// The changed clients' IDs, one behind the other, and where each ID ends.
+    /// The changed clients' IDs, one after the other, and the position where each ID ends.
     ids: Vec<u8>,
     ends: Vec<usize>,
-    /// The outboxes whose bells are still to be rung.
+    /// The outboxes whose bells must still be rung.
     rings: Vec<Arc<WatcherOutbox>>,
 }
 
@@ -385,14 +391,15 @@ impl ChangeBatch {
         }
     }
 
-    /// Drops what was taken: all watchers begin anew instead. Bells that are still to be rung stay so.
+    /// Drops the changes that were taken, because all watchers begin anew. Bells that must still be rung stay in the
+    /// list.
     fn replace_by_anew(&mut self) {
         self.ids.clear();
         self.ends.clear();
         self.begins_anew = true;
     }
 
-    /// Queues the changes for the watchers that want them, and rings the bells of those whose queues were empty.
+    /// Queues the changes for the watchers that want them, and rings the bells of the watchers whose queues were empty.
     fn hand_out(&mut self, shared: &Mutex<WatchersState>) {
         let ChangeBatch { begins_anew, ids, ends, rings } = self;
         let mut change = |outbox: &Arc<WatcherOutbox>, change: &mut dyn FnMut(&mut WatcherQueue)| {
@@ -417,7 +424,7 @@ impl ChangeBatch {
         }
         drop(state);
         ids.clear();
-        // Each is taken off before it is rung, so that a bell that panics is not rung for ever.
+        // Each bell is removed from the list before it is rung. So a bell that panics is not rung forever.
         while let Some(outbox) = rings.pop() {
             (outbox.bell)();
         }

@@ -1,7 +1,7 @@
-//! Bounds for strangers at the peer port: how many handshakes may be under way at once, and how much the log says.
+//! Limits for strangers at the peer port: the number of handshakes in progress, and the number of log lines.
 //!
-//! Anybody can connect to the peer port. When too many handshakes are under way, the oldest gives way. A neighbor's
-//! handshake takes milliseconds, so it succeeds however many strangers keep theirs open.
+//! Anybody can connect to the peer port. When too many handshakes are in progress, the oldest handshake is dropped. A
+//! neighbor's handshake takes milliseconds. So it succeeds even if many strangers keep their handshakes open.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::subscriber::subscriber;
 
-/// Most lines of the log about one address in [`PERIOD`]. The last of them says that no more follow.
+/// Maximum number of log lines about one address in [`PERIOD`]. The last line says that no more lines follow.
 const LINES_MAX: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(60);
-/// Most addresses that have a period of their own. Further addresses share one.
+/// Maximum number of addresses that have their own period. Further addresses share one period.
 const ADDRESSES_MAX: usize = 256;
 
-/// The handshakes under way, oldest first.
+/// The handshakes in progress, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Mutex<VecDeque<(u64, CancellationToken)>>,
@@ -36,7 +36,7 @@ pub(super) struct Handshake<'a> {
 }
 
 impl Handshakes {
-    /// Begins a handshake. If too many are under way, the oldest has to give way.
+    /// Begins a handshake. If too many handshakes are in progress, the oldest is dropped.
     pub(super) fn begin(&self) -> Handshake<'_> {
         let gives_way = CancellationToken::new();
         let mut under_way = self.under_way.lock();
@@ -52,7 +52,7 @@ impl Handshakes {
 }
 
 impl Handshake<'_> {
-    /// The output of `done`; `None` if the handshake has to give way first.
+    /// The output of `done`. `None` if the handshake is dropped before.
     pub(super) async fn run<T>(&self, done: impl Future<Output = T>) -> Option<T> {
         self.gives_way.run_until_cancelled(done).await
     }
@@ -67,18 +67,18 @@ impl Drop for Handshake<'_> {
     }
 }
 
-/// Whether the log has a line about a connection that came to nothing.
+/// Whether the log gets a line about a connection that got no link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Telling {
-    /// It has.
+    /// The log gets a line.
     Yes,
-    /// It has, and says that no more lines about this address follow for a while.
+    /// The log gets a line. The line says that no more lines about this address follow for a while.
     Last,
-    /// It has none. The connection is counted all the same.
+    /// The log gets no line. The connection still counts.
     No,
 }
 
-/// How many lines the log has had about each address lately.
+/// The number of recent log lines about each address.
 #[derive(Debug, Default)]
 pub(super) struct Tellings {
     periods: Mutex<HashMap<Option<IpAddr>, Period>>,
@@ -88,7 +88,7 @@ pub(super) struct Tellings {
 struct Period {
     began: Instant,
     lines: FixedWindow,
-    /// Reasons that the log has given, each once.
+    /// Reasons that the log has already given.
     reasons: Vec<String>,
 }
 
@@ -99,8 +99,8 @@ impl Period {
 }
 
 impl Tellings {
-    /// Whether the log is to say at `now` that a connection from `address` came to nothing. A `reason` is given once in
-    /// a period.
+    /// Whether the log gets a line at `now` about a connection from `address` that got no link. The log gives each
+    /// `reason` once in a period.
     pub(super) fn allow(&self, address: IpAddr, reason: Option<&str>, now: Instant) -> Telling {
         let mut periods = self.periods.lock();
         let mut key = Some(subscriber(address));

@@ -1,7 +1,7 @@
-//! Counts the bytes of a link that the network has taken and brought.
+//! Counts the bytes of a link that the network has accepted and delivered.
 //!
-//! They are counted below the encryption. TLS takes and gives whole records, so above TLS a slow network looks like a
-//! dead one.
+//! The bytes are counted below the encryption. TLS accepts and delivers whole records, so above TLS a slow network
+//! looks like a dead network.
 
 use std::{
     io::{self, IoSlice},
@@ -29,13 +29,13 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Bytes that the network has brought.
+    /// Bytes that the network has delivered.
     pub(super) fn brought(&self) -> u64 {
         self.brought.load(Relaxed)
     }
 
-    /// Waits until `written` is ready, as long as the network takes some bytes in each [`LINK_SILENCE_MAX`]: a slow
-    /// link is not a dead one.
+    /// Waits until `written` is ready, as long as the network accepts some bytes in each [`LINK_SILENCE_MAX`]. So a
+    /// slow link does not count as a dead link.
     pub(super) async fn while_taken<T>(
         &self,
         written: impl Future<Output = io::Result<T>>,
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes so many bytes to somebody who takes 100 of them in each so much time, as many times as that.
+    /// Writes bytes to a reader. The reader reads 100 bytes after each pause, for the given number of times.
     async fn written(len: usize, pause: Duration, times: usize) -> (Result<(), Trouble>, Duration) {
         let (here, mut there) = duplex(100);
         let mut stream = Metered::new(here);

@@ -1,8 +1,8 @@
 //! The sockets between servers: dialing, accepting, the handshake, and the log's lines about links.
 //!
-//! One end of each link dials, again and again until the link is up; the other end accepts. Links come and go with the
-//! topology ([`Peers::change`]). `wire` finds out which server is at the other end, `session` runs a link that both
-//! ends have agreed on. Nothing here knows what frames do to the replica.
+//! One end of each link dials repeatedly until the link is up. The other end accepts. The topology adds and removes
+//! links ([`Peers::change`]). `wire` finds out which server is at the other end. `session` runs a link that both ends
+//! have agreed on. Nothing here knows what frames do to the replica.
 
 mod handshakes;
 mod meter;
@@ -41,52 +41,56 @@ use crate::{
     listen,
 };
 
-/// Why a link is not up. Each says what to look at.
+/// Why a link is not up. Each reason says what to check.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error("can't reach it: {0}")]
+    #[error("can't reach the neighbor: {0}")]
     Unreachable(io::Error),
     #[error("no answer within {} s", HANDSHAKE_MAX.as_secs())]
     NoAnswer,
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
-    #[error("it closed the connection")]
+    #[error("the other end closed the connection")]
     Closed,
-    #[error("it sent nothing for {} s", LINK_SILENCE_MAX.as_secs())]
+    #[error("the other end sent nothing for {} s", LINK_SILENCE_MAX.as_secs())]
     Silent,
-    #[error("it took no bytes for {} s", LINK_SILENCE_MAX.as_secs())]
+    #[error("the other end read no bytes for {} s", LINK_SILENCE_MAX.as_secs())]
     Stuck,
-    #[error("it does not keep to the protocol: {0}")]
+    #[error("the other end breaks the link protocol: {0}")]
     Protocol(LinkError),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    #[error("{shown} answers where {expected} should be: look at the addresses in the configuration")]
+    #[error("{shown} answers at the address of {expected}: check the addresses in the configuration")]
     OtherServer { shown: ServerName, expected: ServerName },
-    #[error("it says that it is {said} and shows the certificate of {shown}: each server has its own")]
+    #[error(
+        "the other end says that it is {said}, but shows the certificate of {shown}: each server has its own"
+    )]
     Misnamed { shown: ServerName, said: ServerName },
-    #[error("its handshake gave way to newer ones: more than {HANDSHAKES_MAX} were under way at once")]
+    #[error("its handshake was dropped: more than {HANDSHAKES_MAX} handshakes were in progress")]
     Crowded,
-    #[error("it was refused: {0}")]
+    #[error("this server refused the other end: {0}")]
     Refused(#[from] Refused),
     #[error("it refuses this server: {0}")]
     RefusedThere(String),
     #[error("it refuses this server: {0}")]
     NamesakeThere(String),
-    #[error("the neighbor connected anew")]
+    #[error("the neighbor opened a new connection")]
     Replaced,
-    #[error("the configuration has another address for it, which is dialed from now on")]
+    #[error(
+        "the configuration has a new address for the neighbor; this server dials the new address from now on"
+    )]
     Moved,
     #[error("the configuration no longer has this link")]
     Removed,
     #[error("this server is stopping")]
     Stopping,
-    #[error("the link has used up its numbers for lives of servers, and begins anew")]
+    #[error("the link has used up its numbers for lives of servers, so it starts again")]
     Exhausted,
 }
 
 impl Trouble {
-    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's farewell, which
-    /// is the end of a connection all the same.
+    /// Why reading from a neighbor failed. A process that is killed closes its connection without TLS's `close_notify`.
+    /// This counts as a normal end of the connection.
     fn of_read(error: io::Error) -> Trouble {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Trouble::Closed,
@@ -104,8 +108,8 @@ impl From<LinkError> for Trouble {
     }
 }
 
-/// A server's links, until the server stops. A task of each link that this end dials keeps dialing; one task accepts
-/// the others.
+/// A server's links, until the server stops. Each link that this end dials has a task that keeps dialing. One task
+/// accepts the other links.
 #[derive(Clone)]
 pub(crate) struct Peers {
     herd: Arc<Herd>,
@@ -113,9 +117,9 @@ pub(crate) struct Peers {
     stop: CancellationToken,
 }
 
-/// How long a link stays up with a server that the configuration no longer names. That server reads its own copy of the
-/// file, perhaps later, and then stops and closes its links. Until then the herd must hear what its clients report. A
-/// server that does not stop loses the link after this time.
+/// Maximum time for which a link stays up with a server that the configuration no longer names. That server may read
+/// its own copy of the file later. It then stops and closes its links. Until then the herd must receive the reports of
+/// its clients. A server that does not stop loses the link after this time.
 const DEPARTURE_MAX: Duration = Duration::from_secs(15);
 
 /// Dials and accepts links of `herd` until `stop`.
@@ -140,8 +144,8 @@ impl Peers {
         }
     }
 
-    /// Changes the links as the configuration has changed. A new link begins at once if a link's number is free, and
-    /// otherwise when a removed link has gone. Returns when all removed links have gone.
+    /// Changes the links to follow a change of the configuration. A new link begins at once if a link's number is free.
+    /// Otherwise it begins when a removed link has ended. Returns when all removed links have ended.
     pub(crate) async fn change(&self, change: &LinkChange) {
         let links = self.herd.links();
         for moved in &change.moved {
@@ -168,8 +172,8 @@ impl Peers {
         }
     }
 
-    /// Waits until a removed link is no longer in use, and frees its number. A link with a server that has left the
-    /// herd is not ended from this side before `depart_by`.
+    /// Waits until a removed link is no longer in use, and frees its number. This end does not end a link with a server
+    /// that has left the herd before `depart_by`.
     async fn see_off(&self, link: &Link, depart_by: Instant) {
         if !link.leaving.is_cancelled() {
             let _ = timeout_at(depart_by.into(), link.speaking.lock()).await;
@@ -187,7 +191,7 @@ async fn keep_dialing(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken)
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
         let trouble = dial_and_speak(&herd, &link, &mut addresses, &stop).await;
-        // A neighbor that agrees and then breaks the link each time is dialed as rarely as one that is not there.
+        // A neighbor that agrees and then breaks the link each time is dialed as rarely as an unreachable neighbor.
         let lasted = link.state().up_since.map(|since| since.elapsed());
         if lasted.is_some_and(|lasted| lasted > LINK_SILENCE_MAX) || matches!(trouble, Trouble::Moved) {
             backoff.reset();
@@ -231,8 +235,8 @@ async fn dial_and_speak(
         return Trouble::Removed;
     }
     let how = format!("dialed {address}");
-    // A new address in the configuration does not end this connection: the server may still be where it was, and serve.
-    // The new address is dialed when this connection ends.
+    // A new address in the configuration does not end this connection, because the server may still serve at its old
+    // address. This server dials the new address when this connection ends.
     session::speak(herd, link, joined, &how, stop).await
 }
 
@@ -275,7 +279,7 @@ async fn welcome(
         Err(refused) => {
             if let Some(link) = links.iter().find(|link| link.neighbor == hello.origin.server) {
                 wire::note_clock(herd, link, &refused);
-                link.note_trouble(format!("it was refused: {refused}"));
+                link.note_trouble(format!("this server refused the neighbor: {refused}"));
             }
             return wire::refuse(wire, refused).await;
         }
@@ -284,7 +288,7 @@ async fn welcome(
     if let Some(holder) = link.rival_of(life) {
         return wire::refuse(wire, Refused::Namesake(link.neighbor.clone(), holder)).await;
     }
-    // A process dials one connection at a time, so a new one means that the old one is dead.
+    // A process dials one connection at a time. So a new connection means that the old connection is dead.
     link.stop();
     let speaking = link.speaking.lock().await;
     if link.leaving.is_cancelled() {
@@ -303,27 +307,27 @@ async fn welcome(
     Ok(())
 }
 
-/// What this server says to a neighbor with which the configuration no longer has a link.
+/// The reason that this server sends to a neighbor when the configuration no longer has a link with this neighbor.
 fn stranger(herd: &Herd, link: &Link) -> Refused {
     Refused::Stranger(link.neighbor.clone(), herd.name().clone())
 }
 
-/// Counts and logs that a connection to the peer port came to no link.
+/// Counts and logs that a connection to the peer port got no link.
 fn tell_refused(herd: &Herd, port: &Port, address: SocketAddr, trouble: &Trouble) {
     herd.count_refused_peer();
-    // A server that is refused dials again and again and is refused for the same reason, so the log says it once.
+    // A refused server keeps dialing and is refused for the same reason, so the log gives this reason once.
     let reason = matches!(trouble, Trouble::Refused(_)).then(|| trouble.to_string());
     let more = match port.tellings.allow(address.ip(), reason.as_deref(), Instant::now()) {
         Telling::Yes => "",
-        Telling::Last => "; further ones from this address are counted and not logged for a minute",
+        Telling::Last => "; further connections from this address are counted and not logged for a minute",
         Telling::No => return,
     };
     let message = format_args!("no link with {address}, which dialed the peer port: {trouble}{more}");
     herd.log().event(LogLevel::Warn, Subject::Server, message);
 }
 
-/// Notes and logs that a link is down. The same trouble is logged once while the link stays down. What this end or an
-/// operator intended is no warning.
+/// Records and logs that a link is down. The same trouble is logged once while the link stays down. If this end or an
+/// operator intended the end of the link, the log line is not a warning.
 fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let was_up = link.state().up_since;
     let subject = Subject::Link(&link.neighbor);

@@ -1,4 +1,4 @@
-//! One connection of a link, in both directions, from the point where both ends have agreed until it ends.
+//! One connection of a link, in both directions. It begins when both ends have agreed on the link.
 
 use std::{fmt::Arguments, pin::pin, sync::Arc, time::Duration};
 
@@ -26,16 +26,16 @@ use crate::{
     liveness::Pulse,
 };
 
-/// Heartbeats in a row that must be missing before a neighbor counts as silent.
+/// Number of consecutive missing heartbeats after which a neighbor counts as silent.
 const SILENT_HEARTBEATS_MAX: u128 = LINK_SILENCE_MAX.as_millis() / HEARTBEAT_INTERVAL.as_millis();
 
-/// How long a removed link may take to send what is queued for it.
+/// Maximum time in which a removed link may send its queue.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
-/// From this version of the protocol on, a REFUSAL may end a link that is up.
+/// The first version of the protocol in which a REFUSAL may end a link that is up.
 const REFUSAL_VERSION: u16 = 2;
 
-/// Runs `link` over a connection until that ends, and returns why it ended. Once `stop` or `link.leaving` is canceled
-/// it ends within [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
+/// Runs `link` over a connection until the connection ends, and returns why it ended. After `stop` or `link.leaving` is
+/// canceled, the connection ends within the sum of [`LEAVE_MAX`] and [`LINK_SILENCE_MAX`].
 ///
 /// The caller holds `link.speaking`.
 pub(super) async fn speak(
@@ -50,7 +50,7 @@ pub(super) async fn speak(
     let subject = Subject::Link(&link.neighbor);
     herd.log().event(LogLevel::Info, subject, format_args!("up: {how}"));
     let (reader, mut writer) = split(stream);
-    // Before the first frame is read, since what the neighbor asks for changes what is said here.
+    // This happens before the first frame is read, because the neighbor's requests change what this end sends.
     let mut encoder = Encoder::default();
     herd.wake(herd.replica().trust_clock(link.id, clock::now_ns()));
     herd.wake(herd.replica().agree(link.id, &link.neighbor, agreed, &mut encoder));
@@ -71,8 +71,8 @@ pub(super) async fn speak(
             () = stop.cancelled() => Trouble::Stopping,
         };
         if matches!(trouble, Trouble::RefusedThere(_)) {
-            // A neighbor that has sent REFUSAL reads on until this end closes. It may be the only one that this server
-            // can still tell some reports, so everything in its queue is sent first.
+            // A neighbor that has sent REFUSAL continues to read until this end closes. Perhaps no other neighbor can
+            // receive some of this server's reports, so everything in the neighbor's queue is sent first.
             refused.cancel();
             let _ = timeout(LEAVE_MAX, sending).await;
         }
@@ -85,17 +85,17 @@ pub(super) async fn speak(
     trouble
 }
 
-/// Waits until a removed link has had its time to send what is queued.
+/// Waits until the time of a removed link to send its queue is over.
 async fn overdue(link: &Link) {
     link.leaving.cancelled().await;
     sleep(LEAVE_MAX).await;
 }
 
-/// Ends this direction, and reads until the neighbor has read everything and closes too. If this end closed at once,
-/// the neighbor's next bytes would reset the connection, and what is still on its way would be lost.
+/// Shuts down the sending side, and reads until the neighbor has read everything and closes too. If this end closed at
+/// once, the neighbor's next bytes would reset the connection, and bytes on their way to the neighbor would be lost.
 async fn take_leave(mut writer: impl AsyncWrite + Unpin, receiving: impl Future<Output = Trouble>) {
     let left = async {
-        // TLS sends a farewell of its own here, which the neighbor may not take.
+        // TLS sends its close_notify here. The neighbor may not read it.
         if writer.shutdown().await.is_ok() {
             receiving.await;
         }
@@ -119,7 +119,7 @@ async fn receive(
             let _working = pulse.work();
             incoming.receive(herd.replica(), clock::now_ns(), &bytes, &mut wake)
         };
-        // Frames before one that breaks the link have taken effect, and are news for other links.
+        // Frames before a frame that breaks the link have taken effect, and are news for other links.
         herd.wake(wake);
         let consumed = match received {
             Ok(consumed) => consumed,
@@ -135,9 +135,9 @@ async fn receive(
     }
 }
 
-/// Appends the next bytes to `bytes`. Silence is counted in missing heartbeats: in a process that was paused for long
-/// the timers run out before it sees what has come meanwhile, and this counts as one missing heartbeat only. A part of
-/// a TLS record is no silence either.
+/// Appends the next bytes to `bytes`. Silence is counted in missing heartbeats. After a long pause of the process, the
+/// timers expire before the process sees the bytes that have arrived meanwhile. This counts as only one missing
+/// heartbeat. A part of a TLS record does not count as silence either.
 async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     meter: &Meter,
@@ -158,8 +158,9 @@ async fn read(
     Err(Trouble::Silent)
 }
 
-/// [`send`], but a connection that takes no more bytes does not end the link. What the neighbor sent before it left may
-/// be the only copy of some reports, so it is read first; reading then finds the end of the connection too.
+/// [`send`], but a connection that accepts no more bytes does not end the link. The neighbor may have sent the only
+/// copy of some reports before it left. So these bytes are read first. Reading then finds the end of the connection
+/// too.
 async fn send_while_heard(
     herd: &Herd,
     link: &Link,
@@ -177,8 +178,8 @@ async fn send_while_heard(
     }
 }
 
-/// Sends what the replica has for this link, after what `encoder` holds already. Once the neighbor has `refused` the link,
-/// this ends when the queue is empty.
+/// Sends the bytes that `encoder` already holds, and then the replica's news for this link. After the neighbor has
+/// `refused` the link, this ends when the queue is empty.
 async fn send(
     herd: &Herd,
     link: &Link,
@@ -215,7 +216,7 @@ async fn send(
         }
         if is_drained {
             link.set_behind(false);
-            // Writing takes time, so there may be news since the flush.
+            // Writing takes time, so news may have arrived since the flush.
             let has_told_all = !herd.replica().is_ready(link.id);
             if has_told_all && link.leaving.is_cancelled() {
                 return say_goodbye(herd, link, writer, meter).await;
@@ -232,7 +233,7 @@ async fn send(
     }
 }
 
-/// Tells the neighbor why the link ends, once the queue is empty.
+/// Tells the neighbor why the link ends, after the queue is empty.
 async fn say_goodbye(
     herd: &Herd,
     link: &Link,
@@ -242,14 +243,14 @@ async fn say_goodbye(
     if link.state().version >= Some(REFUSAL_VERSION) {
         let mut encoder = Encoder::default();
         encoder.refusal(&super::stranger(herd, link).to_string());
-        // A neighbor that does not take the REFUSAL sees the end of the connection.
+        // A neighbor that does not read the REFUSAL sees the end of the connection.
         let _ = write(writer, meter, encoder.bytes()).await;
     }
     Trouble::Removed
 }
 
-/// Writes all of `bytes`, as long as the network takes some now and then. TLS holds back a part of what it was given,
-/// so it is flushed.
+/// Writes all of `bytes`, as long as the network accepts some bytes from time to time. TLS holds back a part of the
+/// bytes, so this flushes TLS.
 async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u8]) -> Result<(), Trouble> {
     let written = async {
         writer.write_all(bytes).await?;
@@ -258,7 +259,7 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), meter: &Meter, bytes: &[u
     meter.while_taken(written).await
 }
 
-/// Warnings that a neighbor's heartbeats give rise to. The log has one line each time that the cause begins.
+/// Warnings whose cause is in a neighbor's heartbeats. The log gets one line each time that a cause begins.
 #[derive(Default)]
 struct Alarms {
     mismatches: u64,
@@ -273,22 +274,25 @@ impl Alarms {
         if incoming.mismatches() > self.mismatches {
             self.mismatches = incoming.mismatches();
             warn(format_args!(
-                "its records differ from this server's, and none are on their way: the difference is being repaired"
+                "the neighbor's records differ from this server's, and no records are on their way: the servers repair \
+                 the difference now"
             ));
         }
         let offset_ns = incoming.clocks().offset_ns();
         let are_apart = offset_ns.unsigned_abs() > CLOCK_OFFSET_WARN_NS;
         if are_apart && !self.are_clocks_apart {
             let offset = told(offset_ns);
-            warn(format_args!("its clock is {offset} this server's: look at the clocks of both"));
+            warn(format_args!(
+                "the neighbor's clock is {offset} this server's: check the clocks of both machines"
+            ));
         }
         self.are_clocks_apart = are_apart;
         let other_ttl_ns = herd.replica().other_client_ttl_ns(link.id);
         if let Some(ttl_ns) = other_ttl_ns.filter(|_| !self.is_ttl_told) {
             let ttl_s = ttl_ns / 1_000_000_000;
             warn(format_args!(
-                "its `client_ttl_s` is {ttl_s} and not this server's: start both with the same configuration; until \
-                 then their records may differ and are not compared"
+                "the neighbor's `client_ttl_s` is {ttl_s}, not this server's: start both with the same configuration; \
+                 until then their records may differ and are not compared"
             ));
         }
         self.is_ttl_told = other_ttl_ns.is_some();

@@ -1,8 +1,8 @@
-//! A connection between two servers from its socket until both have sent HELLO, encrypted or not.
+//! A connection between two servers, encrypted or not, from its socket until both servers have sent HELLO.
 //!
-//! With encryption each end knows the other's name from its certificate before it sends a byte of the link's protocol,
-//! and HELLO must give the same name. Without encryption HELLO is believed, so links in the clear are for loopback
-//! only.
+//! With encryption, each end knows the other end's name from its certificate before it sends a byte of the link
+//! protocol. HELLO must give the same name. Without encryption, each end trusts the name in HELLO. So links without
+//! encryption are only for loopback.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::{
     herd::{Herd, Internals, Link},
 };
 
-/// How long the other end may take to accept a frame of the handshake, which is short.
+/// Maximum time in which the other end must accept a frame of the handshake. Such a frame is short.
 const SAY_MAX: Duration = Duration::from_secs(1);
 
 /// A stream of bytes in both directions.
@@ -42,18 +42,18 @@ pub(super) struct Wire {
     pub(super) meter: Meter,
 }
 
-/// A connection that was accepted, and on which the dialing end has sent HELLO.
+/// An accepted connection on which the dialing end has sent HELLO.
 pub(super) struct Accepted {
     pub(super) wire: Wire,
     pub(super) hello: Hello,
-    /// The bytes behind the HELLO.
+    /// The bytes after the HELLO.
     pub(super) received: Vec<u8>,
 }
 
 /// A connection on which both ends have sent HELLO and agreed on a link.
 pub(super) struct Joined {
     pub(super) wire: Wire,
-    /// The bytes behind the neighbor's HELLO.
+    /// The bytes after the neighbor's HELLO.
     pub(super) received: Vec<u8>,
     pub(super) agreed: Agreed,
 }
@@ -72,7 +72,7 @@ pub(super) async fn dial(herd: &Herd, link: &Link, address: &Address) -> Result<
     };
     if let Err(refused) = herd.identity().confirm(clock::now_ns(), dialed_ns, &hello, expected) {
         note_clock(herd, link, &refused);
-        // The other end has agreed already, so it must learn why there is no link.
+        // The other end has already agreed, so it must learn why there is no link.
         let _ = say(&mut wire, |encoder| {
             encode_reason(encoder, &refused);
             encoder.refusal(&refused.to_string());
@@ -89,7 +89,7 @@ async fn reach(address: &Address) -> Result<TcpStream, Trouble> {
     Ok(stream)
 }
 
-/// Makes sure that the other end is `expected`. Until then nothing of the link's protocol is sent.
+/// Checks that the other end is `expected`. Before this check no byte of the link protocol is sent.
 async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Result<Wire, Trouble> {
     let stream = Metered::new(stream);
     let meter = stream.meter();
@@ -101,7 +101,7 @@ async fn secured(herd: &Herd, stream: TcpStream, expected: &ServerName) -> Resul
     Ok(Wire { stream: Box::new(stream), meter })
 }
 
-/// Waits for the HELLO of the dialing end, and makes sure that its certificate names the same server.
+/// Waits for the HELLO of the dialing end, and checks that its certificate names the same server.
 pub(super) async fn accept(herd: &Herd, stream: TcpStream) -> Result<Accepted, Trouble> {
     stream.set_nodelay(true)?;
     let stream = Metered::new(stream);
@@ -126,13 +126,13 @@ pub(super) async fn accept(herd: &Herd, stream: TcpStream) -> Result<Accepted, T
     Ok(Accepted { wire, hello, received })
 }
 
-/// The other end's first frame, and the bytes behind it.
+/// The other end's first frame, and the bytes after this frame.
 enum FirstFrame {
     Hello(Hello, Vec<u8>),
     Refusal(String, Vec<u8>),
 }
 
-/// Reads until one whole HELLO or refusal is there.
+/// Reads until one complete HELLO or refusal has arrived.
 async fn first_frame(wire: &mut Wire) -> Result<FirstFrame, Trouble> {
     let mut received = Vec::with_capacity(512);
     loop {
@@ -153,7 +153,7 @@ async fn first_frame(wire: &mut Wire) -> Result<FirstFrame, Trouble> {
     }
 }
 
-/// Handles a refusal. A frame behind it may give the reason in a form that this program understands. Earlier versions
+/// Handles a refusal. The next frame may give the reason in a form that this program understands. Earlier versions
 /// close the connection without such a frame.
 async fn heed_refusal(
     herd: &Herd,
@@ -181,14 +181,14 @@ async fn heed_refusal(
     }
 }
 
-/// Records the clock offset if that is why the neighbor was refused.
+/// Records the clock offset if the neighbor was refused because of its clock.
 pub(super) fn note_clock(herd: &Herd, link: &Link, refused: &Refused) {
     if let Refused::Clock(_, _, offset_ns) = refused {
         herd.replica().note_refused_clock(link.id, *offset_ns);
     }
 }
 
-/// Tells the other end why there is no link: in words, and in a frame behind them if there is one for the reason.
+/// Tells the other end why there is no link, in words. If there is a frame for the reason, the frame follows the words.
 pub(super) async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Trouble> {
     let _ = say(&mut wire, |encoder| {
         encoder.refusal(&refused.to_string());
@@ -198,7 +198,7 @@ pub(super) async fn refuse(mut wire: Wire, refused: Refused) -> Result<(), Troub
     Err(refused.into())
 }
 
-/// Encodes the reason for a refusal as a frame, where there is one for it.
+/// Encodes the reason for a refusal as a frame, if there is a frame for this reason.
 fn encode_reason(encoder: &mut Encoder, refused: &Refused) {
     match refused {
         Refused::Clock(_, _, offset_ns) => encoder.offset(*offset_ns),

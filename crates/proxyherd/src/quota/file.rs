@@ -1,7 +1,7 @@
-//! The file that holds what a server has spent of its quotas: `<data>/<server>/budget`.
+//! The file with the number of requests that a server has made against its quotas: `<data>/<server>/budget`.
 //!
-//! [`QuotaFile::keep`] replaces the whole file, and returns when the new one is on the disk. A crash therefore leaves the
-//! old file or the new one; a file that is neither is damaged. A server without a file has spent nothing yet.
+//! [`QuotaFile::keep`] replaces the whole file, and returns when the new file is on the disk. So a crash leaves the old
+//! file or the new file. A file with other content is damaged. A server without a file has made no requests yet.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use proxyherd_core::{
     types::ServerName,
 };
 
-/// The longest file that is read, bytes. The accounts of eight periods are far shorter.
+/// Maximum length of the file, bytes. The accounts of eight periods are far shorter.
 const LEN_MAX: u64 = 1024 * 1024;
 
 /// Why a server that has a quota cannot start. Nothing was changed. Each message contains its cause.
@@ -23,8 +23,8 @@ const LEN_MAX: u64 = 1024 * 1024;
 pub enum QuotaError {
     /// The system refuses an operation on the file or its directory.
     #[error(
-        "cannot {doing} {}: {why}; the server keeps there what it has spent of the places budget; `herd.data` \
-         names the directory",
+        "cannot {doing} {}: {why}; the server records there what it has spent of the places budget; the directory is \
+         set by `herd.data`",
         path.display()
     )]
     Disk {
@@ -32,20 +32,20 @@ pub enum QuotaError {
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// Why the operation failed.
         why: io::Error,
     },
-    /// The file does not hold what this server wrote.
+    /// The content of the file is not what this server wrote.
     #[error(
-        "{}, where the server keeps what it has spent of the places budget, cannot be used: {why}. Put back what this \
-         server wrote last, or remove it: then this server may spend its share of the budget again, unless a neighbor \
-         knows what it has spent",
+        "the file {}, which records what this server has spent of the places budget, cannot be used: {why}. Put back \
+         the file that this server wrote last, or remove the file. Without the file, this server may spend its share of \
+         the budget again, unless a neighbor knows what this server has spent",
         path.display()
     )]
     Memory {
         /// The file.
         path: PathBuf,
-        /// Why it cannot be used.
+        /// Why the file cannot be used.
         why: MemoryError,
     },
 }
@@ -59,7 +59,7 @@ pub(super) struct QuotaFile {
 }
 
 impl QuotaFile {
-    /// Opens the file of `server` below `data` and reads its book. Makes the directory if it is missing.
+    /// Opens the file of `server` below `data` and reads its book. Makes the directory if the directory is missing.
     pub(super) fn open(data: &Path, server: &ServerName) -> Result<(QuotaFile, QuotaBook), QuotaError> {
         let dir = data.join(server.as_str());
         let disk = |doing, path: &Path, why| QuotaError::Disk { doing, path: path.to_owned(), why };
@@ -91,14 +91,14 @@ impl QuotaFile {
     }
 }
 
-/// Keeps other processes of the same server away. Two processes would overwrite each other's file.
+/// Locks the directory against other processes of the same server. Two processes would overwrite each other's file.
 fn lock(dir: &Path) -> io::Result<fs::File> {
     let dir = fs::File::open(dir)?;
     match dir.try_lock() {
         Ok(()) => Ok(dir),
         Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
             ErrorKind::ResourceBusy,
-            "another process of this server has it; stop that one first",
+            "another process of this server has the directory; stop that process first",
         )),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
@@ -144,8 +144,8 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
             let path = path.display();
-            assert!(error.contains(expected) && error.contains(&format!("{path}, where")), "{error}");
-            assert!(error.contains("remove it"), "{error}");
+            assert!(error.contains(expected) && error.contains(&format!("{path}, which")), "{error}");
+            assert!(error.contains("remove the file"), "{error}");
         };
         let bytes = book.to_bytes();
         check(&bytes[1..], "it is damaged");
@@ -159,7 +159,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let first = QuotaFile::open(data.path(), &riley()).unwrap();
         let error = QuotaFile::open(data.path(), &riley()).unwrap_err().to_string();
-        assert!(error.contains("another process of this server has it; stop that one first"), "{error}");
+        let expected = "another process of this server has the directory; stop that process first";
+        assert!(error.contains(expected), "{error}");
         QuotaFile::open(data.path(), &ServerName::new("Juzang").unwrap()).unwrap();
         drop(first);
         QuotaFile::open(data.path(), &riley()).unwrap();

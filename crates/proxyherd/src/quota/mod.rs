@@ -1,25 +1,27 @@
 //! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
-//! Each server has a share of each quota and keeps an account of what it has spent. [`run`] starts the keeper, one task of
-//! a server: it fills the reserve, from which requests are taken, writes the book to the file, floods the account, and
-//! grants other servers what this server can spare. The keeper has a turn every second, and sooner when the reserve runs
-//! low.
+//! Each server has a share of each quota and an account of the requests that it has made. [`run`] starts the keeper,
+//! one task of a server. The keeper fills the purse, and requests are taken from the purse. The keeper also writes the
+//! book to the file, floods the account, and grants other servers the requests that this server can spare. The keeper
+//! has a turn every second, and sooner when the purse runs low.
 //!
 //! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
 //! accounts. It does not know who makes the requests.
 //!
 //! Invariants:
 //!
-//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only what it has
-//!   written down and flooded before.
-//! - While the file cannot be written, the keeper puts nothing into the reserve and grants nothing.
+//! - A turn writes the file first, then floods the account, then fills the purse. So a server spends only requests that
+//!   it has written to the file and flooded before.
+//! - While the file cannot be written, the keeper puts nothing into the purse and grants nothing.
 //!
-//! The file may be an older one that an operator has put back. After every start the keeper therefore waits for its
-//! neighbors, and takes over what they know of its account if that is more than its file holds. If no neighbor answers
-//! within `ALONE_AFTER`, the keeper goes on with its file alone, and neither grants nor floods until a neighbor answers. A
-//! server without a file is new: it spends nothing until it has heard from a neighbor, and nothing in a period for which
-//! the neighbor knows an earlier account of this server. A herd of one server has no neighbor to ask. If its file is
-//! removed, its account starts again at zero.
+//! An operator may have restored an older file. So after every start the keeper waits for its neighbors. If a
+//! neighbor's record of its account is higher than its file, the keeper uses the neighbor's record. If no neighbor
+//! answers within `ALONE_AFTER`, the keeper continues with its file alone. It then neither grants nor floods until a
+//! neighbor answers.
+//!
+//! A server without a file is new. It spends nothing until it has heard from a neighbor. It also spends nothing in a
+//! period for which the neighbor knows an earlier account of this server. A herd of one server has no neighbor to ask.
+//! If its file is removed, its account starts again at zero.
 
 mod file;
 #[cfg(test)]
@@ -49,19 +51,19 @@ use crate::{
     places::{ReservedQuota, Rest},
 };
 
-/// The longest time between two turns.
+/// Maximum time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// The shortest time between two turns, however many requests find the reserve empty.
+/// Minimum time between two turns, even if many requests find the purse empty.
 const TURN_GAP: Duration = Duration::from_millis(20);
-/// How often a server checks whether it has heard from its neighbors.
+/// Time between two checks whether a server has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long after its start a server waits for a link before it goes on with its file alone. A link to a neighbor that runs
-/// comes up within a second.
+/// Maximum time after its start for which a server waits for a link. After this time the server continues with its file
+/// alone. A link to a running neighbor comes up within a second.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// How long a server waits for further links after a link has come up.
+/// Time for which a server waits for further links after a link has come up.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// After this time on a link, the neighbor has sent all that it knows, even if it does not say so. Servers that speak
-/// version 1 of the link protocol do not say so.
+/// Time after which the neighbor on a link counts as having sent everything that it knows. Servers that speak version 1
+/// of the link protocol do not say when they have sent everything.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// The quotas of one server, for [`run`].
@@ -75,15 +77,15 @@ pub struct HerdQuota {
     members: Arc<[ServerName]>,
     /// The servers whose accounts may count in the present period.
     servers: Vec<ServerName>,
-    /// The periods whose quota is spent, as the log says already.
+    /// The periods whose quota is spent. The log has already said so.
     spent: Vec<Period>,
-    /// What was reserved in turns whose book could not be written.
+    /// The requests that were reserved in turns whose book could not be written.
     unkept: u64,
     is_failing: bool,
 }
 
 impl HerdQuota {
-    /// The quotas that `config` sets, with what the server `name` has spent of them; `None` if `config` sets no quota.
+    /// The quotas that `config` sets, and the account of the server `name`. `None` if `config` sets no quota.
     pub fn open(config: &Config, name: &ServerName) -> Result<Option<HerdQuota>, QuotaError> {
         let budgets = config.places_budget;
         let wholes = [(Span::Day, budgets.per_day), (Span::Month, budgets.per_month)];
@@ -125,7 +127,7 @@ impl HerdQuota {
     }
 }
 
-/// Starts the keeper. At `stop` it gives back what was not spent.
+/// Starts the keeper. At `stop` the keeper gives back the requests that were not made.
 pub fn run(herd: &Arc<Herd>, quota: HerdQuota, tasks: &TaskTracker, stop: &CancellationToken) {
     let (herd, stop) = (Arc::clone(herd), stop.clone());
     tasks.spawn(async move {
@@ -160,7 +162,8 @@ impl Keeper {
         let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.reserved.is_low()).await;
     }
 
-    /// Waits until the neighbors have sent what they know. A server that has a file stops waiting if no neighbor answers.
+    /// Waits until the neighbors have sent everything that they know. A server that has a file stops waiting if no
+    /// neighbor answers.
     async fn listen(&self) {
         let (is_new, path, began) =
             (self.quota.book.is_new(), self.quota.file.path().display(), Instant::now());
@@ -175,8 +178,8 @@ impl Keeper {
             let has_links = self.herd.links().all().iter().any(|link| link.state().up_since.is_some());
             if !is_new && !has_links && began.elapsed() >= ALONE_AFTER {
                 let message = format_args!(
-                    "no neighbor answers, so the places budget goes on by {path} alone; if that is an older file that \
-                     was put back, requests that it does not hold may be spent again"
+                    "no neighbor answers, so the places budget counts only the requests in {path}; if somebody put back \
+                     an older file, the herd may spend more than its budget"
                 );
                 return self.herd.log().event(LogLevel::Info, Subject::Places, message);
             }
@@ -184,7 +187,7 @@ impl Keeper {
         }
     }
 
-    /// Whether all neighbors that can be reached have sent what they know, or there is no neighbor.
+    /// Whether all reachable neighbors have sent everything that they know. True if there is no neighbor.
     fn has_heard(&self) -> bool {
         let links = self.herd.links().all();
         let up: Vec<_> =
@@ -223,7 +226,8 @@ impl Keeper {
         self.quota.reserved.show(turn.standings);
     }
 
-    /// All accounts in the replica. Only a record that a server itself has issued counts for its account.
+    /// All accounts in the replica. A record counts for a server's account only if that server itself has issued the
+    /// record.
     fn known(&self, now_ns: u64) -> BTreeMap<Period, KnownAccounts> {
         let read = |period, server: &ServerName| {
             let key = key(period, server);
@@ -276,7 +280,7 @@ impl Keeper {
                 log.event(LogLevel::Error, Subject::Places, message);
             }
             None if was_failing => {
-                log.event(LogLevel::Info, Subject::Places, format_args!("{path} is written again"));
+                log.event(LogLevel::Info, Subject::Places, format_args!("{path} can be written again"));
             }
             _ => {}
         }
@@ -285,16 +289,16 @@ impl Keeper {
     fn warn_of(&self, turn: &Turn) {
         for period in &turn.caught_up {
             let message = format_args!(
-                "{} holds less than what the herd knows this server to have spent of the places budget of {period}, as \
-                 an older file does that was put back; from now on, what the herd knows counts",
+                "{} holds fewer requests of the places budget of {period} than the herd knows of this server, perhaps \
+                 because somebody put back an older file; from now on, the herd's number counts",
                 self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
         }
         for period in &turn.closed {
             let message = format_args!(
-                "{} does not hold what this server has spent, as the herd knows; it spends nothing more of the \
-                 places budget of {period}",
+                "{} does not hold the requests that the herd knows of this server; this server spends nothing more of \
+                 the places budget of {period}",
                 self.quota.file.path().display()
             );
             self.herd.log().event(LogLevel::Warn, Subject::Places, message);
@@ -308,8 +312,8 @@ impl Keeper {
             let Standing { period, whole, .. } = standing;
             if !self.quota.spent.contains(period) {
                 let message = format_args!(
-                    "all {whole} requests of the places budget of {period} are spent; until it ends, answers come from \
-                     the cache and from `fallback`"
+                    "all {whole} requests of the places budget of {period} are spent; until the period ends, answers \
+                     come from the cache and from `fallback`"
                 );
                 self.herd.log().event(LogLevel::Warn, Subject::Places, message);
             }
@@ -317,7 +321,7 @@ impl Keeper {
         self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back what is in the reserve, so that a stop costs no requests, and floods the account. A server without an
+    /// Gives back the rest of the purse, so that a stop costs no requests, and floods the account. A server without an
     /// account has nothing to give back.
     async fn close(&mut self) {
         let mut news = self.quota.reserved.take_news(Rest::Return);

@@ -68,7 +68,7 @@ impl Row {
         self.running[name].herd().quota().unwrap()
     }
 
-    /// For each budget, what the server may still spend on its own.
+    /// For each budget, the number of requests that the server may still make on its own.
     fn own(&self, name: &str) -> Vec<u64> {
         self.reserved(name).standings().iter().map(|standing| standing.own).collect()
     }
@@ -114,7 +114,7 @@ async fn one_server_that_is_asked_spends_what_all_have() {
 async fn a_herd_cut_in_two_spends_no_more_than_the_whole() {
     let mut row = Row::start("per_month = 60").await;
     row.wait_until_all_have_shares();
-    // Without the one in the middle the others do not hear of each other.
+    // Without the server in the middle the other servers do not hear of each other.
     row.stop("Juzang").await;
     row.spend(&["Riley"], 20);
     row.spend(&["Jaquez"], 20);
@@ -146,7 +146,7 @@ async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_th
     let file = row.config.herd.data.join("Riley").join("budget");
     let older = std::fs::read(&file).unwrap();
     for round in 0..4 {
-        // A stop gives back what is at hand, so all that is spent is what was made.
+        // A stop gives back the rest of the purse. So the spent requests are exactly the requests that were made.
         row.spend(&["Riley"], 10);
         row.stop("Riley").await;
         std::fs::write(&file, &older).unwrap();

@@ -1,4 +1,4 @@
-//! Asks the servers: one request to each, all at the same time, each with a deadline.
+//! Sends one request to each server. All requests are sent at the same time, and each has a deadline.
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use crate::{
     herd::Status,
 };
 
-/// How long a server may take until its answer is complete.
+/// Maximum time until a server's answer is complete.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// The longest answer, bytes. A link takes a few hundred bytes of it, and a server has at most 32 links.
+/// Maximum length of an answer, bytes. Each link takes a few hundred bytes of the answer, and a server has at most 32
+/// links.
 const ANSWER_LEN_MAX: usize = 1024 * 1024;
-/// The reason why an answer is not taken as a status.
+/// The message for an answer that cannot be read as a status.
 const NO_STATUS: &str = "its answer is not a status of this version";
 
-/// Asks each server of `config`. Returns when the last one has answered or has timed out.
+/// Asks each server of `config`. Returns when the last server has answered or has timed out.
 pub(super) fn all(config: &Config) -> Vec<AskedServer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answers = match (runtime, client(config)) {
@@ -64,8 +65,8 @@ async fn answer(client: &Client, server: &ServerConfig, herd: &str) -> StatusAns
     status.map_or_else(StatusAnswer::Silent, |status| StatusAnswer::Up(Box::new(status)))
 }
 
-/// Checks that the status is that of the server that was asked. HTTP doors are on loopback, so on another machine
-/// another server may be at the same address.
+/// Checks that the status comes from the intended server. HTTP doors are on loopback, so on another machine another
+/// server may have the same address.
 fn expected(status: Status, herd: &str, name: &ServerName) -> Result<Status, String> {
     let Status { server, herd: shown, .. } = &status;
     if shown != herd {

@@ -1,7 +1,7 @@
 //! `proxyherd status`: asks every server of a herd for its status, and shows the herd as a whole.
 //!
-//! [`HerdSnapshot::ask`] sends the requests, over HTTP as anyone could, and knows nothing else of the servers. A server
-//! that cannot be asked is a row of the table, with the reason below the table.
+//! [`HerdSnapshot::ask`] sends ordinary HTTP requests, and has no other information about the servers. A server that
+//! cannot be asked still has a row in the table, and the reason is below the table.
 //!
 //! Floors, lowest first: `ask`, `table`, `window`; `troubles`; `show`.
 
@@ -19,14 +19,14 @@ use crate::{
     herd::Status,
 };
 
-/// What the servers of a herd answered at about the same moment.
+/// The answers of a herd's servers at about the same moment.
 #[derive(Debug)]
 pub(crate) struct HerdSnapshot {
     herd: String,
     servers: Vec<AskedServer>,
 }
 
-/// One server of the file, and its answer.
+/// One server of the configuration, and its answer.
 #[derive(Debug)]
 struct AskedServer {
     name: String,
@@ -38,13 +38,14 @@ struct AskedServer {
 enum StatusAnswer {
     /// The server answered.
     Up(Box<Status>),
-    /// The server did not answer, or another one answered at its address. The text says why.
+    /// The server did not answer, or another server answered at its address. The text says why.
     Silent(String),
     /// The server has no HTTP door, so it cannot be asked.
     NoDoor,
 }
 
-/// One server in the JSON output. It has `status` if it answered, `error` if it did not, and neither if it has no door.
+/// One server in the JSON output. It has `status` if the server answered, `error` if the server did not answer, and
+/// neither if the server has no HTTP door.
 #[derive(Serialize)]
 struct ServerJson<'a> {
     server: &'a str,
@@ -56,17 +57,17 @@ struct ServerJson<'a> {
 }
 
 impl HerdSnapshot {
-    /// Asks all servers of `config` at once. Returns when each has answered or has timed out.
+    /// Asks all servers of `config` at once. Returns when each server has answered or has timed out.
     pub(crate) fn ask(config: &Config) -> HerdSnapshot {
         HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config) }
     }
 
-    /// How many servers have a door and did not answer.
+    /// Number of servers that have an HTTP door and did not answer.
     pub(crate) fn silent_count(&self) -> usize {
         self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Silent(_))).count()
     }
 
-    /// How many servers have an HTTP door.
+    /// Number of servers that have an HTTP door.
     pub(crate) fn door_count(&self) -> usize {
         self.servers.iter().filter(|server| server.http.is_some()).count()
     }
@@ -79,7 +80,7 @@ impl HerdSnapshot {
     }
 
     /// The herd as text for people, with colors. `columns` is the width of the window. Without a window no line is
-    /// broken, so that programs can search the lines.
+    /// wrapped, so that programs can search the lines.
     pub(crate) fn text(&self, columns: Option<usize>) -> String {
         show::text(self, columns)
     }

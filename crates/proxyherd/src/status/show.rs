@@ -1,4 +1,4 @@
-//! Shows a herd to people: a table of its servers, then its troubles, then whether the servers agree.
+//! Shows a herd to people. First comes a table of its servers, then its troubles, then whether the servers agree.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const HEAD: [(&str, Alignment); 9] = [
     ("LINKS", Alignment::Right),
 ];
 
-/// The columns that a narrow window leaves out, in this order.
+/// The columns that a narrow window leaves out, the first to go first.
 const SPARE: [&str; 6] = ["STALE", "REJECTED", "CONNS", "UPTIME", "ACCEPTED", "STATE"];
 /// The largest width of the table if there is no window.
 const USUAL_COLUMNS: usize = 80;
@@ -45,7 +45,7 @@ pub(super) fn text(snapshot: &HerdSnapshot, columns: Option<usize>) -> String {
     }
     match columns {
         Some(columns) => table.fit(columns, &SPARE),
-        // Programs may count columns, so none is left out.
+        // Programs may count columns, so no column is left out.
         None => table.fit(USUAL_COLUMNS, &[]),
     }
     let up = snapshot.up().count();
@@ -113,7 +113,7 @@ fn sentence(text: &str, style: Style, columns: usize) -> String {
     lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
 }
 
-/// What is left of the places budgets. Of each budget the line shows the server that knows of the most requests.
+/// The rest of each places budget. If servers know different numbers of requests, the line shows the largest number.
 fn budgets(snapshot: &HerdSnapshot, columns: usize) -> String {
     let mut by_date: BTreeMap<&str, &BudgetStatus> = BTreeMap::new();
     for budget in snapshot.up().flat_map(|(_, status)| &status.places_budgets) {
@@ -142,7 +142,7 @@ fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
     agreement + &expiry.unwrap_or_default()
 }
 
-/// A number with at most seven characters, rounded down from a million on. `--json` has all digits.
+/// A number with at most seven characters. Numbers from a million on are rounded down. `--json` has all digits.
 fn short(number: u64) -> String {
     let (unit, sign) = match number {
         0..1_000_000 => return number.to_string(),
@@ -153,7 +153,7 @@ fn short(number: u64) -> String {
     format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
 }
 
-/// Escapes text of an answer: the answer may come from any program, and must not control the terminal.
+/// Escapes text of an answer, because the answer may come from any program and must not control the terminal.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
 }

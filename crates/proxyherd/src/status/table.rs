@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The space between two columns, if there is room.
+/// The space between two columns if there is enough room, characters.
 const GAP: usize = 2;
 
 /// How a column is aligned.
@@ -15,7 +15,7 @@ pub(crate) enum Alignment {
     Right,
 }
 
-/// Text of one line in a style.
+/// One line of text with a style.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
@@ -58,8 +58,8 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Makes the table fit `width` characters if possible: sets the columns closer together, and then leaves out the
-    /// columns of `spare` in their order.
+    /// Makes the table fit `width` characters if possible: first moves the columns closer together, and then leaves out
+    /// the columns of `spare` in their order.
     pub(crate) fn fit(&mut self, width: usize, spare: &[&str]) {
         if self.width() > width {
             self.gap = 1;

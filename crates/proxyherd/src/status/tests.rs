@@ -1,4 +1,4 @@
-//! Tests of what `status` shows of a herd, for servers in every condition.
+//! Tests of the output of `status`, for servers in every condition.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -215,17 +215,17 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.removed = true,
-        "Riley runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
+        "Riley runs, but its herd.toml no longer names it: the server ends within seconds, or runs without links if `removed` is \
          \"stay\"",
     );
     check(
         |status| status.reaches.extend(["Juzang".to_owned(), "Riley".to_owned()]),
-        "Juzang still runs and has links, but this herd.toml does not name it",
+        "Juzang still runs and has links, but this herd.toml does not name that server",
     );
     check(|status| status.namesake = true, "another process runs as Riley in this herd: stop one of the two");
     check(
         |status| status.log_left_out = 7,
-        "Riley has left 7 lines out of its log, which came faster than it writes them",
+        "Riley has left 7 lines out of its log, because they came faster than the log could be written",
     );
     check(
         |status| status.certificate_days_left = Some(29),
@@ -233,14 +233,18 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.certificate_days_left = Some(-1),
-        "Riley's certificate has expired, and its links stay down once they are: \
+        "Riley's certificate has expired, and no new link with it comes up: \
          renew it with `proxyherd init --server Riley`",
     );
     check(
         |status| (status.links[0].unsteady, status.links[0].times_up) = (true, 9),
-        "Riley's link with Jaquez does not stay up, it has come up 9 times: look at the logs of both",
+        "Riley's link with Jaquez does not stay up and has come up 9 times: look at the logs of both servers",
     );
     check(|status| status.links[0].up = false, "Riley's link with Jaquez is down: it has not come up yet");
+    check(
+        |status| (status.links[0].up, status.links[0].dials) = (false, false),
+        "Riley's link with Jaquez is down: Jaquez has not connected yet; if Jaquez runs, its log says why",
+    );
     check(
         |status| status.root_mismatches = 2,
         "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",
@@ -255,7 +259,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
             status.links[0].nonsense =
                 [("receipt".to_owned(), 3), ("of a later version".to_owned(), 1)].into();
         },
-        "Jaquez sent Riley what Riley does not keep: of a later version (1), a record received further in the future \
+        "Jaquez sent Riley records that Riley does not keep: of a later version (1), a record received further in the future \
          than max_clock_offset_s (3); look at Jaquez, and at the servers behind it, for which it may only have passed \
          this on",
     );
@@ -353,7 +357,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     let door = TlsDoor::open(move |stream| {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
-        // Whoever does not believe the certificate sends no request.
+        // A client that does not trust the certificate sends no request.
         while stream.read_line(&mut line).is_ok_and(|len| len > 2) {
             line.clear();
         }
@@ -362,7 +366,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     let mut config = Config::classic();
     config.servers.truncate(1);
     let at = Door { kind: DoorKind::Http, address: address(door.address), tls: true };
-    // The first address is the one that is asked.
+    // Only the first address is asked.
     let second = Door::plain(DoorKind::Http, "127.0.0.1:1".parse().unwrap());
     config.servers[0].doors = vec![at, second];
     let key = PathBuf::from("not read here");
@@ -383,7 +387,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
 struct Herd {
     config: Config,
     servers: Vec<Server>,
-    /// Holds Juzang's port, so that nobody else takes it.
+    /// Reserves Juzang's port, so that no other program takes the port.
     _juzang: TcpSocket,
     _log: tempfile::TempDir,
 }

@@ -1,4 +1,4 @@
-//! Finds what an operator should look at in a herd's status, and says it in sentences.
+//! Finds the troubles in a herd's status that an operator should look at, and describes them in sentences.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::{
     herd::{LinkStatus, Status},
 };
 
-/// A link is reported if changes have waited longer than this, seconds.
+/// Time that changes may wait for a link, seconds. A link with a longer wait is reported.
 const LAG_S_MAX: f64 = 1.0;
 
-/// A link is reported if the clocks of its ends differ by more than this, seconds.
+/// Difference that the clocks at the ends of a link may have, seconds. A link with a larger difference is reported.
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 
-/// The troubles of each server, and then those of the herd.
+/// The troubles of each server, followed by the troubles of the herd.
 pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
     snapshot
         .servers
@@ -34,7 +34,7 @@ fn of_removed(snapshot: &HerdSnapshot) -> Option<String> {
     let removed: BTreeSet<&str> = reached.filter(|name| !is_named(name)).collect();
     let names = removed.into_iter().collect::<Vec<_>>().join(", ");
     (!names.is_empty())
-        .then(|| format!("{names} still runs and has links, but this herd.toml does not name it"))
+        .then(|| format!("{names} still runs and has links, but this herd.toml does not name that server"))
 }
 
 fn of_server(server: &AskedServer) -> Vec<String> {
@@ -55,13 +55,13 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     }
     if status.removed {
         troubles.push(format!(
-            "{name} runs, but its herd.toml no longer names it: it ends within seconds, or runs without links if `removed` is \
+            "{name} runs, but its herd.toml no longer names it: the server ends within seconds, or runs without links if `removed` is \
              \"stay\""
         ));
     }
     if status.log_left_out > 0 {
         troubles.push(format!(
-            "{name} has left {} lines out of its log, which came faster than it writes them",
+            "{name} has left {} lines out of its log, because they came faster than the log could be written",
             status.log_left_out
         ));
     }
@@ -80,9 +80,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
 fn of_certificate(name: &str, days: i64) -> Option<String> {
     let advice = format!("renew it with `proxyherd init --server {name}`");
     match days {
-        ..0 => {
-            Some(format!("{name}'s certificate has expired, and its links stay down once they are: {advice}"))
-        }
+        ..0 => Some(format!("{name}'s certificate has expired, and no new link with it comes up: {advice}")),
         0..DAYS_LEFT_MIN => Some(format!("{name}'s certificate expires in {}: {advice}", in_days(days))),
         _ => None,
     }
@@ -96,7 +94,7 @@ fn in_days(days: i64) -> String {
     }
 }
 
-/// Says which certificate expires first; `None` if links are not encrypted.
+/// The sentence that names the certificate that expires first. `None` if links are not encrypted.
 pub(super) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
     let certified =
         snapshot.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
@@ -109,10 +107,14 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     if link.unsteady {
         let ups = link.times_up;
         Some(format!(
-            "{name}'s link with {neighbor} does not stay up, it has come up {ups} times: look at the logs of both"
+            "{name}'s link with {neighbor} does not stay up and has come up {ups} times: look at the logs of both servers"
         ))
     } else if !link.up {
-        let why = link.trouble.as_deref().unwrap_or("it has not come up yet");
+        let why = match &link.trouble {
+            Some(trouble) => trouble.clone(),
+            None if link.dials => "it has not come up yet".to_owned(),
+            None => format!("{neighbor} has not connected yet; if {neighbor} runs, its log says why"),
+        };
         Some(format!("{name}'s link with {neighbor} is down: {why}"))
     } else if link.lag_s > LAG_S_MAX {
         Some(format!("{name}'s link with {neighbor} is behind: changes have waited for {:.1} s", link.lag_s))
@@ -125,7 +127,7 @@ fn of_link(name: &str, link: &LinkStatus) -> Option<String> {
     }
 }
 
-/// Records of a neighbor that the server has refused.
+/// The trouble with records from a neighbor that the server has refused.
 fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     let neighbor = &link.neighbor;
     let told = |(label, count): (&String, &u64)| {
@@ -135,15 +137,16 @@ fn of_nonsense(name: &str, link: &LinkStatus) -> Option<String> {
     let told: Vec<_> = link.nonsense.iter().map(told).collect();
     (!told.is_empty()).then(|| {
         format!(
-            "{neighbor} sent {name} what {name} does not keep: {}; look at {neighbor}, and at the servers behind it, for \
+            "{neighbor} sent {name} records that {name} does not keep: {}; look at {neighbor}, and at the servers behind it, for \
              which it may only have passed this on",
             told.join(", ")
         )
     })
 }
 
-/// The parts of a herd without a way between them, as far as the answers show. A server reaches the servers that its
-/// status names as reached, and its neighbors too: a server of a version without spanning trees names none.
+/// The sentence about parts of a herd that are not connected, as far as the answers show. A server reaches the servers
+/// that its status names as reached. The server also reaches its neighbors, because a version without spanning trees
+/// names no reached servers.
 fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     let mut parts: Vec<BTreeSet<&str>> = Vec::new();
     for (_, status) in snapshot.up() {
@@ -165,7 +168,7 @@ fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
     })
 }
 
-/// Whether all servers that answer hold the same number of records; `None` if none answers.
+/// Whether all servers that answer hold the same number of records. `None` if no server answers.
 pub(super) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
     let up: Vec<&Status> = snapshot.up().map(|(_, status)| status).collect();
     let least = up.iter().min_by_key(|status| status.records)?;

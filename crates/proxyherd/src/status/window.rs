@@ -15,7 +15,7 @@ impl Window {
     /// The size of the terminal at standard output; `None` if standard output is not a terminal.
     pub(crate) fn of_stdout() -> Option<Window> {
         let (columns, rows) = terminal_size::terminal_size_of(std::io::stdout())?;
-        // A terminal that does not know its size reports zero.
+        // A terminal that does not know its size reports a size of zero.
         let known = |size: u16, usual| if size == 0 { usual } else { usize::from(size) };
         Some(Window { columns: known(columns.0, 80), rows: known(rows.0, 24) })
     }
@@ -44,8 +44,8 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
     lines
 }
 
-/// As many of `lines` as fit into `rows`. If not all fit, the empty lines are dropped first. If that is not enough, a
-/// count replaces the last lines.
+/// Shortens `lines` so that they fit into `rows`. If not all lines fit, the empty lines are dropped first. If that is
+/// not enough, one line with the number of missing lines replaces the last lines.
 pub(crate) fn cut(lines: &[&str], rows: usize) -> Vec<String> {
     let whole = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
     if lines.len() <= rows {

@@ -1,4 +1,5 @@
-//! Bad input of every kind: it is answered, or closes its own connection, and nobody else notices.
+//! Tests of bad input of every kind: the server answers the input or closes its connection, and other clients are not
+//! affected.
 
 use std::{io::Write as _, net::SocketAddr};
 
@@ -71,7 +72,7 @@ fn what_is_no_command_is_copied_back_and_changes_nothing() {
     assert_eq!(counted, Some(invalid.len() as f64));
 }
 
-/// Sends a line of so many bytes after a command that is in order; what comes back until the server closes.
+/// Sends a line of this many bytes after a valid command. Returns everything until the server closes the connection.
 fn answers_to_a_line_of(len: usize, riley: SocketAddr, end: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let line: Vec<u8> = (0..len).map(|at| b'a' + (at % 26) as u8).collect();
     let mut client = Client::connect(riley);
@@ -101,14 +102,14 @@ fn what_stands_behind_a_line_that_is_too_long_does_not_cost_its_answer() {
     let herd = Plan::single().start();
     for _ in 0..20 {
         let mut client = herd.client("Riley");
-        // More than one read takes: the server closes while there is more to come.
+        // One read does not take the whole line, so the server closes the connection before it has read everything.
         let line = vec![b'x'; 200 * 1024];
         let _ = client.stream().write_all(&line);
         assert_eq!(client.rest(), [b"? ", &line[..ECHO_LEN], b"\n"].concat());
     }
 }
 
-/// What a browser sends for a web page with a form, one field of which holds a report on a line of its own.
+/// The bytes that a browser sends for a form on a web page. One field of the form has a report on a line of its own.
 const FORM: &[u8] = b"POST /x HTTP/1.1\r\nHost: 127.0.0.1:12000\r\nContent-Type: text/plain\r\n\r\n\
     x=\r\nIAMAT page +1+1 1\r\n";
 
@@ -118,19 +119,19 @@ fn what_a_web_page_sends_is_no_report() {
     let riley = herd.line("Riley");
     let reply = b"? POST /x HTTP/1.1\r\n";
     assert_eq!(talk(riley, FORM), reply);
-    // The same, cut at each byte.
+    // The same input, cut at each byte.
     for cut in 1..FORM.len() {
         let mut client = Client::connect(riley);
         client.send(&FORM[..cut]);
         if cut < reply.len() {
-            // So the server reads the two parts separately.
+            // This makes the server read the two parts separately.
             client.wait_until_read();
         }
         // The server may have closed the connection already.
         let _ = client.stream().write_all(&FORM[cut..]);
         assert_eq!(client.rest(), reply, "cut at {cut}");
     }
-    let line = herd.wait_for_log("Riley", "it sent an HTTP request");
+    let line = herd.wait_for_log("Riley", "the client sent an HTTP request");
     assert!(line.contains("  !  "), "{line}");
     assert_eq!(herd.located("Riley", &["page"]), ["? WHATSAT page 10 0"]);
     assert_eq!(metric(herd.at("Riley").http, "proxyherd_records"), Some(0.0));
@@ -146,7 +147,7 @@ fn an_http_request_behind_other_lines_ends_what_is_read_with_them() {
     assert!(replies[1].starts_with("AT Riley +") && replies[1].ends_with(" kiwi +1+1 1"), "{replies:?}");
     assert_eq!([replies[0], replies[2]], ["? HELLO", "? POST /x HTTP/1.1"]);
     assert_eq!(replies.len(), 3, "{replies:?}");
-    // A last line without LF.
+    // The last line has no LF.
     assert_eq!(talk(riley, b"IAMAT / HTTP/1.0"), b"? IAMAT / HTTP/1.0\n");
     assert_eq!(herd.located("Riley", &["page", "late"]), ["? WHATSAT page 10 0", "? WHATSAT late 10 0"]);
 }

@@ -1,5 +1,5 @@
-//! A member of the herd, with the certificate of one, that says whatever the link protocol can say, while clients report:
-//! it costs itself only.
+//! Tests of a bad member of the herd. It has a member's certificate, and sends everything that the link protocol can
+//! express, while clients report. It harms only itself.
 
 use std::{
     collections::BTreeMap,
@@ -30,21 +30,22 @@ use crate::harness::{
     eventually, metric, neighbor, status, within,
 };
 
-/// Its name sorts first, so it is the one that dials.
+/// The name of the bad member. The name sorts first, so the bad member dials its neighbors.
 const BAD: &str = "Abbott";
-/// Its neighbors.
+/// The neighbors of the bad member.
 const NEIGHBORS: [&str; 2] = ["Riley", "Juzang"];
-/// Where no honest client is.
+/// A position where no honest client is.
 const NOWHERE: &str = "+1.5+1.5";
-/// A report is everywhere after so long.
+/// Maximum time until a report has reached every server.
 const SOON: Duration = Duration::from_secs(1);
-/// So many lives the bad member has, each with a client of its own, and tells of so many things.
+/// Number of incarnations of the bad member, each with one client. The next constant is the number of things about
+/// which the bad member sends records.
 const LIVES: usize = 65_000;
 const THINGS: usize = 5000;
-/// There is room for the clients, and would be none with the things.
+/// Maximum number of clients. There is room for the clients, but not for the clients and the things together.
 const MAX_CLIENTS: usize = LIVES + THINGS;
 
-/// The five over TLS, and a place for the sixth.
+/// The five servers with TLS, and an unused place for the sixth server.
 fn herd_of_five() -> Herd {
     let plan = Plan::classic().with_server(BAD, &NEIGHBORS).encrypted();
     let mut herd = plan.herd(&format!("max_clients = {MAX_CLIENTS}")).log("level = \"warn\"").prepare();
@@ -55,7 +56,7 @@ fn herd_of_five() -> Herd {
     herd
 }
 
-/// How often the links among the five have come up, at both ends.
+/// The number of times that each link among the five servers has come up, at both ends.
 fn link_ups(herd: &Herd) -> f64 {
     let ends = LINKS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
     let ups = |(here, there)| {
@@ -70,7 +71,7 @@ struct Link {
     stream: Dialed,
     encoder: Encoder,
     received: Vec<u8>,
-    /// The last life of each server of which the neighbor has told.
+    /// The last incarnation of each server that the neighbor has sent.
     lives: BTreeMap<ServerName, Origin>,
     said_alive: Instant,
 }
@@ -92,7 +93,7 @@ impl Link {
         link
     }
 
-    /// Sends what is encoded, and reads what has come; says whether the link is still there.
+    /// Sends the encoded frames, and reads everything that has arrived. Returns whether the link still exists.
     fn send(&mut self) -> bool {
         if self.said_alive.elapsed() > HEARTBEAT_INTERVAL {
             self.said_alive = Instant::now();
@@ -103,7 +104,7 @@ impl Link {
         is_sent
     }
 
-    /// Reads what has come; says whether the link is still there.
+    /// Reads everything that has arrived. Returns whether the link still exists.
     fn listen(&mut self) -> bool {
         let mut piece = [0; 16 * 1024];
         let is_there = match self.stream.read(&mut piece) {
@@ -133,7 +134,7 @@ impl Link {
         }
     }
 
-    /// Waits until the neighbor has told of the five.
+    /// Waits until the neighbor has sent the incarnations of the five servers.
     fn hear_of_all(&mut self) {
         eventually("the neighbor has told of all", || {
             assert!(self.send() && self.listen(), "{} ended the link", self.neighbor);
@@ -142,7 +143,7 @@ impl Link {
         });
     }
 
-    /// Says a record.
+    /// Sends a record.
     fn record(&mut self, origin: &Origin, seq: u64, kind: Kind, key: &str, body: Body<'_>, stamp: Stamp) {
         let timestamp = Timestamp::from_nanos(stamp.timestamp_ns).unwrap();
         let difference = Difference::at_receipt(stamp.received_ns, timestamp);
@@ -153,7 +154,7 @@ impl Link {
     }
 }
 
-/// When something was said, by whoever said it and by whoever heard it.
+/// The times of a record: the time of its sender, and the time of its receipt.
 #[derive(Clone, Copy)]
 struct Stamp {
     timestamp_ns: u64,
@@ -177,8 +178,8 @@ fn nowhere() -> Body<'static> {
     Body::Location { coordinates, attributes: Attributes::NONE }
 }
 
-/// Clients report at all servers in turn for as long as it goes on, each report being everywhere soon; returns what they
-/// were told.
+/// Reports clients at all servers in turn until the bad member stops. Checks that each report soon reaches every
+/// server. Returns the acknowledged reports.
 fn report_until(herd: &Herd, is_over: &AtomicBool) -> BTreeMap<String, String> {
     let mut connections = NAMES.map(|name| herd.client(name));
     let mut told = BTreeMap::new();
@@ -202,8 +203,9 @@ fn report_until(herd: &Herd, is_over: &AtomicBool) -> BTreeMap<String, String> {
     told
 }
 
-/// Lets the bad member do this while clients report, and leave; then the links of the five must have been up all the time,
-/// the clients' reports be everywhere, and none of these clients be known, which it made up in the name of others.
+/// Runs the bad member's action while clients report, and then makes the bad member leave. The links of the five
+/// servers must have stayed up, and the clients' reports must have reached every server. No server may know the clients
+/// that the bad member has invented in the name of other servers.
 fn must_cost_itself_only(herd: &Herd, made_up: &[String], act: impl FnOnce()) {
     let (ups, is_over) = (link_ups(herd), &AtomicBool::new(false));
     let told = thread::scope(|scope| {
@@ -234,7 +236,7 @@ fn must_cost_itself_only(herd: &Herd, made_up: &[String], act: impl FnOnce()) {
     });
 }
 
-/// What is to be known of what was made up: nothing.
+/// The names of invented clients. No server must know these clients afterward.
 fn clients(what: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{what}-{number}")).collect()
 }
@@ -260,19 +262,19 @@ fn what_once_bricked_a_herd_costs_the_bad_member_only() {
             });
         }
     });
-    // Others' records take no client's room.
+    // Records about other things take no room from clients.
     let at = herd.client("Campbell").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
 }
 
-/// How many records have come from the bad member.
+/// The number of records that have come from the bad member.
 fn received(herd: &Herd, neighbor: &str) -> u64 {
     let name = format!("proxyherd_link_payloads_received_total{{neighbor=\"{BAD}\"}}");
     metric(herd.at(neighbor).http, &name).unwrap_or(0.0) as u64
 }
 
-/// Sequences that others have not come to, receipts of years to come, links that are not there, more lives than anybody
-/// has, and records of kinds that nobody knows.
+/// Sends sequences that other servers have not reached, receipts in future years, links that do not exist, too many
+/// incarnations, and records of unknown kinds.
 fn say_the_worst(link: &mut Link) {
     let lives: Vec<_> = NAMES.iter().map(|name| link.lives[&name_of(name)].clone()).collect();
     for (number, life) in lives.iter().enumerate() {
@@ -301,7 +303,7 @@ fn say_the_worst(link: &mut Link) {
     assert!(link.send());
 }
 
-/// Sends what is encoded, once it is worth it.
+/// Sends the encoded frames, if there are enough of them.
 fn say_some(link: &mut Link) {
     if link.encoder.len() > 64 * 1024 {
         assert!(link.send() && link.listen(), "{} ended the link", link.neighbor);
@@ -310,7 +312,7 @@ fn say_some(link: &mut Link) {
 
 #[test]
 fn incarnations_without_end_cost_the_bad_member_only() {
-    /// More than a link has numbers for, several times.
+    /// A number of origins that is several times the number of indices of a link.
     const INCARNATIONS: u64 = 210_000;
     let herd = herd_of_five();
     let invented = servers_and_clients();
@@ -318,7 +320,7 @@ fn incarnations_without_end_cost_the_bad_member_only() {
         let mut link = Link::dial(&herd, "Riley");
         link.hear_of_all();
         let mut lives = 1..10 * INCARNATIONS;
-        // What has been overtaken on its way is not passed on.
+        // A record that was superseded on its way is not passed on.
         while relayed(&herd) < INCARNATIONS {
             for (server, client) in &invented {
                 let incarnation = lives.next().expect("most of what she says is passed on");
@@ -331,8 +333,8 @@ fn incarnations_without_end_cost_the_bad_member_only() {
     });
 }
 
-/// Invented servers, and for each of them so many clients of each shard that every one can be told of under an incarnation
-/// of its own.
+/// Invented servers, each with enough clients of each shard that every client can be sent under an incarnation of its
+/// own.
 fn servers_and_clients() -> Vec<(ServerName, String)> {
     const SERVERS: usize = 20;
     const CLIENTS: usize = INCARNATIONS_MAX - 4;
@@ -347,7 +349,7 @@ fn servers_and_clients() -> Vec<(ServerName, String)> {
     (0..).filter_map(place).take(SERVERS * CLIENTS * SHARDS).collect()
 }
 
-/// How many records Riley has sent on the link with another of the five on which it has sent the most.
+/// The largest number of records that Riley has sent on one of its links with the five servers.
 fn relayed(herd: &Herd) -> u64 {
     let sent = |neighbor| {
         let name = format!("proxyherd_link_payloads_sent_total{{neighbor=\"{neighbor}\"}}");
@@ -385,7 +387,7 @@ fn any_frames_in_the_name_of_innocent_servers_cost_the_bad_member_only() {
             say_anything(&mut link, &mut dice);
             let is_there = !said.is_multiple_of(100) || link.send() && link.listen();
             if !is_there {
-                // What it said has cost it its link. It tries the other neighbor.
+                // The neighbor has closed the link because of these frames. The bad member tries the other neighbor.
                 let next = NEIGHBORS[usize::from(link.neighbor == NEIGHBORS[0])];
                 link = Link::dial(&herd, next);
                 link.hear_of_all();
@@ -404,7 +406,7 @@ fn a_client_told_in_the_names_of_several_servers_over_all_links_is_in_nobodys_na
         let mut links = NEIGHBORS.map(|neighbor| Link::dial(&herd, neighbor));
         links.iter_mut().for_each(Link::hear_of_all);
         for (number, key) in made_up.iter().enumerate() {
-            // In any order of the names, and in another one over the second link.
+            // The records come in a random order of the names, and in another order over the second link.
             for (at, link) in links.iter_mut().enumerate() {
                 for place in 0..4 {
                     let name = (number + (place + at) * (1 + number % 3)) % NAMES.len();
@@ -413,7 +415,7 @@ fn a_client_told_in_the_names_of_several_servers_over_all_links_is_in_nobodys_na
                     let timestamp_ns = now_ns() + version as u64 * [0, 1, 1_000_000_000][number / 2 % 3];
                     let stamp = Stamp { timestamp_ns, received_ns: now_ns() };
                     link.record(&life, 1 + place as u64, Kind::CLIENT, key, nowhere(), stamp);
-                    // Some in one write, some each in one.
+                    // Some frames are sent together in one write, and other frames are sent in one write each.
                     assert!(!number.is_multiple_of(4) || link.send() && link.listen());
                 }
             }
@@ -429,7 +431,7 @@ fn a_client_told_in_the_names_of_several_servers_over_all_links_is_in_nobodys_na
     });
 }
 
-/// One frame, about a server of the five as it is now.
+/// One frame about one of the five servers in its current incarnation.
 fn say_anything(link: &mut Link, dice: &mut Dice) {
     let innocent = dice.below(NAMES.len() as u64);
     let life = link.lives[&name_of(NAMES[innocent as usize])].clone();

@@ -1,4 +1,4 @@
-//! How many clients a herd knows, and for how long.
+//! Tests of the limits on the number of clients that a herd knows, and on the time for which it knows them.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ fn as_many_connections_wait_at_each_port_as_the_system_allows() {
     for address in [at.line, at.peer, at.http] {
         let listed = Command::new("ss").args(["-Hltn", &format!("src = {address}")]).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
-        // For a listening socket the third field is the backlog.
+        // The third field of a listening socket is its backlog.
         assert_eq!(listed.split_whitespace().nth(2), Some(allowed.trim()), "{address}: {listed}");
     }
 }
@@ -76,7 +76,8 @@ fn every_server_forgets_a_client_when_its_time_is_over() {
     for name in NAMES {
         eventually(&format!("{name} forgets"), || match herd.located(name, &["kiwi"]).remove(0) {
             unknown if unknown == "? WHATSAT kiwi 10 0" && began.elapsed().unwrap() >= TTL => Ok(()),
-            // Before the report has come, it is not known either; that is no forgetting.
+            // The client is also unknown before its report has arrived, and this does not mean that the server has
+            // forgotten the client.
             told => Err(told),
         });
     }
@@ -95,7 +96,7 @@ fn a_client_that_keeps_reporting_is_not_forgotten() {
         Plan::pair().herd(&format!("client_ttl_s = {}\nmax_clock_offset_s = 1", TTL.as_secs())).start();
     let mut riley = herd.client("Riley");
     riley.ask("IAMAT once +1+1 1000");
-    // As long as the other one needs to be forgotten, and that long again.
+    // This is twice the time after which the other client is forgotten.
     let began = SystemTime::now();
     let mut reports = 0;
     eventually("the other is forgotten", || {
@@ -114,6 +115,6 @@ fn servers_that_forget_at_different_times_are_told_of() {
     let mut herd = Plan::pair().prepare();
     herd.start_with(&["Riley"], &["--set", "herd.client_ttl_s=90"]);
     herd.start("Jaquez");
-    herd.wait_for_log("Riley", "its `client_ttl_s` is 0 and not this server's");
-    herd.wait_for_log("Jaquez", "its `client_ttl_s` is 90 and not this server's");
+    herd.wait_for_log("Riley", "the neighbor's `client_ttl_s` is 0, not this server's");
+    herd.wait_for_log("Jaquez", "the neighbor's `client_ttl_s` is 90, not this server's");
 }

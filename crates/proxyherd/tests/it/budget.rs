@@ -1,4 +1,4 @@
-//! The places budgets of real processes: what is written down outlives whatever ends them.
+//! Tests of the places budgets of real processes: the written accounts survive any end of a process.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -15,7 +15,7 @@ use crate::{
     harness::{Herd, NAMES, Plan, eventually, get, metric, status},
 };
 
-/// Two servers, twenty requests of a month each.
+/// Two servers, each with twenty requests per month.
 fn start() -> Herd {
     Plan::pair().places("per_month = 40").start()
 }
@@ -24,7 +24,7 @@ fn month(herd: &Herd, name: &str) -> Option<Value> {
     status(herd.at(name).http)["places_budgets"].get(0).cloned()
 }
 
-/// Waits until the server has so much left by itself, and knows the herd to have spent so much.
+/// Waits until the server has this number of requests left, and knows that the herd has spent this number of requests.
 fn wait_for(herd: &Herd, name: &str, own_left: u64, spent: u64) {
     eventually(&format!("{name} has {own_left} left, and the herd has spent {spent}"), || {
         let month = month(herd, name).ok_or("its month has not begun")?;
@@ -69,7 +69,7 @@ fn a_server_whose_file_was_removed_spends_nothing_more_that_month() {
     herd.kill_all(&["Riley"]);
     fs::remove_file(file(&herd, "Riley")).unwrap();
     herd.start("Riley");
-    herd.wait_for_log("Riley", "it spends nothing more of the places budget of 2");
+    herd.wait_for_log("Riley", "this server spends nothing more of the places budget of 2");
     wait_for(&herd, "Riley", 0, 0);
 }
 
@@ -78,7 +78,7 @@ fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
     let mut herd = start();
     wait_for(&herd, "Riley", 20, 0);
     let older = fs::read(file(&herd, "Riley")).unwrap();
-    // With each kill what was at hand counts as spent, whatever the file says that is put back.
+    // After each kill, all reserved requests count as spent, even if an older file is put back.
     eventually("Jaquez hears of Riley's month", || {
         let records = status(herd.at("Jaquez").http)["records"].as_u64();
         if records == Some(2) { Ok(()) } else { Err(format!("{records:?}")) }
@@ -90,13 +90,13 @@ fn what_neighbors_know_counts_where_an_older_file_is_put_back_after_a_kill() {
         wait_for(&herd, "Riley", own_left, spent);
         wait_for(&herd, "Jaquez", 20, spent);
     }
-    herd.wait_for_log("Riley", "as an older file does that was put back");
+    herd.wait_for_log("Riley", "perhaps because somebody put back an older file");
 }
 
 #[test]
 fn accounts_that_a_member_makes_up_do_not_make_the_herd_forget_what_was_spent() {
     const INVENTED: u32 = 2500;
-    // Twenty requests of the month for each of the three.
+    // Each of the three servers has twenty requests per month.
     let plan = Plan::pair().with_server("Eve", &["Jaquez"]).places("per_month = 60");
     let mut herd = plan.prepare();
     herd.start_all(&["Riley", "Jaquez"]);
@@ -115,7 +115,8 @@ fn accounts_that_a_member_makes_up_do_not_make_the_herd_forget_what_was_spent() 
     wait_for(&herd, "Jaquez", 20, 8);
     herd.kill_all(&["Riley"]);
 
-    // While Riley is away Eve says more accounts than there is room for, all of them newer than Riley's.
+    // While Riley is away, Eve sends more accounts than there is room for. All these accounts are newer than Riley's
+    // account.
     let mut eve = Eve::dial(&herd, "Jaquez");
     let [riley, of_eve] = ["Riley", "Eve"].map(|name| ServerName::new(name).unwrap());
     let month = key(Span::Month.at(now_ns()), &riley);
@@ -164,7 +165,7 @@ fn a_server_that_no_neighbor_answers_goes_on_by_its_file() {
     wait_for(&herd, "Riley", 20, 0);
     herd.kill_all(&["Riley", "Jaquez"]);
     herd.start("Riley");
-    herd.wait_for_log("Riley", "no neighbor answers, so the places budget goes on by");
+    herd.wait_for_log("Riley", "no neighbor answers, so the places budget counts only the requests in");
     wait_for(&herd, "Riley", 12, 8);
 }
 
@@ -177,11 +178,15 @@ fn a_damaged_file_is_no_start() {
     let serve = ["serve", "--config", "herd.toml", "--name", "Riley"];
     let finished = crate::harness::Process::run(herd.dir(), &serve);
     assert_eq!(finished.code, 1, "{finished:?}");
-    assert!(finished.err.contains("it is damaged. Put back what this server wrote last"), "{}", finished.err);
+    assert!(
+        finished.err.contains("it is damaged. Put back the file that this server wrote last"),
+        "{}",
+        finished.err
+    );
     assert_eq!(finished.err.matches("damaged").count(), 1, "{}", finished.err);
 }
 
-/// A question of its own at a server's HTTP door; says whether a provider has answered it.
+/// Asks a new question at a server's HTTP door. Returns whether a provider has answered the question.
 fn question(herd: &Herd, name: &str, number: &mut u32) -> bool {
     *number += 1;
     let latitude = 34.0 + f64::from(*number) / 1000.0;
@@ -215,7 +220,7 @@ fn five_servers_of_which_one_is_killed_and_given_an_older_file_again_and_again_a
             answered += usize::from(question(&herd, "Riley", &mut number));
             if answered == 12 { Ok(()) } else { Err(answered) }
         });
-        // In the middle of its work.
+        // The server is killed in the middle of its work.
         herd.kill_all(&["Riley"]);
         fs::write(file(&herd, "Riley"), &older).unwrap();
         herd.start("Riley");

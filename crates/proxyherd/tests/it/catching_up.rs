@@ -1,8 +1,8 @@
-//! Servers that die, come back, or come late: whoever is connected agrees, and whoever returns catches up.
+//! Tests of servers that die, come back, or start late: connected servers agree, and servers that return catch up.
 
 use crate::harness::{Herd, LINKS, Ledger, NAMES, Plan};
 
-/// The servers of `up` in groups that can reach one another.
+/// The servers of `up`, in groups of servers that can reach each other.
 fn groups<'a>(up: &[&'a str]) -> Vec<Vec<&'a str>> {
     let mut groups: Vec<Vec<&str>> = up.iter().map(|name| vec![*name]).collect();
     for (one, two) in LINKS {
@@ -33,7 +33,7 @@ fn two_servers_away_leave_the_rest_connected_but_for_three_pairs() {
     assert_eq!((pairs.len(), pairs.iter().filter(|[one, two]| without(one, two).len() > 1).count()), (10, 3));
 }
 
-/// Kills two servers, reports to each of the others, and brings the two back.
+/// Kills two servers, reports to each of the other servers, and starts the two servers again.
 fn lose_two_and_find_them_again(herd: &mut Herd, ledger: &mut Ledger, round: usize, lost: &[&str]) {
     for name in NAMES {
         ledger.report(herd, name, &format!("{name}.{round}"));
@@ -47,7 +47,7 @@ fn lose_two_and_find_them_again(herd: &mut Herd, ledger: &mut Ledger, round: usi
         let mut known = before.clone();
         for name in &group {
             known.report(herd, name, &format!("{name}.{round}.while.two.are.away"));
-            // Somebody who was at a lost server, or in the other group, and has moved on.
+            // A client that was at a lost server or in the other group, and has moved to another server.
             known.report(herd, name, &format!("{}.{round}", lost[0]));
         }
         known.report(herd, group[0], &format!("{}.{round}", lost[1]));
@@ -99,7 +99,7 @@ fn a_whole_herd_that_dies_forgets_and_begins_again() {
     herd.kill_all(&["Riley", "Jaquez"]);
     herd.start_all(&["Riley", "Jaquez"]);
     assert_eq!(herd.located("Riley", &["kiwi"]), ["? WHATSAT kiwi 10 0"], "nothing is on disk");
-    // What was said before counts for nothing: an older report is news to servers that hold none.
+    // Earlier reports are forgotten: for servers without records, even an older report is new.
     let at = herd.client("Jaquez").ask("IAMAT kiwi +1+1 1000");
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
 }

@@ -1,8 +1,8 @@
-//! However a stream of lines is cut on its way, the replies are the same.
+//! Tests that the replies do not depend on how a stream of lines is cut into pieces.
 
 use crate::harness::{Client, Plan};
 
-/// Every kind of line, with answers short and long.
+/// A stream with every kind of line. Some answers are short, and some are long.
 fn stream() -> Vec<u8> {
     let mut stream =
         b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503\nWHATSAT kiwi 10 2\nHELLO\n\r\n\n".to_vec();
@@ -13,8 +13,8 @@ fn stream() -> Vec<u8> {
     stream
 }
 
-/// The replies to [`stream`] when it comes in pieces of these lengths, and the rest in one; what changes with the
-/// time is made the same.
+/// The replies to [`stream`] if the stream comes in pieces of these lengths, with the rest in one piece. Parts that
+/// change with the time are replaced with constants.
 fn replies(client: &mut Client, lengths: impl Iterator<Item = usize>) -> String {
     let stream = stream();
     let mut rest = &stream[..];
@@ -37,7 +37,7 @@ fn without_difference(line: &str) -> String {
     }
 }
 
-/// Lengths of 1 to `longest` bytes, the same for the same seed.
+/// Lengths of 1 to `longest` bytes. The same seed makes the same lengths.
 fn lengths(seed: u64, longest: u64) -> impl Iterator<Item = usize> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -50,7 +50,8 @@ fn lengths(seed: u64, longest: u64) -> impl Iterator<Item = usize> {
 #[test]
 fn any_chunking_of_a_stream_gives_the_same_replies() {
     let herd = Plan::single().start();
-    // From here on the last report of the stream is not news, and every run meets the same herd.
+    // From here on, the last report of the stream is not new to the herd, so every run finds the herd in the same
+    // state.
     replies(&mut herd.client("Riley"), std::iter::empty());
     let whole = replies(&mut herd.client("Riley"), std::iter::empty());
     assert_eq!(whole.matches("AT Riley … ").count(), 7, "{whole}");
@@ -94,7 +95,8 @@ fn replies_come_in_the_order_of_the_commands_however_many_are_sent_at_once() {
     });
 }
 
-/// Busy connections are dealt out among the server's threads; here most of them move in the middle of a line.
+/// Busy connections are distributed among the server's threads. In this test most connections move to another thread in
+/// the middle of a line.
 #[test]
 fn busy_connections_have_all_their_lines_answered_wherever_they_are_served() {
     let herd = Plan::single().start();

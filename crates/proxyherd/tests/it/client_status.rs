@@ -1,4 +1,4 @@
-//! `proxyherd client` and `proxyherd status`, as shells and people use them.
+//! Tests of `proxyherd client` and `proxyherd status`, as shells and people use them.
 
 use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 
@@ -6,7 +6,7 @@ use crate::harness::{Finished, Herd, NAMES, PATIENCE, Plan, Process, WHERE_AND_W
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxyherd");
 
-/// Runs a line of bash beside the herd's configuration. A pipe fails with whatever in it fails.
+/// Runs a line of bash in the directory of the herd's configuration. A pipe fails if any command in it fails.
 fn bash(herd: &Herd, line: &str) -> Finished {
     Process::bash(herd.dir(), &format!("set -o pipefail; {line}")).wait(PATIENCE)
 }
@@ -77,7 +77,7 @@ fn a_herd_that_is_not_there_is_said_so() {
 fn a_person_gets_a_prompt_that_names_the_server_and_keeps_the_lines_to_themselves() {
     let herd = Plan::single().start();
     let riley = herd.line("Riley");
-    // A terminal is what `script` gives to the program, and its input is typed into it.
+    // `script` gives the program a terminal, and types its own input into this terminal.
     let client = format!("env XDG_STATE_HOME=$PWD/state NO_COLOR=1 TERM=xterm {PROGRAM} client {riley}");
     let typed = "IAMAT kiwi +34.068930-118.445127\\nHELLO\\nquit\\n";
     let finished = bash(&herd, &format!("printf '{typed}' | script -qec \"{client}\" /dev/null"));
@@ -95,14 +95,14 @@ fn a_person_gets_a_prompt_that_names_the_server_and_keeps_the_lines_to_themselve
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// A prompt on a terminal of its own, and what types into it.
+/// A prompt on a terminal of its own, and the pipe that types into the terminal.
 struct Typist {
     process: Process,
     keys: fs::File,
 }
 
 impl Typist {
-    /// A prompt that talks to `name`, once it is there.
+    /// Starts a prompt that talks to `name`, and waits until the prompt is ready.
     fn at_prompt(herd: &Herd, name: &str) -> Typist {
         let address = herd.line(name);
         let client =
@@ -121,7 +121,7 @@ impl Typist {
         self.keys.write_all(keys).unwrap();
     }
 
-    /// Ctrl-D only ends the input where a prompt reads it: the terminal itself takes what comes before.
+    /// Types Ctrl-D. It ends the input only when a prompt reads it. Before that, the terminal itself takes it.
     fn sees_prompt_after(&self, text: &str) {
         eventually(&format!("the terminal shows {text:?} and then a prompt"), || {
             let shown = self.process.out();

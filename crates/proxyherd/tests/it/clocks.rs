@@ -1,11 +1,11 @@
-//! Servers whose clocks are not the others'.
+//! Tests of servers whose clocks differ from the clocks of the other servers.
 
 use std::{fs, path::PathBuf};
 
 use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, get, http2::Http2, metric, status};
 
-/// The library that shows a process another time, by its many-threaded name. Where it is not installed the test is
-/// skipped, with a word about it; under CI it fails.
+/// The multi-threaded version of the library that shows a process another time. If the library is not installed, the
+/// test is skipped with a message. Under CI the test fails.
 fn faketime() -> Option<PathBuf> {
     let library = |folder: PathBuf| folder.join("faketime/libfaketimeMT.so.1");
     let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
@@ -49,8 +49,9 @@ fn a_clock_that_is_minutes_off_keeps_its_links_down_and_the_log_says_where_to_lo
 #[test]
 fn a_neighbor_that_is_refused_for_its_clock_is_shown_with_its_offset_at_both_ends() {
     let Some(library) = faketime() else { return };
-    // Jaquez dials Riley. The columns: whose clock is off, by how many seconds, the offset of Jaquez that Riley shows, and
-    // the offset of Riley that Jaquez shows. A clock behind is only sure after the five seconds a HELLO may take.
+    // Jaquez dials Riley. The columns: whose clock is off, by how many seconds, the offset of Jaquez that Riley shows,
+    // and the offset of Riley that Jaquez shows. A server is sure that a clock is behind only after the five seconds
+    // that a HELLO may take.
     for (whose, ahead_s, jaquez_s, riley_s) in
         [("Jaquez", 90, 90.0, -90.0), ("Riley", 90, -85.0, 85.0), ("Jaquez", -62, -62.0, 62.0)]
     {
@@ -107,8 +108,8 @@ fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
         let ready = ["Riley", "Jaquez"].map(|name| get(herd.at(name).http, "/health/readyz"));
         if ready.iter().all(|(code, _)| *code == 200) { Ok(()) } else { Err(format!("{ready:?}")) }
     });
-    herd.wait_for_log("Riley", "s ahead of this server's: look at the clocks of both");
-    herd.wait_for_log("Jaquez", "s behind this server's: look at the clocks of both");
+    herd.wait_for_log("Riley", "s ahead of this server's: check the clocks of both");
+    herd.wait_for_log("Jaquez", "s behind this server's: check the clocks of both");
     eventually("metrics and status tell the offset", || {
         let name = "proxyherd_link_clock_offset_seconds{neighbor=\"Jaquez\"}";
         let measured = metric(herd.at("Riley").http, name).unwrap();
@@ -126,7 +127,8 @@ fn a_clock_that_is_seconds_off_is_a_warning_in_log_metrics_and_status() {
 fn a_clock_that_is_seconds_off_does_not_keep_an_empty_herd_from_being_ready() {
     let Some(herd) = with_jaquez_ahead(5) else { return };
     herd.wait_for_links(&["Riley", "Jaquez"]);
-    // Without a word from its neighbor a server takes itself for ready after a minute, which is longer than this waits.
+    // If its neighbor sends nothing, a server reports that it is ready after a minute. This test waits for a shorter
+    // time.
     eventually("both are ready", || {
         for server in ["Riley", "Jaquez"] {
             let (code, text) = get(herd.at(server).http, "/health/readyz");

@@ -1,4 +1,5 @@
-//! Commands that do not run for long, and servers that do not start: exit codes, and messages that say what to do.
+//! Tests of commands that end quickly, and of servers that do not start: their exit codes, and their messages with
+//! advice.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -171,7 +172,7 @@ fn check_finds_what_serve_would_refuse() {
     let elsewhere = |address: &str| right.replace(&listen, &format!("listen = \"{address}\""));
     for (wrong, said) in [
         (right.clone(), None),
-        (elsewhere("192.0.2.1:12000"), Some("it is no address of this machine")),
+        (elsewhere("192.0.2.1:12000"), Some("it is not an address of this machine")),
         (elsewhere("riley.invalid:12000"), Some("the name does not resolve on this machine")),
         (
             right.clone() + "\n[log]\ndir = \"file\"\n",
@@ -220,7 +221,7 @@ fn hints_fit_what_is_the_matter() {
 fn status_without_a_file_asks_the_demo() {
     let dir = tempfile::tempdir().unwrap();
     let asked = run(dir.path(), "status --json");
-    // Whether a demo runs on this machine is not this test's to say; whom it asked is.
+    // A demo may run on this machine or not. The test only checks which servers were asked.
     let json: serde_json::Value = serde_json::from_str(&asked.out).unwrap();
     let asked: Vec<_> = json.as_array().unwrap().iter().map(|server| server["http"].clone()).collect();
     assert_eq!(asked, (8000..8005).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>());

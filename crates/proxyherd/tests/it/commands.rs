@@ -1,10 +1,10 @@
-//! Every command of the line protocol, from every server of the classic herd.
+//! Tests of every command of the line protocol, at every server of the classic herd.
 
 use serde_json::Value;
 
 use crate::harness::{Herd, NAMES, Nearby, Plan, WHERE_AND_WHEN, talk};
 
-/// The reply to a WHATSAT, seen whole: AT line, JSON, one empty line at the end and none before.
+/// Checks the whole reply to a WHATSAT: the AT line, JSON, and one empty line at the end and nowhere else.
 fn read_nearby(reply: &str) -> Nearby {
     let (at, rest) = reply.split_once('\n').unwrap();
     let json = rest.strip_suffix("\n\n").unwrap();
@@ -16,7 +16,7 @@ fn results(json: &Value) -> &Vec<Value> {
     json["results"].as_array().unwrap()
 }
 
-/// The herd of most tests here: reading a configuration and starting five processes is not free.
+/// The herd that most tests in this file share, because reading a configuration and starting five processes takes time.
 fn classic() -> Herd {
     Plan::classic().encrypted().start()
 }
@@ -130,8 +130,8 @@ fn a_clock_that_is_ahead_shows_as_a_negative_difference() {
     let at = herd.client("Riley").ask("IAMAT early +1+1 9000000000.5");
     assert!(at.starts_with("AT Riley -") && at.ends_with(" early +1+1 9000000000.5"), "{at}");
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "early"), at);
-    // The bound on fast clocks lets the client's corrected reports in after 5 s; one that is 10 s in the past is
-    // older than that bound's version, so it changes nothing yet.
+    // Because of the limit for fast clocks, the server takes the client's corrected reports after 5 s. A report that is
+    // 10 s in the past is older than the version that this limit allowed, so the report changes nothing yet.
     let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     herd.client("Riley").ask(&format!("IAMAT early +2+2 {}", now_s - 10));
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "early"), at);

@@ -1,4 +1,4 @@
-//! The demo as a newcomer meets it: what it prints can be pasted, and Ctrl-C ends it.
+//! Tests of the demo as a newcomer uses it: its printed lines can be pasted into a shell, and Ctrl-C ends the demo.
 
 use std::{
     io::Write,
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Client, PATIENCE, Process, eventually, status};
 
-/// Where the demo was started, and the demo.
+/// The directory where the demo was started, and the demo's process.
 type Demo = (TempDir, Process);
 
 fn start() -> Demo {
@@ -24,7 +24,7 @@ fn start() -> Demo {
     (dir, demo)
 }
 
-/// The lines to paste that hold `word`.
+/// The lines to paste that contain `word`.
 fn to_paste(demo: &Demo, word: &str) -> Vec<String> {
     let said = demo.1.out();
     let lines =
@@ -32,7 +32,8 @@ fn to_paste(demo: &Demo, word: &str) -> Vec<String> {
     lines.filter(|line| line.contains(word)).map(str::to_owned).collect()
 }
 
-/// Whether this machine has what a pasted line needs. Where the tests must all run, it has to.
+/// Whether this machine has the programs that a pasted line needs. If all tests must run (CI), the programs must be
+/// there.
 pub(crate) fn have(program: &str) -> bool {
     let found = Command::new(program).arg("-h").output().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
@@ -42,7 +43,7 @@ pub(crate) fn have(program: &str) -> bool {
     found
 }
 
-/// Pastes a line into bash until it shows that it has what it should.
+/// Pastes a line into bash again and again, until its output has the expected text.
 fn paste(dir: &Path, line: &str, is_enough: impl Fn(&str) -> bool) -> String {
     let shell = Process::bash(dir, line);
     eventually(&format!("{line:?} shows an answer"), || {
@@ -76,7 +77,7 @@ fn the_lines_to_paste_show_real_places() {
     }
 }
 
-/// Waits until the demo, or whatever shows it, has said this.
+/// Waits until the demo, or the program that shows its output, has printed this text.
 fn wait_for(process: &Process, text: &str) -> String {
     eventually(&format!("it says {text:?}"), || {
         let said = process.out();
@@ -94,7 +95,7 @@ fn it_tells_who_moves_where() {
         "{line}"
     );
     assert!(!said.contains('\x1b'), "plain where nobody looks: {said}");
-    // Whoever reports for the first time is told of next.
+    // A client that reports for the first time gets the next sentence.
     let report = to_paste(&demo, "IAMAT me").remove(0);
     paste(demo.0.path(), &report, |shown| shown.ends_with('\n'));
     wait_for(&demo.1, "me is near Bel Air, told Riley; 5 of 5 servers know");
@@ -125,7 +126,7 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
     let mut refusals = 0;
     eventually("Riley runs again", || {
         let out = process.out();
-        // Anybody may have taken its port for an outgoing connection, and let it go soon.
+        // Another program may have taken the server's port for an outgoing connection, and will release it soon.
         if out.matches("Riley did not start: can't listen").count() > refusals {
             refusals += 1;
             said.write_all(b"start Riley\n").unwrap();
@@ -138,7 +139,7 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
     wait_for(&process, "no such command; try");
     wait_for(&process, "Riley knows 36 clients again");
     assert_eq!(Client::connect(riley).ask("HELLO"), "? HELLO", "it is back where it was");
-    // Where the input ends, the demo goes on.
+    // After the end of its input, the demo continues.
     drop(said);
     let before = process.out().matches("5 servers run").count();
     eventually("it tells more", || {

@@ -1,4 +1,5 @@
-//! Doors with several addresses: every one of them serves, and whoever starts the server reads where they all are.
+//! Tests of doors with several addresses: every address serves clients, and the server prints all addresses at its
+//! start.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -14,7 +15,7 @@ fn run(dir: &Path, line: &str) -> Finished {
     Process::run(dir, &line.split(' ').collect::<Vec<_>>())
 }
 
-/// Riley with these lines for its doors.
+/// Riley, with these lines for its doors in the configuration.
 fn with_doors(doors: &str) -> Herd {
     let herd = Plan::single().prepare();
     herd.write_file("herd.toml", &text_with(doors));
@@ -25,7 +26,7 @@ fn text_with(doors: &str) -> String {
     format!("[herd]\ntls = \"off\"\n[[server]]\nname = \"Riley\"\n{doors}\n")
 }
 
-/// A free port on both loopbacks, twice: of IPv4 and of IPv6.
+/// Two ports that are free on both loopback addresses, of IPv4 and of IPv6.
 fn on_both_loopbacks() -> [SocketAddr; 2] {
     let is_free = |port: &u16| TcpListener::bind(("::1", *port)).is_ok();
     let port = eventually("a port is free for IPv6 too", || {
@@ -126,11 +127,11 @@ fn a_door_with_tls_serves_what_the_other_addresses_serve() {
     assert_eq!(herd.process("Riley").out(), format!("ready: Riley takes {addresses}\n"));
     herd.wait_for_log("Riley", &format!("started: {addresses}; 0 links"));
     assert!(talk(line, format!("IAMAT kiwi {WHERE_AND_WHEN}\n").as_bytes()).starts_with(b"AT Riley "));
-    // It goes to the first address of the file, and believes the certificate that the file names.
+    // The client connects to the first address in the file, and trusts the certificate that the file names.
     let client = format!("printf 'WHATSAT kiwi 10 1\\n' | {} client", env!("CARGO_BIN_EXE_proxyherd"));
     let asked = Process::bash(herd.dir(), &client).wait(PATIENCE);
     assert!(asked.code == 0 && asked.out.starts_with("AT Riley "), "{asked:?}");
-    // The same certificate is believed at an address that is typed.
+    // The client trusts the same certificate at an address from the command line.
     let asked = Process::bash(herd.dir(), &format!("{client} tls://{line_tls}")).wait(PATIENCE);
     assert!(asked.code == 0 && asked.out.starts_with("AT Riley "), "{asked:?}");
     let plain = String::from_utf8(talk(line_tls, b"WHATSAT kiwi 10 1\n")).unwrap_or_default();

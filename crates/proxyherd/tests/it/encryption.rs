@@ -1,4 +1,4 @@
-//! Encrypted links: who gets one, and that nobody else gets anywhere.
+//! Tests of encrypted links: members of the herd get a link, and every other caller is refused.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ fn certs(herd: &Herd) -> PathBuf {
     herd.dir().join("certs")
 }
 
-/// A herd with certificates of the test's own; nothing runs yet.
+/// A herd with certificates that the test made. No server runs yet.
 fn prepared(plan: Plan) -> (Herd, Authority) {
     let herd = plan.encrypted().prepare();
     let authority = Authority::new();
@@ -47,12 +47,12 @@ fn linked() -> (Herd, Authority, String) {
     (herd, authority, at)
 }
 
-/// All that an impostor has to say: HELLO as Jaquez, and records.
+/// Everything that an impostor sends: HELLO as Jaquez, and records.
 fn all_there_is_to_say() -> Vec<u8> {
     [neighbor::bytes_of(&neighbor::hello("Jaquez")), records(50)].concat()
 }
 
-/// Says everything, whatever comes of it, and returns what is answered.
+/// Sends everything, ignores errors, and returns the answer.
 fn say_it_all(stream: &mut (impl Read + Write)) -> Vec<u8> {
     let _ = stream.write_all(&all_there_is_to_say()).and_then(|()| stream.flush());
     let mut answer = Vec::new();
@@ -60,7 +60,7 @@ fn say_it_all(stream: &mut (impl Read + Write)) -> Vec<u8> {
     answer
 }
 
-/// Dials as Riley's neighbor would, says everything, and must be refused with this in Riley's log.
+/// Dials as Riley's neighbor would, sends everything, and expects a refusal with this text in Riley's log.
 fn must_be_refused(herd: &Herd, what: &str, shown: Option<&Certified>, reason: &str) -> Vec<u8> {
     let mut stream = certificates::dial(herd.at("Riley").peer, shown);
     let address = stream.sock.local_addr().unwrap();
@@ -77,19 +77,23 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
 
     let mut plain = neighbor::dial(peer, b"");
     let address = plain.local_addr().unwrap();
-    // What comes back, if anything, is TLS's word for no.
+    // If anything comes back, it is a TLS alert.
     assert!(say_it_all(&mut plain).len() < 16);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
-    assert!(line.contains("it does not speak TLS") && line.contains("\"off\""), "{line}");
+    assert!(line.contains("the other end does not speak TLS") && line.contains("\"off\""), "{line}");
 
     let other = Authority::new();
     let strangers = [
-        ("no certificate", None, "it shows no certificate"),
-        ("another authority's", Some(other.server("Jaquez")), "it is of another authority than ca.pem"),
+        ("no certificate", None, "the other end shows no certificate"),
+        (
+            "another authority's",
+            Some(other.server("Jaquez")),
+            "the certificate is of another authority than ca.pem",
+        ),
         (
             "another authority's old one",
             Some(other.certify(uri, 2000, 2001)),
-            "it is of another authority than ca.pem",
+            "the certificate is of another authority than ca.pem",
         ),
         (
             "an expired one",
@@ -101,25 +105,29 @@ fn nobody_else_gets_past_the_handshake_and_nobody_notices() {
             Some(authority.certify(uri, 2100, 2101)),
             "the certificate of Jaquez begins on 2100-01-01",
         ),
-        ("one without a name", Some(authority.certify(None, 2000, 2100)), "it names no server of a herd"),
+        (
+            "one without a name",
+            Some(authority.certify(None, 2000, 2100)),
+            "the certificate names no server of a herd",
+        ),
         (
             "another herd's",
             Some(authority.certify(Some("proxyherd://other/Jaquez"), 2000, 2100)),
-            "it is for the herd \"other\" and this server's for \"test\"",
+            "the certificate is for the herd \"other\", but this server is in the herd \"test\"",
         ),
         (
             "one of a name that is none",
             Some(authority.certify(Some("proxyherd://test/a b"), 2000, 2100)),
-            "it names no server of a herd",
+            "the certificate names no server of a herd",
         ),
     ];
     for (what, shown, reason) in &strangers {
         assert_eq!(must_be_refused(&herd, what, shown.as_ref(), reason), b"", "{what}: nothing is told");
     }
-    // Members of the herd are told what is wrong, in its own protocol.
+    // Members of the herd get the reason in the link protocol.
     for (name, reason) in [
-        ("Campbell", "it says that it is Jaquez and shows the certificate of Campbell"),
-        ("Eve", "it says that it is Jaquez and shows the certificate of Eve"),
+        ("Campbell", "the other end says that it is Jaquez, but shows the certificate of Campbell"),
+        ("Eve", "the other end says that it is Jaquez, but shows the certificate of Eve"),
     ] {
         let answer = must_be_refused(&herd, name, Some(&authority.server(name)), reason);
         match decode(&answer) {
@@ -152,7 +160,8 @@ fn a_server_of_the_herd_that_is_no_neighbor_is_refused_by_its_own_name() {
     herd.wait_for_log("Riley", "Eve is no neighbor of Riley");
 }
 
-/// Takes one connection in Riley's place, showing this; returns what the dialing end says inside, if anything.
+/// Accepts one connection in Riley's place with this TLS configuration. Returns the bytes that the dialing end sends
+/// inside TLS, if any.
 fn be_riley(listener: &TcpListener, shown: &Certified) -> Vec<u8> {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -171,19 +180,20 @@ fn a_dialing_server_says_nothing_to_whoever_is_not_its_neighbor() {
     for (shown, reason) in [
         (
             Authority::new().server("Riley"),
-            "its certificate is refused: it is of another authority than ca.pem",
+            "this server refuses the other end's certificate: the certificate is of another authority than ca.pem",
         ),
         (
             old,
             "the certificate of Riley expired on 2001-01-01: renew it with `proxyherd init --server Riley`",
         ),
-        (authority.server("Campbell"), "Campbell answers where Riley should be"),
+        (authority.server("Campbell"), "Campbell answers at the address of Riley"),
     ] {
         assert_eq!(be_riley(&listener, &shown), b"", "{reason}");
         let line = herd.wait_for_log("Jaquez", reason);
         assert!(line.contains("link   Riley") && line.contains("still trying"), "{line}");
     }
-    // Whoever hangs up on TLS, as a server without it does, is told apart from one that is not there.
+    // A server that closes the connection at the TLS handshake, as a server without TLS does, gives another message
+    // than a server that does not run.
     drop(listener.accept().unwrap());
     herd.wait_for_log("Jaquez", "is its `tls` \"off\"?");
     drop(listener);
@@ -197,18 +207,22 @@ fn a_server_whose_certificate_is_refused_is_told_so() {
     Authority::new().server("Jaquez").put(&certs(&herd), "Jaquez");
     let refused = Process::run(herd.dir(), &["serve", "--name", "Jaquez"]);
     assert_eq!((refused.code, refused.out.as_str()), (78, ""), "{refused:?}");
-    assert!(refused.err.contains("Jaquez.pem: it is of another authority than ca.pem"), "{}", refused.err);
+    assert!(
+        refused.err.contains("Jaquez.pem: the certificate is of another authority than ca.pem"),
+        "{}",
+        refused.err
+    );
 
-    // Each herd is in order by itself.
+    // Each of the two herds is correct by itself.
     let other = herd.dir().join("other");
     Authority::new().fill(&other, &["Jaquez"]);
     herd.start("Riley");
     herd.start_with(&["Jaquez"], &["--set", "herd.tls=other"]);
-    herd.wait_for_log("Riley", "it refuses this server's certificate");
-    herd.wait_for_log("Jaquez", "its certificate is refused: it is of another authority than ca.pem");
+    herd.wait_for_log("Riley", "the other end refuses this server's certificate");
+    herd.wait_for_log("Jaquez", "this server refuses the other end's certificate: the certificate is of another authority than ca.pem");
 }
 
-/// The certificate that a server shows now.
+/// The certificate that a server presents now.
 fn shown_at(peer: SocketAddr, to: &Certified) -> Vec<u8> {
     let mut stream = certificates::dial(peer, Some(to));
     stream.conn.complete_io(&mut stream.sock).unwrap();
@@ -233,7 +247,7 @@ fn a_renewed_certificate_is_shown_from_the_next_handshake_on() {
     let line = herd.wait_for_log("Riley", "the new certificates are not taken, the old ones stay in use");
     assert!(line.contains("Riley.pem holds no certificate that can be read"), "{line}");
     assert_eq!(shown_at(peer, &eve), soon.der().to_vec());
-    // The key of another certificate is as bad as none.
+    // A key that belongs to another certificate is as bad as a missing key.
     fs::write(certs(&herd).join("Riley.pem"), authority.server("Riley").certificate).unwrap();
     herd.wait_for_log("Riley", "Riley.key is not the key of ");
 
@@ -296,11 +310,11 @@ fn check_looks_at_the_certificates() {
     fs::remove_file(dir.join("ca.pem")).unwrap();
     refused("no authority", "there is no certs/ca.pem: `proxyherd init` makes", "check");
     authority.server("Riley").put(&dir, "Jaquez");
-    refused("another's", "Jaquez.pem is the certificate of Riley and not of Jaquez", "check");
+    refused("another's", "Jaquez.pem is the certificate of Riley, not of Jaquez", "check");
     fs::write(dir.join("Riley.pem"), authority.server("Riley").certificate).unwrap();
     refused("another key", "Riley.key is not the key of certs/Riley.pem", "check");
     Authority::new().server("Riley").put(&dir, "Riley");
-    refused("another authority's", "Riley.pem: it is of another authority than ca.pem", "check");
+    refused("another authority's", "Riley.pem: the certificate is of another authority than ca.pem", "check");
     authority.certify(Some("proxyherd://test/Riley"), 2000, 2001).put(&dir, "Riley");
     refused(
         "expired",
@@ -325,10 +339,10 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     herd.start("Riley");
     let peer = herd.at("Riley").peer;
     let strangers: Vec<_> = (0..3 * HANDSHAKES_MAX).map(|_| neighbor::dial(peer, b"\x16")).collect();
-    herd.wait_for_log("Riley", "more than 64 were under way at once");
+    herd.wait_for_log("Riley", "more than 64 handshakes were in progress");
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
-    // The first have been let go, and the log has not been flooded with it.
+    // The first connections were closed, and the log was not flooded with messages about them.
     assert_eq!(neighbor::rest(&strangers[0]), b"");
     drop(strangers);
     let refused = 3.0 * HANDSHAKES_MAX as f64;
@@ -341,7 +355,10 @@ fn strangers_that_hold_on_to_the_peer_port_keep_no_neighbor_away() {
     let lines = |log: &str| log.lines().filter(|line| line.contains("no link with")).count();
     let log = herd.log("Riley");
     assert_eq!(lines(&log), 20, "{log}");
-    assert!(log.contains("further ones from this address are counted and not logged for a minute"), "{log}");
+    assert!(
+        log.contains("further connections from this address are counted and not logged for a minute"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -364,19 +381,19 @@ fn another_implementation_of_tls_sees_the_same() {
     }
     let text = Process::bash(herd.dir(), "openssl x509 -in certs/Riley.pem -noout -text").wait(PATIENCE).out;
     assert!(text.contains("URI:proxyherd://herd-") && text.contains("/Riley"), "{text}");
-    herd.wait_for_log("Riley", "it closed the connection");
+    herd.wait_for_log("Riley", "the other end closed the connection");
     client("");
-    herd.wait_for_log("Riley", "it shows no certificate");
+    herd.wait_for_log("Riley", "the other end shows no certificate");
     let old = Process::bash(
         herd.dir(),
         &format!("openssl s_client -connect {peer} -tls1_2 -CAfile certs/ca.pem < /dev/null 2>&1"),
     );
     assert_ne!(old.wait(PATIENCE).code, 0);
-    herd.wait_for_log("Riley", "it speaks no TLS 1.3");
+    herd.wait_for_log("Riley", "the other end does not speak TLS 1.3");
     herd.wait_for_links(&["Riley", "Jaquez"]);
 }
 
-/// Many clients, each with its report, as lines of the clients' protocol.
+/// The reports of many clients, one each, as lines of the line protocol.
 fn reports(count: usize) -> String {
     (0..count).map(|client| format!("IAMAT client-{client} +1+1 1000\n")).collect()
 }
@@ -399,7 +416,8 @@ fn much_goes_over_an_encrypted_link_and_a_server_that_ends_leaves_nothing_unsaid
     herd.start("Jaquez");
     wait_for_records(&herd, "Jaquez", CLIENTS);
 
-    // More than sockets hold, told to one that does not listen just now; then the only one who knows it ends.
+    // More bytes than the sockets hold are sent to a server that does not read at the moment. Then the only server that
+    // knows the reports ends.
     herd.process("Jaquez").signal("STOP");
     let more = reports(2 * CLIENTS);
     talk(herd.line("Riley"), &more.as_bytes()[reports(CLIENTS).len()..]);
@@ -441,7 +459,7 @@ fn what_is_told_over_an_encrypted_link_is_not_to_be_read_on_its_way() {
     }
 }
 
-/// Carries bytes one way until their end; returns them.
+/// Copies bytes in one direction until the end of the stream. Returns the bytes.
 fn pump(mut from: TcpStream, mut to: TcpStream) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let (mut seen, mut piece) = (Vec::new(), [0; 4096]);

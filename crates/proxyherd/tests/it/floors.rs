@@ -1,9 +1,10 @@
-//! Modules import from floors below their own only, and files of one folder in no circle. The floors are those of
-//! ARCHITECTURE.md.
+//! Tests that modules import only from floors below their own floor, and that the files of one folder import each other
+//! without a cycle. ARCHITECTURE.md defines the floors.
 //!
-//! Read are `use` and every path that begins with `crate`, `self` or `super`. A name that a module hands on (`pub use`) counts
-//! for the module that it comes from. What a folder's own module and the files in it say to each other does not count:
-//! files of `flood` are parts of `flood::Shard`. Tests do not count either.
+//! The test reads `use` items and every path that begins with `crate`, `self` or `super`. A name that a module
+//! re-exports (`pub use`) counts for the module that defines the name. Imports between a folder's own module and the
+//! files in the folder do not count, because the files of `flood` are parts of `flood::Shard`. Tests do not count
+//! either.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,16 +17,16 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// A module by its path in the crate; the crate itself has none.
+/// A module by its path in the crate. The path of the crate itself is empty.
 type Module = Vec<String>;
 
-/// What one crate's sources say.
+/// The imports and re-exports in one crate's sources.
 #[derive(Default)]
 struct Crate {
     modules: BTreeSet<Module>,
-    /// Of a module, the names that it hands on, and where they come from.
+    /// For each module, the names that it re-exports, and the paths of their sources.
     handed_on: BTreeMap<(Module, String), Module>,
-    /// Who imports what, as it is written.
+    /// The importing modules and the imported paths, as they are written.
     imports: Vec<(Module, Module)>,
 }
 
@@ -38,7 +39,7 @@ impl Crate {
         read
     }
 
-    /// Reads the file of `module`, whose own modules lie in `folder`.
+    /// Reads the file of `module`. The submodules of `module` are in `folder`.
     fn file(&mut self, file: &Path, folder: &Path, module: &Module) {
         self.modules.insert(module.clone());
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -72,10 +73,10 @@ impl Crate {
         }
     }
 
-    /// The module that a path leads to, by way of names that are handed on.
+    /// The module to which a path leads, after all re-exports.
     fn target(&self, path: &[String]) -> Module {
         let mut path = path.to_vec();
-        // A name can be handed on several times, but not without end.
+        // A name can be re-exported several times, but the loop must end.
         for _ in 0..8 {
             let depth = (0..=path.len()).rev().find(|&depth| self.modules.contains(&path[..depth]));
             let (module, rest) = path.split_at(depth.expect("the crate itself is a module"));
@@ -89,7 +90,7 @@ impl Crate {
         panic!("{path:?} is handed on in a circle")
     }
 
-    /// For each module that imports another, neither of them within the other: who and what.
+    /// All pairs of an importing and an imported module. Pairs in which one module contains the other are left out.
     fn edges(&self) -> BTreeSet<(Module, Module)> {
         let edges = self.imports.iter().map(|(module, path)| (module.clone(), self.target(path)));
         edges.filter(|(module, target)| !module.starts_with(target) && !target.starts_with(module)).collect()
@@ -103,8 +104,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The full path of what is written as `path` in this module; `None` if it is another crate's or nothing that begins
-    /// with a module.
+    /// The full path of an item that this module writes as `path`. `None` if the item belongs to another crate, or if
+    /// the path does not begin with a module.
     fn full(&self, path: &[String]) -> Option<Module> {
         let (first, mut rest) = path.split_first()?;
         let mut base = match first.as_str() {
@@ -164,7 +165,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        // What is used privately is visible to the module's own files, so they may take it from there.
+        // A private import is visible to the module's own files, so these files may import it from the module.
         self.tree(&[], &item.tree, true);
     }
 
@@ -210,7 +211,7 @@ fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate lies in a folder").to_owned()
 }
 
-/// The floors of a crate as ARCHITECTURE.md tells them, lowest first. Those on one floor stand together.
+/// The floors of a crate from ARCHITECTURE.md, lowest first. Each floor is a list of its modules.
 fn floors_of(name: &str) -> Vec<Vec<Module>> {
     let text =
         fs::read_to_string(crates().parent().expect("they lie in the workspace").join("ARCHITECTURE.md"));
@@ -218,7 +219,7 @@ fn floors_of(name: &str) -> Vec<Vec<Module>> {
     let start = format!("{name}: ");
     let told = text.split("\n\n").find_map(|block| {
         let block = block.strip_prefix("```text\n")?.split("\n```").next()?;
-        // A line that is set in goes on with the one before it.
+        // An indented line continues the previous line.
         let block = block.replace("\n ", " ");
         block.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
     });
@@ -226,14 +227,15 @@ fn floors_of(name: &str) -> Vec<Vec<Module>> {
     told.split(',').map(|floor| floor.split('+').map(module).collect()).collect()
 }
 
-/// The floor on which `module` lies, and the name by which it lies there: the longest one that it begins with.
+/// The floor of `module`, and the name on this floor that matches `module`: the longest name that is a prefix of the
+/// module's path.
 fn floor_of<'a>(floors: &'a [Vec<Module>], module: &Module) -> Option<(usize, &'a Module)> {
     let all =
         floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, name)));
     all.filter(|(_, name)| module.starts_with(name)).max_by_key(|(_, name)| name.len())
 }
 
-/// Whether a module may not import another: it lies above, or beside it on the same floor.
+/// Whether a module must not import another module, because the other module is on a higher floor or on the same floor.
 fn is_from_above(floors: &[Vec<Module>], module: &Module, target: &Module) -> bool {
     let Some((own, name)) = floor_of(floors, module) else { return false };
     floor_of(floors, target).is_some_and(|(other, other_name)| other >= own && other_name != name)
@@ -268,7 +270,7 @@ fn imports_from_above(name: &str) -> Vec<String> {
     wrong
 }
 
-/// Circles of imports among what lies in one folder.
+/// Cycles of imports among the modules in one folder.
 fn circles(name: &str) -> Vec<String> {
     let read = Crate::read(name);
     let mut neighbors: BTreeMap<Module, BTreeMap<Module, (Module, Module)>> = BTreeMap::new();
@@ -329,9 +331,9 @@ fn doors_are_beside_each_other_and_may_not_import_each_other() {
     assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
 }
 
-/// Files of `herd` that are for the parts of a server that are no doors. `Internals` is a trait, so that whoever calls one of its
-/// methods has imported it.
-const NO_DOORS_BUSINESS: [&str; 2] = ["herd::internals", "herd::links"];
+/// Files of `herd` for the parts of a server that are not doors. `Inside` is a trait, so a module that calls one of its
+/// methods must import it.
+const NO_DOORS_BUSINESS: [&str; 2] = ["herd::inside", "herd::links"];
 
 #[test]
 fn doors_import_of_the_herd_only_what_is_for_doors() {
@@ -347,8 +349,8 @@ fn doors_import_of_the_herd_only_what_is_for_doors() {
             .collect::<Vec<_>>()
     };
     assert_eq!(wrong("door"), Vec::<String>::new());
-    // Others do, so this would be seen.
-    assert!(wrong("peer").contains(&"peer::session imports herd::internals".to_owned()));
+    // Other modules do import it, so the test would notice such an import.
+    assert!(wrong("peer").contains(&"peer::session imports herd::inside".to_owned()));
 }
 
 #[test]
@@ -370,7 +372,7 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
 fn the_sources_are_read_whole() {
     let read = Crate::read("proxyherd-core");
     assert!(read.modules.contains(&module("flood::anti_entropy")), "files in folders");
-    // `flood` hands on what `flood::links` has.
+    // `flood` re-exports names of `flood::links`.
     assert_eq!(read.target(&module("flood::LinkId")), module("flood::links"));
     let edges = read.edges();
     assert!(

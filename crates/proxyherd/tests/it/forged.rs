@@ -1,5 +1,5 @@
-//! A member that lies, while clients report: forged link states, records of kinds that nobody knows, and anything in the
-//! name of other servers.
+//! Tests of a member that lies while clients report. It sends forged link states, records of unknown kinds, and any
+//! records in the name of other servers.
 
 use std::{
     io::Write as _,
@@ -43,13 +43,13 @@ impl Eve {
             clock_offset_max_ns: u64::MAX,
         };
         let stream = neighbor::dial(herd.at(server).peer, &neighbor::bytes_of(&identity.hello(now_ns())));
-        // What the server says is of no interest, but has to be taken.
+        // The test ignores the server's frames, but must read them.
         let mut reader = stream.try_clone().unwrap();
         thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         Eve { stream, encoder: Encoder::default() }
     }
 
-    /// She is alive, and has all that she wants.
+    /// Sends a heartbeat, and grafts that ask for nothing.
     pub(crate) fn beat(&mut self) {
         self.encoder.heartbeat(now_ns());
         for shard in 0..SHARDS {
@@ -69,7 +69,7 @@ impl Eve {
         self.say(&eve, seq, Kind(200), key, Body::Data { keep_s: 0, bytes: &[7; DATA_LEN_MAX] });
     }
 
-    /// Says something now, in anybody's name.
+    /// Sends a record with the present time, in the name of any server.
     pub(crate) fn say(&mut self, origin: &Origin, seq: u64, kind: Kind, key: &str, body: Body<'_>) {
         let timestamp = Timestamp::from_nanos(now_ns()).unwrap();
         let difference = Difference::at_receipt(timestamp.nanos(), timestamp);
@@ -79,7 +79,8 @@ impl Eve {
         self.send();
     }
 
-    /// A client was far away, says another server; so much later than now by its clock and by the client's.
+    /// Sends a record in another server's name: a client is far away. The times of the server and of the client are
+    /// this much later than now.
     fn lie(&mut self, origin: &Origin, seq: u64, client: &str, later_ns: u64) {
         let timestamp = Timestamp::from_nanos(now_ns() + later_ns).unwrap();
         let coordinates = Coordinates::parse(FALSE.as_bytes()).unwrap();
@@ -90,7 +91,7 @@ impl Eve {
         self.encoder.record(index, seq, &record);
     }
 
-    /// A server has said so many updates in each shard, and all are on their way.
+    /// Claims that a server has issued this number of updates in each shard, and that all of them are on their way.
     fn cover(&mut self, origin: &Origin, seq: u64) {
         let index = self.encoder.index_of(origin).unwrap();
         for shard in 0..SHARDS {
@@ -106,11 +107,11 @@ impl Eve {
     }
 }
 
-/// Where Eve says that clients are.
+/// The position at which Eve claims that clients are.
 const FALSE: &str = "-66.6-66.6";
 const TEN_YEARS_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
-/// A herd of the five, whose links are up, and Eve, who has one with Riley.
+/// The five servers, whose links are up, and Eve, who has a link with Riley.
 fn herd_with_eve(settings: &str) -> (Herd, Eve) {
     let mut herd = Plan::classic().with_server("Eve", &["Riley"]).herd(settings).prepare();
     herd.start_all(&NAMES);
@@ -133,7 +134,7 @@ fn link_with_eve(herd: &Herd) -> serde_json::Value {
     links.as_array().unwrap().iter().find(|link| link["neighbor"] == "Eve").cloned().unwrap()
 }
 
-/// The links among the five: how often each has come up.
+/// For each link among the five servers, the number of times that it has come up.
 fn times_up(herd: &Herd) -> Vec<u64> {
     let mut times = Vec::new();
     for server in NAMES {
@@ -171,7 +172,7 @@ fn forged_states_and_unknown_kinds_cost_the_herd_nothing_but_bandwidth() {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    // Where trees are led astray a report waits for heartbeats, of which there are five a second.
+    // If false link states mislead the tree, a report waits for heartbeats, which come five times a second.
     assert!(took[CLIENTS / 2] < Duration::from_millis(200), "{took:?}");
     assert_eq!(times_up(&herd), before, "no link of the five has ended");
     assert_eq!(link_with_eve(&herd)["times_up"], 1, "nor has Eve's");
@@ -179,7 +180,7 @@ fn forged_states_and_unknown_kinds_cost_the_herd_nothing_but_bandwidth() {
         let nonsense = link_with_eve(&herd)["nonsense"].clone();
         if nonsense["state"] == CLIENTS * NAMES.len() { Ok(()) } else { Err(nonsense.to_string()) }
     });
-    // She leaves, and the tree is as it was: among the five, and nobody is left who was never there.
+    // Eve leaves, and the tree is as before: it has the five servers and no invented server.
     drop(eve);
     eventually("only the five are left", || {
         let reaches = status(herd.at("Bernard").http)["reaches"].clone();
@@ -230,11 +231,14 @@ fn lies_in_the_name_of_others_are_contradicted_and_leave_nothing() {
     });
     let nonsense = &link_with_eve(&herd)["nonsense"];
     assert!(nonsense["own_record"].as_u64() >= Some(ROUNDS), "{nonsense}");
-    herd.wait_for_log("Riley", "it sent what this server does not keep: a record under this server's name");
+    herd.wait_for_log(
+        "Riley",
+        "the neighbor sent what this server does not keep: a record under this server's name",
+    );
     let counted =
         metric(herd.at("Riley").http, "proxyherd_link_nonsense_total{neighbor=\"Eve\",what=\"receipt\"}");
     assert_eq!(counted, Some(receipts as f64));
-    // She leaves. What she said is gone, and what clients said is there.
+    // Eve leaves. Her records are gone, and the clients' records are still there.
     drop(eve);
     eventually("nothing of it is left", || {
         let told = herd.located("Bernard", &["victim", "nobody-0", &format!("nobody-{}", ROUNDS - 1)]);

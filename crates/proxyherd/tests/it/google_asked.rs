@@ -1,4 +1,4 @@
-//! What each of Google's interfaces is asked over real HTTP, and what becomes of every way in which that can fail.
+//! Tests of the requests to Google's two interfaces over real HTTP, and of every kind of failure.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::google::{Behavior, CENTER, Google};
 
-/// A provider that asks a stand-in.
+/// A provider that sends its requests to a stand-in for Google.
 struct Asking {
     google: Google,
     provider: Arc<dyn Provider>,
@@ -57,7 +57,7 @@ fn key_file(dir: &Path, key: &str) -> KeySource {
     KeySource::File(path)
 }
 
-/// The results as whoever asks is told them.
+/// The results that the caller of the provider gets.
 fn results(answer: &Answer) -> Vec<Value> {
     let mut told = Vec::new();
     answer.write_json(PLACES_MAX.into(), &mut told);
@@ -96,7 +96,7 @@ async fn both_interfaces_tell_the_same_places_alike() {
     let (new, legacy) = (results(&new), results(&legacy));
     assert_eq!(new.len(), 10, "rankby=distance looks farther, but there is nothing more nearby");
     for (new, mut expected) in new.into_iter().zip(legacy) {
-        // What the newer interface does not tell.
+        // The fields that the newer interface does not return.
         for name in ["icon", "scope"] {
             assert!(expected.as_object_mut().unwrap().remove(name).is_some());
         }
@@ -158,8 +158,7 @@ async fn the_older_interface_turns_pages() {
     }
     assert_eq!(counts, [20, 20, 10]);
     let stale = asking.ask(Wish { page_token: Some("stale".into()), ..Wish::default() }).await;
-    let expected =
-        "there is no such `pagetoken`, or not yet: it is good a few seconds after the page that it came with";
+    let expected = "there is no such `pagetoken`, or it is not valid yet: a token becomes valid a few seconds after its page";
     assert_eq!(stale, Err(Failure::BadQuery(expected.into())));
 }
 
@@ -333,8 +332,8 @@ async fn nobody_is_followed_elsewhere() {
             let to = format!("{}/v1/places:searchNearby", elsewhere.url());
             let failure = asking.fails(Behavior::Redirect(code, to)).await;
             let expected = format!(
-                "it answers with HTTP code {code} and sends elsewhere, where proxyherd does not follow; is its \
-                 `base_url` right?"
+                "it answers with HTTP code {code} and redirects to another address, but proxyherd follows no \
+                 redirects; is its `base_url` right?"
             );
             assert_eq!(failure, Failure::Unavailable(expected));
             assert_eq!((asking.google.count(), elsewhere.count()), (1, 0));

@@ -1,6 +1,6 @@
-//! Google's own client libraries, unmodified, asking a server: what they are told is what is so.
+//! Tests with Google's own client libraries, unmodified: they ask a server and get correct answers.
 //!
-//! They are installed by `./test` into target/clients, at the versions that `tests/clients` pins.
+//! `./test` installs the libraries into target/clients, at the versions that `tests/clients` pins.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use crate::{
 
 const HERE: (f64, f64) = (34.068930, -118.445127);
 
-/// The two libraries, where they are installed.
+/// The paths of the two installed libraries.
 struct Clients(PathBuf);
 
 impl Clients {
-    /// Where the tests must all run they have to be there.
+    /// If all tests must run (CI), the libraries must be installed.
     fn installed() -> Option<Clients> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients");
         let is_there = ["python", "node"].iter().all(|name| folder.join(name).join("installed").exists());
@@ -32,13 +32,13 @@ impl Clients {
         is_there.then_some(Clients(folder))
     }
 
-    /// What Python's client is told, question by question, in its own words for parameters.
+    /// The answers that Python's client gets, question by question. The parameters have the client's own names.
     fn ask_python(&self, herd: &Herd, questions: &Value) -> Vec<Value> {
         let python = self.0.join("python/bin/python");
         told(herd, &python, &[script("nearby.py"), base_url(herd), questions.to_string()])
     }
 
-    /// What Node's client is told, question by question.
+    /// The answers that Node's client gets, question by question.
     fn ask_node(&self, herd: &Herd, questions: &Value) -> Vec<Value> {
         let modules = self.0.join("node").display().to_string();
         told(herd, Path::new("node"), &[script("nearby.mjs"), modules, base_url(herd), questions.to_string()])
@@ -59,7 +59,7 @@ fn base_url(herd: &Herd) -> String {
     format!("http://{}", herd.at("Riley").http)
 }
 
-/// What is told without a library.
+/// The answer that a request without a library gets.
 fn told_plainly(herd: &Herd, query: &str) -> Value {
     let path = "/maps/api/place/nearbysearch/json";
     fetch(herd.at("Riley").http, &format!("{path}?location={},{}&{query}", HERE.0, HERE.1), "").json()
@@ -69,7 +69,8 @@ fn names(answer: &Value) -> Vec<&str> {
     answer["results"].as_array().unwrap().iter().map(|place| place["name"].as_str().unwrap()).collect()
 }
 
-/// Whether the places stand in the order of their distance; on a plane, which is good enough for a few kilometers.
+/// Whether the places are in the order of their distance. The distances are computed on a plane, which is accurate
+/// enough for a few kilometers.
 fn is_by_distance(answer: &Value) -> bool {
     let square = |place: &Value| {
         let location = &place["geometry"]["location"];

@@ -1,4 +1,4 @@
-//! A server whose places come from Google: what its clients see, and that nobody ever sees the key.
+//! Tests of a server whose places come from Google: the answers that its clients get, and the secrecy of the key.
 
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 
@@ -11,12 +11,12 @@ use crate::{
 
 const PROVIDERS: [&str; 2] = ["google", "google-legacy"];
 
-/// One server that is not started yet, and a file with the stand-in's key that only its owner may read.
+/// One server that is not started yet, and a file with the stand-in's key. Only the owner may read the file.
 fn prepare(provider: &str, google: &Google) -> Herd {
     prepare_with(provider, google, google.key())
 }
 
-/// The same with a key that may be any.
+/// The same server and file, with any key.
 pub(crate) fn prepare_with(provider: &str, google: &Google, key_text: &str) -> Herd {
     let herd = Plan::single().log("level = \"debug\"").prepare();
     let key = herd.dir().join("google.key");
@@ -71,7 +71,8 @@ fn a_client_sees_what_google_knows_whichever_interface_is_asked() {
 #[test]
 fn whatever_google_does_the_answer_is_well_formed_and_the_key_is_nowhere() {
     for provider in PROVIDERS {
-        // Each has a server of its own, so that none is told what another has learned of Google.
+        // Each failure gets its own server, so that no case is affected by what a server has learned about Google in
+        // another case.
         std::thread::scope(|scope| {
             for (behavior, status) in [
                 (Behavior::TellsTheKey, "REQUEST_DENIED"),
@@ -89,12 +90,12 @@ fn whatever_google_does_the_answer_is_well_formed_and_the_key_is_nowhere() {
     }
 }
 
-/// Asks a server whose provider fails, and searches all that it tells for the key.
+/// Asks a server whose provider fails, and searches the server's whole output for the key.
 fn check_failure(provider: &str, behavior: &Behavior, status: &str) {
     let google = Google::start();
     google.behave(behavior.clone());
     let mut herd = prepare(provider, &google);
-    // Long enough to be asked, and not much longer than a test must wait.
+    // This deadline is long enough for a request, and not much longer than the test must wait.
     herd.start_with(&["Riley"], &["--set", "places.deadline_ms=2000"]);
     let answer = asked(&herd);
     assert_eq!(answer["status"], status, "{provider} {behavior:?}: {answer}");
@@ -112,7 +113,7 @@ fn check_failure(provider: &str, behavior: &Behavior, status: &str) {
     }
 }
 
-/// How a server ends that is told to ask Google and is not given a key that will do. `check` says the same of it.
+/// The end of a server that is configured to ask Google but has no usable key. `check` reports the same error.
 fn not_started(herd: &Herd) -> Finished {
     let finished = Process::run(herd.dir(), &["serve", "--config", "herd.toml", "--name", "Riley"]);
     let checked = Process::run(herd.dir(), &["check", "--config", "herd.toml", "--name", "Riley"]);

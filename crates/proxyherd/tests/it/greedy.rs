@@ -1,5 +1,5 @@
-//! Clients that want more than their share: of connections, descriptors, lines, room. They get their share, others
-//! get theirs.
+//! Tests with clients that want more than their share of connections, descriptors, lines or room. These clients get
+//! their share, and other clients get their own share.
 
 use std::{
     fs,
@@ -10,10 +10,11 @@ use std::{
 
 use crate::harness::{Client, Herd, Plan, WHERE_AND_WHEN, eventually, eventually_metric, metric, status};
 
-/// Processor time that the server's process has taken so far.
+/// Processor time that the server's process has used so far.
 fn processor_time(herd: &Herd) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", herd.process("Riley").id())).unwrap();
-    // The program's name may hold spaces; what follows it begins with the state. Times are in hundredths of a second.
+    // The program's name may contain spaces. The text after the name begins with the state. Times are in hundredths of
+    // a second.
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks = |index: usize| fields[index].parse::<u64>().unwrap();
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
@@ -22,7 +23,7 @@ fn processor_time(herd: &Herd) -> Duration {
 /// Waits until the server has closed the connection.
 fn wait_for_end(stream: &mut TcpStream) {
     let mut rest = Vec::new();
-    // Closing a connection that has unread input resets it: that is an end too.
+    // Closing a connection with unread input resets it. A reset counts as a close too.
     let _ = stream.read_to_end(&mut rest);
     assert_eq!(rest, b"");
 }
@@ -65,14 +66,14 @@ fn descriptors_that_run_out_cost_neither_clients_nor_links_nor_operators_theirs(
     greedy.iter_mut().rev().take(MOST as usize).for_each(wait_for_end);
     herd.wait_for_log("Riley", "turned away: ");
 
-    // Whoever was let in is served, a link that is lost comes back, operators see it all.
+    // Accepted clients are served, a lost link comes back, and operators see the whole state.
     assert_eq!(early.nearby("WHATSAT kiwi 10 5").at, at);
     herd.kill_all(&["Jaquez"]);
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert_eq!(herd.agreed(&["Jaquez"], "kiwi"), at);
 
-    // It waits, and does not turn in circles: a while that others take to do much costs it next to nothing.
+    // The server waits and does not poll in a loop: during this time it uses almost no processor time.
     let (began, before) = (Instant::now(), processor_time(&herd));
     for turn in 0..200 {
         assert_eq!(early.ask(&format!("TURN {turn}")), format!("? TURN {turn}"));
@@ -99,7 +100,7 @@ fn an_address_over_its_rate_is_answered_later_and_loses_nothing() {
             assert_eq!(client.line(), format!("? {line}"));
         }
     }
-    // A second's worth may come at once.
+    // The lines of one second may come at once.
     assert!(began.elapsed() >= Duration::from_millis(1900), "after {:?}", began.elapsed());
 }
 
@@ -134,7 +135,7 @@ fn a_client_that_reports_too_often_is_refused_and_not_flooded() {
 
 #[test]
 fn replies_that_nobody_takes_have_only_so_much_room_in_all() {
-    // With all the traffic in it the log would have no room for what is waited for.
+    // If the log had all the traffic, it would have no room for the line that the test waits for.
     let herd = Plan::single().limits("buffers_mb = 1").log("level = \"warn\"").start();
     let mut bystander = herd.client("Riley");
     let at = bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
@@ -143,7 +144,8 @@ fn replies_that_nobody_takes_have_only_so_much_room_in_all() {
     greedy.iter().for_each(|client| client.stream().set_nonblocking(true).unwrap());
     eventually("somebody has to go", || {
         for client in &greedy {
-            // The system takes what it has room for; and some are closed while they ask.
+            // The system accepts as many connections as it has room for. Some connections are closed while they send a
+            // request.
             let _ = client.stream().write(&questions);
         }
         let log = herd.log("Riley");

@@ -1,5 +1,5 @@
-//! The HTTP door under a crowd: connections that wait, hold unfinished requests, or are too many. Operators are answered
-//! all the while, and what the crowd takes is bounded.
+//! Tests of the HTTP door under a crowd of connections that are idle, that hold unfinished requests, or that are too
+//! many. During all this time operators get answers, and the crowd takes only a bounded amount of resources.
 
 use std::{
     collections::VecDeque,
@@ -28,10 +28,10 @@ use crate::{
 };
 
 const QUESTION: &str = "/maps/api/place/nearbysearch/json?location=34.068930,-118.445127&radius=1000";
-/// Within this time operators have their answer.
+/// Maximum time until operators get their answer.
 const PROMPT: Duration = Duration::from_millis(100);
 
-/// A connection that has sent this.
+/// A connection that has sent these bytes.
 fn open(http: SocketAddr, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -43,7 +43,7 @@ fn crowd(http: SocketAddr, count: usize, sent: &[u8]) -> Vec<TcpStream> {
     (0..count).map(|_| open(http, sent)).collect()
 }
 
-/// Whether the server has left a connection open and said nothing.
+/// Whether the server has left a connection open and has sent nothing.
 fn hangs(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let read = stream.read(&mut [0]);
@@ -51,17 +51,17 @@ fn hangs(mut stream: &TcpStream) -> bool {
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// How many of these connections the server has closed.
+/// The number of these connections that the server has closed.
 fn closed_of(crowd: &[TcpStream]) -> usize {
     crowd.iter().filter(|stream| !hangs(stream)).count()
 }
 
-/// Asks all that operators ask, again and again.
+/// Sends all requests that operators send, again and again.
 fn operators_are_answered_promptly(http: SocketAddr, meanwhile: &str) {
     operators_are_answered_within(1, http, meanwhile);
 }
 
-/// As [`operators_are_answered_promptly`], with so many attempts for each answer.
+/// Like [`operators_are_answered_promptly`], but with this number of attempts for each answer.
 fn operators_are_answered_within(attempts: usize, http: SocketAddr, meanwhile: &str) {
     let mut took = Vec::new();
     for path in ["/health/livez", "/health/readyz", "/metrics", "/v1/status"].repeat(8) {
@@ -73,7 +73,7 @@ fn operators_are_answered_within(attempts: usize, http: SocketAddr, meanwhile: &
         assert_eq!(answer.map(|reply| reply.code), Some(200), "{meanwhile}: {path}");
     }
     took.sort();
-    // Other tests have the processor too, so now and then one may take longer.
+    // Other tests use the processor too, so sometimes an answer may take longer.
     assert!(took[took.len() * 3 / 4] <= PROMPT, "{meanwhile}: {took:?}");
 }
 
@@ -85,7 +85,7 @@ fn operators_are_answered_while_requests_are_unfinished() {
         let unfinished = crowd(http, 300, b"GET /health/livez HTTP/1.1\r\nHost: local");
         operators_are_answered_promptly(http, limits);
         let hanging = unfinished.iter().filter(|stream| hangs(stream)).count();
-        // Those that have just come are in nobody's way.
+        // The newest connections are not closed yet.
         let expected = if limits.is_empty() { 300 } else { 30 };
         assert!(hanging >= expected, "{limits}: {hanging}");
     }
@@ -101,7 +101,7 @@ fn operators_are_answered_while_a_thousand_connections_are_silent() {
     assert!(silent.iter().all(hangs), "they are within the limits");
     let taken = herd.process("Riley").memory_peak() - before;
     assert!(taken < 24 * 1024 * 1024, "{taken} bytes");
-    // Nobody has asked anything, but the connections are there.
+    // No request was sent, but the connections are open.
     assert!(status(http)["connections"].as_u64() >= Some(1000));
 }
 
@@ -115,7 +115,7 @@ fn operators_are_answered_while_connections_storm_in() {
             let mut held = VecDeque::new();
             while !stop.load(Relaxed) {
                 let mut stream = TcpStream::connect(http).unwrap();
-                // It may have given way already.
+                // The server may already have closed this connection.
                 let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n");
                 held.push_back(stream);
                 if held.len() == 500 {
@@ -128,8 +128,8 @@ fn operators_are_answered_while_connections_storm_in() {
             300.. => Ok(()),
             opened => Err(opened.to_string()),
         });
-        // Where hundreds come within a millisecond, a connection may have to give way before its request has come. Whoever
-        // asks again is answered in time.
+        // If hundreds of connections come within a millisecond, a connection may be closed before its request has
+        // arrived. A client that asks again gets its answer in time.
         let asked = std::panic::catch_unwind(|| operators_are_answered_within(5, http, "a storm"));
         stop.store(true, Relaxed);
         asked.unwrap();
@@ -158,7 +158,7 @@ fn who_finds_no_room_is_told_when_to_come_back_and_operators_have_their_answer()
     assert_eq!(client.ask("A"), "? A");
     let reply = fetch(http, QUESTION, "");
     assert_eq!((reply.code, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
-    // Though the client would keep it, an operator's connection ends with its answer.
+    // An operator's connection ends with its answer, even if the client would keep the connection.
     let host = format!("Host: {http}\r\n\r\n");
     let reply = request(http, format!("GET /health/livez HTTP/1.1\r\n{host}").as_bytes());
     assert_eq!((reply.code, reply.header("connection")), (200, Some("close")));
@@ -186,7 +186,7 @@ fn the_longest_idle_connection_is_evicted() {
         0 => Err("none is"),
         closed => Ok(closed),
     });
-    // Later, idle ones are closed.
+    // Later, idle connections are closed.
     if began.elapsed() < Duration::from_secs(9) {
         assert_eq!(closed, 1, "one of them, and no more");
     }
@@ -199,7 +199,7 @@ struct TlsDoor {
 }
 
 impl TlsDoor {
-    /// A door at `address` that shows this certificate.
+    /// A door at `address` that presents this certificate.
     fn new(address: SocketAddr, certificate: CertificateDer<'static>) -> TlsDoor {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).unwrap();
@@ -211,7 +211,7 @@ impl TlsDoor {
         TlsDoor { address, config: Arc::new(config) }
     }
 
-    /// Opens a connection and sends this. The error is that the server has closed the connection.
+    /// Opens a connection and sends these bytes. An error means that the server has closed the connection.
     fn open(&self, sent: &[u8]) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::from(self.address.ip());
         let tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
@@ -221,7 +221,7 @@ impl TlsDoor {
         Ok(stream)
     }
 
-    /// What the server says to this until it closes the connection.
+    /// The server's answer to these bytes, until the server closes the connection.
     fn ask(&self, sent: &[u8]) -> io::Result<String> {
         let mut answer = String::new();
         self.open(sent)?.read_to_string(&mut answer)?;
@@ -247,7 +247,7 @@ fn over_tls_operators_are_answered_and_idle_connections_are_evicted() {
     let door = TlsDoor::new(http_tls, made.cert.der().clone());
     // Their handshakes do not begin.
     let silent = crowd(http_tls, 40, b"");
-    // Each evicts one of those, or is evicted from the reserve itself.
+    // Each new connection evicts one of these connections, or is itself evicted from the reserve.
     let unfinished: Vec<_> =
         (0..40).filter_map(|_| door.open(b"GET /metrics HTTP/1.1\r\nHost: local").ok()).collect();
     assert!(!unfinished.is_empty());
@@ -292,12 +292,12 @@ fn connections_that_say_nothing_or_drip_are_closed_in_time() {
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
     let began = Instant::now();
-    // Nothing at all; a part of HTTP/2's beginning; HTTP/2 without a request; a head that does not end.
+    // The inputs: nothing at all, a part of HTTP/2's preface, HTTP/2 without a request, and a head without an end.
     let whole = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let silent =
         [&b""[..], b"PRI * HTT", whole, b"GET / HTTP/1.1\r\nHost: x\r\n"].map(|sent| open(http, sent));
     for (at, mut stream) in silent.into_iter().enumerate() {
-        // Reading fails if the server does not close.
+        // Reading fails if the server does not close the connection.
         stream.read_to_end(&mut Vec::new()).unwrap();
         let took = began.elapsed();
         assert!(took < Duration::from_secs(15), "{at}: {took:?}");
@@ -346,7 +346,8 @@ fn what_two_readers_could_cut_differently_is_the_last_on_its_connection() {
     let hidden = "GET /hidden HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let len = hidden.len();
     for (headers, body, expected) in [
-        // Where the first counts, there is no second request; where the other does, there is.
+        // If the first length counts, there is no second request. If the other length counts, there is a second
+        // request.
         (format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", len + 5), "0\r\n\r\n", &[405][..]),
         (format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", len + 5), "0\r\n\r\n", &[405]),
         (format!("Content-Length: {len}\r\nContent-Length: 0\r\n"), "", &[400]),
@@ -357,13 +358,13 @@ fn what_two_readers_could_cut_differently_is_the_last_on_its_connection() {
         ("Transfer-Encoding: xchunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
         ("Transfer-Encoding : chunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
         ("X: y\r\n Transfer-Encoding: chunked\r\n".to_owned(), "0\r\n\r\n", &[400]),
-        // What both read alike.
+        // Requests that both readings understand in the same way.
         ("Content-Length: 0\r\n".to_owned(), "", &[405, 404]),
     ] {
         let asked = format!("POST /health/livez HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}{hidden}");
         let mut stream = open(http, asked.as_bytes());
         let mut said = Vec::new();
-        // A reset takes nothing from what has been read.
+        // A reset does not destroy bytes that have already been read.
         let _ = stream.read_to_end(&mut said);
         let said = String::from_utf8(said).unwrap();
         let lines = said.split("HTTP/1.1 ").skip(1);
@@ -380,7 +381,8 @@ fn packed_and_expected_bodies_are_refused_before_they_come() {
     let herd = Plan::single().start();
     let http = herd.at("Riley").http;
     let before = herd.process("Riley").memory_peak();
-    // A kilobyte of this is a megabyte of zeros; a hundred of them, one in the other, are more than any machine has.
+    // A kilobyte of this data unpacks to a megabyte of zeros. Nested a hundred times, it would unpack to more bytes
+    // than any machine has.
     let bomb = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xed, 0xc1].repeat(1000);
     let head = format!(
         "POST {QUESTION} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
@@ -392,7 +394,7 @@ fn packed_and_expected_bodies_are_refused_before_they_come() {
     let mut code = [0; 12];
     stream.read_exact(&mut code).unwrap();
     assert_eq!(&code, b"HTTP/1.1 415");
-    // Who waits to be told to go on is told that it need not.
+    // A client that waits for 100 Continue gets the final answer at once.
     for (expect, code) in [("100-continue", 405), ("202-please", 417)] {
         let head = format!(
             "POST /metrics HTTP/1.1\r\nHost: localhost\r\nExpect: {expect}\r\nContent-Length: 9\r\n\r\n"

@@ -1,4 +1,5 @@
-//! Places over HTTP by Google's path, and what the door does about those who are too many, too slow, or not meant.
+//! Tests of places over HTTP at Google's path, and of the door's defenses against clients that are too many, too slow,
+//! or in the wrong place.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -114,7 +115,7 @@ fn places_around_a_client_are_where_it_is_now() {
     let reply = ask("bus%2F7%25");
     assert_eq!(names(&reply.json())[0], "Paris", "{reply:?}");
     assert_eq!(reply.header("x-proxyherd-client-at").map(str::as_bytes), Some(&at[..]));
-    // An ID is bytes; these stand in no header.
+    // An ID may have any bytes. These bytes must not occur in a header.
     report(b"\x01\xff", "+48.8566+2.3522 1001");
     let reply = ask("%01%FF");
     assert_eq!((names(&reply.json())[0], reply.header("x-proxyherd-client-at")), ("Paris", None));
@@ -149,13 +150,13 @@ fn a_request_that_is_too_long_or_brings_a_body_ends_its_connection_alone() {
     let longest = texts.map(|(name, len)| format!("{name}={}", "%41".repeat(len))).join("&");
     let reply = fetch(http, &format!("{PATH}?{HERE}&radius=1&{longest}"), "");
     assert!(reply.code == 200 && reply.body.contains("no token names another"), "{reply:?}");
-    // Its end is not waited for.
+    // The test does not wait for the end of this command.
     let long = "x".repeat(33 * 1024);
     assert_eq!(head_too_long(http, &format!("GET /?{long}")), 431);
     assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}")), 431);
     let many = "X: y\r\n".repeat(101);
     assert_eq!(head_too_long(http, &format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n")), 431);
-    // More than anybody will read: the answer does not wait for it.
+    // This is more than the server will read, so the answer does not wait for it.
     let post =
         format!("POST {PATH}?{HERE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n{{");
     assert_eq!(request(http, post.as_bytes()).code, 405);
@@ -174,7 +175,7 @@ fn busy_connections_leave_room_for_one_more() {
                 while !stop.load(Relaxed) {
                     let mut stream = TcpStream::connect(http).unwrap();
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                    // As long as it is let: a client that keeps its connections.
+                    // A client that keeps its connections as long as the server allows.
                     let mut answer = [0; 4096];
                     while !stop.load(Relaxed)
                         && stream.write_all(ask.as_bytes()).is_ok()
@@ -198,7 +199,8 @@ fn busy_connections_leave_room_for_one_more() {
     });
 }
 
-/// The code that comes back before the server closes, which may be while the rest is still being sent.
+/// The status code that comes before the server closes the connection. The server may close while the client still
+/// sends the rest.
 fn head_too_long(http: SocketAddr, head: &str) -> u16 {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -262,7 +264,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
         eprintln!("skipped: there is no promtool; ./test tools installs it");
         return;
     }
-    // With budgets and certificates there are all metrics that there may be.
+    // With budgets and certificates, all possible metrics are present.
     let places = "provider = \"google\"\nper_day = 5\n[places.google]\nkey_env = \"PATH\"";
     let mut herd = Plan::pair().encrypted().places(places).prepare();
     herd.start_all(&["Riley", "Jaquez"]);

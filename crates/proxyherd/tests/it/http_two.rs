@@ -1,4 +1,4 @@
-//! HTTP/2 at the HTTP door: what it answers, and what it does about clients that abuse it.
+//! Tests of HTTP/2 at the HTTP door: its answers, and its defenses against abusive clients.
 
 use std::{
     io::Write,
@@ -46,7 +46,7 @@ fn web_pages_get_no_further_than_in_http_1() {
     let foreign = header("origin", "https://evil.example");
     client.ask_by(3, &[headers("localhost", QUESTION), foreign].concat());
     client.ask_by(5, &headers("localhost", QUESTION));
-    // Without an authority.
+    // A request without an authority.
     client.ask_by(7, &[0x82, 0x86, 0x84]);
     let codes: Vec<_> = client.answers(4).into_values().map(|(code, _)| code).collect();
     assert_eq!(codes, [403, 403, 200, 400]);
@@ -84,7 +84,7 @@ fn run(herd: &Herd, program: &str, arguments: &[&str]) -> String {
     String::from_utf8(said.stdout).unwrap()
 }
 
-/// Sends on and on until the server closes; says how much that was.
+/// Sends frames until the server closes the connection. Returns the number of bytes that were sent.
 fn flood(client: &mut Http2, mut next: impl FnMut(&Http2) -> Vec<u8>) -> usize {
     const ENOUGH: usize = 64 * 1024 * 1024;
     let mut sent = 0;
@@ -98,7 +98,7 @@ fn flood(client: &mut Http2, mut next: impl FnMut(&Http2) -> Vec<u8>) -> usize {
     panic!("{sent} bytes were taken");
 }
 
-/// The server as it was before a flood.
+/// The state of the server before a flood.
 struct Calm {
     http: SocketAddr,
     memory: u64,
@@ -123,7 +123,7 @@ impl Calm {
 fn requests_that_are_taken_back_at_once_end_the_connection() {
     let herd = Plan::single().log("level = \"debug\"").start();
     let calm = Calm::of(&herd);
-    // As fast as they go: most are taken back before the server has taken them up.
+    // The requests are sent as fast as possible. Most are canceled before the server has started on them.
     let mut client = Http2::connect(calm.http);
     let mut stream = 1;
     flood(&mut client, |client| {
@@ -140,13 +140,13 @@ fn requests_that_are_taken_back_at_once_end_the_connection() {
 fn requests_that_are_taken_back_in_the_middle_end_the_connection() {
     let herd = Plan::single().log("level = \"debug\"").start();
     let calm = Calm::of(&herd);
-    // No window: an answer is under way until its stream is reset.
+    // Without a window, an answer stays unfinished until its stream is reset.
     let mut client = Http2::with_window(calm.http, 0);
     let mut stream = 1;
     let closed = loop {
         let asked = client.asked(stream, "/metrics");
         let is_open = client.stream.write_all(&asked).is_ok();
-        // Its headers come, so the server has taken it up.
+        // The headers of the answer have come, so the server has started on the request.
         let is_answered = is_open
             && loop {
                 match client.frame() {
@@ -178,7 +178,7 @@ fn heads_that_never_end_end_the_connection() {
     let sent = flood(&mut client, |_| more.clone());
     assert!(sent < 4 * MEBIBYTE as usize, "{sent} bytes");
     calm.is_back(&herd, "CONTINUATION without an end");
-    // Without contents.
+    // Frames without content.
     let mut client = Http2::connect(calm.http);
     client.stream.write_all(&begin).unwrap();
     flood(&mut client, |_| frame(CONTINUATION, 0, 1, b""));
@@ -202,7 +202,7 @@ fn frames_that_ask_nothing_end_the_connection() {
         ("99", unknown),
     ] {
         let mut client = Http2::connect(calm.http);
-        // Replies are taken, so that only what is sent can be too much.
+        // The client reads the replies, so only its own frames can be too many.
         let mut reader = client.stream.try_clone().unwrap();
         let sent = std::thread::scope(|scope| {
             scope.spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
@@ -218,7 +218,7 @@ fn frames_that_ask_nothing_end_the_connection() {
 fn who_asks_may_send_as_much_else_as_it_likes_in_between() {
     let herd = Plan::single().start();
     let mut client = Http2::connect(herd.at("Riley").http);
-    // Ten times as much as may come without a request.
+    // This is ten times the number of bytes that may come without a request.
     let pings = frame(PING, 0, 0, &[7; 8]).repeat(10_000);
     for turn in 0..16 {
         client.stream.write_all(&pings).unwrap();
@@ -246,7 +246,8 @@ fn a_head_that_is_too_long_is_answered_so() {
 fn a_head_that_unfolds_takes_little_memory() {
     let herd = Plan::single().start();
     let calm = Calm::of(&herd);
-    // A header of 4 kB that is to be remembered, and then 10,000 bytes each of which means that header once more: 40 MB.
+    // A header of 4 kB that the server must store, followed by 10,000 bytes. Each of these bytes repeats the header, so
+    // together they mean 40 MB.
     let remembered = remember("x", &"y".repeat(4000));
     let bomb = [headers("localhost", "/health/livez"), remembered, vec![0xbe; 10_000]].concat();
     for _ in 0..10 {
@@ -263,10 +264,10 @@ fn answers_that_nobody_takes_have_only_so_much_room() {
     const STREAMS: u32 = 8;
     let herd = Plan::single().limits("buffers_mb = 1").start();
     let calm = Calm::of(&herd);
-    // 160 times 8 answers of 5 kB would take 6 MB. Each connection may have one of them past the bound.
+    // 160 times 8 answers of 5 kB would take 6 MB. Each connection may have one answer that exceeds the limit.
     let mut clients: Vec<_> = (0..160).map(|_| Http2::with_window(calm.http, 0)).collect();
     for client in &mut clients {
-        // A connection for whose requests there is no room is closed meanwhile.
+        // During this time the server closes connections if there is no room for their requests.
         (0..STREAMS).for_each(|at| drop(client.stream.write_all(&client.asked(2 * at + 1, "/metrics"))));
     }
     eventually_metric(
@@ -315,7 +316,7 @@ fn operators_are_answered_while_answers_are_stuck() {
     let herd = Plan::single().limits("connections = 100").start();
     let http = herd.at("Riley").http;
     let mut clients: Vec<_> = (0..300).map(|_| Http2::with_window(http, 0)).collect();
-    // Many of them sit in the reserve, and are told to go.
+    // Many of these connections are in the reserve, and the server asks them to close.
     clients.iter_mut().for_each(|client| drop(client.stream.write_all(&client.asked(1, "/metrics"))));
     let mut took: Vec<_> = ["/health/livez", "/v1/status"]
         .repeat(10)

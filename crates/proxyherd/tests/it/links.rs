@@ -1,4 +1,4 @@
-//! Links that end: whatever way they do, what one end has said is not lost on the other.
+//! Tests of links that end: however a link ends, the frames that one end has sent are not lost at the other end.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -17,10 +17,10 @@ use crate::harness::{Herd, Plan, WHERE_AND_WHEN, eventually, eventually_metric, 
 #[test]
 fn a_neighbor_that_falls_silent_loses_its_link_and_has_it_again_when_it_wakes() {
     let herd = Plan::pair().encrypted().start();
-    // Stopped, not ended: its sockets stay open, and nobody says that it is away.
+    // The server is paused and has not ended: its sockets stay open, and the other servers get no sign that it is away.
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    let line = herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    let line = herd.wait_for_log("Riley", "the other end sent nothing for 3 s");
     assert!(line.contains("link   Jaquez") && line.contains("down after"), "{line}");
     herd.process("Jaquez").signal("CONT");
     assert_eq!(herd.agreed(&["Riley", "Jaquez"], "kiwi"), at);
@@ -32,14 +32,14 @@ fn what_came_while_a_server_was_paused_is_not_lost_with_its_link() {
     let mut herd = Plan::pair().encrypted().start();
     herd.process("Jaquez").signal("STOP");
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
-    herd.wait_for_log("Riley", "it sent nothing for 3 s");
+    herd.wait_for_log("Riley", "the other end sent nothing for 3 s");
     herd.kill_all(&["Riley"]);
     herd.process("Jaquez").signal("CONT");
-    // All that is left of the report is in what Jaquez has received and not looked at.
+    // The only copy of the report is in the bytes that Jaquez has received and not read.
     assert_eq!(herd.agreed(&["Jaquez"], "kiwi"), at);
 }
 
-/// Frames that introduce a server and tell of so many clients that reported there.
+/// Frames that introduce a server, followed by records of this number of clients that reported at this server.
 pub(crate) fn records(count: usize) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let index = encoder.index_of(&neighbor::hello("Jaquez").origin).unwrap();
@@ -66,9 +66,9 @@ fn what_came_before_a_link_was_reset_is_kept() {
         herd.wait_for_log("Riley", "up: it dialed");
         herd.process("Riley").signal("STOP");
         jaquez.write_all(&records(RECORDS)).unwrap();
-        // Closed with Riley's HELLO unread, which resets the connection.
+        // Riley's HELLO is unread when the connection is closed, so the connection is reset.
         drop(jaquez);
-        // Riley wakes with something to read and, being due to say that it is alive, something to write.
+        // Riley wakes with bytes to read, and also with a heartbeat to write, because a heartbeat is due.
         thread::sleep(HEARTBEAT_INTERVAL);
         herd.process("Riley").signal("CONT");
         herd.wait_for_log("Riley", "down after");
@@ -82,7 +82,7 @@ fn heartbeat() -> Vec<u8> {
     encoder.bytes().to_vec()
 }
 
-/// Reads a link to its end and counts the records; says now and then that this end is alive, as neighbors do.
+/// Reads a link to its end and counts the records. Sends heartbeats at intervals, as neighbors do.
 fn records_until_the_end(stream: &mut TcpStream) -> usize {
     let (mut received, mut records) = (Vec::new(), 0);
     let mut piece = [0; 16 * 1024];
@@ -103,10 +103,10 @@ fn records_until_the_end(stream: &mut TcpStream) -> usize {
     }
 }
 
-/// So many that their records do not fit into the sockets' buffers.
+/// A number of clients whose records do not fit into the sockets' buffers.
 const CLIENTS: usize = 100_000;
 
-/// Riley after many reports, and its connection with Jaquez, which has read none of them.
+/// Riley after many reports, and its connection with Jaquez. Jaquez has read no record.
 fn with_much_to_tell() -> (Herd, TcpStream) {
     let mut herd = Plan::pair().log("level = \"warn\"").prepare();
     herd.start("Riley");
@@ -141,7 +141,7 @@ fn a_server_that_ends_leaves_when_its_neighbors_have_read_all() {
         Ok(_) => Err("it does"),
         Err(_) => Ok(()),
     });
-    // This end also sends heartbeats meanwhile.
+    // This end also sends heartbeats during this time.
     assert_eq!(records_until_the_end(&mut jaquez), CLIENTS);
     drop(jaquez);
     assert_eq!(herd.stop("Riley", "CONT").code, 0);

@@ -1,4 +1,4 @@
-//! The log that each server keeps: what is said is there within a second, in a form that people and programs read.
+//! Tests of each server's log: traffic is in the log within a second, in a form that people and programs can read.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How soon a line must be in the file: a second, as promised, and another for a machine that has much to do.
+/// Maximum time until a line is in the file: the promised second, and another second for a busy machine.
 const IN_THE_FILE_WITHIN: Duration = Duration::from_secs(2);
 
 #[test]
@@ -93,7 +93,7 @@ fn a_log_that_leads_to_a_device_stays_and_one_that_is_cut_goes_on() {
     std::os::unix::fs::symlink("/dev/null", herd.log_path("Riley")).unwrap();
     let mut herd = herd;
     herd.start_all(&["Riley", "Jaquez"]);
-    // Half of what makes a log full, each time.
+    // Each time, the test writes half of the size at which the log is rotated.
     let half = |name: &str| {
         let line = format!("{}\n", "x".repeat(1000));
         let mut client = herd.client(name);
@@ -117,7 +117,7 @@ fn a_log_that_leads_to_a_device_stays_and_one_that_is_cut_goes_on() {
     assert_eq!(fs::read_link(herd.log_path("Riley")).unwrap().to_str(), Some("/dev/null"));
 }
 
-/// The events of Riley's link to Jaquez, in order, by their first word.
+/// The first words of the events of Riley's link to Jaquez, in order.
 fn link_events(herd: &Herd) -> Vec<String> {
     let log = herd.log("Riley");
     let events = log.lines().filter_map(|line| {
@@ -152,7 +152,7 @@ fn a_neighbor_that_cannot_be_reached_is_told_once_with_its_address() {
     herd.start("Jaquez");
     let line = herd.wait_for_log("Jaquez", "not up");
     assert!(line.contains(&herd.at("Riley").peer.to_string()), "{line}");
-    assert!(line.contains("can't reach it: Connection refused"), "{line}");
+    assert!(line.contains("can't reach the neighbor: Connection refused"), "{line}");
     herd.start("Riley");
     herd.wait_for_links(&["Jaquez", "Riley"]);
     herd.wait_for_log("Jaquez", "up: dialed");
@@ -225,7 +225,7 @@ fn a_full_log_is_put_aside_and_begun_again() {
     });
 }
 
-/// An answer to a PING that nobody has sent, of which h2 warns.
+/// An answer to a PING that was never sent. The crate h2 warns about such an answer.
 fn unasked_pong() -> Vec<u8> {
     const ACK: u8 = 1;
     frame(PING, ACK, 0, b"unasked!")
@@ -265,7 +265,7 @@ fn no_key_in_a_url_or_a_header_is_in_the_log_at_any_level() {
     let secrets = ["x-goog-api-key", "authorization", "cookie"].map(|name| header(name, SECRET));
     client.ask_by(1, &[question, secrets.concat()].concat());
     assert_eq!(client.answers(1)[&1].0, 200);
-    // Crates are heard, and the request was logged before.
+    // The warnings of crates are logged, and the request was logged before them.
     client.stream.write_all(&unasked_pong()).unwrap();
     herd.wait_for_log("Riley", "crate  h2::");
     let log = herd.log("Riley");
@@ -275,7 +275,7 @@ fn no_key_in_a_url_or_a_header_is_in_the_log_at_any_level() {
 
 #[test]
 fn the_key_of_a_provider_is_not_in_the_log_however_its_requests_end() {
-    // One provider takes the key in a header, the other one in the URL.
+    // One provider sends the key in a header, and the other provider sends the key in the URL.
     for provider in ["google", "google-legacy"] {
         let google = Google::start();
         let lines = format!("provider = \"{provider}\"\nfresh_s = 1\nstale_s = 0\nretries = 0");
@@ -301,7 +301,7 @@ fn the_key_of_a_provider_is_not_in_the_log_however_its_requests_end() {
         .enumerate()
         {
             google.behave(behavior);
-            // Another radius is another question, which no kept answer answers.
+            // A question with another radius is another question, so the cache has no answer for it.
             riley.nearby(&format!("WHATSAT kiwi {} 5", number + 1));
         }
         assert!(google.requests().iter().any(|asked| asked.key.as_deref() == Some(google.key())));

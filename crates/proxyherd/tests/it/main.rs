@@ -1,8 +1,8 @@
-//! Process tests: the program as its users meet it, real processes and real sockets on this machine.
+//! Process tests: they run the program as its users do, with real processes and real sockets on this machine.
 //!
-//! Nothing of the program is called but its executable, and by `google_asked` its providers; of its core only the
-//! link's codec is, to speak to a peer port as a neighbor would. One file a theme; `harness` starts herds and asks
-//! them, and `google` stands in for Google.
+//! The tests use only the program's executable, with two exceptions. `google_asked` calls the providers. Tests that
+//! speak to a peer port as a neighbor use the link's codec from the core. There is one file per topic. `harness` starts
+//! herds and asks them, and `google` is a stand-in for Google.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
 
 mod google;

@@ -1,4 +1,4 @@
-//! A client that moves from server to server: the newest of its reports is what every server tells.
+//! Tests of a client that moves from server to server: every server returns the newest of its reports.
 
 use std::{sync::Barrier, thread};
 
@@ -25,7 +25,7 @@ fn an_older_report_that_comes_later_elsewhere_changes_nothing() {
         let stale = metric(herd.at(name).http, "proxyherd_reports_total{result=\"stale\"}");
         assert_eq!(stale, Some(1.0), "{name} counts it");
     }
-    // Whatever the herd still had to say about kiwi is said before a later client is known.
+    // When the later client is known everywhere, all earlier updates about kiwi have arrived.
     herd.client("Campbell").ask("IAMAT after +3+3 2001");
     herd.agreed(&NAMES, "after");
     assert_eq!(herd.agreed(&NAMES, "kiwi"), newest);
@@ -40,7 +40,7 @@ fn an_older_report_known_to_one_server_gives_way_when_it_meets_a_newer() {
     herd.start_all(&["Campbell"]);
     let newer_here = herd.client("Campbell").ask("IAMAT kiwi +2+2 2000");
     herd.client("Campbell").ask("IAMAT moa +2+2 2000");
-    // Riley and Campbell are no neighbors: they hear of each other by way of those that start now.
+    // Riley and Campbell are not neighbors. They get each other's records through the servers that start now.
     herd.start_all(&["Jaquez", "Juzang", "Bernard"]);
     eventually("Campbell's report of kiwi wins", || match herd.agreed(&NAMES, "kiwi") {
         at if at == newer_here => Ok(()),
@@ -86,7 +86,7 @@ fn a_report_made_twice_is_one_report() {
     assert_eq!(without_difference(&first), without_difference(&again));
     let told = herd.agreed(&NAMES, "kiwi");
     assert_eq!(without_difference(&told), without_difference(&first));
-    // The same words at another server: all tell of one of the two, and the same.
+    // The same report comes to another server: all servers return the same one of the two records.
     let elsewhere = herd.client("Bernard").ask("IAMAT kiwi +1+1 1000");
     let told = herd.agreed(&NAMES, "kiwi");
     assert!([first, again, elsewhere].contains(&told), "{told}");

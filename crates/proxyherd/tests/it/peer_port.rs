@@ -1,5 +1,5 @@
-//! What may come to the port for other servers: anything. Only a neighbor of the same herd gets a link, and
-//! whatever else comes is closed, logged with its reason, and harms nobody.
+//! Tests of the port for other servers, to which anything may connect. Only a neighbor of the same herd gets a link.
+//! Any other connection is closed and logged with the reason, and does no harm.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use proxyherd_core::{
 
 use crate::harness::{Herd, PATIENCE, Plan, WHERE_AND_WHEN, eventually, metric, neighbor, status};
 
-/// The pair's Riley, with a client whose record must stay as it is; Jaquez is not there.
+/// Riley of the pair, with a client whose record must stay unchanged. Jaquez does not run.
 fn riley_alone() -> (Herd, String) {
     let mut herd = Plan::pair().prepare();
     herd.start("Riley");
@@ -79,8 +79,8 @@ fn half_a_hello_is_not_waited_for_longer_than_the_handshake_may_take() {
     let address = left.local_addr().unwrap();
     drop(left);
     let line = herd.wait_for_log("Riley", &format!("no link with {address}, "));
-    assert!(line.contains("it closed the connection"), "{line}");
-    // Those that wait hold up nobody: the real neighbor comes up meanwhile.
+    assert!(line.contains("the other end closed the connection"), "{line}");
+    // Waiting connections delay nobody: the link with the real neighbor comes up during this time.
     herd.start("Jaquez");
     herd.wait_for_links(&["Riley", "Jaquez"]);
     assert!(began.elapsed() < HANDSHAKE_MAX, "the link came up while the silent ones were waited for");
@@ -100,9 +100,12 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
         (neighbor::hello("Eve"), "Eve is no neighbor of Riley"),
         (neighbor::hello("Campbell"), "Campbell is no neighbor of Riley"),
         (neighbor::hello("Riley"), "Riley is no neighbor of Riley"),
-        (Hello { herd: "other".into(), ..right.clone() }, "it belongs to the herd \"other\""),
-        (Hello { lowest: 8, highest: 9, ..right.clone() }, "it speaks link versions 8 to 9"),
-        (Hello { shards: 1, ..right.clone() }, "it cuts its map into 1 shards"),
+        (
+            Hello { herd: "other".into(), ..right.clone() },
+            "the two servers belong to different herds, \"other\" and",
+        ),
+        (Hello { lowest: 8, highest: 9, ..right.clone() }, "one server speaks link versions 8 to 9"),
+        (Hello { shards: 1, ..right.clone() }, "one server has 1 shards"),
         (Hello { clock_ns: Some(clock_ns + 90_000_000_000), ..right.clone() }, "the clock of Jaquez is"),
     ] {
         let stream = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
@@ -111,7 +114,7 @@ fn a_server_that_does_not_belong_is_told_why_and_logged() {
         match decode(&answer) {
             Ok(Some((Frame::Refusal(told), len))) => {
                 assert!(told.starts_with(reason), "{told}");
-                // For a clock, a frame with the offset follows, which the other end shows.
+                // In the test of clocks, a frame with the offset follows, and the other end shows this offset.
                 let is_clock = reason.starts_with("the clock");
                 let more = decode(&answer[len..]).unwrap();
                 assert_eq!(
@@ -156,7 +159,7 @@ fn a_neighbor_that_breaks_the_protocol_loses_its_link_and_changes_nothing() {
         eventually("the link is down for it", || {
             let link = &status(herd.at("Riley").http)["links"][0];
             let trouble = link["trouble"].as_str().unwrap_or_default();
-            let is_told = trouble.starts_with("it does not keep to the protocol");
+            let is_told = trouble.starts_with("the other end breaks the link protocol");
             let is_it = link["times_up"] == times + 1 && link["up"] == false;
             if is_told && is_it { Ok(()) } else { Err(format!("{what}: {link}")) }
         });
@@ -174,7 +177,7 @@ fn unknown_frames_that_are_optional_are_skipped() {
     encoder.heartbeat(1);
     let bytes = [&neighbor::bytes_of(&neighbor::hello("Jaquez")), &optional[..], encoder.bytes()].concat();
     let mut stream = neighbor::dial(herd.at("Riley").peer, &bytes);
-    // Riley tells its neighbor what it knows; a heartbeat comes when there is nothing else to tell.
+    // Riley sends its records to its neighbor. A heartbeat comes when there is nothing else to send.
     let mut received = Vec::new();
     let mut heard = 0;
     while heard < 2 {
@@ -198,7 +201,7 @@ fn a_neighbor_that_dials_again_replaces_its_old_link() {
     herd.wait_for_log("Riley", "up: it dialed");
     let second = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
     neighbor::rest(&first);
-    herd.wait_for_log("Riley", "the neighbor connected anew");
+    herd.wait_for_log("Riley", "the neighbor opened a new connection");
     second.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     eventually("the second is the link", || {
         let link = &status(herd.at("Riley").http)["links"][0];

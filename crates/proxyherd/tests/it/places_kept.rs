@@ -1,5 +1,5 @@
-//! What stands between clients and a provider over the network: one request for many, old answers where it fails, and
-//! another provider where it hangs.
+//! Tests of the layers between clients and a provider over the network: one request serves many clients, old answers
+//! are returned if the provider fails, and another provider answers if the provider hangs.
 
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 
@@ -93,7 +93,8 @@ fn another_provider_answers_within_the_deadline_where_the_first_hangs() {
     google.behave(Behavior::Good);
 }
 
-/// Each was once read into memory of its own, and a hundred of the longest took 800 MB.
+/// Before, each answer was read into separate memory without a common limit, and a hundred of the longest answers took
+/// 800 MB.
 #[test]
 fn a_hundred_of_the_longest_answers_share_one_budget_of_memory() {
     const ASKED: usize = 100;

@@ -1,4 +1,4 @@
-//! OpenStreetMap's places: imported by one command, looked at by another, and told by a server.
+//! Tests of OpenStreetMap's places: one command imports them, another command shows them, and a server returns them.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -11,7 +11,7 @@ const ANDORRA: &str = "andorra-planetiler-2021-04-14.osm.pbf";
 const MONACO: &str = "monaco-planetiler-2021-04-21.osm.pbf";
 const MONACO_LZ4: &str = "monaco-lz4-negative-test.osm.pbf";
 
-/// Marienplatz, as a client reports it.
+/// The coordinates of Marienplatz, as a client reports them.
 const MARIENPLATZ: &str = "+48.137400+011.575500 1621464827.959498503";
 
 fn import(dir: &Path, extract: &Path) -> Finished {
@@ -55,7 +55,7 @@ fn an_extract_is_imported_and_looked_at() {
         assert!(place["place_id"].as_str().unwrap().starts_with("osm"), "{place}");
     }
     let far = near(dir.path(), "-33.86,151.2");
-    assert_eq!((far.code, far.out.as_str()), (0, "places.idx knows no such place within that distance\n"));
+    assert_eq!((far.code, far.out.as_str()), (0, "places.idx has no such place within that distance\n"));
 }
 
 #[test]
@@ -169,7 +169,8 @@ fn an_import_that_is_killed_leaves_the_old_index_and_the_next_one_succeeds() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(import(dir.path(), &monaco).code, 0);
     let index = fs::read(dir.path().join("places.idx")).unwrap();
-    // Extracts may follow one another in one file; so many take long enough to be met at work.
+    // One file may contain several extracts, one after the other. With this number of extracts the import takes long
+    // enough to be interrupted.
     let long = dir.path().join("long.osm.pbf");
     fs::write(&long, fs::read(andorra).unwrap().repeat(30)).unwrap();
     let arguments = ["places", "import", "long.osm.pbf", "--out", "places.idx"];
@@ -211,7 +212,7 @@ fn a_server_tells_the_places_of_an_index() {
     };
     assert_eq!(ids(&first["results"]), ids(&told));
     assert_eq!(ids(&first["results"]).len(), 20);
-    // From memory it is told alike, and no more than is wanted.
+    // The answer from memory is the same, and has no more places than the question wants.
     assert_eq!(client.nearby("WHATSAT kiwi 0.5 20").json["results"], first["results"]);
     let few = client.nearby("WHATSAT kiwi 0.5 3").json;
     assert_eq!(few["results"].as_array().unwrap()[..], first["results"].as_array().unwrap()[..3]);

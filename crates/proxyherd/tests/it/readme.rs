@@ -1,4 +1,5 @@
-//! README as a newcomer reads it: each line that it shows can be pasted against the demo, and answers as it shows.
+//! Tests of README as a newcomer uses it: each line that README shows can be run with the demo, and gives the output
+//! that README shows.
 
 use std::{fs, io::Write, os::unix::fs::symlink, path::Path};
 
@@ -8,14 +9,16 @@ use crate::harness::{PATIENCE, Process, eventually};
 
 const README: &str = include_str!("../../../../README.md");
 
-/// What is typed into a shell, or into the prompt that a shell has started, and what README shows after it.
+/// A line that is typed into a shell, or into a prompt that a shell has started, and the output that README shows after
+/// the line.
 #[derive(Debug)]
 struct Typed {
     line: String,
     shown: Vec<String>,
 }
 
-/// What README shows as typed into one shell: a line that begins with `$ `, and what is typed at the prompt it starts.
+/// The input that README shows for one shell: a line that begins with `$ `, and the lines that are typed at the prompt
+/// that this line starts.
 fn blocks() -> Vec<Vec<Typed>> {
     let console = README.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut blocks: Vec<Vec<Typed>> = Vec::new();
@@ -34,7 +37,8 @@ fn blocks() -> Vec<Vec<Typed>> {
     blocks
 }
 
-/// A demo, and a directory where README's lines lead to it: its servers' addresses instead of the classic ones.
+/// A demo, and a directory in which README's lines reach this demo, because its servers' addresses replace the classic
+/// addresses.
 struct Newcomer {
     dir: TempDir,
     _demo: Process,
@@ -73,7 +77,7 @@ impl Newcomer {
         Newcomer { dir, _demo: demo, addresses }
     }
 
-    /// A line of README for the servers of this demo.
+    /// A line of README with the addresses of this demo's servers.
     fn here(&self, line: &str) -> String {
         let separators = [":", " "];
         self.addresses.iter().fold(line.to_owned(), |line, (classic, real)| {
@@ -83,7 +87,7 @@ impl Newcomer {
         })
     }
 
-    /// Types the lines of a block, and checks what is shown after each.
+    /// Types the lines of a block, and checks the output after each line.
     fn types(&self, block: &[Typed]) {
         let (command, at_prompt) = block.split_first().unwrap();
         let line = format!("PATH=$PWD:$PATH; {}", self.here(&command.line));
@@ -113,8 +117,8 @@ fn open(path: &Path) -> std::io::Result<fs::File> {
     fs::OpenOptions::new().write(true).open(path)
 }
 
-/// Whether what README shows is there, line by line and in order; the error says what is not. Numbers may differ, and
-/// the end of a line where README shows an ellipsis.
+/// Checks that the output contains the lines that README shows, in order. The error names a missing line. Numbers may
+/// differ. If README shows an ellipsis, the end of the line may differ.
 fn check(typed: &Typed, out: &str) -> Result<(), String> {
     let mut lines = out.lines().map(plain);
     for shown in &typed.shown {
@@ -130,7 +134,7 @@ fn check(typed: &Typed, out: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A line without what differs each time: each number is a 0, and each run of spaces one.
+/// A line without the parts that differ each time: each number becomes 0, and each run of spaces becomes one space.
 fn plain(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
         let mut plain = String::new();

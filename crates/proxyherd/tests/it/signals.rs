@@ -1,4 +1,4 @@
-//! What a server does at signals, and that printing ends nothing that runs.
+//! Tests of a server's reactions to signals, and tests that a blocked or closed output does not end a running command.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn signals_that_come_before_the_configuration_is_read_are_kept() {
     let pipe = herd.dir().join("pipe.toml");
     make_pipe(&pipe);
     let server = Process::proxyherd(herd.dir(), &["serve", "--config", "pipe.toml", "--name", "Riley"]);
-    // It is open as soon as the server has come to read it, and until it is written the server waits.
+    // The pipe opens as soon as the server opens it for reading. The server then waits until the test writes.
     let mut config = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     for name in ["HUP", "USR1", "USR2", "ALRM", "TERM"] {
         server.signal(name);
@@ -50,7 +50,7 @@ fn sigusr1_opens_the_log_anew_where_it_was_put_aside_and_another_made() {
     let mut client = herd.client("Riley");
     let first = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     herd.wait_for_log("Riley", &first);
-    // As logrotate does with `create 0600`.
+    // This is what logrotate does with `create 0600`.
     let (log, aside) = (herd.log_path("Riley"), herd.dir().join("log/Riley.log.1"));
     fs::rename(&log, &aside).unwrap();
     fs::write(&log, "").unwrap();
@@ -65,7 +65,7 @@ fn sigusr1_opens_the_log_anew_where_it_was_put_aside_and_another_made() {
     assert!(before.contains(&first) && !before.contains("SIGUSR1"), "{before}");
 }
 
-/// Starts Riley with its standard output going there; it must serve, and end when it is asked to.
+/// Starts Riley with this standard output. Riley must serve, and must end when it is asked to end.
 fn must_serve(preparation: &str, redirection: &str) {
     let mut herd = Plan::single().prepare();
     herd.launch_after(preparation, "Riley", redirection);
@@ -80,7 +80,7 @@ fn must_serve(preparation: &str, redirection: &str) {
     assert_eq!((finished.code, finished.err.as_str()), (0, ""), "{redirection}: {finished:?}");
 }
 
-/// What a server has said that did not start.
+/// The messages of a server that did not start.
 fn ended(herd: &mut Herd) -> String {
     herd.process("Riley").err()
 }
@@ -90,7 +90,7 @@ fn a_server_whose_output_nobody_takes_serves_all_the_same() {
     must_serve("true", ">/dev/full");
     must_serve("true", ">&-");
     must_serve("true", "> >(exec 0<&-)");
-    // A pipe that is full, and that nobody reads.
+    // The pipe is full, and nobody reads from it.
     must_serve("mkfifo out && exec 3<>out && head -c 65536 /dev/zero >&3", ">&3");
 }
 
@@ -122,7 +122,7 @@ fn commands_whose_output_nobody_takes_end_without_a_panic() {
     }
 }
 
-/// Exit code and standard error of a command whose output goes to a pipe that nobody reads any more.
+/// Exit code and standard error of a command whose output is a pipe with a closed reading end.
 fn onto_a_closed_pipe(herd: &Herd, line: &str) -> (i32, String) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,4 +1,5 @@
-//! Clients that are slow, silent, or too many: each is closed when its time is up, and costs nobody else anything.
+//! Tests of clients that are slow, silent, or too many: the server closes each such connection when its time is over,
+//! and other clients are not affected.
 
 use std::{
     io::{ErrorKind, Write},
@@ -16,7 +17,7 @@ fn a_line_that_is_begun_and_not_ended_closes_its_connection() {
     client.send(b"HELLO\nIAMAT ki");
     assert_eq!(client.rest(), b"? HELLO\n", "the half line has no answer");
     assert!(began.elapsed() >= Duration::from_secs(1), "after {:?}", began.elapsed());
-    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+    herd.wait_for_log("Riley", "the client did not finish a line within 1 s");
     assert_eq!(bystander.ask("HELLO"), "? HELLO", "a connection without a half line stays");
 }
 
@@ -27,7 +28,7 @@ fn a_line_that_drips_in_has_no_more_time_than_any_other() {
     let stream = client.stream();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     drip_until_closed(stream);
-    herd.wait_for_log("Riley", "a line's end did not come within 1 s");
+    herd.wait_for_log("Riley", "the client did not finish a line within 1 s");
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn a_client_that_says_nothing_for_long_is_closed() {
     assert_eq!(once.ask("HELLO"), "? HELLO");
     assert_eq!(once.rest(), b"");
     assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
-    herd.wait_for_log("Riley", "nothing came for 1 s");
+    herd.wait_for_log("Riley", "the client was silent for 1 s");
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn one_connection_too_many_is_turned_away() {
     assert_eq!(herd.client("Riley").ask("C"), "? C");
 }
 
-/// Asks on and on without reading, until the server closes.
+/// Sends questions without reading replies, until the server closes the connection.
 fn ask_without_reading(client: &Client) -> u64 {
     let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
     let mut sent = 0;
@@ -74,7 +75,8 @@ fn ask_without_reading(client: &Client) -> u64 {
     }
 }
 
-/// Some clients that ask and do not read, until all are closed; meanwhile somebody else is served.
+/// Runs several clients that ask and do not read, until all their connections are closed. During this time another
+/// client is served.
 fn be_asked_without_being_read(herd: &Herd, bystander: &mut Client) {
     let reported = bystander.nearby("WHATSAT kiwi 50 20").at;
     std::thread::scope(|scope| {
@@ -91,14 +93,14 @@ fn be_asked_without_being_read(herd: &Herd, bystander: &mut Client) {
 #[test]
 fn clients_that_do_not_read_are_closed_and_take_little_memory() {
     const MEBIBYTE: u64 = 1024 * 1024;
-    // A log of all that is said here would leave out lines, and perhaps the one that is waited for.
+    // A log with all the traffic would leave out lines, and perhaps the line that the test waits for.
     let herd = Plan::single().limits("write_s = 1").log("level = \"warn\"").start();
     let mut bystander = herd.client("Riley");
     bystander.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     let idle = herd.process("Riley").memory_peak();
     be_asked_without_being_read(&herd, &mut bystander);
-    herd.wait_for_log("Riley", "it did not take its replies for 1 s");
-    // A megabyte of questions has a gigabyte of answers.
+    herd.wait_for_log("Riley", "the client did not read its replies for 1 s");
+    // The answers to a megabyte of questions have a gigabyte.
     let first = herd.process("Riley").memory_peak().saturating_sub(idle);
     assert!(first < 48 * MEBIBYTE, "{first} bytes");
     be_asked_without_being_read(&herd, &mut bystander);

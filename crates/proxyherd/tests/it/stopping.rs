@@ -1,4 +1,5 @@
-//! How servers end: asked to, they lose nothing that was acknowledged; told twice, they end at once.
+//! Tests of how servers end. After one request to end, a server loses no acknowledged report. After a second request,
+//! the server ends at once.
 
 use std::{
     fs,
@@ -44,7 +45,8 @@ fn a_disk_that_takes_no_more_of_the_log_holds_up_no_end() {
     fs::create_dir_all(&log).unwrap();
     let made = std::process::Command::new("mkfifo").arg(log.join("Riley.log")).status().unwrap();
     assert!(made.success());
-    // Open, so that it can be written, and never read: what fits into a pipe is all that it takes.
+    // The pipe is open, so it can be written, but nobody reads from it. So it takes only as many bytes as fit into a
+    // pipe.
     let _pipe = fs::OpenOptions::new().read(true).write(true).open(log.join("Riley.log")).unwrap();
     herd.start("Riley");
     let mut client = herd.client("Riley");
@@ -66,7 +68,7 @@ fn a_server_that_is_alone_for_a_moment_tells_what_it_holds_before_it_ends() {
     let mut riley = herd.client("Riley");
     (0..50).for_each(|client| ledger.report_over(&mut riley, &format!("client-{client}")));
     herd.start("Jaquez");
-    // The link is perhaps not up yet, and is not waited for here.
+    // The link may not be up yet. The test does not wait for the link here.
     assert_eq!(herd.stop("Riley", "TERM").code, 0);
     herd.agree(&["Jaquez"], &ledger.lines());
 }
@@ -118,7 +120,7 @@ fn many_reports_just_before_the_end_all_reach_the_neighbor() {
 fn what_was_acknowledged_is_told_to_a_neighbor_that_asks_only_at_the_end() {
     let mut herd = Plan::pair().prepare();
     herd.start("Riley");
-    // One that knows of trees, and that has not heard yet that it is in one with Riley.
+    // This neighbor supports spanning trees, but does not know yet that it is in a tree with Riley.
     let hello = Hello { highest: 2, features: 1, ..neighbor::hello("Jaquez") };
     let mut jaquez = neighbor::dial(herd.at("Riley").peer, &neighbor::bytes_of(&hello));
     herd.wait_for_log("Riley", "up: it dialed");
@@ -133,7 +135,7 @@ fn what_was_acknowledged_is_told_to_a_neighbor_that_asks_only_at_the_end() {
     herd.wait_for_log("Riley", "  =  stopped");
 }
 
-/// The clients of whom these frames tell.
+/// The clients whose records are in these frames.
 fn clients(mut frames: &[u8]) -> Vec<String> {
     let mut clients = Vec::new();
     while let Some((frame, len)) = decode(frames).unwrap() {
@@ -145,7 +147,8 @@ fn clients(mut frames: &[u8]) -> Vec<String> {
     clients
 }
 
-/// A client that asks until no more questions fit on the way, and takes no replies: its server is long about ending.
+/// A client that asks until no more questions fit into the buffers, and reads no replies. So its server takes a long
+/// time to end.
 fn greedy(herd: &Herd) -> Client {
     let mut client = herd.client("Riley");
     client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
@@ -153,7 +156,7 @@ fn greedy(herd: &Herd) -> Client {
     eventually("the server has stopped reading", || {
         let questions = b"WHATSAT kiwi 50 20\n".repeat(1000);
         while client.stream().write(&questions).is_ok() {}
-        // Room comes as long as the server reads on.
+        // There is new room in the buffers as long as the server reads.
         let queued = client.unread();
         if queued > 64 * 1024 { Ok(()) } else { Err(format!("{queued} bytes wait to be read")) }
     });

@@ -1,4 +1,4 @@
-//! Servers and links that come and go while the herd runs, by what herd.toml says.
+//! Tests of changes to herd.toml that add and remove servers and links while the herd runs.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::harness::{
     Herd, NAMES, Plan, Process, WHERE_AND_WHEN, eventually, eventually_metric, get, metric, status,
 };
 
-/// The neighbors that a server shows in its status, in their order.
+/// The neighbors in a server's status, in order.
 fn neighbors(herd: &Herd, name: &str) -> Vec<String> {
     let status = status(herd.at(name).http);
     let links = status["links"].as_array().unwrap();
@@ -31,7 +31,7 @@ fn wait_for_neighbors(herd: &Herd, name: &str, expected: &[&str]) {
     });
 }
 
-/// How often the log of a server says this.
+/// The number of times that this text is in the log of a server.
 fn said(herd: &Herd, name: &str, text: &str) -> usize {
     herd.log(name).matches(text).count()
 }
@@ -93,7 +93,7 @@ fn a_neighbor_that_does_not_move_holds_up_no_change() {
     herd.process("Juzang").signal("STOP");
     herd.change(herd.plan().without_link("Riley", "Juzang").with_link("Riley", "Campbell"));
     wait_for_neighbors(&herd, "Riley", &["Jaquez", "Campbell"]);
-    // This one is done when Juzang has had its time to take leave.
+    // This change is complete when Juzang has had time to leave the herd.
     herd.change(herd.plan().with_link("Riley", "Bernard"));
     let rest = ["Riley", "Jaquez", "Campbell", "Bernard"];
     wait_for_neighbors(&herd, "Riley", &["Jaquez", "Campbell", "Bernard"]);
@@ -137,7 +137,7 @@ fn a_wrong_file_changes_nothing_and_is_logged_with_its_line() {
     let logged = herd.wait_for_log("Riley", "names no server of this herd");
     assert!(logged.contains(&format!("herd.toml:{line}:")) && logged.contains("did you mean"), "{logged}");
     herd.wait_for_log("Riley", "herd.toml has 1 error, and nothing changes");
-    // The same text in another file: it is looked at, and nothing is said again.
+    // Another file with the same text: the server reads the file, but logs nothing again.
     herd.write_file("herd.toml", &wrong);
     fs::remove_file(herd.dir().join("herd.toml")).unwrap();
     herd.wait_for_log("Riley", "cannot read the configuration herd.toml: No such file");
@@ -158,7 +158,7 @@ fn a_changed_address_is_dialed() {
     let said = format!("topology: Riley is dialed at {} now", herd.at("Riley").peer);
     NAMES.iter().for_each(|name| drop(herd.wait_for_log(name, &said)));
     herd.wait_for_log("Riley", "takes effect when this server is started again: server.peer");
-    // Jaquez and Juzang dial Riley. It is where it was until it is started again, and goes on as before.
+    // Jaquez and Juzang dial Riley. Riley keeps its old address until it is started again, and continues as before.
     let at = herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     assert_eq!(herd.agreed(&NAMES, "kiwi"), at);
     assert_eq!(link(&herd, "Jaquez", "Riley")["up"], true);
@@ -225,9 +225,9 @@ fn a_server_that_its_file_no_longer_names_says_so_and_ends_as_at_sigterm() {
     let shown = Process::run(herd.dir(), &["status", "--config", "before.toml"]);
     assert!(shown.out.contains("! Riley runs, but its herd.toml no longer names it"), "{shown:?}");
     let shown = Process::run(herd.dir(), &["status"]);
-    let told = "! Riley still runs and has links, but this herd.toml does not name it";
+    let told = "! Riley still runs and has links, but this herd.toml does not name that server";
     assert!(shown.out.contains(told), "{shown:?}");
-    // Until it ends, the others hear its reports.
+    // Until the server ends, the other servers get its reports.
     let at = client.ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
     let finished = herd.wait_for_end("Riley");
     assert_eq!((finished.code, finished.err.as_str()), (0, ""));
@@ -253,7 +253,7 @@ fn links_with_a_server_that_learns_last_of_its_removal_are_not_cut_before_it_end
     herd.change(herd.plan().without_server("Riley"));
     REST.iter().for_each(|name| drop(herd.wait_for_log(name, "topology: removed server Riley")));
     wait_for_neighbors(&herd, "Jaquez", &["Bernard"]);
-    // A link that is cut goes down within milliseconds. What Riley takes is heard for much longer.
+    // A link that is cut goes down within milliseconds. Riley's reports reach the other servers for much longer.
     let mut client = herd.client("Riley");
     let (began, mut number) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(1) {
@@ -283,7 +283,7 @@ fn a_server_that_is_put_back_into_its_file_in_time_goes_on() {
         (code, why) => Err(format!("{code} {why}")),
     });
     assert_eq!(metric(http, "proxyherd_removed"), Some(0.0));
-    // Longer than the grace period.
+    // This time is longer than the grace period.
     let began = Instant::now();
     let mut number = 0;
     eventually("its time is over", || {
@@ -304,7 +304,7 @@ fn a_server_without_links_can_be_put_back_into_its_file_for_as_long_as_any() {
     let with = herd.plan();
     herd.change(with.clone().without_server("Riley"));
     wait_until_removed(&herd, "Riley");
-    // The server looks at its file twice meanwhile, and the grace period is longer.
+    // During this time the server reads its file twice. The grace period is longer than this time.
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(2500) {
         assert_eq!(client.ask("HELLO"), "? HELLO");
@@ -336,7 +336,7 @@ fn another_herds_file_changes_nothing() {
     herd.process("Riley").signal("HUP");
     herd.wait_for_log(
         "Riley",
-        "changes nothing here: herd.id or herd.tls is not what this server was started with",
+        "changes nothing here: herd.id or herd.tls has changed since this server's start",
     );
     assert_eq!(neighbors(&herd, "Riley"), ["Jaquez", "Juzang"]);
     assert_eq!(link(&herd, "Riley", "Juzang")["up"], true);

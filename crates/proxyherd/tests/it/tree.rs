@@ -1,18 +1,19 @@
-//! Changes go along a spanning tree: each comes to each server once.
+//! Tests that changes go along a spanning tree, so that each change comes to each server once.
 
 use crate::harness::{Herd, LINKS, Plan, Process, eventually, metric, status};
 
 const ALL: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 const CLIENTS: usize = 500;
 
-/// A metric of every link, both ends, added up.
+/// The sum of a metric over both ends of every link.
 fn sum(herd: &Herd, name: &str) -> f64 {
     let ends = LINKS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
     let of = |(here, there)| metric(herd.at(here).http, &format!("{name}{{neighbor=\"{there}\"}}"));
     ends.filter_map(of).sum()
 }
 
-/// Tells Campbell of many clients; says how many records all links have carried once everybody knows.
+/// Reports many clients at Campbell. Returns the number of records that all links have carried when every server knows
+/// all the clients.
 fn records_sent(herd: &Herd) -> f64 {
     let mut client = herd.client("Campbell");
     (0..CLIENTS).for_each(|number| {
@@ -51,8 +52,8 @@ fn with_flood_all_every_link_is_told() {
     assert!(sent > (CLIENTS * ALL.len()) as f64, "{sent}");
 }
 
-/// A second process of a server, as when its directory was copied to another host and the first one forgotten. It
-/// dials those servers of `herd` that are its neighbors by `plan`.
+/// A second process of a server, as after a copy of its directory to another host while the first process still runs.
+/// The process dials those servers of `herd` that are its neighbors in `plan`.
 fn namesake(herd: &Herd, name: &str, plan: &Plan) -> (Herd, Process) {
     let other = plan.prepare();
     let peer = |herd: &Herd, near: &str| herd.at(near).peer.to_string();
@@ -62,7 +63,7 @@ fn namesake(herd: &Herd, name: &str, plan: &Plan) -> (Herd, Process) {
     (other, process)
 }
 
-/// Whether a server says that another process runs in its name.
+/// Whether a server reports that another process runs under its name.
 fn has_namesake(herd: &Herd, name: &str) -> (bool, Option<f64>) {
     let http = herd.at(name).http;
     (status(http)["namesake"] == true, metric(http, "proxyherd_namesake"))
@@ -82,7 +83,7 @@ fn two_processes_of_one_name_and_one_neighbor_are_told_of_it_and_the_link_stays_
     let began = refused(&herd);
     let times_up = status(herd.at("Riley").http)["links"][0]["times_up"].clone();
     assert!(times_up.as_u64() <= Some(3), "{times_up}");
-    // While both run, both show it, and the link does not change hands.
+    // While both processes run, both report the other process, and the link stays with the same process.
     eventually("one of them has dialed again and again", || {
         assert_eq!(
             (has_namesake(&herd, "Jaquez"), has_namesake(&other, "Jaquez")),
@@ -93,7 +94,7 @@ fn two_processes_of_one_name_and_one_neighbor_are_told_of_it_and_the_link_stays_
     });
     let link = status(herd.at("Riley").http)["links"][0].clone();
     assert_eq!((&link["up"], &link["times_up"]), (&true.into(), &times_up), "{link}");
-    // Stop the one that has the link: the other one gets it, and no longer has a namesake.
+    // If the process with the link stops, the other process gets the link, and no longer has a namesake.
     let is_others = status(other.at("Jaquez").http)["links"][0]["up"] == true;
     let rest = if is_others {
         drop(process);

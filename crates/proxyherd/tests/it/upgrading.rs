@@ -1,5 +1,5 @@
-//! A herd that is upgraded server by server: whatever two neighbors know both, they speak, and while servers stop and
-//! start nothing is lost that a client was told to be taken.
+//! Tests of a herd that is upgraded server by server. Two neighbors speak the newest version that both support. While
+//! servers stop and start, no acknowledged report is lost.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -17,7 +17,7 @@ use crate::harness::{
 /// The newest version.
 const NEWEST: f64 = HIGHEST as f64;
 
-/// Arguments that hold a server back to a version before.
+/// Arguments that limit a server to an older version.
 fn held_back(version: u16) -> [String; 2] {
     ["--set".to_owned(), format!("herd.link_version={version}")]
 }
@@ -30,7 +30,7 @@ fn start_held_back(herd: &mut Herd, names: &[&str], version: u16) {
 #[test]
 fn a_herd_in_which_some_servers_are_of_a_version_before_agrees() {
     for version in 1..HIGHEST {
-        // Bernard dials the neighbors that are newer, and Riley is dialed by one.
+        // Bernard dials newer neighbors, and a newer neighbor dials Riley.
         for old in [["Riley", "Bernard"], ["Jaquez", "Campbell"]] {
             let mut herd = Plan::classic().prepare();
             start_held_back(&mut herd, &old, version);
@@ -91,7 +91,7 @@ fn upgrade_from(before: u16) {
     check(&herd, &ledger);
 }
 
-/// All servers tell the same of all clients, which is what these were told last; and they do it as those do who speak the
+/// Checks that all servers return the last acknowledged report of every client, and that the links work as with the
 /// newest version.
 fn check(herd: &Herd, ledger: &Ledger) {
     let newest = ledger.lines();
@@ -114,7 +114,7 @@ fn check(herd: &Herd, ledger: &Ledger) {
     });
 }
 
-/// Stops a server as its operator would, in the midst of reports, and starts it again.
+/// Stops a server as its operator would, while clients report, and starts it again.
 fn restart(herd: &mut Herd, name: &str, arguments: &[&str], load: &Ledger) {
     let enough = load.reports() + BETWEEN;
     eventually("there is load", || match load.reports() {
@@ -138,7 +138,7 @@ fn versions(herd: &Herd) -> Vec<f64> {
     ends(herd, "proxyherd_link_version")
 }
 
-/// Waits until each link, of which is told whether it is one of Bernard's, speaks the right version.
+/// Waits until each link speaks the right version. The right version depends on whether the link is one of Bernard's.
 fn wait_for_versions(herd: &Herd, is_right: impl Fn(bool, f64) -> bool) {
     eventually("each link speaks the right version", || {
         let versions = versions(herd);
@@ -151,15 +151,15 @@ fn wait_for_versions(herd: &Herd, is_right: impl Fn(bool, f64) -> bool) {
 }
 
 const WALKERS: usize = 5;
-/// Between two reports of a walker: so that there is load, and no more of it than other tests can bear.
+/// Pause between two reports of a walker. The pause limits the load, so that other tests are not disturbed.
 const PACE: Duration = Duration::from_millis(1);
-/// So many reports are made from one restart to the next.
+/// Number of reports between two restarts.
 const BETWEEN: u64 = 500;
-/// Of so many reports one is of a client that reports always; the others are of clients that report once, so that nothing
-/// can make up for what is lost.
+/// One in this many reports comes from a client that reports repeatedly. All other reports come from clients that
+/// report only once, so no later report can hide a loss.
 const AGAIN_EVERY: usize = 3;
 
-/// Reports at one server until that one is gone, and then at the next.
+/// Reports at one server until that server is gone, and then at the next server.
 struct Walker<'a> {
     number: usize,
     servers: &'a [SocketAddr],
@@ -184,8 +184,8 @@ impl<'a> Walker<'a> {
         self.ledger
     }
 
-    /// Reports until it is told that the report was taken. What had no answer may have been taken all the same, and is
-    /// overtaken by what has one.
+    /// Reports until a report is acknowledged. A report without an answer may have been taken too, but the acknowledged
+    /// report then replaces it.
     fn report(&mut self, client: &str) {
         eventually("some server answers", || {
             let mut connection =
@@ -207,7 +207,7 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// Says that it is time to rest when it is dropped, as it also is when the test fails.
+/// Tells the walkers to rest when this value is dropped. It is dropped even if the test fails.
 struct Rest<'a>(&'a AtomicBool);
 
 impl Drop for Rest<'_> {

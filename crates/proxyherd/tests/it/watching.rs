@@ -1,4 +1,4 @@
-//! The HTTP door: health, metrics and status tell how a server is.
+//! Tests of the HTTP door: health, metrics and status show the state of a server.
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ fn a_server_is_live_from_the_start_and_ready_with_its_first_link() {
     let riley = herd.at("Riley").http;
     assert_eq!(get(riley, "/health/livez"), (200, "ok\n".into()));
     let (code, body) = get(riley, "/health/readyz");
-    // Unless this test has been held up for so long that Riley takes clients although it is alone.
+    // This is skipped if the test was delayed for so long that Riley already takes clients although it is alone.
     if status(riley)["uptime_s"].as_f64() < Some(5.0) {
         assert_eq!((code, body.as_str()), (503, "no link is up yet\n"));
     }
@@ -68,7 +68,7 @@ fn a_link_that_comes_up_again_and_again_is_told_and_is_no_reason_to_end_the_serv
     let riley = herd.at("Riley");
     let mut ups = 0;
     eventually("it is told", || {
-        // A neighbor that agrees and breaks the link every time.
+        // A neighbor that completes the handshake and breaks the link every time.
         let mut jaquez = neighbor::dial(riley.peer, &neighbor::bytes_of(&neighbor::hello("Jaquez")));
         jaquez.read_exact(&mut [0; 1]).unwrap();
         drop(jaquez);
@@ -203,7 +203,7 @@ fn status_tells_who_a_server_is_and_how_its_links_are() {
     herd.wait_for_links(&NAMES);
     let after = status(herd.at("Riley").http);
     assert_eq!(after["records"], 1, "it has caught up by now: {after}");
-    // It is told as text, since it is more than a double can hold.
+    // The number is sent as text, because a double cannot hold it exactly.
     let incarnation = |status: &Value| status["incarnation"].as_str().unwrap().parse::<u64>().unwrap();
     assert!(incarnation(&after) > incarnation(&before) && incarnation(&before) > 1 << 53);
 }

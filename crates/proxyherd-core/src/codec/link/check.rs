@@ -1,47 +1,47 @@
-//! Frames of the anti-entropy, CHECK, BRANCHES and LEAVES: two servers find out whether they hold the same, and what
-//! differs. `flood::anti_entropy` knows what the sums are sums of.
+//! Frames of the anti-entropy: CHECK, BRANCHES and LEAVES. With them two servers find out whether they hold the same
+//! records, and which records differ. `flood::anti_entropy` knows what the sums count.
 
 use super::frame::{BodyReader, Encoder, FrameError, put_u16, put_u64};
 use crate::limits::CHECK_BRANCHES_MAX;
 
-/// How many children a branch of the hash tree has.
+/// The number of children of a branch of the hash tree.
 pub const FAN_OUT: usize = 16;
-/// The deepest level. One more step uses up a hash of 64 bits.
+/// The deepest level. One more step would use up the 64 bits of a hash.
 pub const DEPTH_MAX: u8 = 15;
-/// Bytes of one branch in a frame: its place and the sums of its children.
+/// The size of one branch in a frame, bytes: the branch's place and the sums of its children.
 const BRANCH_LEN: usize = 8 + FAN_OUT * 8;
 
 pub(super) const CHECK: u8 = 9;
 pub(super) const BRANCHES: u8 = 10;
 pub(super) const LEAVES: u8 = 11;
 
-/// The sum of everything that the sender holds of one shard, of which it has nothing left to send.
+/// The sum of all records of one shard that the sender holds. The sender has no other record of the shard left to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The shard.
     pub shard: u8,
-    /// How many of the receiver's records of this shard have come over this link; or [`Check::GAP`].
+    /// The number of the receiver's records of this shard that have come over this link; or [`Check::GAP`].
     pub received: u64,
-    /// The sum leaves out what may expire before this time, POSIX nanoseconds.
+    /// The sum leaves out records that may expire before this time, POSIX nanoseconds.
     pub from_ns: u64,
-    /// After how long the sender forgets clients, nanoseconds; 0: never.
+    /// The time after which the sender forgets clients, nanoseconds; 0: never.
     pub client_ttl_ns: u64,
     /// The sum.
     pub root: u64,
 }
 
 impl Check {
-    /// Stands for the number of received records while a gap is open at the sender, so that no number is right. The
-    /// receiver does not take a difference for an alarm then.
+    /// Replaces the number of received records while a gap is open at the sender, because then no number is right. The
+    /// receiver raises no alarm over a difference then.
     pub const GAP: u64 = u64::MAX;
 }
 
-/// A level of one shard's hash tree, and what counts in its sums.
+/// A level of one shard's hash tree, and the time from which its sums count records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     /// The shard.
     pub shard: u8,
-    /// How many steps below the root. Each step uses four bits of a key's hash.
+    /// The number of steps below the root. Each step uses four bits of a key's hash.
     pub depth: u8,
     /// See [`Check::from_ns`].
     pub from_ns: u64,
@@ -55,8 +55,8 @@ pub struct Branches<'a> {
     entries: &'a [u8],
 }
 
-/// Branches of one level in which the sender holds few records, which it is sending. The receiver has to send its
-/// own.
+/// Branches of one level in which the sender holds few records. The sender is sending these records. The receiver has
+/// to send its own records of the branches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaves<'a> {
     /// The level.
@@ -77,7 +77,7 @@ impl Branches<'_> {
 }
 
 impl Leaves<'_> {
-    /// The places.
+    /// The places of the branches.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.entries.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
     }
@@ -128,7 +128,7 @@ impl Encoder {
 
     /// Encodes BRANCHES with at most [`CHECK_BRANCHES_MAX`] entries.
     pub fn branches(&mut self, level: Level, branches: &[(u64, [u64; FAN_OUT])]) {
-        debug_assert!(branches.len() <= CHECK_BRANCHES_MAX, "whoever asks does not ask for more");
+        debug_assert!(branches.len() <= CHECK_BRANCHES_MAX, "the caller compares no more branches at once");
         self.level(BRANCHES, level, branches.len(), |out| {
             for (place, sums) in branches {
                 put_u64(out, *place);
@@ -139,7 +139,10 @@ impl Encoder {
 
     /// Encodes LEAVES with at most [`CHECK_BRANCHES_MAX`] times [`FAN_OUT`] places.
     pub fn leaves(&mut self, level: Level, places: &[u64]) {
-        debug_assert!(places.len() <= CHECK_BRANCHES_MAX * FAN_OUT, "no more are ever compared at once");
+        debug_assert!(
+            places.len() <= CHECK_BRANCHES_MAX * FAN_OUT,
+            "the caller compares no more places at once"
+        );
         self.level(LEAVES, level, places.len(), |out| {
             places.iter().for_each(|&place| put_u64(out, place));
         });

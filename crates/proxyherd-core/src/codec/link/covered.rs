@@ -1,5 +1,6 @@
-//! Frames that carry how far origins are covered: VECTOR, MARKER, and the same shape for those of `spanning_tree`.
-//! Also ORIGIN, which gives an origin its index; `numbering` chooses the index.
+//! Frames that carry up to which sequence origins are covered: VECTOR and MARKER, and the format that `spanning_tree`
+//! uses for its own such frames. This file also holds ORIGIN, which gives an origin its index; `numbering` chooses the
+//! index.
 
 use super::frame::{BodyReader, Encoder, FrameError, put_text, put_u16, put_u64};
 use crate::{
@@ -11,9 +12,9 @@ pub(super) const VECTOR: u8 = 3;
 pub(super) const ORIGIN: u8 = 4;
 pub(super) const MARKER: u8 = 6;
 
-/// Bytes of one entry of a vector or marker: index and sequence.
+/// The size of one entry of a vector or marker, bytes: index and sequence.
 const COVERED_LEN: usize = 2 + 8;
-/// Most entries in one frame: shard, count, entries.
+/// Maximum number of entries in one frame, which holds the shard, the count and the entries.
 const COVERED_COUNT_MAX: usize = (FRAME_BODY_LEN_MAX - 3) / COVERED_LEN;
 
 /// Entries of a vector or marker of one shard.
@@ -25,15 +26,15 @@ pub struct Covered<'a> {
 }
 
 impl Covered<'_> {
-    /// Most entries in one frame.
+    /// Maximum number of entries in one frame.
     pub const COUNT_MAX: usize = COVERED_COUNT_MAX;
 
     /// The index of each origin, and the sequence up to which it is covered.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
         entries.iter().map(|entry| {
-            let mut reader = BodyReader::new(entry);
-            (reader.u16().expect("ten bytes hold it"), reader.u64().expect("ten bytes hold it"))
+            let mut reader = Reader::new(entry);
+            (reader.u16().expect("an entry has ten bytes"), reader.u64().expect("an entry has ten bytes"))
         })
     }
 }
@@ -44,8 +45,8 @@ pub(super) fn decode_covered<'a>(reader: &mut BodyReader<'a>) -> Option<Covered<
     Some(Covered { shard, entries: reader.take(count * COVERED_LEN)? })
 }
 
-/// An index, and the origin for which it stands from here on.
-pub(super) fn decode_origin(reader: &mut BodyReader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
+/// An index, and the origin that the index names from now on.
+pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
     let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
     let Some((index, server, incarnation)) = read() else { return Ok(None) };
     let server = ServerName::new(server).map_err(|_| FrameError::Value("ORIGIN"))?;
@@ -53,8 +54,8 @@ pub(super) fn decode_origin(reader: &mut BodyReader<'_>) -> Result<Option<(u16, 
 }
 
 impl Encoder {
-    /// The same encoder, but it begins a new numbering after it has named this many origins. The default and the
-    /// maximum is [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX).
+    /// Returns this encoder with another limit: it begins a new numbering after it has named this many origins. The
+    /// default and the maximum is [`ORIGINS_NAMED_MAX`](crate::limits::ORIGINS_NAMED_MAX).
     pub fn with_origins_max(mut self, most: usize) -> Encoder {
         self.numbering.set_most(most);
         self
@@ -66,18 +67,18 @@ impl Encoder {
         self.numbering.agree(version);
     }
 
-    /// Whether the link had no index left for an origin, so that something was left out. Such a link has to be closed
-    /// and begun again. From version 3 on this does not happen.
+    /// Whether the link had no index left for an origin, so that a record or an entry was left out. Such a link has to
+    /// be closed and dialed again. From version 3 on this does not happen.
     pub fn is_exhausted(&self) -> bool {
         self.numbering.is_exhausted()
     }
 
-    /// How many new numberings of origins have begun. Indices of an earlier numbering are void.
+    /// The number of new numberings of origins that have begun. Indices of an earlier numbering are void.
     pub fn numbering(&self) -> u64 {
         self.numbering.begun_anew()
     }
 
-    /// How many origins one frame may name.
+    /// Maximum number of origins that one frame may name.
     pub fn origins_per_frame(&self) -> usize {
         self.numbering.most().min(Covered::COUNT_MAX)
     }
@@ -88,8 +89,8 @@ impl Encoder {
         self.numbering.make_room(origins);
     }
 
-    /// The index of an origin on this link. The first call names the origin to the other end. `None` once the link
-    /// [is exhausted](Encoder::is_exhausted), or if nobody has [made room](Encoder::make_room).
+    /// The index of an origin on this link. The first call names the origin to the other end. `None` once the link [is
+    /// exhausted](Encoder::is_exhausted), or if the caller has not [made room](Encoder::make_room).
     pub fn index_of(&mut self, origin: &Origin) -> Option<u16> {
         let (index, is_new) = self.numbering.index_of(origin)?;
         if is_new {
@@ -102,14 +103,14 @@ impl Encoder {
         Some(index)
     }
 
-    /// Encodes the vector of one shard. Entries that do not fit one frame are left out, which is harmless: the other
-    /// end sends again what does not seem covered.
+    /// Encodes the vector of one shard. Entries that do not fit one frame are left out. That is harmless: the other end
+    /// sends again the records that do not seem covered.
     pub fn vector(&mut self, shard: u8, covered: &[(u16, u64)]) {
         self.covered(VECTOR, 0, shard, &covered[..covered.len().min(COVERED_COUNT_MAX)]);
     }
 
-    /// Encodes a marker of one shard. Encodes nothing once the link [is exhausted](Encoder::is_exhausted), because
-    /// the marker could cover what was left out.
+    /// Encodes a marker of one shard. Encodes nothing once the link [is exhausted](Encoder::is_exhausted), because the
+    /// marker could cover records that were left out.
     pub fn marker(&mut self, shard: u8, covered: &[(u16, u64)]) {
         if self.is_exhausted() {
             return;

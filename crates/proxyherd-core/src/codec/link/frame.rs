@@ -1,31 +1,31 @@
 //! What all frames between servers have in common: length (2 bytes, little endian, of the body), type, flags, body.
 //!
-//! [`Encoder`] writes frames, [`RawFrame`] finds the next one, and [`BodyReader`] reads values off its body. Numbers are
+//! [`Encoder`] writes frames, [`Raw`] finds the next frame, and [`Reader`] reads values off a frame's body. Numbers are
 //! little endian. Texts and lists carry their length, which is checked against the remaining bytes before anything is
-//! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of
-//! [`Encoder`] in a file of its own, and `link` knows all types.
+//! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of [`Encoder`]
+//! in a file of its own, and `link` knows all types.
 
 use super::numbering::Numbering;
 
-/// Flag: a receiver that does not know the type skips the frame.
+/// Flag: a receiver that does not know the type of the frame skips the frame.
 pub const OPTIONAL: u8 = 0b1000_0000;
 
 pub(super) const HEADER_LEN: usize = 4;
 
-/// Why bytes are no frame. The link that brought them is closed; nothing was changed.
+/// Why bytes are not a valid frame. The link that brought the bytes is closed; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The body ends before its values do, or goes on after them.
+    /// The body ends before its values end, or has bytes behind them.
     #[error("a {0} frame has the wrong length")]
     Length(&'static str),
     /// A value is out of its range.
     #[error("a {0} frame holds an impossible value")]
     Value(&'static str),
-    /// A type that is not optional.
+    /// The type is unknown, and the frame is not optional.
     #[error("a frame has the unknown type {0}; the neighbor may be newer than the version it agreed to")]
     UnknownType(u8),
-    /// The first frame does not begin as HELLO does.
-    #[error("the other end is no server of a herd: it did not say HELLO")]
+    /// The first frame does not begin like HELLO.
+    #[error("the other end is not a server of a herd: it did not say HELLO")]
     NoHerd,
 }
 
@@ -34,13 +34,13 @@ pub(super) struct RawFrame<'a> {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) body: &'a [u8],
-    /// How many bytes it takes, including the header.
+    /// The number of bytes of the frame, including the header.
     pub(super) end: usize,
 }
 
-impl RawFrame<'_> {
-    /// The frame at the front of `bytes`; `None` if bytes of it have not come yet.
-    pub(super) fn split(bytes: &[u8]) -> Option<RawFrame<'_>> {
+impl Raw<'_> {
+    /// The frame at the front of `bytes`. `None` if some of its bytes have not come yet.
+    pub(super) fn split(bytes: &[u8]) -> Option<Raw<'_>> {
         let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
         let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
         Some(RawFrame { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
@@ -61,7 +61,7 @@ impl<'a> BodyReader<'a> {
         self.rest.is_empty()
     }
 
-    /// All that is left.
+    /// The bytes that are left.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
@@ -111,7 +111,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// How many bytes wait to be written.
+    /// The number of bytes that wait to be written.
     pub fn len(&self) -> usize {
         self.out.len()
     }
@@ -126,12 +126,12 @@ impl Encoder {
         &self.out
     }
 
-    /// The bytes have been written.
+    /// Notes that the bytes have been written.
     pub fn clear(&mut self) {
         self.out.clear();
     }
 
-    /// How many records have been encoded since the link came up.
+    /// The number of records that have been encoded since the link came up.
     pub fn records(&self) -> u64 {
         self.records
     }
@@ -141,7 +141,7 @@ impl Encoder {
         self.out.extend_from_slice(&[0, 0, kind, flags]);
         write_body(&mut self.out);
         let len = self.out.len() - start - HEADER_LEN;
-        let len = u16::try_from(len).expect("every frame's parts are bounded below 64 KiB together");
+        let len = u16::try_from(len).expect("all parts of a frame together are shorter than 64 KiB");
         self.out[start..start + 2].copy_from_slice(&len.to_le_bytes());
     }
 }
@@ -155,6 +155,6 @@ pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    out.push(u8::try_from(text.len()).expect("names and reasons are bounded below 256 bytes"));
+    out.push(u8::try_from(text.len()).expect("names and reasons are shorter than 256 bytes"));
     out.extend_from_slice(text.as_bytes());
 }

@@ -1,12 +1,12 @@
-//! Frames that a link sends with each heartbeat or now and then beside them: HEARTBEAT, OFFSET, NAMESAKE. Clocks are
-//! compared in `link::clocks`; the spanning tree knows what a namesake is.
+//! Frames that a link sends with each heartbeat, or from time to time in addition to heartbeats: HEARTBEAT, OFFSET,
+//! NAMESAKE. `link::clocks` compares the clocks; the spanning tree knows what a namesake is.
 
 use super::frame::{Encoder, OPTIONAL, put_u64};
 
 pub(super) const HEARTBEAT: u8 = 7;
-/// Version 2 of the protocol begins here, with OFFSET.
+/// The type of OFFSET, which exists from version 2 of the protocol on.
 pub(super) const OFFSET: u8 = 8;
-/// Optional in every version.
+/// The type of NAMESAKE, which is optional in every version.
 pub(super) const NAMESAKE: u8 = 32;
 
 impl Encoder {
@@ -15,7 +15,7 @@ impl Encoder {
         self.frame(HEARTBEAT, 0, |out| put_u64(out, now_ns));
     }
 
-    /// Encodes by how much at least the neighbor's clock is ahead, nanoseconds.
+    /// Encodes the least lead of the neighbor's clock, nanoseconds.
     pub fn offset(&mut self, offset_ns: i64) {
         self.frame(OFFSET, 0, |out| put_u64(out, offset_ns.cast_unsigned()));
     }

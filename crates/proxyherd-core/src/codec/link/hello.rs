@@ -1,4 +1,4 @@
-//! Frames of the handshake: HELLO, REFUSAL. The module `link` decides who may have a link.
+//! Frames of the handshake: HELLO, REFUSAL. The module `link` decides which server may have a link.
 
 use super::frame::{BodyReader, Encoder, FrameError, HEADER_LEN, put_text, put_u16, put_u64};
 use crate::{
@@ -9,15 +9,15 @@ use crate::{
 pub(super) const HELLO: u8 = 1;
 pub(super) const REFUSAL: u8 = 2;
 
-/// The first bytes of HELLO's body. Whoever sends anything else is no server of a herd.
+/// The first bytes of HELLO's body. A sender of anything else is not a server of a herd.
 const MAGIC: [u8; 4] = *b"HERD";
 
-/// The first frame in each direction: who speaks, and what it supports.
+/// The first frame in each direction: which server sends it, and what the server supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Lowest version of the link protocol it speaks.
+    /// The lowest version of the link protocol that the server speaks.
     pub lowest: u16,
-    /// Highest version it speaks. The accepting end answers with the chosen one in both.
+    /// The highest version that the server speaks. The accepting end answers with the chosen version in both fields.
     pub highest: u16,
     /// Optional features, one bit each. A feature is used if both ends have it.
     pub features: u64,
@@ -25,13 +25,13 @@ pub struct Hello {
     pub herd: String,
     /// The server, and this life of it.
     pub origin: Origin,
-    /// How many shards it has.
+    /// The number of the server's shards.
     pub shards: u8,
-    /// Its clock, POSIX time in nanoseconds. Version 1 does not send it.
+    /// The server's clock, POSIX time in nanoseconds. Version 1 does not send it.
     pub clock_ns: Option<u64>,
 }
 
-/// Whether these bytes, as far as they go, could be the first ones from a server of a herd.
+/// Whether these bytes could be the beginning of the first frame from a server of a herd.
 pub fn may_be_hello(bytes: &[u8]) -> bool {
     let head = bytes.get(HEADER_LEN..).unwrap_or_default();
     bytes.get(2).is_none_or(|&kind| kind == HELLO || kind == REFUSAL)

@@ -1,9 +1,9 @@
 //! Frames between servers: every type, and [`decode`] for all of them.
 //!
-//! A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set; otherwise it breaks the link. Origins are
-//! long and few, so a link names each origin by an ORIGIN frame and then uses its index (`numbering`). `frame` holds
-//! what all frames have in common; the other files hold the types of frames and their encoding. `flood` and `link`
-//! know what frames mean.
+//! A frame of an unknown type is skipped if its flag [`OPTIONAL`] is set. Otherwise the frame breaks the link. Origins
+//! are long and few, so a link names each origin by an ORIGIN frame and then uses the origin's index (`numbering`).
+//! `frame` holds the format that all frames have in common; the other files hold the types of frames and their
+//! encoding. `flood` and `link` know what frames mean.
 
 pub mod check;
 mod covered;
@@ -38,9 +38,9 @@ pub enum Frame<'a> {
     Hello(Hello),
     /// The accepting end refuses the link, for this reason.
     Refusal(&'a str),
-    /// How far each origin is covered in one shard of the sender. It is sent when the link comes up.
+    /// Up to which sequence each origin is covered in one shard of the sender. Sent when the link comes up.
     Vector(Covered<'a>),
-    /// From here on, `index` stands for this origin in frames of this direction, and higher indices are void.
+    /// From now on, `index` names this origin in frames of this direction, and higher indices are void.
     Origin {
         /// The index.
         index: u16,
@@ -49,18 +49,18 @@ pub enum Frame<'a> {
     },
     /// A record that the receiver may lack.
     Record {
-        /// Its origin, by index.
+        /// The index of the record's origin.
         origin: u16,
-        /// Its sequence.
+        /// The record's sequence.
         seq: u64,
         /// The record.
         record: Record<'a>,
     },
-    /// The sender has sent all updates up to these.
+    /// The sender has sent all updates up to these sequences.
     Marker(Covered<'a>),
     /// The link is alive; the sender's clock, POSIX time in nanoseconds.
     Heartbeat(u64),
-    /// By how much at least the receiver's clock is ahead of the sender's, nanoseconds, as far as heartbeats show.
+    /// The least lead of the receiver's clock over the sender's clock, nanoseconds, as far as heartbeats show it.
     Offset(i64),
     /// See [`Check`].
     Check(Check),
@@ -68,15 +68,15 @@ pub enum Frame<'a> {
     Branches(Branches<'a>),
     /// See [`Leaves`].
     Leaves(Leaves<'a>),
-    /// Which links of a server are up.
+    /// The links of a server that are up.
     State(Advertisement),
-    /// How far origins are covered at the sender, which does not send its changes on this link.
+    /// Up to which sequence origins are covered at the sender, which does not send its changes on this link.
     Ihave(Covered<'a>),
-    /// How far origins are covered at the sender, which asks for everything above.
+    /// Up to which sequence origins are covered at the sender, which asks for everything above.
     Graft {
-        /// How far.
+        /// The covered sequences.
         covered: Covered<'a>,
-        /// Once, or also for changes from then on.
+        /// Whether the sender asks for one answer, or also for changes from now on.
         mode: GraftMode,
     },
     /// The sender declines changes from now on.
@@ -95,13 +95,13 @@ pub enum Frame<'a> {
         /// The GRAFT's number.
         number: u64,
     },
-    /// Another process runs under the receiver's name and also dials the sender; this is its incarnation.
+    /// Another process runs under the receiver's name and also dials the sender; this is that process's incarnation.
     Namesake(u64),
-    /// An optional type that this version does not know.
+    /// A frame of an optional type that this version does not know.
     Skipped,
 }
 
-/// Reads the frame at the front of `bytes`, and returns how many bytes it takes. `None`: more bytes are needed.
+/// Reads the frame at the front of `bytes`, and returns the number of its bytes. `None` if more bytes are needed.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let Some(RawFrame { kind, flags, body, end }) = RawFrame::split(bytes) else { return Ok(None) };
     let mut reader = BodyReader::new(body);
@@ -281,7 +281,7 @@ pub(super) mod tests {
         let (whole, _) = frames(&bytes);
         for cut in 0..bytes.len() {
             let (first, rest) = frames(&bytes[..cut]);
-            let rest = rest.expect("a beginning is no error");
+            let rest = rest.expect("an incomplete frame is no error");
             let (second, end) = frames(&bytes[cut - rest..]);
             assert_eq!(end, Ok(0));
             assert_eq!([first, second].concat(), whole);

@@ -1,13 +1,13 @@
 //! The indices by which one direction of a link names origins.
 //!
 //! An ORIGIN frame gives an origin the next index: 0, 1, 2 and so on. Frames after it use the index. Any member can
-//! make up origins, so a link may have to name more of them than there are indices. From version 3 of the protocol
-//! on, the sender then begins a new numbering: an ORIGIN frame with index 0 voids all indices that were given before.
-//! An origin that is still needed is named again, so the sender does not have to know which ones are needed.
+//! invent origins, so a link may have to name more origins than there are indices. From version 3 of the protocol on,
+//! the sender then begins a new numbering: an ORIGIN frame with index 0 voids all indices that were given before. An
+//! origin that is still needed is named again, so the sender does not have to know which origins are needed.
 //!
 //! Invariant: frames are read in the order in which they were encoded. A new numbering begins only in
 //! `Numbering::make_room`, which is called before the first index of a frame is looked up. So every index in a frame
-//! means the same at both ends.
+//! means the same origin at both ends.
 //!
 //! Before version 3, a link that has given all indices is *exhausted* and has to be closed.
 
@@ -15,17 +15,17 @@ use std::collections::BTreeMap;
 
 use crate::{limits::ORIGINS_NAMED_MAX, types::Origin};
 
-/// The version of the protocol from which on new numberings can begin.
+/// The first version of the protocol in which new numberings can begin.
 pub const ANEW_VERSION: u16 = 3;
 
-/// Before that version, indices are below this number.
+/// In earlier versions, indices are below this number.
 const INDICES_MAX: usize = u16::MAX as usize;
 
 /// The sending end's indices.
 #[derive(Debug)]
 pub(super) struct Numbering {
     indices: BTreeMap<Origin, u16>,
-    /// A new numbering begins after this many indices.
+    /// The number of indices after which a new numbering begins.
     most: usize,
     /// Whether the other end understands new numberings.
     can_begin_anew: bool,
@@ -56,12 +56,12 @@ impl Numbering {
         self.most = most.clamp(1, ORIGINS_NAMED_MAX);
     }
 
-    /// After how many indices a new numbering begins.
+    /// The number of indices after which a new numbering begins.
     pub(super) fn most(&self) -> usize {
         self.most
     }
 
-    /// How many new numberings have begun. An index is valid as long as this number stays the same.
+    /// The number of new numberings that have begun. An index is valid as long as this number stays the same.
     pub(super) fn begun_anew(&self) -> u64 {
         self.begun_anew
     }
@@ -74,14 +74,14 @@ impl Numbering {
     /// Makes room for the indices of `count` more origins, at most [`most`](Numbering::most). If there is no room, a
     /// new numbering begins.
     pub(super) fn make_room(&mut self, count: usize) {
-        debug_assert!(count <= self.most, "no frame names more");
+        debug_assert!(count <= self.most, "no frame names more origins");
         if self.can_begin_anew && self.indices.len() + count > self.most {
             self.indices.clear();
             self.begun_anew += 1;
         }
     }
 
-    /// The index of an origin, and whether it has just been given. `None`: no index is left.
+    /// The index of an origin, and whether the index has just been given. `None` if no index is left.
     pub(super) fn index_of(&mut self, origin: &Origin) -> Option<(u16, bool)> {
         if let Some(&index) = self.indices.get(origin) {
             return Some((index, false));
@@ -97,7 +97,7 @@ impl Numbering {
     }
 }
 
-/// What the receiving end knows of each origin that has been named, by index.
+/// What the receiving end knows of each named origin, by index.
 #[derive(Debug)]
 pub struct Named<T> {
     named: Vec<T>,
@@ -110,7 +110,7 @@ impl<T> Default for Named<T> {
 }
 
 impl<T> Named<T> {
-    /// How many indices are valid.
+    /// The number of valid indices.
     pub fn len(&self) -> usize {
         self.named.len()
     }

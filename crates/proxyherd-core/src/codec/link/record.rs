@@ -7,10 +7,10 @@ use crate::{
 };
 
 pub(super) const RECORD: u8 = 5;
-/// Flag of RECORD: a tombstone; coordinates and attributes are absent.
+/// Flag of RECORD: the record is a tombstone. Coordinates and attributes are absent.
 const GONE: u8 = 0b0000_0001;
-/// Flag of RECORD: instead of coordinates and attributes it has data, and for how long the record is kept. Every
-/// record that is not about a client has this flag or the other.
+/// Flag of RECORD: the record has data, and the time for which it is kept, instead of coordinates and attributes. Every
+/// record that is not about a client has either this flag or the flag of a tombstone.
 const DATA: u8 = 0b0000_0010;
 
 /// A record, with the index of its origin and its sequence.
@@ -53,7 +53,7 @@ pub(super) fn decode_record<'a>(
 }
 
 impl Encoder {
-    /// Encodes a record, its origin by index.
+    /// Encodes a record, with the index of its origin.
     pub fn record(&mut self, origin: u16, seq: u64, record: &Record<'_>) {
         self.records += 1;
         let flags = match record.body {

@@ -1,5 +1,5 @@
-//! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. Also FENCE and PASSED, which mark where the answer to a
-//! GRAFT begins. The modules `spanning_tree`, `flood` and `replica` know what these frames do.
+//! Frames of the spanning tree: STATE, IHAVE, GRAFT, PRUNE. This file also holds FENCE and PASSED, which mark where the
+//! answer to a GRAFT begins. The modules `spanning_tree`, `flood` and `replica` know what these frames do.
 
 use super::{
     covered::Covered,
@@ -14,19 +14,19 @@ pub(super) const STATE: u8 = 12;
 pub(super) const IHAVE: u8 = 13;
 pub(super) const GRAFT: u8 = 14;
 pub(super) const PRUNE: u8 = 15;
-/// The version of the protocol from which on fences are answered.
+/// The first version of the protocol in which fences are answered.
 pub const FENCE_VERSION: u16 = 3;
 pub(super) const FENCE: u8 = 36;
 pub(super) const PASSED: u8 = 37;
-/// Flag of GRAFT: the sender asks once.
+/// Flag of GRAFT: the sender asks for one answer.
 pub(super) const ONCE: u8 = 0b0000_0001;
 
 /// What a GRAFT asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraftMode {
-    /// What the asking server lacks now, and nothing more.
+    /// The records that the asking server lacks now, and nothing more.
     Once,
-    /// What it lacks now, and all changes from then on.
+    /// The records that the asking server lacks now, and all changes from then on.
     Onward,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn decode_fence(reader: &mut BodyReader<'_>) -> Option<(u8, u64)> {
 }
 
 impl Encoder {
-    /// Encodes which links of a server are up.
+    /// Encodes the links of a server that are up.
     pub fn state(&mut self, state: &Advertisement) {
         debug_assert!(state.up.len() <= LINKS_MAX, "no server has more links");
         self.frame(STATE, 0, |out| {
@@ -63,16 +63,16 @@ impl Encoder {
         });
     }
 
-    /// Encodes how far origins are covered here in one shard, on a lazy link.
+    /// Encodes up to which sequence origins are covered here in one shard, on a lazy link.
     pub fn ihave(&mut self, shard: u8, covered: &[(u16, u64)]) {
         for covered in covered.chunks(Covered::COUNT_MAX) {
             self.covered(IHAVE, 0, shard, covered);
         }
     }
 
-    /// Encodes how far origins are covered here in one shard, and asks for everything above: once, or from now on.
-    /// Entries that do not fit one frame are left out, which is harmless: the other end sends again what does not
-    /// seem covered.
+    /// Encodes up to which sequence origins are covered here in one shard, and asks for everything above, either once
+    /// or from now on. Entries that do not fit one frame are left out. That is harmless: the other end sends again the
+    /// records that do not seem covered.
     pub fn graft(&mut self, shard: u8, covered: &[(u16, u64)], mode: GraftMode) {
         let covered = &covered[..covered.len().min(Covered::COUNT_MAX)];
         let flags = match mode {
@@ -104,7 +104,7 @@ impl Encoder {
         });
     }
 
-    /// Encodes that the neighbor should send no more changes.
+    /// Encodes a PRUNE: the neighbor should send no more changes.
     pub fn prune(&mut self) {
         self.frame(PRUNE, 0, |_| ());
     }

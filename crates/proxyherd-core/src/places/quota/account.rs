@@ -1,19 +1,21 @@
-//! One server's account of one period: the record that it shares with the herd.
+//! One server's account of one period. The server shares it with the herd as a record.
 
 use std::collections::BTreeMap;
 
 use crate::{limits::SERVER_NAME_LEN_MAX, types::ServerName};
 
-/// To how many other servers one server grants in one period. Further servers get no grants from it.
-const RECEIVERS_MAX: usize = 64;
-/// How many receivers, from several lives, an account keeps when it is closed. Grants to further receivers are
-/// forgotten, which does not break the bound, because a closed account has nothing left that could be spent twice.
+/// Maximum number of other servers to which one server grants requests in one period. Further servers get no grants
+/// from it.
+pub(super) const RECEIVERS_MAX: usize = 64;
+/// Maximum number of receivers, from several lives, that an account keeps when it is closed. Grants to further
+/// receivers are forgotten. That does not break the bound, because a closed account has nothing left that could be
+/// spent twice.
 const RECEIVERS_CLOSED_MAX: usize = 2 * RECEIVERS_MAX;
-/// Bytes before the receivers: version, flags, five numbers, and the number of receivers.
+/// Number of bytes before the receivers: version, flags, five numbers, and the number of receivers.
 const HEAD_LEN: usize = 2 + 5 * 8 + 1;
-/// The longest account, bytes.
+/// Maximum length of an account, bytes.
 pub const ACCOUNT_LEN_MAX: usize = HEAD_LEN + RECEIVERS_CLOSED_MAX * (1 + SERVER_NAME_LEN_MAX + 8);
-/// The version of the encoding. An account in another version is not read, and counts for nothing.
+/// The version of the encoding. An account in another version is not read, and counts as empty.
 const VERSION: u8 = 1;
 /// In the flags: see [`QuotaAccount::is_closed`].
 const CLOSED: u8 = 1;
@@ -21,40 +23,43 @@ const CLOSED: u8 = 1;
 /// A server's account in one period. Only that server writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaAccount {
-    /// The whole and the servers by which the share was cut: see [`Terms::mark`](super::Terms::mark).
+    /// The mark of the terms (the whole quota and the servers) by which the share was computed: see
+    /// [`Terms::mark`](super::Terms::mark).
     pub terms: u64,
-    /// The server's part of the whole, fixed for the whole period.
+    /// The server's share of the whole, fixed for the whole period.
     pub share: u64,
-    /// Requests that may have been made: those put into the reserve and not taken out of it again.
+    /// Requests that may have been made: the requests put into the purse and not taken out of it again.
     pub reserved: u64,
     /// Requests that have been made, as far as is known.
     pub taken: u64,
-    /// How many more it wants to have at hand: what it makes in a minute.
+    /// The number of further requests that the server wants to have available: the number that it makes in a minute.
     pub wants: u64,
     /// The server has lost its memory of the period, and makes no more requests in it.
     pub is_closed: bool,
-    /// All that was ever granted to each other server out of this account in this period. It never falls.
+    /// The total number of requests ever granted to each other server out of this account in this period. The number
+    /// never falls.
     pub granted: BTreeMap<ServerName, u64>,
 }
 
 impl QuotaAccount {
-    /// All that was ever granted to `server`.
+    /// The total number of requests ever granted to `server`.
     pub fn granted_to(&self, server: &ServerName) -> u64 {
         self.granted.get(server).copied().unwrap_or(0)
     }
 
-    /// All that was ever granted out of this account.
+    /// The total number of requests ever granted out of this account.
     pub fn granted(&self) -> u64 {
         self.granted.values().fold(0, |sum, &granted| sum.saturating_add(granted))
     }
 
-    /// What is left to reserve or to grant, if others have granted `received` to it.
+    /// The number of requests that are left to reserve or to grant, if other servers have granted `received` requests
+    /// to this one.
     pub fn rights(&self, received: u64) -> u64 {
         let has = self.share.saturating_add(received);
         if self.is_closed { 0 } else { has.saturating_sub(self.reserved.saturating_add(self.granted())) }
     }
 
-    /// Grants requests. Returns whether there was room for the receiver.
+    /// Grants requests to a server. Returns whether there was room for that receiver.
     pub(super) fn grant(&mut self, receiver: &ServerName, requests: u64) -> bool {
         let has_room = self.granted.len() < RECEIVERS_MAX || self.granted.contains_key(receiver);
         if has_room {
@@ -64,8 +69,8 @@ impl QuotaAccount {
         has_room
     }
 
-    /// Whether `told`, which this server once announced, holds requests or grants that this account lacks. An account
-    /// with its whole memory never lacks anything, because it is written before it is announced.
+    /// Whether `told`, which this server once announced, holds requests or grants that this account lacks. If an
+    /// account has its whole memory, it never lacks anything, because it is written before it is announced.
     pub(super) fn lacks(&self, told: &QuotaAccount) -> bool {
         told.taken > self.reserved || self.lacks_grants(told) || told.is_closed && !self.is_closed
     }
@@ -75,32 +80,34 @@ impl QuotaAccount {
     }
 
     /// Whether this account comes from an older memory than `told`, which an earlier life announced. `remembered` is
-    /// what the account had reserved at the start of this life; `None` if there was no account.
+    /// the number of requests that the account had reserved at the start of this life; `None` if there was no account.
     ///
-    /// Giving a reserve back lowers what is reserved. If that was written and could not be announced any more, this
-    /// returns true too, and what was given back is lost.
+    /// Returning a purse lowers the number of reserved requests. If the lower number was written but could not be
+    /// announced before a crash, this method also returns true, and the returned requests are lost.
     pub(super) fn is_behind(&self, told: &QuotaAccount, remembered: Option<u64>) -> bool {
         let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);
         is_older || self.lacks_grants(told) || told.is_closed
     }
 
-    /// Adds what an earlier life `told` and this life did not remember. What this life has reserved since then stays
-    /// on top. See [`QuotaAccount::is_behind`].
+    /// Adds everything that an earlier life announced in `told` and that this life did not remember. Requests that this
+    /// life has reserved since then are added on top. See [`QuotaAccount::is_behind`].
     pub(super) fn catch_up(&mut self, told: &QuotaAccount, remembered: Option<u64>) {
         if remembered.is_none() {
-            // Any member may have said it in this server's name, so it must not give this server more than it has.
+            // Any member may have sent `told` in this server's name, so `told` must not give this server more than it
+            // has.
             (self.terms, self.share) = (told.terms, told.share.min(self.share));
         }
-        // Whatever it says, sums must not overflow.
+        // Whatever `told` contains, sums must not overflow.
         let lost = told.reserved.saturating_sub(remembered.unwrap_or(0)).min(u64::MAX / 4);
         self.reserved = self.reserved.saturating_add(lost);
         self.taken = self.taken.saturating_add(lost);
         self.raise_grants(told);
-        // A grant that is not remembered would be spent twice.
+        // If a grant were forgotten, its requests would be spent twice.
         self.is_closed |= told.is_closed || self.lacks_grants(told);
     }
 
-    /// Makes no more requests. What it once `told` stays in it, because others may live on the grants.
+    /// Closes the account: the server makes no more requests from it. Everything that `told` once announced stays in
+    /// the account, because other servers may depend on the grants.
     pub(super) fn close(&mut self, told: Option<&QuotaAccount>) {
         self.is_closed = true;
         self.wants = 0;
@@ -125,7 +132,7 @@ impl QuotaAccount {
         for number in [self.terms, self.share, self.reserved, self.taken, self.wants] {
             out.extend(number.to_le_bytes());
         }
-        debug_assert!(self.granted.len() <= RECEIVERS_CLOSED_MAX, "it would not be read again");
+        debug_assert!(self.granted.len() <= RECEIVERS_CLOSED_MAX, "a longer account could not be read again");
         out.push(self.granted.len() as u8);
         for (server, granted) in &self.granted {
             write_name(server, out);
@@ -140,14 +147,14 @@ impl QuotaAccount {
         bytes
     }
 
-    /// Reads an account from bytes, if they are one and nothing more.
+    /// Reads an account from bytes that contain an account and nothing else.
     pub fn from_bytes(bytes: &[u8]) -> Option<QuotaAccount> {
         let mut rest = bytes;
         let account = QuotaAccount::read(&mut rest)?;
         rest.is_empty().then_some(account)
     }
 
-    /// Reads an account off the front.
+    /// Reads an account from the front of the bytes.
     pub(super) fn read(rest: &mut &[u8]) -> Option<QuotaAccount> {
         let [VERSION, flags @ (0 | CLOSED)] = array(rest)? else { return None };
         let mut account = QuotaAccount {
@@ -229,7 +236,7 @@ mod tests {
         }
         assert_eq!(account.granted.len(), RECEIVERS_MAX);
         assert!(!account.grant(&name("Bernard"), 1));
-        assert!(account.grant(&name("Juzang"), 1), "whoever was granted something can be granted more");
+        assert!(account.grant(&name("Juzang"), 1), "an earlier receiver can be granted more");
         let bytes = account.to_bytes();
         assert!(bytes.len() <= DATA_LEN_MAX, "{}", bytes.len());
         assert_eq!(QuotaAccount::from_bytes(&bytes), Some(account));

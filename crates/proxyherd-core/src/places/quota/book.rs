@@ -1,4 +1,4 @@
-//! One server's book of its accounts, and what it does with them about once a second.
+//! One server's book of its accounts, and the actions on them about once a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,17 @@ use super::{
 };
 use crate::types::ServerName;
 
-/// Fewest requests that are put into the reserve at once, if so many are left.
+/// Minimum number of requests that are put into the purse at once, if this many are left.
 const CHUNK_MIN: u64 = 8;
-/// Most requests that are put into the reserve at once. A crash may cost that many.
+/// Maximum number of requests that are put into the purse at once. A crash may cost this many.
 const CHUNK_MAX: u64 = 256;
-/// The part of what is left that is put into the reserve at once.
+/// The fraction of the remaining requests that is put into the purse at once.
 const CHUNK_PART: u64 = 8;
-/// How many periods of each span are kept. With one more, the earliest is over for good.
+/// Number of periods of each span that are kept. With one more period, the earliest is over for good.
 const PERIODS_MAX: usize = 4;
-/// The length of a window, nanoseconds. The pace of requests is measured by the last window and the one before it.
+/// The length of a window, nanoseconds. The pace of requests is measured in the last window and the one before it.
 const WINDOW_NS: u64 = 10_000_000_000;
-/// How many windows a minute has. A server wants a minute's worth of requests at hand.
+/// The number of windows in a minute. A server wants to have the requests of one minute available.
 const WINDOWS_PER_MINUTE: u64 = 6;
 
 /// The accounts of one period that the replica holds.
@@ -26,36 +26,36 @@ const WINDOWS_PER_MINUTE: u64 = 6;
 pub struct KnownAccounts {
     /// This server's account.
     pub mine: Option<QuotaAccount>,
-    /// Those of the others.
+    /// The accounts of the other servers.
     pub others: QuotaAccounts,
 }
 
 /// What happened to the reserve since the last turn. The reserve holds reserved requests that have not been made yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReserveNews {
-    /// How often a request was asked for.
+pub struct PurseNews {
+    /// The number of times that a request was asked for.
     pub asked: u64,
-    /// How often there was one, so that it was made.
+    /// The number of times that there was a request in the purse, so that the request was made.
     pub taken: u64,
-    /// How many were taken out of the reserve to be given back: all or none.
+    /// The number of requests that were taken out of the purse to be returned: all of them or none.
     pub returned: u64,
-    /// How many are left in it.
+    /// The number of requests that are left in the purse.
     pub left: u64,
 }
 
-/// What follows from a turn.
+/// The actions that must follow a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// The book has to be written, and [noted as kept](QuotaBook::note_kept), before anything else is done. Until then no
-    /// request may go into the reserve, and nothing may be announced.
+    /// The book has to be written, and [noted as kept](QuotaBook::note_kept), before anything else is done. Until then
+    /// no request may be put into the purse, and nothing may be announced.
     pub must_keep: bool,
-    /// How many requests go into the reserve.
+    /// The number of requests to put into the purse.
     pub reserved: u64,
     /// Accounts to announce through the replica.
     pub told: Vec<(Period, QuotaAccount)>,
-    /// Periods of which this server has just found its memory lost. It makes no more requests in them.
+    /// Periods for which this server has just found that its memory was lost. It makes no more requests in them.
     pub closed: Vec<Period>,
-    /// Periods of which neighbors knew more than this server remembered. What they knew counts from now on.
+    /// Periods for which neighbors knew more than this server remembered. The neighbors' knowledge counts from now on.
     pub caught_up: Vec<Period>,
     /// The state of each quota.
     pub standings: Vec<Standing>,
@@ -66,11 +66,11 @@ pub struct Turn {
 pub struct Standing {
     /// The period.
     pub period: Period,
-    /// What the whole herd may spend.
+    /// The number of requests that the whole herd may make.
     pub whole: u64,
-    /// What the whole herd has spent.
+    /// The number of requests that the whole herd has made.
     pub spent: u64,
-    /// What this server may spend without being granted more.
+    /// The number of requests that this server may make without further grants.
     pub own: u64,
 }
 
@@ -78,11 +78,11 @@ pub struct Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaBook {
     pub(super) me: ServerName,
-    /// There was no memory, and no period has begun since.
+    /// Whether there was no memory, and no period has begun since.
     is_new: bool,
-    /// In this life, neighbors have sent what they know of this server's accounts.
+    /// Whether neighbors have, in this life, sent what they know of this server's accounts.
     has_heard: bool,
-    /// The book has changed since it was written.
+    /// Whether the book has changed since it was written.
     must_keep: bool,
     pace: RequestPace,
     pub(super) pages: [Pages; Span::ALL.len()],
@@ -92,12 +92,12 @@ pub struct QuotaBook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pages {
     span: Span,
-    /// `None`: this span has no quota now, but it may have had one, and may get one again.
+    /// `None` if this span has no quota now. The span may have had one, and may get one again.
     terms: Option<Terms>,
     pub(super) accounts: BTreeMap<u32, QuotaAccount>,
-    /// What the accounts had reserved when this life began.
+    /// The number of requests that each account had reserved when this life began.
     remembered: BTreeMap<u32, u64>,
-    /// The periods in which this life has compared its account with what the herd knows.
+    /// The periods in which this life has compared its account with the herd's knowledge of it.
     compared: BTreeSet<u32>,
     /// Periods up to this one are over.
     pub(super) over: Option<u32>,
@@ -138,20 +138,20 @@ impl QuotaBook {
         book
     }
 
-    /// Sets the terms for periods that begin from now on. A span without terms has no quota.
+    /// Sets the terms for periods that begin from now on. If a span has no terms, it has no quota.
     pub fn set_terms(&mut self, span: Span, terms: Terms) {
         self.pages_mut(span).terms = Some(terms);
     }
 
-    /// Whether the server has no memory of any period. It must not begin a period before it has had the chance to
-    /// hear from a neighbor what it may have forgotten.
+    /// Whether the server has no memory of any period. Such a server must not begin a period before it has had the
+    /// chance to hear from a neighbor what it may have forgotten.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// From the next turn on, `known` holds everything that the reachable neighbors know. Until then this server
-    /// spends what it remembers as its own, and neither grants nor announces anything, because its account would
-    /// replace a newer one of its own that a neighbor may hold.
+    /// Notes that, from the next turn on, `known` holds everything that the reachable neighbors know. Until then this
+    /// server spends the requests that its memory shows as its own. It neither grants nor announces anything, because
+    /// its account would replace a newer account of its own that a neighbor may hold.
     pub fn note_heard(&mut self) {
         self.has_heard = true;
     }
@@ -161,22 +161,22 @@ impl QuotaBook {
         self.pages.iter().filter(|pages| pages.terms.is_some()).map(|pages| pages.span.at(now_ns)).collect()
     }
 
-    /// Whether the reserve should be emptied and its contents returned: because the period for which it was filled is
-    /// over, or because nobody asks here while other servers are short.
-    pub fn wants_reserve_back(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>) -> bool {
+    /// Whether the purse should be emptied and its contents returned. There are two reasons: the period for which the
+    /// purse was filled is over, or nobody asks here while other servers are short of requests.
+    pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>) -> bool {
         self.pages.iter().any(|pages| pages.is_over(now_ns))
             || self.pace.per_minute(now_ns) == 0
                 && self.pages.iter().any(|pages| pages.is_anyone_short(now_ns, &self.me, known))
     }
 
-    /// Notes what happened to the reserve, when no further turn will follow.
-    pub fn settle(&mut self, news: &ReserveNews) {
+    /// Notes what happened to the purse when no further turn will follow.
+    pub fn settle(&mut self, news: &PurseNews) {
         self.pages.iter_mut().for_each(|pages| pages.settle(news));
     }
 
-    /// Brings the book up to date: notes what happened to the reserve, begins periods, grants, reserves. `known` is
-    /// what the replica holds of the [present periods](QuotaBook::periods).
-    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &ReserveNews) -> Turn {
+    /// Brings the book up to date: notes what happened to the purse, begins periods, grants and reserves requests.
+    /// `known` holds the replica's accounts of the [present periods](QuotaBook::periods).
+    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &PurseNews) -> Turn {
         self.pace.note(now_ns, news.asked);
         let wants = self.pace.per_minute(now_ns).next_power_of_two();
         let wants = if self.pace.per_minute(now_ns) == 0 { 0 } else { wants.max(CHUNK_MIN) };
@@ -201,7 +201,7 @@ impl QuotaBook {
         turn
     }
 
-    /// The book has been written and survives a crash.
+    /// Notes that the book has been written and survives a crash.
     pub fn note_kept(&mut self) {
         self.must_keep = false;
     }
@@ -223,7 +223,8 @@ impl QuotaBook {
         turn.reserved = chunk.saturating_sub(news.left).min(rights);
         turn.must_keep = true;
         for pages in self.pages.iter_mut().filter(|pages| pages.terms.is_some()) {
-            let account = pages.account_mut(now_ns).expect("an account has the rights that were found in it");
+            let account =
+                pages.account_mut(now_ns).expect("the account has at least this many requests left");
             account.reserved += turn.reserved;
         }
     }
@@ -290,7 +291,7 @@ impl Pages {
         self.accounts.get_mut(&self.span.at(now_ns).number)
     }
 
-    /// Whether nothing more may be spent out of what was reserved.
+    /// Whether no more reserved requests may be made.
     fn is_over(&self, now_ns: u64) -> bool {
         self.current.is_some_and(|number| {
             number != self.span.at(now_ns).number || self.accounts.get(&number).is_none_or(|it| it.is_closed)
@@ -302,10 +303,13 @@ impl Pages {
         let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
         account.taken = account.taken.saturating_add(news.taken);
         account.reserved = account.reserved.saturating_sub(news.returned);
-        debug_assert!(account.is_closed || account.reserved >= account.taken, "what is made is reserved");
+        debug_assert!(
+            account.is_closed || account.reserved >= account.taken,
+            "every request that is made was reserved"
+        );
     }
 
-    /// Takes the share of a period that has just begun.
+    /// Takes this server's share of a period that has just begun.
     fn begin(
         &mut self,
         now_ns: u64,
@@ -324,8 +328,8 @@ impl Pages {
         }
     }
 
-    /// Compares what this server remembers with what the herd knows of its account. The first time in each period,
-    /// what the herd knows makes up for an older memory. If the herd knows more later, the account is closed.
+    /// Compares this server's memory with the herd's knowledge of its account. The first time in each period, the
+    /// herd's knowledge makes up for an older memory. If the herd knows more later, the account is closed.
     fn compare(
         &mut self,
         now_ns: u64,
@@ -363,7 +367,7 @@ impl Pages {
         let Some(terms) = &self.terms else { return QuotaAccount::default() };
         let mark = terms.mark();
         let mut others = known.into_iter().flat_map(|known| known.others.values());
-        // Under other terms, other servers may hold its share already.
+        // Under other terms, other servers may already hold this server's share.
         let is_late = is_new && others.any(|other| other.terms != mark);
         let share = if is_late { 0 } else { terms.share_of(me) };
         QuotaAccount { terms: mark, share, ..QuotaAccount::default() }
@@ -399,8 +403,8 @@ impl Pages {
         let period = self.span.at(now_ns);
         let received = known.get(&period).map_or(0, |known| received(&known.others, me));
         let Some(account) = self.accounts.get(&period.number) else { return 0 };
-        // Whatever grants others announce, nobody spends more than the whole. A share of earlier terms may be more
-        // than that.
+        // Whatever grants other servers announce, no server spends more than the whole. A share of earlier terms may be
+        // more than the whole.
         let whole = self.terms.as_ref().map_or(0, Terms::whole).max(account.share);
         account.rights(received).min(whole.saturating_sub(account.reserved))
     }
@@ -410,7 +414,7 @@ impl Pages {
             && self.all(now_ns, me, known).is_some_and(|all| lease::is_anyone_short(me, &all))
     }
 
-    /// The accounts of all servers in the present period; `None` if it has not begun.
+    /// The accounts of all servers in the present period. `None` if the period has not begun.
     fn all(
         &self,
         now_ns: u64,
@@ -425,7 +429,7 @@ impl Pages {
     }
 }
 
-/// How often requests were asked for lately.
+/// The recent rate at which requests were asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct RequestPace {
     window: u64,

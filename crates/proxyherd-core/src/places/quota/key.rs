@@ -1,8 +1,8 @@
-//! The key of an account in the replica: its server and its period.
+//! The key of an account in the replica: the account's server and its period.
 //!
-//! Any member can make up accounts. At any moment at most [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX) accounts of
-//! one server are [in time](QuotaKey::is_in_time), so the replica can have room for all of them, whatever is made
-//! up.
+//! Any member can invent accounts. At any moment at most [`ACCOUNTS_MAX`](crate::limits::ACCOUNTS_MAX) accounts of one
+//! server are [in time](QuotaKey::is_in_time), so the replica can have room for all of these, whatever accounts a
+//! member invents.
 
 use super::{Period, Span};
 use crate::types::ServerName;
@@ -14,7 +14,7 @@ pub fn key(period: Period, server: &ServerName) -> String {
     format!("{}/{period}/{server}", period.span.as_str())
 }
 
-/// The parts of a key.
+/// The parts of an account's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaKey<'a> {
     /// The period.
@@ -24,7 +24,7 @@ pub struct QuotaKey<'a> {
 }
 
 impl<'a> QuotaKey<'a> {
-    /// Reads what [`key`] writes, and nothing else.
+    /// Reads a key that [`key`] has written. Returns `None` for anything else.
     pub fn parse(key: &'a [u8]) -> Option<QuotaKey<'a>> {
         let (span, rest) = std::str::from_utf8(key).ok()?.split_once('/')?;
         let (period, server) = rest.split_once('/')?;
@@ -33,9 +33,9 @@ impl<'a> QuotaKey<'a> {
         ServerName::fits(server).then_some(QuotaKey { period, server })
     }
 
-    /// Whether an account that was received at `received_ns` and is kept for `ttl_ns` can be of use: it was issued
-    /// when its period had begun, and is kept no longer after that than servers keep theirs. A clock may be wrong by
-    /// one period.
+    /// Whether an account that was received at `received_ns` and is kept for `ttl_ns` can be of use. Such an account
+    /// was issued after the begin of its period, and is kept no longer than servers keep their accounts. A clock may be
+    /// wrong by one period.
     pub fn is_in_time(&self, received_ns: u64, ttl_ns: u64) -> bool {
         let Period { span, number } = self.period;
         let keep_ns = u64::from(span.keep_s()) * NANOS_PER_SECOND;
@@ -96,7 +96,7 @@ mod tests {
             for hours in 0..24 * 70 {
                 let told_ns = NOW_NS + hours * HOUR_NS;
                 let key = QuotaKey { period: span.at(told_ns), server: "Riley" };
-                // A clock that is ahead, and one that was found to have been ahead.
+                // A clock that is ahead, and a clock that was found to have been ahead.
                 for received_ns in [told_ns, told_ns + HOUR_NS, told_ns - HOUR_NS] {
                     assert!(key.is_in_time(received_ns, ttl_ns), "{key:?} {received_ns}");
                 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn no_server_has_more_accounts_in_time_than_there_is_room_for() {
-        // All that can be told: of any period, received at any time, kept for any.
+        // All possible accounts: of any period, received at any time, kept for any time.
         for day in (0..70).step_by(9) {
             let now_ns = NOW_NS + day * DAY_NS;
             let mut keys = BTreeSet::new();
@@ -122,7 +122,7 @@ mod tests {
                     let at = span.at(now_ns).number;
                     for number in at - 10..=at + 10 {
                         let key = QuotaKey { period: Period { span, number }, server: "Riley" };
-                        // It has not expired yet.
+                        // The account has not expired yet.
                         if key.is_in_time(received_ns, live_ns + 1) {
                             keys.insert(key.period);
                         }

@@ -1,8 +1,8 @@
 //! Grants between servers: a rule that every server applies to the accounts that it knows.
 //!
-//! Servers that know the same accounts together grant about what is wanted, each in proportion to what it can spare.
-//! A server that knows less grants too little or too much, and the next turn corrects that. No grant can create
-//! requests, because each is deducted from its source.
+//! If servers know the same accounts, they together grant about the number of requests that is wanted, each in
+//! proportion to the number that it can spare. A server that knows less grants too little or too much, and the next
+//! turn corrects that. No grant can create requests, because each grant is deducted from its source.
 
 use std::collections::BTreeMap;
 
@@ -20,33 +20,33 @@ struct AccountStanding<'a> {
 }
 
 impl AccountStanding<'_> {
-    /// What it can spare.
+    /// The number of requests that the server can spare.
     fn surplus(&self) -> u64 {
         self.rights.saturating_sub(self.wants)
     }
 
-    /// What it should be granted: nothing until half of what it wants is used, and then all of that, so that not
-    /// every request causes a grant.
+    /// The number of requests that the server should be granted. It is 0 while the server has at least half of the
+    /// wanted number. Otherwise it is everything that is missing, so that not every request causes a grant.
     fn need(&self) -> u64 {
         if self.rights < self.wants.div_ceil(2) { self.wants - self.rights } else { 0 }
     }
 }
 
-/// The requests that `accounts` grant to `server` together.
+/// The number of requests that all `accounts` together grant to `server`.
 pub(super) fn received(accounts: &QuotaAccounts, server: &ServerName) -> u64 {
     accounts.values().fold(0, |sum, account| sum.saturating_add(account.granted_to(server)))
 }
 
-/// Whether any server but `me` is short of requests.
+/// Whether any server other than `me` is short of requests.
 pub(super) fn is_anyone_short(me: &ServerName, accounts: &QuotaAccounts) -> bool {
     standings(accounts).any(|standing| standing.server != me && standing.need() > 0)
 }
 
-/// What `me` grants now. `accounts` contains its own account.
+/// The requests that `me` grants now. `accounts` contains its own account.
 pub(super) fn grants(me: &ServerName, accounts: &QuotaAccounts) -> Vec<(ServerName, u64)> {
     let standings: Vec<_> = standings(accounts).collect();
     let Some(mine) = standings.iter().find(|standing| standing.server == me) else { return Vec::new() };
-    // If more is needed than can be spared, everything is given, in proportion to need.
+    // If more requests are needed than can be spared, all spare requests are granted, in proportion to need.
     let surplus: u128 = standings.iter().map(|one| u128::from(one.surplus())).sum();
     let need: u128 = standings.iter().map(|one| u128::from(one.need())).sum();
     let scale = surplus.max(need).max(1);

@@ -1,7 +1,7 @@
-//! A book as bytes, for a file that outlives the server's process.
+//! Encodes a book as bytes, for a file that outlives the server's process.
 //!
-//! A book that is damaged anywhere is refused as a whole, because a server that remembers wrongly would spend what is
-//! not its own.
+//! If a book is damaged anywhere, the whole book is refused, because a server with a wrong memory would spend requests
+//! that are not its own.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,23 +11,23 @@ use super::{
 };
 use crate::types::ServerName;
 
-/// The first bytes; the last of them is the version.
+/// The first bytes of the file. The last of them is the version.
 const MAGIC: [u8; 8] = *b"PHBUDGT\x01";
 /// The tag of an account: span, number, account.
 const ACCOUNT: u8 = 0;
 /// The tag of the last period of a span that is over: span, number.
 const OVER: u8 = 1;
 
-/// Why bytes are no book of this server. Nothing was changed.
+/// Why bytes are not a book of this server. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
-    /// They are not what was written.
+    /// The bytes are not what a server has written.
     #[error("it is damaged")]
     Damaged,
-    /// They are of another version of the program.
+    /// Another version of the program has written the bytes.
     #[error("another version of the program has written it")]
     Version,
-    /// They are another server's.
+    /// The bytes are another server's book.
     #[error("it is the memory of the server {0}")]
     Another(ServerName),
 }
@@ -53,7 +53,8 @@ impl QuotaBook {
         out
     }
 
-    /// The book of the server `me` after its process has ended in any way. What was in the reserve counts as made.
+    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the purse count
+    /// as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
         if xxh3_64(content) != u64::from_le_bytes(*sum) {

@@ -7,7 +7,7 @@ const FIRST_YEAR: u32 = 1970;
 /// The year of the last moment that a clock can show.
 const YEAR_MAX: u32 = 2554;
 
-/// How long a quota lasts before the next one begins.
+/// The time that a quota lasts before the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Span {
     /// From midnight to midnight.
@@ -16,7 +16,7 @@ pub enum Span {
     Month,
 }
 
-/// One day, or one month. Of one span, later periods are greater.
+/// One day, or one month. Of two periods of one span, the later one is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period {
     /// Whether it is a day or a month.
@@ -26,10 +26,10 @@ pub struct Period {
 }
 
 impl Span {
-    /// Both.
+    /// Both spans.
     pub const ALL: [Span; 2] = [Span::Day, Span::Month];
 
-    /// Its name in records and metrics.
+    /// The span's name in records and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Span::Day => "day",
@@ -50,8 +50,8 @@ impl Span {
         Period { span: self, number }
     }
 
-    /// How long a record about such a period is kept after it was written, seconds: until the period is over, and a
-    /// few days for clocks and people.
+    /// The time for which a record about such a period is kept after it was written, seconds: until the period is over,
+    /// and a few days more for wrong clocks and for people who look.
     pub fn keep_s(self) -> u32 {
         match self {
             Span::Day => 4 * 24 * 3600,
@@ -61,7 +61,7 @@ impl Span {
 }
 
 impl Period {
-    /// Reads a period in the form in which it is displayed, and in no other.
+    /// Reads a period in the form in which it is displayed, and in no other form.
     pub fn parse(span: Span, text: &str) -> Option<Period> {
         let digits = |text: &str| {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -119,7 +119,7 @@ fn date(day: u32) -> (u32, u32, u32) {
     (year, month as u32, left)
 }
 
-/// How many days each month of a year has.
+/// The number of days in each month of a year.
 fn lengths(year: u32) -> [u32; 12] {
     [31, 28 + leap_days(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 }

@@ -26,7 +26,7 @@ async fn retries_have_an_end() {
     let places = places_of(&[Arc::clone(&provider)], &with_retries(2));
     let (outcome, _, _, took) = told(&places, &query()).await;
     assert_eq!((outcome, provider.requests()), (LookupOutcome::Failed, 3));
-    // Three requests of 10 ms; pauses of up to 100 and 200 ms, and at least half of that.
+    // Three requests take 10 ms each. The two pauses are up to 100 and 200 ms long, and at least half as long.
     assert!((180..=331).contains(&took.as_millis()), "{took:?}");
 }
 
@@ -50,7 +50,7 @@ async fn a_provider_that_fails_again_and_again_is_left_alone_and_then_tried_by_o
     assert!(places.remotes()[0].is_left_alone);
     provider.turn_to(Step::After(100, Ok(1)));
     advance(Duration::from_secs(1)).await;
-    // Different questions, so that none joins another.
+    // The questions differ, so that no question joins the flight of another question.
     let mut askers = JoinSet::new();
     for number in 0..10 {
         let places = Arc::clone(&places);
@@ -100,7 +100,7 @@ async fn the_observer_hears_once_why_a_provider_is_left_alone_and_once_that_it_a
     let limit = Failure::OverLimit { retry_after: Some(Duration::from_secs(30)) };
     let mut radius_m = 1.0;
     for (step, questions) in [
-        // Four more tries after the first pause of all, each after a longer pause.
+        // Four more trial requests follow after the first pause, each after a longer pause.
         (fails(unavailable()), 5 + 4),
         (found(1), 2),
         (fails(denied.clone()), 1),
@@ -110,7 +110,7 @@ async fn the_observer_hears_once_why_a_provider_is_left_alone_and_once_that_it_a
     ] {
         provider.turn_to(step);
         for _ in 0..questions {
-            // Another radius is another question, which the cache does not answer.
+            // A question with another radius is another question, which the cache cannot answer.
             radius_m += 1.0;
             told(&places, &query_of(radius_m)).await;
             advance(Duration::from_secs(61)).await;
@@ -137,14 +137,14 @@ async fn no_second_sees_more_requests_than_it_may() {
         statuses.push(told(&places, &query_of(f64::from(number) + 1.0)).await.2);
     }
     assert_eq!(statuses[4..], ["OK", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT", "OVER_QUERY_LIMIT"]);
-    assert!(!places.remotes()[0].is_left_alone, "what it was not asked tells nothing of it");
+    assert!(!places.remotes()[0].is_left_alone, "refused requests say nothing about the provider");
     advance(Duration::from_secs(1)).await;
     assert_eq!(outcome(&places).await, LookupOutcome::Fetched);
     let refused = &places.remotes()[0].refused;
     assert!(refused.contains(&("rate", 3)), "{refused:?}");
 }
 
-/// A quota of this number of requests, and whether any was ever asked for.
+/// A quota of this number of requests, which remembers whether any request was ever taken.
 struct Few(AtomicU64, AtomicBool);
 
 impl Quota for Few {
@@ -182,7 +182,7 @@ async fn a_question_that_makes_no_sense_costs_nothing_and_tells_nothing_of_the_p
     outcome(&places).await;
     advance(Duration::from_secs(61)).await;
     assert!(is_bad().await);
-    assert!(places.remotes()[0].is_left_alone, "it was not the question that tries");
+    assert!(places.remotes()[0].is_left_alone, "a refused question is no trial request");
     assert_eq!(provider.requests(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Every answer is well formed and within the deadline.
+//! Tests that every answer is well formed and comes within the deadline.
 
 use super::*;
 

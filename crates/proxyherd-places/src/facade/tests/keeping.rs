@@ -1,4 +1,5 @@
-//! Answers that are new, old or a last resort, answers without places, and answers that neighbors share.
+//! Tests of answers that are new, old or a last resort, of answers without places, and of answers that questions from
+//! nearby points share.
 
 use super::*;
 
@@ -60,7 +61,7 @@ async fn a_last_resort_is_given_only_where_the_provider_fails() {
         (hangs(), 5000, false),
         (fails(Failure::Denied("no".into())), 10, false),
         (fails(Failure::OverLimit { retry_after: None }), 10, false),
-        // Also before the provider that stands in.
+        // The old answer also comes before the fallback provider.
         (fails(unavailable()), 10, true),
     ] {
         let provider = Scripted::remote(&[found(3), step]);

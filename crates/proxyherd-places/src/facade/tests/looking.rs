@@ -1,4 +1,4 @@
-//! The cost of a question: one look into the cache, and at most one task.
+//! Tests of the cost of a question: one look into the cache, and at most one task.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -23,7 +23,7 @@ fn waits(looked: Looked) -> Question {
     }
 }
 
-/// Waits for a question in the way of a thread without a runtime.
+/// Waits for a question as a thread without a runtime does.
 fn awaited(question: Question) -> oneshot::Receiver<Answered> {
     let (tell, told) = oneshot::channel();
     question.then(|answered| drop(tell.send(answered)));
@@ -37,12 +37,12 @@ async fn a_question_looks_once_however_it_goes() {
     let mut expected = 0;
     for (step, wait_s, outcomes) in [
         (found(3), 0, &[LookupOutcome::Fetched, LookupOutcome::Hit, LookupOutcome::Hit][..]),
-        // It is old, and renewed.
+        // The answer is old, and a flight renews it.
         (found(3), 301, &[LookupOutcome::Stale]),
         (found(3), 1, &[LookupOutcome::Hit]),
-        // It is a last resort, and the provider fails.
+        // The answer is a last resort, and the provider fails.
         (fails(unavailable()), 901, &[LookupOutcome::Stale]),
-        // The provider is left alone.
+        // The breaker of the provider is open.
         (fails(Failure::Denied("no".into())), 1, &[LookupOutcome::Stale, LookupOutcome::Stale]),
         (fails(unavailable()), 4000, &[LookupOutcome::Failed]),
     ] {
@@ -96,7 +96,7 @@ async fn what_no_other_provider_can_mend_is_told_without_a_task() {
     let Looked::AtHand(answered) = places.look(query(), 5) else { panic!("it is left alone") };
     assert_eq!((answered.outcome, tasks()), (LookupOutcome::Failed, before));
     assert_eq!(counts(&places), [("failed", 2)]);
-    // Another provider is asked where there is one.
+    // If there is another provider, that provider is asked.
     let places = places_of(&[provider, Scripted::local(&[found(2)])], &config());
     assert_eq!(outcome(&places).await, LookupOutcome::Fallback);
     let question = waits(places.look(query(), 5));

@@ -1,4 +1,4 @@
-//! The facade as a whole, with providers that answer by a script, in paused time.
+//! Tests of the whole facade in paused time, with providers that answer by a script.
 
 mod asking;
 mod deadline;
@@ -20,7 +20,8 @@ use super::*;
 use crate::provider::{Embedded, Pending};
 use crate::{CacheSettings, Observer, PlacesEvent, RequestSettings, Unlimited};
 
-/// Waits until `is_so`, in a runtime of one thread whose time may be paused: between two questions the other tasks go on.
+/// Waits until `is_so`, in a runtime of one thread whose time may be paused: between two checks the other tasks
+/// continue.
 async fn eventually_yielding(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !is_so() {
@@ -149,12 +150,12 @@ fn observed(chain: &[Arc<Scripted>], config: &Settings, environment: Environment
     Places::with(first, chain, config, Arc::new(Unlimited), environment)
 }
 
-/// An environment whose clock stands still and whose events nobody hears.
+/// An environment whose clock stands still and whose events are ignored.
 fn silent() -> Environment {
     Environment::silent(|| 0, || 0)
 }
 
-/// The events that an observer has heard, as text.
+/// The events that an observer has got, as text.
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
@@ -178,7 +179,8 @@ fn hearing() -> (Arc<Heard>, Environment) {
 
 /// The two ways in which a door asks.
 impl Places {
-    /// Appends the answer as JSON with at most `limit` results, if it is at hand; otherwise says false.
+    /// Appends the answer as JSON with at most `limit` results, if the answer is available at once. Otherwise returns
+    /// false.
     fn answer_now(self: &Arc<Places>, query: &Query, limit: usize, out: &mut Vec<u8>) -> bool {
         match self.look(query.clone(), limit) {
             Looked::AtHand(answered) => {
@@ -222,7 +224,7 @@ fn counts(places: &Places) -> Vec<(&'static str, u64)> {
     counts.filter(|&(_, count)| count > 0).collect()
 }
 
-/// Asks, and returns the outcome, the number of places, the status, and how long it took.
+/// Asks, and returns the outcome, the number of places, the status, and the time that it took.
 async fn told(places: &Arc<Places>, query: &Query) -> (LookupOutcome, usize, &'static str, Duration) {
     let start = Instant::now();
     let answered = places.ask(query).await;
@@ -235,7 +237,7 @@ async fn outcome(places: &Arc<Places>) -> LookupOutcome {
     told(places, &query()).await.0
 }
 
-/// Lets every flight end that can: in paused time this returns when nothing else can go on.
+/// Waits until every flight that can end has ended. In paused time this returns when no other task can continue.
 async fn settle() {
     sleep(Duration::from_millis(100)).await;
 }

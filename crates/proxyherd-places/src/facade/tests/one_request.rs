@@ -1,4 +1,5 @@
-//! All who ask the same at the same time share one request, whoever goes away and whatever fails.
+//! Tests that all callers that ask the same question at the same time share one request, even if callers go away or
+//! requests fail.
 
 use super::*;
 
@@ -77,7 +78,7 @@ async fn who_joins_late_has_a_deadline_of_its_own() {
     });
     sleep(Duration::from_secs(3)).await;
     let (outcome, _, _, took) = told(&places, &query()).await;
-    // The flight ends with its own deadline, so this one waits for less.
+    // The flight ends at its own deadline, so this caller waits for a shorter time.
     assert_eq!((outcome, took), (LookupOutcome::Fallback, Duration::from_millis(2010)));
     assert_eq!(early.await.unwrap().0, LookupOutcome::Fallback);
 }

@@ -1,4 +1,4 @@
-//! The providers that are asked after the first one has failed.
+//! Tests of the providers that are asked after the first provider has failed.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! The layout of the table of cities. The build script and the provider include this file, so both agree.
+//! The layout of the table of cities. The build script and the provider both include this file, so they always agree on
+//! the layout.
 //!
 //! Cities are sorted into *bands* of latitude from south to north, each a tenth of a degree high, and within a band by
 //! longitude from west to east. So the cities in a small circle are a short run of records in each of a few bands.
@@ -12,7 +13,7 @@ pub(crate) const BAND_HEIGHT: i32 = UNITS_PER_DEGREE / 10;
 pub(crate) const POLE: i32 = 90 * UNITS_PER_DEGREE;
 /// The longitude of the antimeridian, units. The negative of this is the same meridian.
 pub(crate) const ANTIMERIDIAN: i32 = 180 * UNITS_PER_DEGREE;
-/// How many bands there are: 1800, and one for the North Pole.
+/// The number of bands: 1800, and one more for the North Pole.
 pub(crate) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize + 1;
 
 /// The length of a record, bytes: longitude, latitude and the end of the name among the names, four bytes each, then

@@ -1,8 +1,8 @@
 //! The provider that is part of the program: the world's cities, towns and villages from GeoNames.
 //!
-//! It needs no key, no network and no file, answers within a few microseconds, and never fails. The build script makes
-//! its table. The provider ranks by distance. Of a place it knows the name, the point and the region, and it does not
-//! know shops, ratings or opening hours. A question that wishes for those finds no places.
+//! The provider needs no key, no network and no file. It answers within a few microseconds, and never fails. The build
+//! script makes its table. The provider ranks by distance. It knows the name, the point and the region of each place.
+//! It does not know shops, ratings or opening hours, so a question that asks for these finds no places.
 
 mod layout;
 mod table;
@@ -33,11 +33,11 @@ static ATTRIBUTIONS: [Text; 1] = [Cow::Borrowed(
      <a href='https://creativecommons.org/licenses/by/4.0/'>CC BY 4.0</a>",
 )];
 
-/// How IDs of this provider begin. The IDs of GeoNames are not in the data.
+/// The beginning of this provider's IDs. The data does not contain the IDs of GeoNames.
 const ID_SOURCE: &str = "gn";
 
-/// How far a place's viewport reaches north and south of its point, degrees: about 2 km. The data has no extents. A box
-/// of 4 km shows the middle of a city and the whole of a village.
+/// Distance from a place's point to the north and south edges of its viewport, degrees: about 2 km. The data has no
+/// extents. A box of 4 km shows the middle of a city and the whole of a village.
 const VIEWPORT_HALF_HEIGHT: f64 = 0.02;
 
 /// The provider. It has no state.
@@ -67,7 +67,7 @@ impl Provider for Embedded {
     }
 }
 
-/// The nearest of the wanted places. `None` if the question asks for another page, because there is only one.
+/// The nearest of the wanted places. `None` if the question asks for another page, because there is only one page.
 fn nearest(query: &Query, most: usize) -> Option<Nearest<u32>> {
     let Some(wish) = query.wish.as_deref() else { return Some(TABLE.nearest(query, most, |_| true)) };
     if wish.page_token.is_some() {

@@ -1,8 +1,8 @@
-//! Searches the table of cities: which of them lie in a circle, the nearest first.
+//! Searches the table of cities for the cities in a circle, the nearest first.
 //!
 //! [`CityTable::nearest`] reads band by band from the center outward, and in each band the records between the
-//! longitudes that the circle spans there. When it has found enough cities, the circle shrinks to the farthest of them.
-//! Nothing is decoded in advance. This module does not know what an answer looks like.
+//! longitudes that the circle spans there. When the search has found enough cities, the circle shrinks to the farthest
+//! of these cities. Nothing is decoded in advance. This module does not know what an answer looks like.
 
 use std::ops::ControlFlow;
 
@@ -42,14 +42,14 @@ impl CityTable {
         CityTable { bands, records, names, regions }
     }
 
-    /// How many cities there are.
+    /// The number of cities.
     #[cfg(test)]
     pub(super) fn len(&self) -> u32 {
         self.records.len() as u32
     }
 
-    /// The indices of the nearest wanted cities in the circle, at most `most`. Of two at the same distance, the one
-    /// that is first in the table comes first.
+    /// The indices of the nearest wanted cities in the circle, at most `most`. Two cities at the same distance are in
+    /// the order of the table.
     pub(super) fn nearest(&self, query: &Query, most: usize, wanted: impl Fn(u32) -> bool) -> Nearest<u32> {
         let mut search = TableSearch {
             center: Center::new(query.latitude, query.longitude),
@@ -58,7 +58,7 @@ impl CityTable {
             nearest: Nearest::new(most),
             wanted,
         };
-        // The search goes outward, so it can end when it has enough.
+        // The search goes outward, so it can end when it has found enough cities.
         let home = band_of(floor_units(query.latitude));
         let _ = (home..BAND_COUNT).try_for_each(|band| search.visit(self, band));
         let _ = (0..home).rev().try_for_each(|band| search.visit(self, band));
@@ -121,8 +121,8 @@ struct TableSearch<F> {
 }
 
 impl<F: Fn(u32) -> bool> TableSearch<F> {
-    /// Searches one band. If the band is out of reach, the search ends in this direction, because the next band is out
-    /// of reach too.
+    /// Searches one band. If the band is out of reach, the search ends in this direction, because all further bands are
+    /// out of reach too.
     fn visit(&mut self, table: &CityTable, band: usize) -> ControlFlow<()> {
         let reach = self.reach();
         let south = band as i32 * BAND_HEIGHT - POLE;
@@ -149,7 +149,8 @@ impl<F: Fn(u32) -> bool> TableSearch<F> {
 }
 
 /// The longitudes of a circle from west to east in the table's units, both ends included. There are two ranges if the
-/// circle crosses the antimeridian. The ranges may be a little too wide, never too narrow: the distance decides.
+/// circle crosses the antimeridian. The ranges may be a little too wide but are never too narrow. The distance then
+/// decides which cities are in the circle.
 fn longitudes(center: f64, half_width: f64) -> [Option<(i32, i32)>; 2] {
     let (west, east) = (floor_units(center - half_width), floor_units(center + half_width) + 1);
     if east - west >= 2 * ANTIMERIDIAN {
@@ -239,7 +240,8 @@ mod tests {
         (longitude + ANTIMERIDIAN).rem_euclid(2 * ANTIMERIDIAN) - ANTIMERIDIAN
     }
 
-    /// Where circles are likeliest to go wrong: poles, the antimeridian, band edges; and anywhere.
+    /// Centers where a search for a circle is most likely to be wrong (poles, the antimeridian, band edges), and random
+    /// centers.
     fn center() -> impl Strategy<Value = (i32, i32)> {
         let near = |edge: i32| edge - 60_000..=edge + 60_000;
         let latitude = prop_oneof![

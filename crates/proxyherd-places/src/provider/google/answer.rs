@@ -24,7 +24,7 @@ const PRICES: [&str; 5] = [
     "PRICE_LEVEL_VERY_EXPENSIVE",
 ];
 
-/// Reads a whole reply. `told` turns a message of the server into one that may be passed on.
+/// Reads a whole reply. `told` turns a message of the server into a message that may be passed on.
 pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Result<Answer, Failure> {
     mend(reply.body.bytes_mut());
     let body = members(reply.body.bytes(), ["places", "error"]);
@@ -33,16 +33,17 @@ pub(crate) fn read(mut reply: HttpReply, told: &dyn Fn(&str) -> String) -> Resul
         _ if said.is_object() => Err(error(&reply, &said, told)),
         _ if reply.status != StatusCode::OK => Err(reply.failure(None)),
         Some([places, _]) => found(places),
-        None => Err(Failure::Unreadable("it is no JSON object".to_owned())),
+        None => Err(Failure::Unreadable("it is not a JSON object".to_owned())),
     }
 }
 
-/// A body with an error is a failure, whatever the HTTP code is.
+/// The failure of a reply whose body has an error. Such a reply is a failure even if its HTTP code says that all is
+/// well.
 fn error(reply: &HttpReply, error: &Value, told: &dyn Fn(&str) -> String) -> Failure {
     let message = text(&error["message"]).map(|message| told(&message));
     let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
     let code = code.filter(|code| *code >= 400).unwrap_or(match reply.status.as_u16() {
-        // The error has no code, and the HTTP code says that all is well.
+        // The error has no code, and the HTTP code reports success.
         200..=299 => 500,
         code => code,
     });
@@ -53,7 +54,7 @@ fn error(reply: &HttpReply, error: &Value, told: &dyn Fn(&str) -> String) -> Fai
 
 fn found(places: Option<&RawValue>) -> Result<Answer, Failure> {
     let Some(listed) = places.map_or(Some(Vec::new()), first_items) else {
-        return Err(Failure::Unreadable("its `places` is no list".to_owned()));
+        return Err(Failure::Unreadable("its `places` is not a list".to_owned()));
     };
     let mut found = Vec::with_capacity(listed.len());
     let (mut attributions, mut known) = (Vec::new(), HashSet::new());
@@ -124,7 +125,7 @@ fn photo(photo: &Value) -> Option<Photo> {
     })
 }
 
-/// A credit that must be shown, as HTML. It has a link if the URI is one of the web.
+/// A credit that must be shown, as HTML. The credit has a link if the URI is an HTTP or HTTPS URI.
 fn credit(name: &Value, uri: &Value) -> Option<Text> {
     let name = escaped(&text(name)?);
     let uri = match uri.as_str() {
@@ -135,7 +136,7 @@ fn credit(name: &Value, uri: &Value) -> Option<Text> {
     Some(Text::Owned(format!("<a href=\"{}\">{name}</a>", escaped(&uri))))
 }
 
-/// The text with escapes for HTML, also for attributes.
+/// The text with escapes for HTML, which also make the text safe in attributes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -2,10 +2,10 @@
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/nearby-search>
 //!
-//! This interface can rank and restrict by type. It has no pages, and takes no keywords, names, prices and opening
-//! hours. The last four are compared with the places that Google has found. If an answer may lack places for that
-//! reason, it says so in `info_messages`. A wish that cannot be fulfilled at all is refused before anything is asked or
-//! paid for.
+//! This interface can rank places and restrict them by type. The interface has no pages, and takes no keywords, names,
+//! prices or opening hours. So this provider compares the places that Google has found with the wished keyword, name,
+//! price and opening hours. If an answer may lack places for this reason, the answer says so in `info_messages`. A wish
+//! that cannot be fulfilled at all is refused before a request is made and paid for.
 
 pub(crate) mod answer;
 
@@ -24,7 +24,7 @@ use crate::{Environment, FieldMask, GoogleSettings};
 const NAME: &str = "google";
 const PATH: &str = "/v1/places:searchNearby";
 
-/// The fields that every question asks for. Google bills them as Nearby Search Pro.
+/// The fields that every request asks for. Google bills such a request as Nearby Search Pro.
 macro_rules! pro {
     () => {
         "places.attributions,places.businessStatus,places.displayName,places.formattedAddress,\
@@ -35,15 +35,15 @@ macro_rules! pro {
 
 const MASK_PRO: &str = pro!();
 
-/// Further fields, with which Google bills Nearby Search Enterprise.
+/// Further fields. If a request asks for any of these fields, Google bills Nearby Search Enterprise.
 const MASK_ENTERPRISE: &str = concat!(
     pro!(),
     ",places.currentOpeningHours.openNow,places.priceLevel,places.rating,places.regularOpeningHours.openNow,\
      places.userRatingCount"
 );
 
-/// The message of an answer that may lack places: Google has found as many as it tells at most, and some of them were
-/// left out.
+/// The message of an answer that may lack places. Google has returned its maximum number of places, and some of these
+/// were left out.
 const MAY_LACK_PLACES: Text = Text::Borrowed(
     "Only the twenty places that were found first were searched by keyword, name, price or opening hours.",
 );
@@ -126,7 +126,8 @@ fn check(wish: &Wish, mask: FieldMask) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The body of the request. It asks for the most places that an answer may have, because they cost the same.
+/// The body of the request. The request asks for the maximum number of places, because the price does not depend on the
+/// number.
 fn body(query: &Query) -> Value {
     let wish = query.wish.as_deref();
     let rank = match wish.map_or(Rank::Prominence, |wish| wish.rank) {
@@ -160,9 +161,9 @@ fn of_unknown_kind(said: String) -> Answer {
     Answer { info_messages: vec![Text::Owned(said)], ..Answer::found(Vec::new(), Vec::new()) }
 }
 
-/// Leaves out the places that do not fit the wishes of which Google is not told.
+/// Leaves out the places that do not match the wishes that the request to Google cannot express.
 fn sifted(mut answer: Answer, wish: Option<&Wish>) -> Answer {
-    // Google has compared the kinds itself, and to Google a place of one kind may also count as one of another.
+    // Google has already compared the kinds. For Google, a place of one kind may also count as a place of another kind.
     let Some(wish) = wish.map(|wish| Wish { kind: None, ..wish.clone() }) else { return answer };
     let matcher = Matcher::new(Some(&wish));
     let found = answer.places.len();

@@ -1,4 +1,4 @@
-//! Reads the replies of Nearby Search (Legacy). Results are passed on as they came, and malformed ones are left out.
+//! Reads the replies of Nearby Search (Legacy). Results are passed on unchanged, and malformed results are left out.
 //!
 //! [`read`] takes a whole reply. This module does not know the question, except for its type of places.
 
@@ -13,7 +13,7 @@ use super::super::{
 };
 
 /// Reads a whole reply to a question about places of the type `kind`, or of any type. `told` turns a message of the
-/// server into one that may be passed on.
+/// server into a message that may be passed on.
 pub(crate) fn read(
     mut reply: HttpReply,
     kind: Option<&str>,
@@ -26,7 +26,7 @@ pub(crate) fn read(
     if reply.status != StatusCode::OK {
         return Err(reply.failure(message));
     }
-    let body = body.ok_or_else(|| Failure::Unreadable("it is no JSON object".to_owned()))?;
+    let body = body.ok_or_else(|| Failure::Unreadable("it is not a JSON object".to_owned()))?;
     let said = |status: &str| message.clone().unwrap_or_else(|| format!("it says {status}"));
     match part(body.status).as_str() {
         Some("OK") => found(&body, kind, AnswerStatus::Ok),
@@ -37,7 +37,7 @@ pub(crate) fn read(
             Err(Failure::OverLimit { retry_after: reply.retry_after })
         }
         Some(status @ "UNKNOWN_ERROR") => Err(Failure::Unavailable(said(status))),
-        Some(_) => Err(Failure::Unreadable("its status is none that is known".to_owned())),
+        Some(_) => Err(Failure::Unreadable("its status is unknown".to_owned())),
         None => Err(Failure::Unreadable("it has no status".to_owned())),
     }
 }
@@ -53,7 +53,7 @@ struct ReplyMembers<'a> {
 }
 
 impl<'a> ReplyMembers<'a> {
-    /// Nothing if this is not an object.
+    /// `None` if `json` is not an object.
     fn read(json: &'a [u8]) -> Option<ReplyMembers<'a>> {
         let names =
             ["error_message", "html_attributions", "info_messages", "next_page_token", "results", "status"];
@@ -72,12 +72,12 @@ impl<'a> ReplyMembers<'a> {
 
 fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: AnswerStatus) -> Result<Answer, Failure> {
     let Some(listed) = body.results.map_or(Some(Vec::new()), first_items) else {
-        return Err(Failure::Unreadable("its `results` is no list".to_owned()));
+        return Err(Failure::Unreadable("its `results` is not a list".to_owned()));
     };
     let (mut passed_on, mut has_kind) = (Vec::with_capacity(listed.len()), kind.is_none());
     for listed in &listed {
         let result = part(Some(listed));
-        // A result without a name is malformed, because nobody could show it.
+        // A result without a name is malformed, because no client could show it.
         if text(&result["name"]).is_some() {
             passed_on.extend(Verbatim::new(listed.get()));
             has_kind |= items(&result["types"]).any(|known| known.as_str() == kind);

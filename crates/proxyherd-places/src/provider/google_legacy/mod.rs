@@ -2,8 +2,8 @@
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/legacy/search-nearby>
 //!
-//! The doors speak this interface too, so questions and results pass through unchanged. Invariant: no URL is ever
-//! printed, because this interface takes the key in the URL only.
+//! The doors speak the same interface, so questions and results pass through unchanged. Invariant: no URL is ever
+//! printed, because this interface takes the key only in the URL.
 
 pub(crate) mod answer;
 
@@ -18,8 +18,7 @@ use crate::{Environment, GoogleSettings};
 const NAME: &str = "google-legacy";
 const PATH: &str = "/maps/api/place/nearbysearch/json";
 
-const PAGE_REFUSED: &str =
-    "there is no such `pagetoken`, or not yet: it is good a few seconds after the page that it came with";
+const PAGE_REFUSED: &str = "there is no such `pagetoken`, or it is not valid yet: a token becomes valid a few seconds after its page";
 
 /// The provider.
 pub struct GoogleLegacy {
@@ -46,11 +45,12 @@ impl GoogleLegacy {
         let is_page = wish.is_some_and(|wish| wish.page_token.is_some());
         match answer::read(reply, kind, &|message| self.upstream.told(message)) {
             Ok(mut answer) => {
-                // Google has no reason to repeat the key. If it still does, nobody must see it.
+                // Google has no reason to repeat the key in a result. If a result still has the key, the result is
+                // dropped, so that nobody sees the key.
                 answer.passed_on.retain(|result| !self.upstream.key().is_in(result.as_str()));
                 Ok(answer)
             }
-            // About a page Google says only that it cannot be asked for.
+            // If a page is refused, Google does not say why.
             Err(Failure::BadQuery(_)) if is_page => Err(Failure::BadQuery(PAGE_REFUSED.to_owned())),
             Err(failure) => Err(failure),
         }
@@ -71,8 +71,8 @@ impl Provider for GoogleLegacy {
     }
 }
 
-/// To rank by distance, Google needs a type, a keyword or a name. A question without any of these asks for
-/// establishments, which is Google's type of everything that is neither an address nor an area.
+/// To rank by distance, Google needs a type, a keyword or a name. If a question has none of these, the provider asks
+/// for the type `establishment`. This is Google's type for everything that is neither an address nor an area.
 fn by_something(query: &Query) -> Cow<'_, Query> {
     match query.wish.as_deref() {
         Some(
@@ -93,14 +93,14 @@ pub(crate) fn append(url: &mut Url, query: &Query) {
     let wish = query.wish.as_deref().unwrap_or(&none);
     let mut pairs = url.query_pairs_mut();
     if let Some(token) = &wish.page_token {
-        // The token stands for the whole question to which it belongs.
+        // The token replaces all parameters of the question to which it belongs.
         pairs.append_pair("pagetoken", token);
         return;
     }
     pairs.append_pair("location", &format!("{},{}", query.latitude, query.longitude));
     match wish.rank {
         Rank::Prominence => pairs.append_pair("radius", &query.radius_m.to_string()),
-        // Google accepts either a radius or this rank.
+        // Google accepts either a radius or this rank, but not both.
         Rank::Distance => pairs.append_pair("rankby", "distance"),
     };
     let texts = [

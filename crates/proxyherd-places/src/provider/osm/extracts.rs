@@ -1,5 +1,5 @@
-//! Tests with real extracts: an import takes the places that osmium finds, and a search finds the places that are
-//! there.
+//! Tests with real extracts. An import takes the same places that osmium finds, and a search finds all places in the
+//! circle.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,8 @@ const FILTER: [&str; 13] = [
     "nwr/aerialway=station",
 ];
 
-/// A file of the test data. If it is missing and may be missing, says so and returns nothing.
+/// A file of the test data. If the file is missing and the tests may be skipped, this prints a message and returns
+/// `None`.
 pub(super) fn data(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let dir = std::env::var_os("PROXYHERD_TEST_DATA").map_or_else(beside, PathBuf::from);
@@ -62,8 +63,8 @@ fn run_osmium(arguments: &[&str], dir: &Path) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The places of an extract by osmium: `n123` and where it is, or the box of what it covers: west, south, east,
-/// north.
+/// The places of an extract, found by osmium. The key is an ID such as `n123`. The value is the box that the place
+/// covers: west, south, east, north.
 fn by_osmium(extract: &Path, dir: &Path) -> BTreeMap<String, [f64; 4]> {
     let extract = extract.to_str().unwrap();
     run_osmium(&[&["tags-filter", "-O", "-o", "kept.osm.pbf", extract], &FILTER[..]].concat(), dir);
@@ -78,7 +79,7 @@ fn by_osmium(extract: &Path, dir: &Path) -> BTreeMap<String, [f64; 4]> {
 fn boxes(opl: &str) -> BTreeMap<String, [f64; 4]> {
     let mut covered: BTreeMap<String, [f64; 4]> = BTreeMap::new();
     let mut places = BTreeMap::new();
-    // Nodes come before ways and ways before relations, so the parts of an object are known when it comes.
+    // Nodes come before ways, and ways before relations. So the parts of an object are known before the object.
     for line in opl.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let of = |key: char| fields[1..].iter().find_map(|field| field.strip_prefix(key)).unwrap_or("");
@@ -97,7 +98,7 @@ fn boxes(opl: &str) -> BTreeMap<String, [f64; 4]> {
     places
 }
 
-/// Whether tags in OPL make a place. The file also has the parts of places.
+/// Whether tags in OPL make a place. The file also contains the parts of places, which are not places themselves.
 fn is_place(tags: &str) -> bool {
     let tag = |key: &str| tags.split(',').find_map(|tag| tag.strip_prefix(key)?.strip_prefix('='));
     let named = tag("name").or(tag("brand")).is_some();
@@ -168,7 +169,7 @@ fn an_extract_that_says_in_its_ways_where_they_are_has_the_same_places() {
     let Some((_, out)) = imported(MONACO, dir.path()) else { return };
     let expected = scan(&Osm::open(&out, Environment::silent(|| 0, || 0)).unwrap().index);
     let monaco = data(MONACO).unwrap();
-    // Nodes without tags are not in it any more.
+    // The resulting file has no nodes without tags.
     let arguments = ["add-locations-to-ways", "-O", "-o", "located.osm.pbf", monaco.to_str().unwrap()];
     run_osmium(&arguments, dir.path());
     import(&dir.path().join("located.osm.pbf"), &out, &mut Unseen).unwrap();

@@ -1,8 +1,9 @@
-//! Tells the observer what goes wrong with single places.
+//! Reports faults of single places to the observer.
 //!
-//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic (`contained`). [`Faults`]
-//! tells of each fault once, however often its place is found, and of [`TOLD_MAX`] faults at most, because editors
-//! of the data must not be able to fill a log. Panics of searches have a limit of their own, also [`TOLD_MAX`].
+//! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic (`contained`).
+//! [`Faults`] reports each fault once, even if its place is found many times. It reports at most [`TOLD_MAX`] faults,
+//! because editors of the data must not be able to fill a log. Panics of searches have a separate limit of
+//! [`TOLD_MAX`].
 //!
 //! This module does not know what the data means.
 
@@ -15,10 +16,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Environment, PlacesEvent};
 
-/// Most faults of which the observer hears, and most panics. Further ones are not told.
+/// Maximum number of faults, and maximum number of panics, that are reported to the observer. Further faults and panics
+/// are not reported.
 const TOLD_MAX: usize = 16;
 
-/// The observer, and the faults of which it has heard.
+/// The observer, and the faults that were already reported.
 #[derive(Clone, Debug)]
 pub(super) struct Faults {
     environment: Environment,
@@ -52,7 +54,7 @@ impl Faults {
     }
 }
 
-/// Whether to tell of this.
+/// Whether to report this fault: it is new, and the limit is not reached.
 fn is_news(told: &Mutex<HashSet<u64>>, what: &str) -> bool {
     let mut told = told.lock();
     told.len() < TOLD_MAX && told.insert(xxh3_64(what.as_bytes()))

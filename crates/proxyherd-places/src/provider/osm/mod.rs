@@ -1,12 +1,13 @@
 //! The provider of OpenStreetMap's places: answers from an index on this machine, which [`import`](import()) writes.
 //!
-//! It needs no network and no key. It always ranks by distance, because the data says nothing about prominence. The ID
-//! of a place is `osmn`, `osmw` or `osmr` and the number of OpenStreetMap's node, way or relation. So an ID lasts as
-//! long as the object.
+//! The provider needs no network and no key. It always ranks by distance, because the data has no information about
+//! prominence. The ID of a place is `osmn`, `osmw` or `osmr`, followed by the number of OpenStreetMap's node, way or
+//! relation. So an ID stays the same as long as the object exists.
 //!
-//! A question without a choosing wish is answered at once if all blocks that it needs are in memory, and if it is known
-//! whether the places found are open. Any other question is answered on a thread that may wait for the disk. A few such
-//! searches run at once, and a search ends when nobody waits for it any more.
+//! A question whose wish selects no places is answered at once on two conditions: all blocks that the question needs
+//! are in memory, and for each found place it is known whether the place is open. Any other question is answered on a
+//! thread that may wait for the disk. Only a few such searches run at the same time, and a search ends when nobody
+//! waits for its result any more.
 //!
 //! Floors, lowest first: `faults`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`; [`Osm`];
 //! `import`, which does not know searches.
@@ -56,17 +57,17 @@ static ATTRIBUTIONS: [Text; 1] =
 pub struct Osm {
     index: Arc<Index>,
     faults: Faults,
-    /// Limits the searches on threads that may wait, because others need such threads too.
+    /// Limits the searches on threads that may wait, because other parts of the program need such threads too.
     searches: Arc<Semaphore>,
     environment: Environment,
 }
 
-/// A place and how far away it is.
+/// A place and its distance.
 pub type NearPlace = (Separation, Place);
 
 impl Osm {
-    /// Opens an index and checks everything but its blocks, which are checked when they are read. The observer hears of
-    /// faulty data of single places.
+    /// Opens an index and checks everything but its blocks, which are checked when they are read. The observer gets
+    /// events about faulty data of single places.
     pub fn open(path: &Path, environment: Environment) -> Result<Osm, IndexError> {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
         let searches = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -74,7 +75,7 @@ impl Osm {
         Ok(Osm { index, faults: Faults::new(environment.clone()), searches, environment })
     }
 
-    /// How many places the index has.
+    /// The number of places in the index.
     pub fn len(&self) -> u64 {
         self.index.header().places
     }
@@ -146,12 +147,12 @@ impl Provider for Osm {
 
 impl From<BlockError> for Failure {
     fn from(error: BlockError) -> Failure {
-        // An operator could do more about this than the caller, but only the caller is there to be told.
+        // An operator could do more about this error than the caller, but only the caller gets this message.
         Failure::Unavailable(format!("the index of places: {error}"))
     }
 }
 
-/// Why a search has no result. The observer hears of a panic.
+/// Why a search has no result. If the search has panicked, the observer gets an event.
 fn unfinished(error: JoinError, faults: &Faults) -> Failure {
     let why = match error.try_into_panic() {
         Ok(panic) => {
@@ -164,7 +165,7 @@ fn unfinished(error: JoinError, faults: &Faults) -> Failure {
     Failure::Unavailable(why.to_owned())
 }
 
-/// A search at one moment. It does not borrow from the provider.
+/// A search at one moment. The search does not borrow from the provider.
 struct OsmSearch {
     index: Arc<Index>,
     faults: Faults,
@@ -172,7 +173,7 @@ struct OsmSearch {
 }
 
 impl OsmSearch {
-    /// Finds the places in memory or on the disk, unless nobody waits for them any more.
+    /// Finds the places in memory or on the disk, unless nobody waits for the result any more.
     fn near(
         &self,
         query: &Query,
@@ -284,7 +285,7 @@ mod tests {
         Environment::silent(|| NOON_S * 1_000_000_000, || 0)
     }
 
-    /// The panics of searches of which the observer has heard.
+    /// The panics of searches that were reported to the observer.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
@@ -502,7 +503,7 @@ mod tests {
         let path = dir.path().join("places.idx");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[100] ^= 1;
-        // In place, so that the file that is open changes.
+        // This writes into the existing file, so that the open file changes.
         std::fs::write(&path, &bytes).unwrap();
         let failure = osm.nearby(&around(Wish::default())).await.unwrap_err();
         assert_eq!(

@@ -1,9 +1,10 @@
-//! Searches the index: which places lie in a circle, the nearest first.
+//! Searches the index for the places in a circle, the nearest first.
 //!
 //! [`nearest`] goes outward from the center band by band, and within a band from the meridian of the center to the east
-//! and to the west. When it has found enough places, the circle shrinks to the farthest of them, and so does the area
-//! that is still to be searched. Around a busy street that is a block or two. The search reads only the points of
-//! places, unless the question wishes for certain places. It does not know where blocks come from.
+//! and to the west. When the search has found enough places, the circle shrinks to the farthest of these places, and
+//! the area that remains to be searched shrinks too. Around a busy street, one or two blocks remain. The search reads
+//! only the points of places, unless the question wishes for certain places. This module does not know where blocks
+//! come from.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use proxyherd_core::places::{Center, Nearest, Query, Separation};
 
 use super::index::{BAND_COUNT, Directory, GIRTH, IndexBlock, UNITS_PER_DEGREE, band_of, degrees, edges_of};
 
-/// A place in the index: the number of its block and its position in the block. The order is that of the file.
+/// A place in the index: the number of its block and its position in the block. Such values have the order of the
+/// places in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FoundPlace {
     pub(super) block: u32,
@@ -48,7 +50,7 @@ struct CircleSearch<'a, F, W> {
     center: Center,
     /// The longitude of the center, units.
     meridian: i64,
-    /// The radius, or the distance of the farthest place once there are enough.
+    /// The radius of the circle. When enough places are found, the distance of the farthest place.
     reach: Separation,
     nearest: Nearest<FoundPlace>,
     fetch: F,
@@ -60,7 +62,7 @@ where
     F: FnMut(u32) -> Result<Arc<IndexBlock>, E>,
     W: FnMut(&IndexBlock, usize) -> bool,
 {
-    /// Searches bands until one is out of reach. All bands after it are out of reach too.
+    /// Searches bands until a band is out of reach. All bands after it are out of reach too.
     fn visit_all(&mut self, bands: impl Iterator<Item = usize>) -> Result<(), E> {
         for band in bands {
             if self.visit(band)?.is_break() {
@@ -105,7 +107,7 @@ where
         self.walk_west(band, meridian, half)
     }
 
-    /// Searches on a meridian and east of it. Returns how far to the side the circle reaches afterward.
+    /// Searches on a meridian and east of it. Returns the half width of the circle afterward.
     fn walk_east(&mut self, band: usize, meridian: i64, mut half: i64) -> Result<i64, E> {
         let numbers = self.directory.band(band);
         let first = self.first_east(band, meridian);
@@ -165,8 +167,7 @@ where
         low
     }
 
-    /// Takes a place if it is near enough and wanted. Returns how far to the side the circle reaches in this band
-    /// afterward.
+    /// Takes a place if it is near enough and wanted. Returns the half width of the circle in this band afterward.
     fn look(&mut self, band: usize, block: &IndexBlock, found: FoundPlace, half: i64) -> i64 {
         let point = block.points()[found.at as usize];
         let separation = self.center.separation(degrees(point.latitude), degrees(point.longitude));
@@ -183,7 +184,7 @@ where
         }
     }
 
-    /// How far the circle reaches to either side within a band, units. Nothing if it does not touch the band.
+    /// The half width of the circle within a band, units. `None` if the circle does not touch the band.
     fn half_width(&self, band: usize) -> Option<i64> {
         let (south, north) = edges_of(band);
         let half = self.center.half_width(self.reach, south, north)?;
@@ -203,7 +204,7 @@ mod tests {
     };
     use super::*;
 
-    /// An index of these points; a place's ID is its point's number.
+    /// An index of these points. The ID of a place is the number of its point.
     fn index(points: &[IndexPoint]) -> Index {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("places.idx");

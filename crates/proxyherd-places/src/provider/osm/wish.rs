@@ -1,4 +1,4 @@
-//! Decides whether a place is wanted: shows a record of the index to core's [`Matcher`].
+//! Decides whether a place is wanted, by passing a record of the index to core's [`Matcher`].
 //!
 //! [`Wanted::read`] prepares a wish once, and [`Wanted::takes`] compares it with many records. This module does not
 //! know where places are.
@@ -12,13 +12,13 @@ use crate::provider::Failure;
 /// A wish, prepared to be compared with many places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
-    /// None if every place is wanted.
+    /// `None` if every place is wanted.
     matcher: Option<Matcher>,
 }
 
 impl Wanted {
-    /// Reads a wish. A language chooses no places, because names are told as they are written. Neither does a rank,
-    /// because the nearest places always come first.
+    /// Reads a wish. A wished language selects no places, because names are returned as the data has them. A wished
+    /// rank selects no places either, because the nearest places always come first.
     pub(super) fn read(wish: Option<&Wish>) -> Result<Wanted, Failure> {
         let Some(wish) = wish else { return Ok(Wanted::default()) };
         if wish.page_token.is_some() {

@@ -1,11 +1,11 @@
 //! Finds the time zone of a place and the country whose holidays count there, by the region of the nearest city.
 //!
 //! The importer asks [`Zones::of`] once for each place. Maps of the zones' borders are derived from OpenStreetMap, and
-//! their license would apply to the program that carries them. So this module uses the cities of the embedded provider.
-//! In a country with one time zone the result is right, except for places so near a border that the nearest city is on
-//! its other side. For a country with several zones, `zones.tsv` has boxes that keep away from the borders of zones.
-//! Outside of the boxes the zone is unknown, and nobody is told whether a place is open, which is better than a wrong
-//! hour.
+//! the license of these maps would apply to a program that includes them. So this module uses the cities of the
+//! embedded provider. In a country with one time zone the result is right, except near a border, where the nearest city
+//! may be in another country. For a country with several zones, `zones.tsv` has boxes that keep a distance from the
+//! borders of the zones. Outside of the boxes the zone is unknown. Then answers do not say whether a place is open,
+//! which is better than a wrong answer.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ impl Zones {
         Zones { by_region }
     }
 
-    /// The locale of a place, if the table has it.
+    /// The locale of a place. `None` if the table has no locale for the place.
     pub(super) fn of(&self, place: Point) -> Option<Locale> {
         let query = Query::within(place, RADIUS_M_MAX.into()).expect("the largest radius is in range");
         let city = Embedded.nearby_now(&query, 1)?.places.pop()?;

@@ -28,8 +28,8 @@ This is the private key of the herd's authority. Whoever has it can make a serve
 Only `proxyherd init` needs it: keep it off the servers, and a copy of it in a safe place.
 ";
 
-/// Makes an authority in `dir` and a certificate for each of `servers`. Existing files stay, and missing ones are made.
-/// Returns whether the authority is new.
+/// Makes an authority in `dir` and a certificate for each of `servers`. Existing files stay, and missing files are
+/// made. Returns whether the authority is new.
 pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) -> anyhow::Result<bool> {
     let is_new = !authority_path(dir).exists();
     let missing = |server: &&ServerName| !is_complete(&Paths::new(dir, server));
@@ -37,7 +37,7 @@ pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) ->
     if !is_new && missing.is_empty() {
         return Ok(false);
     }
-    // If a server has only a certificate or only a key, a new counterpart would not fit it.
+    // If a server has only a certificate or only a key, a newly made counterpart would not match it.
     let halves = missing.iter().flat_map(|server| Paths::new(dir, server).own());
     if let Some(half) = halves.into_iter().find(|path| path.exists()) {
         bail!("{} is there already, without what belongs to it; move it away first", half.display());
@@ -72,8 +72,8 @@ pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// Refuses a name that the configuration lacks and that is nearly the name of one of its servers: it is probably
-/// misspelled. Any other name may be that of a server to be added.
+/// Refuses a name that is not in the configuration but is similar to the name of one of its servers. Such a name is
+/// probably misspelled. Any other name may belong to a server that will be added.
 fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), UsageError> {
     let Some(config) = config.filter(|config| config.server(server.as_str()).is_none()) else {
         return Ok(());
@@ -86,7 +86,7 @@ fn refuse_a_slip(config: Option<&Config>, server: &ServerName) -> Result<(), Usa
     )))
 }
 
-/// The configuration, if there is one, and the directory of its certificates.
+/// The configuration, if the file exists, and the directory of the herd's certificates.
 fn where_they_are(dir: &Path) -> anyhow::Result<(Option<Config>, PathBuf)> {
     match Config::load(&dir.join(super::FILE_NAME), &Overrides::none()) {
         Ok(config) => {
@@ -132,7 +132,7 @@ fn open(dir: &Path) -> anyhow::Result<Authority> {
         .with_context(|| format!("cannot use {} with {}", authority_path(dir).display(), key.display()))
 }
 
-/// Issues a certificate. The key is written first, because a certificate without its key would look complete.
+/// Issues a certificate. The key is written first: if only the certificate existed, the pair would look complete.
 fn issue(authority: &Authority, paths: &Paths, days: u32, existing: Existing) -> anyhow::Result<Issued> {
     let issued = authority.issue(&paths.server, clock::now_s(), days)?;
     put(&paths.key, &issued.key_pem, PRIVATE, existing)?;
@@ -149,7 +149,8 @@ fn put(path: &Path, text: &str, mode: u32, existing: Existing) -> anyhow::Result
     }
 }
 
-/// Prints what was made and where to copy it. `unaware` is the configuration file, if it does not name the server.
+/// Prints what was made and where to copy it. `unaware` is the configuration file, if that file does not name the
+/// server.
 fn tell(paths: &Paths, is_renewed: bool, issued: &Issued, unaware: Option<&Path>) -> io::Result<()> {
     let (server, until) = (&paths.server, date(issued.not_after_s));
     let (authority, certificate, key) =

@@ -8,12 +8,12 @@ use std::{
     process,
 };
 
-/// What happens to a file that is there already.
+/// What happens if the file already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Existing {
-    /// It stays, and the write fails with the kind `AlreadyExists`.
+    /// The existing file stays, and the write fails with the kind `AlreadyExists`.
     Keep,
-    /// It is replaced.
+    /// The existing file is replaced.
     Replace,
 }
 
@@ -43,7 +43,7 @@ fn write_synced(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a directory that only its owner can use, unless it exists.
+/// Makes a directory that only its owner can use, unless the directory exists.
 pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),

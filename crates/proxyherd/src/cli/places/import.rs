@@ -34,7 +34,7 @@ const BOLD: Style = Style::new().bold();
 
 /// Make an index of places from an OpenStreetMap extract
 ///
-/// It takes what a person would call a place, with its name, kind, address and opening hours.
+/// The index has everything that a person would call a place, with its name, kind, address and opening hours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -42,7 +42,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE.osm.pbf")]
     file: PathBuf,
 
-    /// The index to write; if this is a symbolic link, the file that it leads to is written
+    /// The index to write; if FILE is a symbolic link, the target of the link is written
     #[arg(long, short, value_name = "FILE", default_value = "places.idx")]
     out: PathBuf,
 }
@@ -73,10 +73,11 @@ fn details(summary: &ImportSummary) -> String {
     text += &format!("  {with_hours} with opening hours\n");
     if hours_failed > 0 {
         let places = counted_places(hours_failed);
-        text += &format!("  {places} without the opening hours in the extract, which make the parser fail\n");
+        text +=
+            &format!("  {places} lost the opening hours of the extract, because the parser failed on them\n");
     }
     if nowhere > 0 {
-        text += &format!("  {} left out: the extract does not say where on Earth\n", counted_places(nowhere));
+        text += &format!("  {} left out, because the extract has no position\n", counted_places(nowhere));
     }
     text + &format!("  {} kB, {each} bytes a place\n", bytes.div_ceil(1000))
 }
@@ -139,7 +140,7 @@ impl Progress for ProgressLines {
 
     fn end(&mut self) {
         if let Some((what, began)) = self.0.take() {
-            // If standard error is closed, nobody reads the line.
+            // A failure is ignored: if standard error is closed, nobody reads the line.
             let _ = writeln!(io::stderr(), "{}: {:.1} s", title(what), began.elapsed().as_secs_f64());
         }
     }
@@ -173,8 +174,8 @@ mod tests {
         assert_eq!(
             details(&summary),
             "  7 from nodes, 2 from ways, 1 from relations\n  4 with opening hours\n  \
-             3 places without the opening hours in the extract, which make the parser fail\n  \
-             1 place left out: the extract does not say where on Earth\n  2 kB, 123 bytes a place\n"
+             3 places lost the opening hours of the extract, because the parser failed on them\n  \
+             1 place left out, because the extract has no position\n  2 kB, 123 bytes a place\n"
         );
         assert!(details(&ImportSummary::default()).ends_with("  0 kB, 0 bytes a place\n"));
     }

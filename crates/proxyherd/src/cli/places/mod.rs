@@ -7,8 +7,8 @@ use clap::Subcommand;
 
 /// Import OpenStreetMap's places for the provider "osm", and look at them
 ///
-/// `import` reads an extract, for example one of <https://download.geofabrik.de>, and writes an index, which a server
-/// with `provider = "osm"` answers from. `near` asks an index without a server.
+/// `import` reads an extract, for example from <https://download.geofabrik.de>, and writes an index. A server with
+/// `provider = "osm"` answers from such an index. `near` queries an index without a server.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

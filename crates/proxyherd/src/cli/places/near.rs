@@ -56,11 +56,11 @@ pub(super) struct Args {
     #[arg(value_name = "LAT,LON", value_parser = parse_point, allow_hyphen_values = true)]
     point: Point,
 
-    /// How far away places may be, kilometers: over 0 and at most 50
+    /// Maximum distance of places, kilometers: over 0 and at most 50
     #[arg(long, short, value_name = "KM", default_value = "2", value_parser = parse_radius)]
     radius_km: Radius,
 
-    /// How many places to show at most
+    /// Maximum number of places to show
     #[arg(long, short, value_name = "COUNT", default_value_t = PLACES_MAX,
         value_parser = clap::value_parser!(u8).range(1..=i64::from(PLACES_MAX)))]
     limit: u8,
@@ -77,7 +77,7 @@ pub(super) struct Args {
     #[arg(long)]
     open_now: bool,
 
-    /// The index; by default the one of --config, or else places.idx
+    /// The index; by default the index that --config names, or else places.idx
     #[arg(long, short, value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
 
@@ -90,7 +90,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Asks the index and shows its answer.
+/// Queries the index and shows the places.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let file = match (&args.file, &args.config) {
         (Some(file), _) => file.clone(),
@@ -152,10 +152,10 @@ fn told((separation, place): &NearPlace) -> PlaceJson<'_> {
     }
 }
 
-/// The table. `columns` is the width of the window, if there is one.
+/// The table. `columns` is the width of the window, if there is a window.
 fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     if places.is_empty() {
-        return format!("{} knows no such place within that distance\n", file.display());
+        return format!("{} has no such place within that distance\n", file.display());
     }
     let head = [
         ("DISTANCE", Alignment::Right),
@@ -186,7 +186,7 @@ fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
     text + &format!("\n{FAINT}© OpenStreetMap contributors{FAINT:#}\n")
 }
 
-/// The most specific type of a place; empty if only the general one is known.
+/// The most specific type of a place. Empty if only the general type is known.
 fn kind(place: &Place) -> &str {
     place.types.first().map_or("", |kind| &**kind).trim_start_matches("point_of_interest")
 }

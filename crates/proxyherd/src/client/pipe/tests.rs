@@ -30,7 +30,7 @@ fn telling(addresses: &[SocketAddr], patience: Patience, tell: impl FnMut(&str) 
     Conversation::with(addresses.iter().map(door).collect(), None, patience, Box::new(tell))
 }
 
-/// The replies to `input` from a door with TLS, whose configuration names the file `certificate`.
+/// The replies to `input` from a door with TLS. The client's configuration names the file `certificate`.
 async fn replies_by_tls(door: &TlsDoor, certificate: &Path, input: Vec<u8>) -> anyhow::Result<String> {
     let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
     let tls = Some(Arc::new(door_trust::client_config(Some(certificate))));
@@ -78,7 +78,7 @@ impl Alone {
     }
 }
 
-/// A server that handles its first connections by these functions, one after the other, and then ends.
+/// A server that handles its first connections with these functions, one after the other, and then ends.
 fn fake(connections: Vec<Box<dyn FnOnce(BufReader<TcpStream>) + Send>>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -90,7 +90,7 @@ fn fake(connections: Vec<Box<dyn FnOnce(BufReader<TcpStream>) + Send>>) -> Socke
     address
 }
 
-/// Answers every line as a server of that name would.
+/// Answers every line as a server of this name would.
 fn answer_all(name: &'static str) -> Box<dyn FnOnce(BufReader<TcpStream>) + Send> {
     Box::new(move |mut stream| {
         let mut line = String::new();
@@ -109,7 +109,7 @@ fn reply(server: &str, line: &str) -> String {
     }
 }
 
-/// An address where no program listens, and none can while this is held.
+/// An address where no program listens. No program can listen there while this value exists.
 struct Nobody(TcpSocket);
 
 impl Nobody {
@@ -159,7 +159,8 @@ const LINES: [&str; 5] =
 
 #[tokio::test]
 async fn wherever_a_connection_breaks_each_line_gets_one_reply() {
-    // The longer name makes longer replies: what was seen of one must not be looked for in the other.
+    // The longer name makes longer replies. So the client must not apply the search position of one connection's reply
+    // to the next connection.
     let first: Vec<String> = LINES.iter().map(|line| reply("Alexandria", line)).collect();
     let stream = first.concat();
     for cut in 0..=stream.len() {
@@ -180,7 +181,7 @@ async fn wherever_a_connection_breaks_each_line_gets_one_reply() {
     }
 }
 
-/// An input of many reports and the clients that its replies must name.
+/// An input of many reports, and the clients that the replies must name.
 fn many(count: usize) -> (Vec<u8>, impl Iterator<Item = String>) {
     let line = |n| format!("IAMAT client-{n} +34.068930-118.445127 1621464827.959498503\n");
     ((0..count).flat_map(|n| line(n).into_bytes()).collect(), (0..count).map(|n| format!("client-{n}")))
@@ -190,7 +191,7 @@ fn clients_in(replies: &str) -> impl Iterator<Item = String> {
     replies.lines().map(|line| line.split(' ').nth(3).unwrap_or(line).to_owned())
 }
 
-/// An output whose first write waits until something is done.
+/// An output whose first write waits until an action is done.
 struct HeldUp {
     written: Vec<u8>,
     writing: Option<mpsc::Sender<()>>,
@@ -211,11 +212,11 @@ impl Write for HeldUp {
     }
 }
 
-/// Answers every line of each connection, whatever it is.
+/// Answers every line of each connection with a refusal, whatever the line is.
 fn refuse_all(stream: impl Read + Write) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    // A client that does not believe the certificate ends the handshake.
+    // A client that does not trust the certificate ends the handshake.
     while stream.read_line(&mut line).is_ok_and(|len| len > 0) {
         stream.get_mut().write_all(reply("", line.trim_end()).as_bytes()).unwrap();
         line.clear();
@@ -234,7 +235,7 @@ async fn a_server_with_tls_answers_each_line_however_many_there_are() {
 async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let (door, other) = (TlsDoor::open(refuse_all), TlsDoor::open(refuse_all));
     let error = replies_by_tls(&door, &other.certificate(), b"HELLO".to_vec()).await.unwrap_err();
-    let expected = format!("tls://{} is not trusted; --config FILE names the herd.toml", door.address);
+    let expected = format!("tls://{} is not trusted; name the herd.toml", door.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
     let (tell, told) = mpsc::channel();
     let at = Door { kind: DoorKind::Line, address: address_of(door.address), tls: true };
@@ -284,7 +285,7 @@ async fn an_input_longer_than_all_buffers_goes_through_and_survives_its_server()
 #[tokio::test]
 async fn a_connection_that_is_cut_in_the_middle_loses_and_repeats_nothing() {
     let (input, expected) = many(20_000);
-    // Closing while there is more to read resets the connection.
+    // Closing a socket with unread bytes resets the connection.
     let cuts = |mut connection: BufReader<TcpStream>| {
         let mut line = String::new();
         connection.read_line(&mut line).unwrap();
@@ -358,7 +359,7 @@ async fn who_does_not_speak_the_protocol_is_passed_over() {
     typing.join().unwrap();
 }
 
-/// A server that sends this on every connection, and then closes it.
+/// A server that sends `greeting` on every connection, and then closes the connection.
 fn greets(greeting: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -385,9 +386,10 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             let talked = run(telling(servers, patience, tell), Cursor::new("a\nb\n"), &mut Vec::new()).await;
             let mut told: Vec<String> = told.iter().collect();
             told.push(talked.unwrap_err().to_string());
-            let foreign =
-                |server| format!("{server}: what listens there does not speak the herd's line protocol");
-            let advice = "; a server's `listen` address does, with tls:// before it where herd.toml has that";
+            let foreign = |server| {
+                format!("{server}: the program that listens there does not speak the herd's line protocol")
+            };
+            let advice = "; give the `listen` address of a server, with tls:// if herd.toml has tls:// there";
             match servers {
                 [one] => assert_eq!(told, [foreign(one) + advice]),
                 _ => assert_eq!(
@@ -469,7 +471,7 @@ async fn a_herd_that_is_not_there_is_a_failure() {
     assert!(error.starts_with("none of the 2 servers answers"), "{error}");
 }
 
-/// A server that answers one line of its first connection, and nothing after that.
+/// A server that answers one line of its first connection, and never answers again.
 fn dead_after_one_line(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -512,7 +514,7 @@ async fn going_on_to_another_server_is_told_with_the_reason() {
         format!("talking to {}", servers[2]),
     ];
     assert_eq!(told[..2], expected[..2]);
-    // What the server did not read makes the system cut the connection.
+    // If the server has not read everything, the system resets the connection.
     assert!(
         told[2] == expected[2] || told[2] == format!("{}: the connection was cut", servers[1]),
         "{told:?}"

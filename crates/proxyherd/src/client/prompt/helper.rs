@@ -9,14 +9,14 @@ use rustyline::{
 
 use super::{super::FAINT, typed::COMMANDS};
 
-/// How many clients a completion offers.
+/// Maximum number of clients that a completion offers.
 const CLIENTS_MAX: usize = 50;
 
 /// The line editor's helper.
 pub(super) struct LineHelper;
 
-/// The arguments that are missing. They are shown and never inserted: a client must not be named `<client>` by
-/// accident.
+/// The arguments that are missing. The editor shows these hints and never inserts them, so that nobody names a client
+/// `<client>` by accident.
 pub(super) struct MissingArguments(String);
 
 impl rustyline::hint::Hint for MissingArguments {
@@ -71,7 +71,7 @@ fn commands(begun: &str) -> Vec<String> {
     COMMANDS.iter().filter(|(name, _)| begins(name)).map(|(name, _)| format!("{name} ")).collect()
 }
 
-/// The clients in earlier lines whose names begin with `begun`; the latest ones if there are many.
+/// The clients in earlier lines whose names begin with `begun`. If there are many, only the latest clients.
 fn clients(earlier: impl Iterator<Item = String>, begun: &str) -> Vec<String> {
     let mut found = BTreeSet::new();
     for line in earlier {

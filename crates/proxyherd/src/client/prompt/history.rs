@@ -15,16 +15,16 @@ use rustyline::{
     history::{FileHistory, History as _},
 };
 
-/// How many lines are kept. Older ones are dropped.
+/// Maximum number of lines that are kept. Older lines are dropped.
 pub(super) const LINES_MAX: usize = 1000;
 
-/// The file of the history, if there is one.
+/// The file of the history, if the client has one.
 pub(super) struct HistoryFile {
     path: Option<PathBuf>,
 }
 
 impl HistoryFile {
-    /// Reads the file into `history`. A file that cannot be read is left alone, and `tell` gets the reason.
+    /// Reads the file into `history`. A file that cannot be read stays unchanged, and `tell` gets the reason.
     pub(super) fn open(history: &mut FileHistory, tell: impl FnOnce(&str)) -> HistoryFile {
         let Some(path) = path(env::var_os("XDG_STATE_HOME"), env::home_dir()) else {
             return HistoryFile { path: None };
@@ -46,7 +46,8 @@ impl HistoryFile {
     }
 }
 
-/// The path of the file, by the XDG base directory specification. A relative path in the variable does not count.
+/// The path of the file, by the XDG base directory specification. A relative path in the environment variable is
+/// ignored.
 fn path(state_home: Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
     let state = state_home.map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(home.filter(|path| path.is_absolute())?.join(".local/state")))?;

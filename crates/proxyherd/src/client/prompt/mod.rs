@@ -1,7 +1,7 @@
 //! The client's prompt: a person types lines and reads replies.
 //!
-//! Typed lines go to the server as they are. If the client changes a line, for example adds a time, it shows what it
-//! sends.
+//! Typed lines go to the server as they are. If the client changes a line, for example by adding a time, it shows the
+//! line that it sends.
 
 mod helper;
 mod history;
@@ -68,7 +68,7 @@ fn editor() -> Result<Editor<LineHelper, FileHistory>, ReadlineError> {
     Ok(editor)
 }
 
-/// The next line that the person types; `None` at the end of the input.
+/// The next line that the person types. `None` at the end of the input.
 fn read_line(
     editor: &mut Editor<LineHelper, FileHistory>,
     conversation: &Conversation,
@@ -81,11 +81,11 @@ fn read_line(
             // Ctrl-C drops the line and keeps the prompt, as in a shell.
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(None),
-            // The terminal is not set to UTF-8. What was typed before this byte is lost, and what follows begins a new
-            // line.
+            // The terminal is not set to UTF-8. The editor loses the text before the bad byte, and the text after it
+            // begins a new line.
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 writeln!(anstream::stdout())?;
-                tell("that was not UTF-8, so the line is dropped; set the terminal to UTF-8, or type ASCII");
+                tell("the line was not UTF-8 and is dropped; set the terminal to UTF-8, or type ASCII");
             }
             Err(error) => return Err(error).context("cannot read from the terminal"),
         }
@@ -130,7 +130,7 @@ async fn ask(
         let reply = conversation.exchange().await;
         show(said, reply)?;
     }
-    // After an overlong line the connection is closed. The prompt must name the server of the next connection.
+    // After an overlong line the server closes the connection. The prompt must name the server of the next connection.
     connect(conversation, ahead).await
 }
 

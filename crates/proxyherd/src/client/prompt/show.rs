@@ -1,4 +1,4 @@
-//! Replies as people read them: the important parts stand out, and nothing in a reply controls the terminal.
+//! Formats replies for people: the important parts stand out, and nothing in a reply can control the terminal.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const STRONG: Style = Style::new().bold();
 const ANSWER: Style = AnsiColor::BrightGreen.on_default().bold();
 const REFUSED: Style = AnsiColor::BrightRed.on_default().bold();
 
-/// The keys in an answer about places whose values people look for.
+/// The JSON keys whose values people look for in an answer about places.
 const TELLING_KEYS: [&str; 4] = ["\"name\"", "\"vicinity\"", "\"status\"", "\"error_message\""];
 
 /// A whole reply, with colors.

@@ -1,4 +1,4 @@
-//! Interprets the lines that a person has typed: most go to the herd as they are, and some are completed first.
+//! Interprets the lines that a person has typed. Most lines go to the herd unchanged, and some are completed first.
 
 use proxyherd_core::{
     codec::line::{self, Line},
@@ -42,7 +42,7 @@ pub(super) enum TypedLine {
     AsIs,
     /// Sends this line instead, and shows it.
     Instead(String),
-    /// Shows this text: the line is wrong.
+    /// Shows this text, because the line is wrong.
     Wrong(&'static str),
     /// Shows the help.
     Help,
@@ -74,8 +74,8 @@ const HERE: &str =
 
 const RANGE: &str = "the latitude comes first, within ±90 degrees, then the longitude, within ±180";
 
-/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is for
-/// the person.
+/// Converts coordinates as maps write them, `34.06893, -118.445127`, to those of the line protocol. The error is a text
+/// for the person.
 fn coordinates(words: &[&str]) -> Result<String, &'static str> {
     let joined = words.join(" ");
     let mut numbers = joined.split([' ', ',']).filter(|number| !number.is_empty());
@@ -94,11 +94,11 @@ fn signed(number: &str) -> String {
     if number.starts_with(['+', '-']) { number.to_owned() } else { format!("+{number}") }
 }
 
-/// Why a server has refused the line `said`, as far as the client can know.
+/// The reason why a server has refused the line `said`, as far as the client can know.
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(Command::Report { .. }, _) => {
-            "this server has no room for one more client (`max_clients`), or the last report was too short a time ago \
+            "this server has no room for one more client (`max_clients`), or the client's last report was too recent \
              (`client_interval_ms`)"
         }
         Line::Command(..) => "this server has not heard of that client",

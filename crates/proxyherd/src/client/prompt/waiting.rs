@@ -1,7 +1,7 @@
-//! Connects while a person sits at the prompt. Ctrl-D ends the prompt meanwhile too, and lines that are typed are kept.
+//! Connects while a person sits at the prompt. Even during that time Ctrl-D ends the prompt, and typed lines are kept.
 //!
-//! Outside the line editor the terminal hands over whole lines. A read that blocks would later take a line that is
-//! meant for the editor, so this module reads only when the terminal has input.
+//! Outside the line editor the terminal hands over whole lines. A blocking read could later take a line that is meant
+//! for the editor, so this module reads only when the terminal has input.
 
 use std::io;
 
@@ -12,14 +12,15 @@ use rustix::{
 
 use super::super::conversation::Conversation;
 
-/// How much is read at once, bytes. A terminal hands over no longer line.
+/// Maximum number of bytes that one read takes. A terminal never hands over a longer line.
 const READ_LEN: usize = 4096;
-/// How much is kept, bytes. Further input stays in the terminal, which keeps a few thousand bytes and drops the rest.
+/// Maximum size of the kept lines, bytes. Further input stays in the terminal, which keeps a few thousand bytes and
+/// drops the rest.
 const AHEAD_LEN_MAX: usize = 64 * 1024;
-/// How long one poll of the terminal waits at most, nanoseconds.
+/// Maximum time that one poll of the terminal waits, nanoseconds.
 const LOOK_MAX_NS: i64 = 50_000_000;
 
-/// Whether the prompt goes on.
+/// Whether the prompt continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PromptState {
     Open,
@@ -31,14 +32,14 @@ pub(super) enum PromptState {
 pub(super) struct TypedAhead(Vec<u8>);
 
 impl TypedAhead {
-    /// Takes the lines, if there are any.
+    /// Takes the typed lines. `None` if there are no lines.
     pub(super) fn take(&mut self) -> Option<String> {
         let typed = std::mem::take(&mut self.0);
         (!typed.is_empty()).then(|| String::from_utf8_lossy(&typed).into_owned())
     }
 }
 
-/// Connects, unless the person quits before that.
+/// Connects, unless the person quits first.
 pub(super) async fn connect(
     conversation: &mut Conversation,
     ahead: &mut TypedAhead,
@@ -58,9 +59,9 @@ pub(super) async fn connect(
     }
 }
 
-/// The next input; empty at the end of the input, or if the terminal is gone.
+/// The next input. Empty at the end of the input, or if the terminal is gone.
 async fn typed() -> Vec<u8> {
-    // A poll takes nothing from the terminal, so it does no harm if this future is dropped meanwhile.
+    // A poll takes nothing from the terminal, so no input is lost if this future is dropped.
     while !tokio::task::spawn_blocking(has_input).await.unwrap_or(true) {}
     let mut typed = vec![0; READ_LEN];
     let len = rustix::io::read(io::stdin(), &mut typed).unwrap_or(0);
@@ -68,7 +69,7 @@ async fn typed() -> Vec<u8> {
     typed
 }
 
-/// Whether a read would return at once, with input or with an error. Waits up to [`LOOK_MAX_NS`] for that.
+/// Whether a read would return at once, with input or with an error. Waits at most [`LOOK_MAX_NS`].
 fn has_input() -> bool {
     let input = io::stdin();
     let mut inputs = [PollFd::new(&input, PollFlags::IN)];

@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// A server that is fine, to be given doors: in line 3 and those after it.
+/// A correct server without doors. Tests add doors at line 3 and after.
 fn said_of(doors: &str) -> Vec<String> {
     said(&format!("[[server]]\nname = \"a\"\n{doors}\n"))
 }
 
-/// Exactly this is said of the doors.
+/// Expects exactly these messages about the doors.
 fn check_doors(doors: &str, expected: &[&str]) {
     assert_eq!(said_of(doors), expected, "{doors}");
 }
@@ -101,28 +101,28 @@ fn no_address_is_used_twice_whichever_doors_have_it() {
     check_doors(
         "listen = [\"127.0.0.1:1\", \"[::1]:1\", \"127.0.0.1:1\"]",
         &[&format!(
-            "herd.toml:3:37: error: `listen[2]` of server a is in use already, by `listen[0]` of server a: {twice}"
+            "herd.toml:3:37: error: `listen[2]` of server a is already in use by `listen[0]` of server a: {twice}"
         )],
     );
     check_doors(
         &format!("listen = [\"127.0.0.1:1\", \"tls://0.0.0.0:1\"]\n{CERTIFICATE}"),
         &[&format!(
-            "herd.toml:3:26: error: `listen[1]` of server a is in use already, by `listen[0]` of server a: {twice}"
+            "herd.toml:3:26: error: `listen[1]` of server a is already in use by `listen[0]` of server a: {twice}"
         )],
     );
     check_doors(
         "http = [\"127.0.0.1:3\", \"127.0.0.1:2\"]\npeer = \"127.0.0.1:1\"\nlisten = [\"[::]:1\", \"[::]:2\"]",
         &[
-            "herd.toml:5:11: error: `listen[0]` of server a is in use already, by `peer` of server a: \
+            "herd.toml:5:11: error: `listen[0]` of server a is already in use by `peer` of server a: \
              give each door its own port",
-            "herd.toml:5:21: error: `listen[1]` of server a is in use already, by `http[1]` of server a: \
+            "herd.toml:5:21: error: `listen[1]` of server a is already in use by `http[1]` of server a: \
              give each door its own port",
         ],
     );
     check(
         "\"127.0.0.1:3\"",
         "[\"127.0.0.1:3\", \"127.0.0.1:1\"]",
-        &["herd.toml:11:26: error: `listen[1]` of server b is in use already, by `listen` of server a: \
+        &["herd.toml:11:26: error: `listen[1]` of server b is already in use by `listen` of server a: \
            give each door its own port"],
     );
     check(
@@ -172,7 +172,7 @@ fn a_door_with_tls_has_a_certificate_and_a_certificate_has_such_a_door() {
     check_doors(two, &[&missing]);
     check_doors(&format!("{two}\n[tls]"), &[&missing]);
     check_doors(&format!("{two}\n{CERTIFICATE}"), &[]);
-    let together = "is missing: a certificate needs its key, and a key its certificate";
+    let together = "is missing: a certificate needs its key, and a key needs its certificate";
     check_doors(
         &format!("{two}\n[tls]\ncert = \"c.pem\""),
         &[&format!("herd.toml:5:1: error: `tls.key` {together}: for example key = \"privkey.pem\"")],
@@ -210,7 +210,7 @@ fn the_section_tls_names_files_and_holds_no_key() {
         &format!("{two}\n[tls]\ncert = \"c.pem\"\nkey = {pem}"),
         &[&format!(
             "herd.toml:6:7: error: `tls.key` {takes}: found what looks like a key; \
-             for example \"privkey.pem\"; never what is in it"
+             for example \"privkey.pem\"; never the content of the file"
         )],
     );
     let text = format!("[[server]]\nname = \"a\"\n{two}");
@@ -245,5 +245,5 @@ fn no_hint_offers_what_is_not_built() {
         said[1],
         "herd.toml:4:1: error: `database.file` is not a known key: `file` belongs to [places.osm]"
     );
-    assert!(said[0].contains("`herd.resp` is not a known key: known here: id, "), "{said:?}");
+    assert!(said[0].contains("`herd.resp` is not a known key: known keys: id, "), "{said:?}");
 }

@@ -51,7 +51,7 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
         herd([&at("10.0.0.1:2"), doors]),
         [
             "herd.toml:11:8: error: `peer` of server b means all addresses of its machine, so no server can dial \
-             it: a must dial it: add advertise = \"HOST:2\""
+             this address: a must dial this server: add advertise = \"HOST:2\""
         ]
     );
     let same = herd([&at("10.0.0.1:2"), &at("10.0.0.1:2")]);
@@ -77,13 +77,13 @@ fn names_and_addresses_are_one_servers_alone() {
     check(
         "\"127.0.0.1:3\"",
         "\"localhost:2\"",
-        &["herd.toml:11:10: error: `listen` of server b is in use already, by `peer` of server a: \
+        &["herd.toml:11:10: error: `listen` of server b is already in use by `peer` of server a: \
            give each door its own port"],
     );
     check(
         "\"127.0.0.1:3\"",
         "\"0.0.0.0:4\"",
-        &["herd.toml:12:8: error: `peer` of server b is in use already, by `listen` of server b: \
+        &["herd.toml:12:8: error: `peer` of server b is already in use by `listen` of server b: \
            give each door its own port"],
     );
     check(
@@ -127,7 +127,7 @@ fn a_server_with_links_has_an_address_that_can_be_dialed() {
     check(
         "peer = \"127.0.0.1:2\"",
         "advertise = \"127.0.0.1:2\"",
-        &["herd.toml:7:13: error: `advertise` of server a stands without `peer`: \
+        &["herd.toml:7:13: error: `advertise` of server a is set, but `peer` is missing: \
            add peer = …, the address where this server listens for other servers; they dial `advertise`"],
     );
     check("\"127.0.0.1:2\"", "\"127.0.0.1:0\"", &[]);
@@ -135,7 +135,7 @@ fn a_server_with_links_has_an_address_that_can_be_dialed() {
         "\"127.0.0.1:4\"",
         "\"127.0.0.1:0\"",
         &["herd.toml:12:8: error: `peer` of server b has port 0, which no server can dial: \
-           a must dial it: give it a port"],
+           a must dial this server: write a port number"],
     );
 }
 
@@ -155,7 +155,7 @@ fn a_server_has_no_more_than_32_links() {
     assert_eq!(said(&herd(LINKS_PER_SERVER_MAX + 1)), Vec::<String>::new());
     assert_eq!(
         said(&herd(LINKS_PER_SERVER_MAX + 2)),
-        ["herd.toml:4:8: error: server s0 has 33 links, its own and those that name it: \
+        ["herd.toml:4:8: error: server s0 has 33 links, including links that only the other server names: \
           a server has at most 32 links; reports travel over several links"]
     );
 }
@@ -205,7 +205,7 @@ fn servers_that_cannot_hear_of_each_other_are_a_warning() {
     check(
         "neighbors = [\"b\"]\n",
         "",
-        &["herd.toml:9:8: warning: server b has no link: it hears of no other server's clients: \
+        &["herd.toml:9:8: warning: server b has no link, so it hears of no other server's clients: \
            name a neighbor: neighbors = [\"…\"]"],
     );
     let text = Config::classic_text("herd");

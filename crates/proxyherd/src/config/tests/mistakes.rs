@@ -59,7 +59,7 @@ fn clients_are_not_forgotten_sooner_than_clocks_may_be_apart() {
         "client_ttl_s = 60",
         &[&format!(
             "herd.toml:4:16: error: `herd.client_ttl_s` must be greater than `max_clock_offset_s`, which is 60: {why}: \
-             found 60; forget clients later, or set max_clock_offset_s below 60 and keep the clocks that close"
+             found 60; forget clients later, or set max_clock_offset_s below 60 and keep the clocks within that offset"
         )],
     );
     check_added(
@@ -81,10 +81,10 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
         &[
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
-            "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known here: \
+            "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known keys: \
              id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean [places]?",
-            "herd.toml:8:9: error: `limits.x` is not a known key: known here: \
+            "herd.toml:8:9: error: `limits.x` is not a known key: known keys: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
              client_interval_ms, buffers_mb",
         ],
@@ -154,8 +154,8 @@ fn places_are_asked_of_known_providers_once_each_and_keys_stay_private() {
         &[
             "herd.toml:6:13: error: `places.fallback[0]` takes the names of providers: found the text \"gogle\"; \
              the providers are \"embedded\", \"google\", \"google-legacy\", \"osm\"",
-            "herd.toml:6:22: error: `places.fallback[1]` is asked already: \
-             each provider is asked once: leave it out here",
+            "herd.toml:6:22: error: `places.fallback[1]` names a provider that is already asked: \
+             a server asks each provider once: leave this provider out",
             "herd.toml:7:18: error: `places.google.key_env` takes the name of an environment variable: \
              found what looks like a key; for example \"GOOGLE_MAPS_API_KEY\"; never the key itself",
             "herd.toml:8:26: error: `places.google-legacy.base_url` takes a URL: found the text \"http://example.org\"; \
@@ -247,14 +247,16 @@ fn mistakes_of_syntax_hide_no_others_where_the_rest_is_plain() {
             "herd.toml:5:1: error: `max_clients` is given twice: leave one of them out",
             "herd.toml:7:9: error: a value is a number, true, false, a list, or a text in quotes: found loud; \
              put it in quotes: \"loud\"",
-            "herd.toml:8:10: error: this is not TOML: invalid basic string, expected `\"`",
+            "herd.toml:8:10: error: the file is not valid TOML: invalid basic string, expected `\"`",
             "herd.toml:9:7: error: `log.dir` takes a directory: found 5; write a text in quotes",
         ],
     );
     check_added(
         "id = [\"a\", 5\nmax_clients = 0",
-        &["herd.toml:5:1: error: this is not TOML: missing comma between array elements, expected `,`: \
-           is a `]` missing above?"],
+        &[
+            "herd.toml:5:1: error: the file is not valid TOML: missing comma between array elements, expected `,`: \
+           is a `]` missing above?",
+        ],
     );
 }
 
@@ -331,7 +333,7 @@ fn other_slips_of_syntax_have_a_hint_that_fits() {
     );
     check_added(
         "[log\n",
-        &["herd.toml:4:5: error: this is not TOML: unclosed table, expected `]`: close it with ]"],
+        &["herd.toml:4:5: error: the file is not valid TOML: unclosed table, expected `]`: close it with ]"],
     );
 }
 
@@ -350,7 +352,7 @@ fn a_key_that_is_not_built_yet_is_the_answer_to_a_slip_of_its_own_name() {
 #[test]
 fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 26] = [
         ("[places.google]\nkey = AIzaSyD3", &[], &[]),
         ("[places.google]\nkey = SyD3", &[], &[]),
         ("[places]\ngoogle = { mask = \"pro\", key = \"SyD3\" }", &[], &[]),
@@ -360,6 +362,16 @@ fn what_may_be_secret_is_not_repeated_wherever_it_stands() {
         ("[places.google]\nbase_url = \"http://a:SyD3@b\"", &[], &[]),
         ("[places.osm]\nurl = \"http://a:SyD3@b\"\nfile = 5", &[], &[]),
         ("[tls]\ncert = \"-----BEGIN PRIVATE KEY-----\\nSyD3\"", &[], &[]),
+        ("[places.google]\nkey = \"\"\"\nSyD3\\q\"\"\"", &[], &[]),
+        ("[tls]\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nSyD3 \\q\n\"\"\"", &[], &[]),
+        ("[places.google]\nkey = [\n SyD3\n]", &[], &[]),
+        ("[places.google]\nkey: \"SyD3\"", &[], &[]),
+        ("[places.google]\nkey \"SyD3\"", &[], &[]),
+        ("[places.google]\nAPI-KEY = \"SyD3\"", &[], &[]),
+        ("[places.google]\nAIzaSyD3 = 1", &[], &[]),
+        ("[places.google]\nAIzaSyD3 = 1\nAIzaSyD3 = 1", &[], &[]),
+        ("[AIzaSyD3]", &[], &[]),
+        ("[places.google]\nkey_env = \"\\u0041IzaSyD3\"", &[], &[]),
         ("", &[], &["places.google.base_url=http://a:SyD3@b"]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY", "SyD3")], &[]),
         ("", &[("PROXYHERD_PLACES_GOOGLE_KEY_ENV", "AIzaSyD3")], &[]),

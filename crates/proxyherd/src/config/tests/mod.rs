@@ -91,7 +91,7 @@ fn the_defaults_that_init_shows_are_the_defaults() {
     assert!(uncommented.matches(" = ").count() == text.matches(" = ").count());
     assert!(!uncommented.contains("# max_clients") && uncommented.contains("\nlines_per_s"), "{uncommented}");
     let mut expected = Config::classic();
-    // Neither of these has a default.
+    // `advertise` and `[tls]` have no default.
     expected.servers[0].advertise = expected.servers[0].peer.clone();
     expected.tls = Some(DoorCertificate { cert: "fullchain.pem".into(), key: "privkey.pem".into() });
     let mut found = read(&uncommented).unwrap();
@@ -103,7 +103,7 @@ fn the_defaults_that_init_shows_are_the_defaults() {
 #[test]
 fn every_setting_is_in_what_init_writes() {
     let text = uncommented(&Config::classic_text("herd"));
-    // Tables, and a second way to say what the first one says.
+    // Tables, and a key that is an alternative to another key.
     let elsewhere = ["google", "google-legacy", "osm", "key_file"];
     let doors = NOT_BUILT.map(|(key, _)| key);
     for key in ["journal", "replicas", "ack_timeout_ms"].iter().chain(&doors) {
@@ -125,7 +125,7 @@ fn every_setting_is_in_what_init_writes() {
     ] {
         // The hint for a key that is not similar to any other lists all known keys.
         let said = said(&format!("[{section}]\n{begin}\nqqqqqqqqqqqq = 1"));
-        let known = said.iter().find_map(|line| line.split_once("known here: ")).expect("the known keys").1;
+        let known = said.iter().find_map(|line| line.split_once("known keys: ")).expect("the known keys").1;
         let known: Vec<&str> = known.split(", ").filter(|key| !elsewhere.contains(key)).collect();
         assert!(known.len() >= 2, "{section}: {known:?}");
         let begin = text.find(&format!("\n[{section}]\n")).expect("the section") + 2;
@@ -299,7 +299,7 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(read_with(TWO, &[], &sets).unwrap().places.osm_file, Path::new("x.idx"));
     assert_eq!(config.limits.connections, 10);
     assert_eq!(config.herd.client_ttl, Some(Duration::from_secs(99)));
-    // A value from outside replaces the value of the file, even one that is wrong.
+    // A value from outside the file replaces the value in the file, even a wrong value.
     let spoilt = TWO.replace("\"off\"", "\"of\"");
     assert!(read(&spoilt).is_err());
     assert!(read_with(&spoilt, &[("PROXYHERD_HERD_TLS", "off")], &[]).is_ok());
@@ -351,7 +351,9 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
     let error = load(&file("latin1.toml", b"[herd]\nid = \"\xe4\"")).unwrap_err();
-    assert!(error.to_string().ends_with("latin1.toml:2:7: error: this is not UTF-8: save the file as UTF-8"));
+    assert!(
+        error.to_string().ends_with("latin1.toml:2:7: error: the file is not UTF-8: save the file as UTF-8")
+    );
 }
 
 /// Checks that each message has a place in the text, and can be drawn.

@@ -1,9 +1,9 @@
-//! The entrance: takes the connections of every door and hands each one, as a `Visitor`, to the door's `Service`.
+//! The entrance accepts the connections of every door. It hands each connection, as a `Visitor`, to the door's
+//! `Service`.
 //!
-//! A door makes an `Entrance` serve by `Entrance::open`. The entrance does what is the same for all doors: it takes
-//! connections from several listening sockets in turn, asks `admission`, makes the `Caller`, chooses the TLS
-//! configuration, counts and logs connections, has a pulse, and ends at the stop. No other module does these things for
-//! doors.
+//! A door calls `Entrance::open`. The entrance does what is the same for all doors. It accepts connections from several
+//! listening sockets in turn, asks `admission`, makes the `Caller`, and chooses the TLS configuration. It counts and
+//! logs connections, has a pulse, and ends at the server's stop. No other module does these things for doors.
 //!
 //! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 
@@ -30,16 +30,16 @@ use crate::{
     listen,
 };
 
-/// How long a client's TLS handshake may take. After that the connection is closed.
+/// Maximum time of a client's TLS handshake. After this time the connection is closed.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
-/// After how much silence the system begins to probe whether a client is still there. A protocol may let its
-/// subscribers be silent for ever, and one that is only silent looks like one that has died. Probes wake the radios of
-/// phones, so they are rare.
+/// Silence of a client after which the operating system begins to probe the connection. Some protocols allow their
+/// subscribers to be silent forever. Without probes, a silent subscriber and a dead one look the same. Each probe wakes
+/// the radio of a phone, so probes are rare.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(600);
-/// How long the system waits for the answer to a probe.
+/// Time that the operating system waits for the answer to a probe.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// After how many probes without an answer the system ends the connection.
+/// Number of unanswered probes after which the operating system ends the connection.
 const KEEPALIVE_PROBES: u32 = 4;
 
 /// A listening socket of a door.
@@ -49,7 +49,7 @@ pub(crate) struct DoorListener {
     pub(crate) own: Address,
     /// The socket.
     pub(crate) socket: TcpListener,
-    /// The certificate for its clients, if they speak TLS.
+    /// The certificate that the socket's clients see. `None`: the socket is without TLS.
     pub(crate) tls: Option<Arc<DoorTls>>,
 }
 
@@ -59,26 +59,28 @@ impl Borrow<TcpListener> for DoorListener {
     }
 }
 
-/// What serves the visitors of a door.
+/// Serves the visitors of a door.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// The protocols that the door speaks within TLS, the best first (ALPN). Empty: clients may name any.
+    /// The protocols that the door speaks within TLS (ALPN), the preferred protocol first. Empty: clients may name any
+    /// protocol.
     const ALPN: &'static [&'static [u8]] = &[];
-    /// Whether the service bounds its visitors itself, in [`Service::ready`]. Then they do not count against
-    /// `admission`'s limits.
+    /// Whether the service limits the number of its visitors itself, in [`Service::ready`]. If so, its visitors do not
+    /// count against `admission`'s limits.
     const HAS_OWN_ADMISSION: bool = false;
 
     /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening
     /// socket's queue.
     fn ready(&self) -> impl Future<Output = ()> + Send;
 
-    /// Begins to serve a visitor. The entrance takes the next one when this returns, so it must not wait.
+    /// Begins to serve a visitor. This method must not wait, because the entrance accepts the next visitor only after
+    /// the method has returned.
     fn serve(&self, visitor: Visitor);
 
-    /// Tells the service that no visitor will follow. It serves those that it has to their end.
+    /// Tells the service that no visitor will follow. The service continues to serve its present visitors to their end.
     fn close(&self) {}
 }
 
-/// The entrance of one door, until it opens.
+/// The entrance of one door, before the entrance opens.
 pub(crate) struct Entrance {
     /// The herd that the door asks.
     pub(crate) herd: Arc<Herd>,
@@ -93,7 +95,7 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    /// Takes connections until the stop, in a task of its own, and hands them to `service`.
+    /// Accepts connections in a task of its own until the stop, and hands them to `service`.
     pub(crate) fn open<S: Service>(self, service: S) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move { self.take_all(&service).await });
@@ -104,14 +106,14 @@ impl Entrance {
         let tls = |listener: &DoorListener| listener.tls.as_ref().map(|tls| tls.acceptor(S::ALPN));
         let acceptors: Vec<Option<Acceptor>> = self.listeners.iter().map(tls).collect();
         for listener in &self.listeners {
-            // Where this can't be set, the limits of the protocols still hold.
+            // If keepalive can't be set, the limits of the protocols still apply.
             let _ = keep_alive(&listener.socket);
         }
         let mut first = 0;
         while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
-            // Next time the other sockets come first, however many connections wait at this one.
+            // The next accept begins with the next socket. So many connections at one socket don't delay the others.
             first = index + 1;
             let Ok(ticket) = self.admit::<S>(address) else { continue };
             let entered = self.herd.admission().enter(self.kind);
@@ -127,7 +129,7 @@ impl Entrance {
         Caller { address, door: self.kind, rights: Rights::ALL }
     }
 
-    /// Admits a connection. `Ok(None)`: the service bounds its visitors itself.
+    /// Admits a connection. `Ok(None)`: the service limits the number of its visitors itself.
     fn admit<S: Service>(&self, address: SocketAddr) -> Result<Option<Ticket>, TurnedAway> {
         let (log, subject) = (self.herd.log(), Subject::Client(address));
         if !S::HAS_OWN_ADMISSION {
@@ -144,7 +146,7 @@ impl Entrance {
     }
 }
 
-/// Has the system probe silent connections. The connections that are taken from `listener` inherit this.
+/// Makes the operating system probe silent connections. Connections that `listener` accepts inherit this option.
 fn keep_alive(listener: &TcpListener) -> rustix::io::Result<()> {
     sockopt::set_socket_keepalive(listener, true)?;
     sockopt::set_tcp_keepidle(listener, KEEPALIVE_AFTER)?;

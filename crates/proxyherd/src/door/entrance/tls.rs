@@ -1,10 +1,11 @@
-//! The certificate that a server's doors show to clients. It is read from two PEM files, and read again when they have
-//! changed.
+//! The certificate that a server's doors show to clients. The server reads the certificate and its key from two PEM
+//! files, and reads both files again when they have changed.
 //!
-//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] of it, which adds the protocols that
-//! the door speaks within TLS (ALPN). The certificate in use is only ever replaced by one that was read completely.
+//! A server has one [`DoorTls`] for all its doors. Each door makes an [`Acceptor`] from the [`DoorTls`]. The acceptor
+//! adds the protocols that the door speaks within TLS (ALPN). A new certificate replaces the certificate in use only
+//! after both files were read without an error.
 //!
-//! Clients show no certificates. This module does not know the certificates of links (`credentials`).
+//! Clients do not show certificates. This module does not know the certificates of links (`credentials`).
 
 use std::{
     path::{Path, PathBuf},
@@ -27,7 +28,7 @@ pub struct DoorTls {
     in_use: InUse<DoorConfig>,
 }
 
-/// What was made of both files.
+/// What was made from both files.
 #[derive(Debug)]
 pub(crate) struct DoorConfig {
     server: ServerConfig,
@@ -41,8 +42,8 @@ impl Dated for DoorConfig {
 }
 
 impl DoorTls {
-    /// Reads the certificate and its key. The intermediate certificates, if there are any, stand behind the certificate
-    /// in its file.
+    /// Reads the certificate and its key. Intermediate certificates, if there are any, follow the certificate in its
+    /// file.
     pub fn open(certificate: &Path, key: &Path) -> Result<DoorTls, CredentialsError> {
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
         let paths = vec![certificate.clone(), key.clone()];
@@ -50,8 +51,8 @@ impl DoorTls {
         Ok(DoorTls { certificate, key, in_use })
     }
 
-    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the best first. If it is
-    /// empty, a client may name any.
+    /// Makes a door's acceptor. `alpn` names the protocols that the door speaks within TLS, the preferred protocol
+    /// first. If `alpn` is empty, a client may name any protocol.
     pub(crate) fn acceptor(self: &Arc<DoorTls>, alpn: &[&[u8]]) -> Acceptor {
         let alpn = alpn.iter().map(|name| name.to_vec()).collect();
         Acceptor { tls: Arc::clone(self), alpn, last: Mutex::default() }
@@ -79,15 +80,15 @@ impl Reread for DoorTls {
     }
 
     fn advice(&self) -> String {
-        format!("put a new one into {}", self.certificate.display())
+        format!("put a new certificate into {}", self.certificate.display())
     }
 }
 
 fn out_of_time(when: OutOfTime) -> String {
     match when {
-        OutOfTime::Expired(on_s) => format!("expired on {}: put a new one there", date(on_s)),
+        OutOfTime::Expired(on_s) => format!("expired on {}: put a new certificate there", date(on_s)),
         OutOfTime::NotYet(from_s) => {
-            format!("holds from {} on: is this machine's clock right?", date(from_s))
+            format!("is not valid before {}: is this machine's clock right?", date(from_s))
         }
     }
 }
@@ -102,8 +103,8 @@ fn read(certificate: &Path, key: &Path) -> Result<DoorConfig, CredentialsError> 
     Ok(DoorConfig { server, validity: facts.validity })
 }
 
-/// The TLS configuration of a certificate. Phones connect often, and resume earlier sessions by tickets, for which the
-/// server keeps nothing. TLS 1.2 is for old phones.
+/// The TLS configuration for a certificate. Phones connect often and resume earlier sessions by session tickets. The
+/// server stores nothing for these tickets. TLS 1.2 is for old phones.
 fn server_config(
     certificates: Vec<CertificateDer<'static>>,
     key: rustls::pki_types::PrivateKeyDer<'static>,
@@ -122,12 +123,12 @@ fn server_config(
 pub(crate) struct Acceptor {
     tls: Arc<DoorTls>,
     alpn: Vec<Vec<u8>>,
-    /// The last configuration, and what it was made of.
+    /// The last configuration, and the certificate that it was made from.
     last: Mutex<Option<(Arc<DoorConfig>, Arc<ServerConfig>)>>,
 }
 
 impl Acceptor {
-    /// The configuration for a connection that begins now.
+    /// The TLS configuration for a connection that begins now.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let in_use = self.tls.in_use.get();
         let mut last = self.last.lock();

@@ -1,4 +1,4 @@
-//! A visitor: a connection that was let in, on its way from the entrance to a door's service.
+//! A visitor: an admitted connection that the entrance hands to a door's service.
 //!
 //! A service with its own threads takes the visitor's parts ([`Visitor::into_parts`]) and runs TLS itself. A service on
 //! tokio's runtime waits for the TLS handshake ([`Visitor::open`]) and gets a [`VisitorStream`]. A visitor knows no
@@ -25,7 +25,7 @@ use crate::{
     caller::Caller,
 };
 
-/// A connection that was let in.
+/// An admitted connection.
 #[derive(Debug)]
 pub(crate) struct Visitor {
     stream: TcpStream,
@@ -41,9 +41,9 @@ pub(crate) struct Visitor {
 pub(crate) struct VisitorParts {
     /// The connection, in non-blocking mode.
     pub(crate) stream: std::net::TcpStream,
-    /// Who is at the other end.
+    /// The caller at the other end.
     pub(crate) caller: Caller,
-    /// The place that admission has given. `None`: the service bounds its visitors itself.
+    /// The ticket from admission. `None`: the service limits the number of its visitors itself.
     pub(crate) ticket: Option<Ticket>,
     /// Counts the connection as open until it is dropped.
     pub(crate) entered: Entered,
@@ -54,25 +54,25 @@ pub(crate) struct VisitorParts {
 /// Why a TLS handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeFailed {
-    /// It took too long.
-    #[error("the TLS handshake was not over within {} s", HANDSHAKE_MAX.as_secs())]
+    /// The handshake took too long.
+    #[error("the TLS handshake took more than {} s", HANDSHAKE_MAX.as_secs())]
     TooSlow,
-    /// The client hung up.
-    #[error("it ended the TLS handshake")]
+    /// The client closed the connection during the handshake.
+    #[error("the client ended the TLS handshake")]
     Ended,
-    /// It was the oldest of too many at once.
-    #[error("its TLS handshake gave way to newer ones: there were too many at once")]
+    /// Too many handshakes were in progress, and this handshake was the oldest.
+    #[error("the client's TLS handshake was dropped: too many newer TLS handshakes were in progress")]
     Crowded,
-    /// The client's first bytes are no TLS.
-    #[error("it does not speak TLS, and this address does (`tls://`)")]
+    /// The client's first bytes are not TLS.
+    #[error("the client does not use TLS, but this address requires TLS (`tls://`)")]
     NotTls,
-    /// The client sent more than a handshake may take.
-    #[error("its TLS handshake is longer than one may be")]
+    /// The client sent more bytes than a handshake may have.
+    #[error("the client's TLS handshake is too long")]
     TooLong,
-    /// TLS refused it for another reason.
+    /// The TLS library refused the handshake for another reason.
     #[error("the TLS handshake failed: {0}")]
     Tls(rustls::Error),
-    /// The connection failed.
+    /// The connection failed during the handshake.
     #[error("the TLS handshake failed: {0}")]
     Broken(io::Error),
 }
@@ -111,18 +111,18 @@ impl Visitor {
         entered: Entered,
         tls: Option<Arc<ServerConfig>>,
     ) -> Visitor {
-        // Replies are written whole, so the system must not wait for more to send. If this can't be set, replies are
-        // only later.
+        // Each write holds whole replies, so the system must not wait for more to send (TCP_NODELAY). If the option
+        // can't be set, replies only come later.
         let _ = stream.set_nodelay(true);
         Visitor { stream, listener, caller, ticket, entered, tls }
     }
 
-    /// Who is at the other end.
+    /// The caller at the other end.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The index of the entrance's listening socket at which the visitor came.
+    /// The index of the entrance's listening socket that accepted the visitor.
     pub(crate) fn listener(&self) -> usize {
         self.listener
     }
@@ -133,8 +133,8 @@ impl Visitor {
         Ok(VisitorParts { stream: stream.into_std()?, caller, ticket, entered, tls })
     }
 
-    /// The stream, for a service on tokio's runtime. Where the client speaks TLS, this waits for the handshake.
-    /// Dropping the [`Entered`] ends the counting of the connection.
+    /// The stream, for a service on tokio's runtime. If the client must speak TLS, this waits for the handshake. The
+    /// connection counts as open until the [`Entered`] is dropped.
     pub(crate) async fn open(self) -> Result<(VisitorStream, Entered), HandshakeFailed> {
         let Visitor { stream, entered, tls, .. } = self;
         let Some(config) = tls else { return Ok((VisitorStream::Plain(stream), entered)) };

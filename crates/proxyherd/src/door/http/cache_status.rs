@@ -2,8 +2,8 @@
 
 use crate::places::{Answered, LookupOutcome};
 
-/// The value of Cache-Status: the answer was in the cache (`hit`, and for how many seconds more it is fresh), or a provider
-/// was asked (`fwd=miss`).
+/// The value of Cache-Status. `hit`: the answer was in the cache, and `ttl` is the number of seconds for which the
+/// answer will still be fresh. `fwd=miss`: the server asked a provider.
 pub(super) fn cache_status(answered: &Answered) -> String {
     let how = match (answered.outcome, &answered.failure) {
         (LookupOutcome::Hit | LookupOutcome::Stale, _) => "hit",
@@ -17,7 +17,7 @@ pub(super) fn cache_status(answered: &Answered) -> String {
     if let (LookupOutcome::Hit | LookupOutcome::Stale, Some(ttl_s)) = (answered.outcome, answered.ttl_s()) {
         status += &format!("; ttl={ttl_s}");
     }
-    // The provider was asked and failed. RFC 5861 has this name for it.
+    // The provider failed, and the answer is an old one from the cache. RFC 5861 calls this stale-if-error.
     if answered.outcome == LookupOutcome::Stale && answered.failure.is_some() {
         status += "; detail=stale-if-error";
     }

@@ -1,13 +1,13 @@
-//! Serves HTTP connections: one task each, from the entrance until the connection is closed.
+//! Serves HTTP connections. Each connection has one task, from the entrance until the connection is closed.
 //!
-//! HTTP/1.1 and HTTP/2 use the same port; the first bytes of a connection tell which it is. hyper speaks both. The task
-//! closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState)) and when
-//! the server stops.
+//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version. hyper speaks both versions.
+//! The task closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState))
+//! and when the server stops.
 //!
-//! The invariant: a request whose header section has arrived completely is answered, unless a timeout, a bound or the
-//! server's stop closes the connection. A connection that is closed because it is idle has no such request.
+//! The invariant: a request whose header section has arrived completely is answered, unless a timeout, a limit or the
+//! server's stop closes the connection. A connection that is closed because it is idle has no unanswered request.
 //!
-//! The task knows nothing of paths and responses, which are the router's.
+//! The task does not know paths and responses. The router handles these.
 
 use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
@@ -54,7 +54,7 @@ pub(super) struct ListenerContext {
     pub(super) stop: CancellationToken,
 }
 
-/// Serves each connection that the entrance hands over in a task of its own.
+/// Serves each connection from the entrance in a task of its own.
 pub(super) struct HttpService {
     /// One for each listening socket, in the order of the entrance's listeners.
     pub(super) listeners: Vec<ListenerContext>,
@@ -74,7 +74,7 @@ impl entrance::Service for HttpService {
         let caller = *visitor.caller();
         let slot = self.slots.open(caller.address.ip(), Instant::now());
         self.listeners[visitor.listener()].tasks.spawn(async move {
-            // The slot's time may be up, or another connection may need it, before the TLS handshake is over.
+            // Before the TLS handshake is over, the connection may time out, or another connection may need the slot.
             let opened = tokio::select! {
                 opened = visitor.open() => opened,
                 why = time_is_up(&slot) => return log_close(&context.herd, &caller, &why),
@@ -124,7 +124,7 @@ enum ConnectionEnd {
 impl fmt::Display for ConnectionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A hyper error says only what failed; its source says why.
+            // A hyper error says only what failed. Its source says why.
             ConnectionEnd::Failed(error) => match error.source() {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => write!(f, "{error}"),
@@ -138,16 +138,17 @@ impl fmt::Display for ConnectionEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DateHeader {
     Sent,
-    /// For HTTP/2 alone; see `dateless`.
+    /// For HTTP/2 only. See `dateless`.
     Omitted,
 }
 
-/// What the server has begun in order to close a connection.
+/// The step that the server has begun in order to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shutdown {
     None,
-    /// The connection was idle. An HTTP/2 client has been sent GOAWAY, so that it learns which of its requests on the way
-    /// are not handled; it has until this time to reply. A request that arrives before is answered.
+    /// The connection was idle. The server has sent GOAWAY to an HTTP/2 client, so the client learns which of its
+    /// requests will not be handled. The client has until this time to reply. A request that arrives before this time
+    /// is answered.
     Idle(Instant),
     /// The server stops. Requests in progress have until this time.
     Stop(Instant),
@@ -186,8 +187,9 @@ async fn serve_by_hyper(
                 shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
             }
             () = sleep_until(wake_at) => {
-                // A request that has arrived at the same time is read before the timeout is judged. With `biased` a client
-                // that never stops sending could keep the other branches from being polled.
+                // The task reads a request that has arrived at the same time before it checks the timeout. The select
+                // is not `biased`, because a client that never stops sending could then prevent polls of the other
+                // branches.
                 let polled = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
                 if let Poll::Ready(ended) = polled {
                     return ended.map_err(ConnectionEnd::Failed);
@@ -236,7 +238,7 @@ async fn time_is_up(slot: &ConnectionSlot) -> CloseReason {
     }
 }
 
-/// Waits until the server stops and requests in progress have had their time.
+/// Waits until the server stops and the time for requests in progress has passed.
 async fn drained(stop: &CancellationToken) {
     stop.cancelled().await;
     sleep(DRAIN_TIMEOUT).await;
@@ -247,9 +249,10 @@ fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // A client that has closed its half of the connection still wants its response.
+        // A client that has shut down its sending side still wants its response.
         .half_close(true)
-        // The slot's timeout comes first. hyper's would cut a header section that has just begun to arrive.
+        // The slot has its own timeout. hyper's timeout would close a connection whose header section has just begun to
+        // arrive.
         .header_read_timeout(IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN)
         .max_buf_size(HEADER_SECTION_LEN_MAX);
     builder
@@ -269,7 +272,7 @@ fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
     builder
 }
 
-/// Runs each stream of an HTTP/2 connection in a task of its own, which the server waits for when it stops.
+/// Runs each stream of an HTTP/2 connection in a task of its own. When the server stops, it waits for these tasks.
 #[derive(Clone)]
 struct Tasks(TaskTracker);
 

@@ -1,10 +1,11 @@
-//! What one connection does at the moment: its requests in progress, the memory that it takes, and its deadlines.
+//! The present state of one connection: its requests in progress, its memory, and its deadlines.
 //!
 //! The connection's task waits for [`ConnectionState::directive`] and [`ConnectionState::deadline`], and closes the
-//! connection when they say so. The other methods report what happens: what arrives, which requests begin and end, what is
-//! sent.
+//! connection when they say so. The callers of the other methods report what happens: bytes arrive, requests begin and
+//! end, and bytes are sent.
 //!
-//! The invariant: a connection is idle (`idle_since` is set) exactly while it has no request in progress and speaks HTTP.
+//! The invariant: a connection is idle (`idle_since` is set) exactly while it has no request in progress and speaks
+//! HTTP.
 //!
 //! The state knows neither the other connections (`slots` does) nor the version of HTTP.
 
@@ -38,11 +39,11 @@ pub(super) enum CloseReason {
     /// The client canceled this many requests.
     #[error("the client canceled {0} requests")]
     Cancellations(u64),
-    /// All clients together have as much buffered as they may.
+    /// All clients together have used up the memory for buffers.
     #[error("the buffers for clients are full (`buffers_mb` in [limits])")]
     BuffersFull,
     /// Another connection needed the slot.
-    #[error("another connection needed its slot")]
+    #[error("another connection needed this connection's slot")]
     Evicted,
 }
 
@@ -64,7 +65,7 @@ pub(super) enum SlotKind {
     Reserve,
 }
 
-/// Who asks for a path.
+/// The users of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
     /// Operators and their tools.
@@ -77,7 +78,7 @@ pub(super) enum Audience {
 pub(super) enum RequestEnd {
     /// Its whole response was handed over.
     Answered,
-    /// The client canceled it, or the connection broke.
+    /// The client canceled the request, or the connection broke.
     Canceled,
 }
 
@@ -98,28 +99,27 @@ pub(super) struct ConnectionState {
 struct Activity {
     /// `None` in the reserve, and once the connection is evicted.
     ticket: Option<Ticket>,
-    /// Set once the connection is evicted. It is given back when the socket is closed.
+    /// The permit of an evicted connection. The permit is given back when the socket is closed.
     eviction: Option<OwnedSemaphorePermit>,
     directive: Directive,
     idle_since: Option<Instant>,
     requests: Vec<RequestInProgress>,
     last_request: u64,
     has_sent_request: bool,
-    /// Whether it has asked for a path of clients.
+    /// Whether the connection has requested a path of clients.
     is_client: bool,
-    /// Whether it speaks another protocol than HTTP by now.
+    /// Whether the connection has switched from HTTP to another protocol.
     is_upgraded: bool,
-    /// Bytes of a header section that has not arrived completely. In HTTP/2 it may arrive while other requests are in
-    /// progress, and any other frame counts as part of it.
+    /// Number of bytes of a header section that has not arrived completely. In HTTP/2 a header section may arrive while
+    /// other requests are in progress. There, any other frame counts as part of the header section.
     header_section_len: usize,
-    /// When the first of these bytes arrived, if the connection was idle.
+    /// When the first byte of this header section arrived, if the connection was idle.
     header_section_since: Option<Instant>,
     /// Bytes of responses that are not handed over to the protocol yet.
     unsent_len: usize,
-    /// What is left of the input allowance. This is no limiter of core's `rate`, because bodies and answered requests give
-    /// allowance back ...
+    /// The rest of the input allowance at the time `allowance_at`.
     allowance_len: usize,
-    /// ... as of this time.
+    /// The time at which `allowance_len` was computed.
     allowance_at: Instant,
     answered: u64,
     canceled: u64,
@@ -161,7 +161,8 @@ impl ConnectionState {
         self.activity.lock().has_sent_request
     }
 
-    /// Takes the connection's ticket and has the connection closed. `permit` is kept until it is closed.
+    /// Takes the connection's ticket and requests that the connection is closed. `permit` is kept until the connection
+    /// is closed.
     pub(super) fn evict(&self, permit: OwnedSemaphorePermit) {
         let mut activity = self.activity.lock();
         activity.ticket = None;
@@ -175,7 +176,7 @@ impl ConnectionState {
         self.activity.lock().eviction.is_some()
     }
 
-    /// Since when the connection is idle, if it is.
+    /// The time since which the connection is idle. `None`: the connection is not idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.activity.lock().idle_since
     }
@@ -186,18 +187,18 @@ impl ConnectionState {
         self.activity.lock().directive
     }
 
-    /// When to call [`ConnectionState::overdue`] next, at the latest.
+    /// The latest time for the next call of [`ConnectionState::overdue`].
     pub(super) fn deadline(&self, now: Instant) -> Instant {
         self.next_timeout(&self.activity.lock()).map_or(now + IDLE_TIMEOUT, |(at, _)| at)
     }
 
-    /// Why the connection's time is up, if it is.
+    /// The reason to close the connection because of a timeout, if a timeout has passed.
     pub(super) fn overdue(&self, now: Instant) -> Option<CloseReason> {
         self.next_timeout(&self.activity.lock()).filter(|(at, _)| now >= *at).map(|(_, why)| why)
     }
 
-    /// The next timeout if nothing happens before. With a general slot, a request without a response yet has none: the
-    /// path's handler has its own.
+    /// The next timeout if nothing happens before. On a connection with a general slot, a request without a response
+    /// has no timeout here, because the path's handler has its own timeout.
     fn next_timeout(&self, activity: &Activity) -> Option<(Instant, CloseReason)> {
         if self.slot_kind == SlotKind::Reserve {
             let (timeout, why) = if activity.has_sent_request {
@@ -217,16 +218,16 @@ impl ConnectionState {
         deadlines.min().map(|at| (at, CloseReason::ResponseTimeout(RESPONSE_TIMEOUT)))
     }
 
-    /// A header section of about `len` bytes, at most, has arrived completely. What has arrived in addition may be part of the
-    /// next one.
+    /// Records that a header section of at most about `len` bytes has arrived completely. Further bytes may be part of
+    /// the next header section.
     pub(super) fn header_section_complete(&self, len: usize) {
         let mut activity = self.activity.lock();
         activity.header_section_len = activity.header_section_len.saturating_sub(len);
         activity.count_less_buffered();
     }
 
-    /// The header section of a request has arrived completely. Returns the request's number, and since when the table of
-    /// slots lists the connection as idle, if it does.
+    /// Records that the header section of a request has arrived completely. Returns the request's number. If the table
+    /// of slots lists the connection as idle, also returns the time since which the connection was idle.
     pub(super) fn begin_request(&self, audience: Audience) -> (u64, Option<Instant>) {
         let mut activity = self.activity.lock();
         let idle_since = activity.idle_since.take();
@@ -239,7 +240,7 @@ impl ConnectionState {
         activity.last_request += 1;
         let id = activity.last_request;
         activity.requests.push(RequestInProgress { id, deadline: None });
-        // The request takes its memory even if it is answered with an error, so the connection is closed.
+        // The request uses its memory even if the response is an error, so the connection is closed.
         if !activity.count_buffered() {
             activity.directive = Directive::Close(CloseReason::BuffersFull);
             self.directive_changed.notify_one();
@@ -247,12 +248,12 @@ impl ConnectionState {
         (id, idle_since.filter(|_| self.is_listed(&activity)))
     }
 
-    /// A response of `len` bytes is ready for a request. Returns false if the buffers have no room for it; then the
-    /// response must not be kept. One response to operators always has room on each connection.
+    /// Records that a response of `len` bytes is ready for a request. Returns false if the buffers have no room for the
+    /// response. The response must then not be kept. On each connection, one response to operators always has room.
     pub(super) fn begin_response(&self, id: u64, len: usize, audience: Audience, now: Instant) -> bool {
         let mut activity = self.activity.lock();
         let is_first = activity.unsent_len == 0;
-        // Where there is no room, a short response is sent instead, which has the same deadline.
+        // If there is no room, a short response with the same deadline is sent instead.
         if let Some(request) = activity.requests.iter_mut().find(|request| request.id == id) {
             request.deadline = Some(now + RESPONSE_TIMEOUT);
         }
@@ -265,14 +266,14 @@ impl ConnectionState {
         false
     }
 
-    /// `len` bytes of a response were handed over, or will never be.
+    /// Records that `len` bytes of a response were handed over, or will never be handed over.
     pub(super) fn response_sent(&self, len: usize) {
         let mut activity = self.activity.lock();
         activity.unsent_len = activity.unsent_len.saturating_sub(len);
         activity.count_less_buffered();
     }
 
-    /// A request is over. Returns whether the table of slots is to list the connection as idle.
+    /// Records that a request is over. Returns whether the table of slots must list the connection as idle.
     pub(super) fn end_request(&self, id: u64, end: RequestEnd, now: Instant) -> bool {
         let mut activity = self.activity.lock();
         activity.requests.retain(|request| request.id != id);
@@ -291,7 +292,7 @@ impl ConnectionState {
                 }
             }
         }
-        // HTTP's idle timeout does not hold for the other protocol of an upgraded connection.
+        // HTTP's idle timeout does not apply to the other protocol of an upgraded connection.
         if !activity.requests.is_empty() || activity.is_upgraded {
             return false;
         }
@@ -304,7 +305,7 @@ impl ConnectionState {
         activity.eviction.is_none() && self.slot_kind == SlotKind::General
     }
 
-    /// `len` bytes have arrived, whatever they mean. The error says why no more is to be read.
+    /// Records that `len` bytes of any kind have arrived. An error gives the reason why no more bytes may be read.
     pub(super) fn received(&self, len: usize, now: Instant) -> Result<(), CloseReason> {
         let mut activity = self.activity.lock();
         if activity.is_upgraded {
@@ -314,19 +315,19 @@ impl ConnectionState {
         let refill = elapsed.as_millis() as usize * INPUT_ALLOWANCE_PER_S / 1000;
         let allowance = activity.allowance_len.saturating_add(refill).min(INPUT_ALLOWANCE_LEN);
         activity.allowance_len = allowance.checked_sub(len).ok_or(CloseReason::InputAllowance)?;
-        // A refill of less than a byte is kept for the next time.
+        // A refill of less than a byte counts at the next call.
         if refill > 0 {
             activity.allowance_at = now;
         }
         if activity.requests.is_empty() && len > 0 {
             activity.header_section_since.get_or_insert(now);
         }
-        // hyper buffers no more than this.
+        // hyper buffers no more bytes than this.
         activity.header_section_len = (activity.header_section_len + len).min(2 * HEADER_SECTION_LEN_MAX);
         if activity.count_buffered() { Ok(()) } else { Err(CloseReason::BuffersFull) }
     }
 
-    /// `len` of the bytes that have arrived were a request's body, which a handler has read.
+    /// Records that `len` of the arrived bytes were part of a request's body that a handler has read.
     pub(super) fn body_read(&self, len: usize) {
         let mut activity = self.activity.lock();
         activity.allowance_len = activity.allowance_len.saturating_add(len).min(INPUT_ALLOWANCE_LEN);
@@ -334,17 +335,17 @@ impl ConnectionState {
         activity.count_less_buffered();
     }
 
-    /// From here on the connection speaks another protocol.
+    /// Records that the connection switches to another protocol.
     pub(super) fn upgrade(&self) {
         self.activity.lock().is_upgraded = true;
     }
 
-    /// Whether the connection is to close after its next response, because there are no free slots.
+    /// Whether the connection must close after its next response, because no slots are free.
     pub(super) fn is_slot_needed(&self) -> bool {
         self.activity.lock().ticket.as_ref().is_none_or(Ticket::is_last)
     }
 
-    /// Has the connection close when its requests in progress are answered.
+    /// Requests that the connection closes when its requests in progress are answered.
     pub(super) fn drain(&self) {
         let mut activity = self.activity.lock();
         if activity.directive == Directive::Serve {
@@ -360,17 +361,19 @@ impl ConnectionState {
 }
 
 impl Activity {
-    /// Counts what the connection has buffered now against `buffers_mb`. Returns false if there is no room for it.
+    /// Counts the bytes that the connection has buffered now against `buffers_mb`. Returns false if there is no room
+    /// for these bytes.
     fn count_buffered(&self) -> bool {
         let len = self.header_section_len;
         let header_section_len = if len > HEADER_SECTION_FREE_LEN { len } else { 0 };
-        // Any connection may have one request, which is not counted.
+        // Each connection may have one request that does not count.
         let requests_len = self.requests.len().saturating_sub(1) * REQUEST_LEN;
         let len = self.unsent_len + header_section_len + requests_len;
         self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(len))
     }
 
-    /// As [`Activity::count_buffered`], where the connection has less buffered than before, so that there is room.
+    /// Like [`Activity::count_buffered`], for a connection that has fewer bytes buffered than before. So there is
+    /// always room.
     fn count_less_buffered(&self) {
         let _ = self.count_buffered();
     }

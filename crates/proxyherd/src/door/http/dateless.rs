@@ -1,11 +1,11 @@
-//! Serves HTTP on a machine whose clock shows a time that the header Date can't hold: before 1970, or after 9999.
+//! Serves HTTP on a machine whose clock shows a time before 1970 or after 9999. The header Date can't hold such a time.
 //!
-//! At any other time hyper serves all connections. At such a time hyper panics in HTTP/1.1, because it formats a date even
-//! where it sends none (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So [`serve`]
-//! answers one request on each HTTP/1.1 connection, without a date, and closes the connection. An HTTP/2 connection it
-//! returns with all that was read of it, because in HTTP/2 hyper can omit the date.
+//! At any other time hyper serves all connections. At such a time hyper panics in HTTP/1.1, because hyper formats a
+//! date even if it sends no date (`httpdate`). Operators need health, metrics and status most when a clock is wrong. So
+//! [`serve`] answers one request on each HTTP/1.1 connection, without a date, and closes the connection. [`serve`]
+//! returns an HTTP/2 connection with all bytes that were read, because in HTTP/2 hyper can omit the date.
 //!
-//! This module knows nothing of paths and responses, which are the router's.
+//! This module does not know paths and responses. The router handles these.
 
 use std::io::{self, Cursor};
 
@@ -27,7 +27,7 @@ use super::limits::{
     DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
 };
 
-/// Most header fields of a request, as in hyper.
+/// Maximum number of header fields of a request, as in hyper.
 const FIELDS_MAX: usize = 100;
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,24 +36,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) enum DatelessEnd<S> {
     /// The request is answered and the connection closed.
     Answered,
-    /// The connection speaks HTTP/2 and is still to be served.
+    /// The connection speaks HTTP/2 and must still be served.
     Http2(Replayed<S>),
 }
 
-/// A stream whose first bytes are read a second time.
+/// A stream that returns its first bytes a second time.
 type Replayed<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
 
-/// What a connection begins with.
+/// The beginning of a connection.
 enum Opening {
     Request(Box<Request<Body>>),
-    /// No valid request. This is the status code to answer.
+    /// An invalid request, with the status code of the response.
     Invalid(StatusCode),
-    /// These bytes, which begin with HTTP/2's preface.
+    /// HTTP/2, with the bytes that were read. They begin with HTTP/2's preface.
     Http2(Vec<u8>),
 }
 
-/// Reads one request, has `respond` answer it, and closes the connection. The request's body is not read: no path takes
-/// one.
+/// Reads one request, answers with the result of `respond`, and closes the connection. The request's body is not read,
+/// because no path takes a body.
 pub(super) async fn serve<S>(
     respond: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
     mut stream: S,
@@ -61,7 +61,7 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // The slot's timeout comes first; this one is for callers without a slot.
+    // The slot's timeout is shorter. This timeout is for callers without a slot.
     let time_max = IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN;
     let opening = timeout(time_max, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let (response, method) = match opening {
@@ -77,7 +77,7 @@ where
     };
     stream.write_all(&encode(response, &method).await?).await?;
     stream.shutdown().await?;
-    // If the socket were closed while bytes are unread, TCP would reset the connection and the client could lose the
+    // If the server closed the socket while bytes are unread, TCP would reset the connection. The client could lose the
     // response.
     let _ = timeout(DRAIN_TIMEOUT, copy(&mut stream, &mut sink())).await;
     Ok(DatelessEnd::Answered)
@@ -127,7 +127,7 @@ fn parse(received: &[u8]) -> Option<Result<Request<Body>, StatusCode>> {
     Some(request.body(Body::empty()).map_err(|_| StatusCode::BAD_REQUEST))
 }
 
-/// The bytes of the response to a request with this method. After them the connection is closed.
+/// The bytes of the response to a request with this method. The caller closes the connection after these bytes.
 async fn encode(response: Response<Body>, method: &Method) -> io::Result<Vec<u8>> {
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, DATELESS_RESPONSE_LEN_MAX).await.map_err(io::Error::other)?;

@@ -1,8 +1,8 @@
 //! Chooses the text format of `/metrics` by the request's header Accept, and converts OpenMetrics to the older format.
 //!
-//! Prometheus names OpenMetrics in Accept. A request that does not name it gets text format 0.0.4, because older scrapers
-//! and `promtool check metrics` read nothing else, and browsers display it. Prometheus documents both formats:
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/>. Everything here is pure.
+//! Prometheus names OpenMetrics in Accept. A request that does not name OpenMetrics gets text format 0.0.4. Older
+//! scrapers and `promtool check metrics` read no other format, and browsers display this format. Prometheus documents
+//! both formats: <https://prometheus.io/docs/instrumenting/exposition_formats/>. Everything here is pure.
 
 use axum::http::{HeaderMap, header};
 
@@ -68,10 +68,11 @@ impl<'a> MediaRange<'a> {
 
 /// Converts OpenMetrics, in which all metrics are counters and gauges, to text format 0.0.4.
 ///
-/// In that format the name of a counter ends in `_total`, as its samples' names do. There are no UNIT and EOF lines.
+/// In text format 0.0.4 the name of a counter ends in `_total`, as the names of its samples do. This format has no UNIT
+/// and EOF lines.
 pub(super) fn text_004(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
-    // HELP comes before TYPE, and only the type tells which name the metric gets.
+    // HELP comes before TYPE, but the metric's name depends on the type.
     let mut help = None;
     for line in openmetrics.lines() {
         let mut words = line.splitn(4, ' ');

@@ -1,9 +1,9 @@
-//! Answers the requests of a connection: what every request has to pass, whatever its path and version of HTTP, and what
-//! every response gets.
+//! Answers the requests of a connection. This module has the checks of every request and the headers of every response,
+//! whatever the path and the version of HTTP.
 //!
-//! [`RequestHandler::handle`] takes a request whose header section is complete, refuses it or gives it to the router, and
-//! wraps the response's body so that the connection's slot knows how much of it is not sent yet. Of paths it knows only
-//! which ones are operators'.
+//! [`RequestHandler::handle`] takes a request whose header section is complete. It refuses the request or passes the
+//! request to the router. It then wraps the response's body, so the connection's slot knows how many of the body's
+//! bytes are not sent yet. The handler knows nothing about a path except whether the path is for operators.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{caller::Caller, herd::Herd};
 
-/// The paths of operators and their tools, which are also answered on connections in the reserve.
+/// The paths of operators and their tools. These paths are answered even on connections in the reserve.
 const OPERATORS_PATHS: [&str; 4] = ["/health/livez", "/health/readyz", "/metrics", "/v1/status"];
 
 /// What the requests of one connection need.
@@ -40,8 +40,8 @@ pub(super) struct RequestHandler {
 }
 
 impl RequestHandler {
-    /// The response to a request whose header section is complete. The request is in progress from this call on, even if
-    /// the returned future is not polled yet.
+    /// The response to a request whose header section is complete. The request is in progress from this call on, even
+    /// before the returned future is polled.
     pub(super) fn handle<B>(self, request: Request<B>) -> impl Future<Output = Response> + Send
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -60,8 +60,8 @@ impl RequestHandler {
     {
         let logged = LoggedRequest::new(self.herd.log(), self.caller.address, &request);
         let method = request.method().clone();
-        // A proxy in front may cut a body with Transfer-Encoding differently. Then what follows would be read as a request
-        // that no client has sent (RFC 9112, section 6.1).
+        // A proxy in front of this server may find another end of a body with Transfer-Encoding. The bytes that follow
+        // would then be read as a request that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
         let mut response = self.respond(request.map(Body::new), audience).await;
@@ -93,7 +93,7 @@ impl RequestHandler {
         .await
     }
 
-    /// Has the connection close when this response and those in progress are sent.
+    /// Requests that the connection closes when this response and the responses in progress are sent.
     fn close_after(&self, response: &mut Response, version: Version) {
         if version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -103,8 +103,8 @@ impl RequestHandler {
     }
 }
 
-/// Length of a request's header section, bytes, rounded up. So small frames of HTTP/2, such as WINDOW_UPDATE, do not add up
-/// from request to request.
+/// Length of a request's header section, bytes, rounded up. Because of the rounding, small frames of HTTP/2, such as
+/// WINDOW_UPDATE, do not add up over many requests.
 fn header_section_len<B>(request: &Request<B>) -> usize {
     const EXTRA_LEN: usize = 64;
     let target_len = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
@@ -120,7 +120,7 @@ fn unavailable(why: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S.to_string())], why).into_response()
 }
 
-/// Copies the host of an HTTP/2 request from `:authority` to the Host header, where the router looks for it.
+/// Copies the host of an HTTP/2 request from `:authority` to the Host header, where the router reads the host.
 fn set_host(request: &mut Request<Body>) {
     if request.version() < Version::HTTP_2 || request.headers().contains_key(header::HOST) {
         return;
@@ -131,7 +131,8 @@ fn set_host(request: &mut Request<Body>) {
     }
 }
 
-/// The response with a body that is counted until it is sent; or 503 in its place, where the buffers have no room for it.
+/// The response with a body whose bytes count until they are sent. If the buffers have no room for the response, a 503
+/// replaces it.
 fn bounded(response: Response, form: ResponseForm, guard: RequestGuard, audience: Audience) -> Response {
     let Some(len) = form.len(&response) else {
         return response.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)));
@@ -139,7 +140,7 @@ fn bounded(response: Response, form: ResponseForm, guard: RequestGuard, audience
     if guard.begin_response(len, audience, Instant::now()) {
         return response.map(|body| Body::new(ResponseBody::new(body, guard, len, form)));
     }
-    let mut instead = unavailable("too many responses wait for their clients to receive them\n");
+    let mut instead = unavailable("the buffers are full of responses that clients have not received yet\n");
     let connection = response.headers().get(header::CONNECTION).cloned();
     instead.headers_mut().extend(connection.map(|value| (header::CONNECTION, value)));
     instead.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)))

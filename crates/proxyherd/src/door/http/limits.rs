@@ -1,5 +1,5 @@
-//! The bounds on what one HTTP connection, and all of them together, may take of the server. Each says what happens when
-//! it is reached.
+//! The limits on what one HTTP connection, and all HTTP connections together, may use of the server. The doc of each
+//! limit says what happens when the limit is reached.
 //!
 //! Clients are programs on this machine. But any web page that a browser on this machine has open can connect too.
 
@@ -10,102 +10,115 @@ use crate::admission::descriptors::{OPERATORS, OPERATORS_APART};
 // Connections. Each connection has a slot (`slots`). The operator sets the number of general slots: `connections` and
 // `connections_per_address` in `[limits]`, which the clients of all doors share.
 
-/// Evicted connections whose sockets are not closed yet. While there are this many, the door accepts no connection until
-/// one of them is closed, which takes microseconds. They use descriptors that are kept from clients.
+/// Maximum number of evicted connections whose sockets are not closed yet. At this number, the door accepts no
+/// connection until an evicted connection is closed, which takes microseconds. Evicted connections use descriptors that
+/// are reserved from clients.
 pub(super) const EVICTED_OPEN_MAX: usize = 16;
-/// Slots in the reserve, for connections that get no general slot. They use the descriptors that are kept from clients and
-/// are not needed otherwise. When the reserve is full, one of its connections is evicted.
+/// Number of slots in the reserve, for connections that get no general slot. These slots use the descriptors that are
+/// reserved from clients and have no other use. When the reserve is full, one of its connections is evicted.
 pub(super) const RESERVE_SLOTS: usize = OPERATORS - OPERATORS_APART - EVICTED_OPEN_MAX;
-/// How long a connection in the reserve may take for the header section of its request. Past it the connection is closed.
+/// Maximum time in which the header section of a request must arrive on a connection in the reserve. After this time
+/// the connection is closed.
 pub(super) const RESERVE_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection in the reserve may last in all. Past it the connection is closed. Until then even a distant
-/// reader of metrics has received its response.
+/// Maximum total time of a connection in the reserve. After this time the connection is closed. This time is enough
+/// even for a distant reader of metrics to receive the response.
 pub(super) const RESERVE_LIFETIME_MAX: Duration = Duration::from_secs(5);
-/// The `Retry-After` that a client is sent whose connection is in the reserve, seconds.
+/// The value of `Retry-After` in responses to clients whose connections are in the reserve, seconds.
 pub(super) const RETRY_AFTER_S: u64 = 1;
-/// A connection with a general slot is evicted only after it has been idle for this long. By then a first request has
-/// arrived, and a client that sends requests more often keeps its connection.
+/// Minimum idle time of a connection with a general slot before the connection is evicted. Within this time the first
+/// request of a new connection arrives. A client that sends requests more often keeps its connection.
 pub(super) const EVICTION_IDLE_MIN: Duration = Duration::from_secs(1);
-/// How many of the longest idle connections are examined to find one that may be evicted for a connection from an address
-/// with fewer slots.
+/// Maximum number of the longest idle connections that are examined to find a connection to evict. The newcomer's
+/// address must have fewer slots.
 pub(super) const EVICTION_CANDIDATES_MAX: usize = 64;
 
 // Header sections.
 
-/// Longest header section of a request with its request line, bytes. It may have 100 fields. In HTTP/1.1 the answer to a
-/// longer one is 431, and the connection is closed; a header section that arrives all at once may be twice as long. In
-/// HTTP/2 only its stream ends, unless the header section is many times as long or comes in more than a few CONTINUATION
-/// frames. A Nearby Search request fits with all its texts at their longest and each of their bytes percent-encoded.
+/// Maximum length of a request's header section, including the request line, bytes. A header section may have 100
+/// fields. In HTTP/1.1, the response to a longer header section is 431, and the connection is closed. But a header
+/// section that arrives all at once may be twice as long. In HTTP/2, a longer header section ends only its stream. The
+/// connection ends if the header section is many times as long or comes in more than a few CONTINUATION frames. A
+/// Nearby Search request fits even if all its texts have their maximum length and each byte is percent-encoded.
 pub(super) const HEADER_SECTION_LEN_MAX: usize = 32 * 1024;
-/// How long a connection may be idle, which means without a request in progress: before its first request, between two
-/// requests, and while a header section arrives. Past it the connection is closed.
+/// Maximum time for which a connection may be idle, which means without a request in progress. A connection is idle
+/// before its first request, between two requests, and while a header section arrives. After this time the connection
+/// is closed.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The least time that a header section has from its first byte on. It matters for a request that begins to arrive just
-/// before [`IDLE_TIMEOUT`].
+/// Minimum time that a header section has from its first byte on. This time matters for a request that begins to arrive
+/// just before [`IDLE_TIMEOUT`].
 pub(super) const HEADER_SECTION_TIME_MIN: Duration = Duration::from_secs(1);
-/// An incomplete header section up to this length does not count against `buffers_mb`, bytes.
+/// Maximum length of an incomplete header section that does not count against `buffers_mb`, bytes.
 pub(super) const HEADER_SECTION_FREE_LEN: usize = 4 * 1024;
-/// The input allowance: bytes that a connection may send without completing a request. Header sections count, and in
-/// HTTP/2 all frames. Past it the connection is closed, which ends floods of PING, SETTINGS, PRIORITY or WINDOW_UPDATE.
+/// The input allowance: maximum number of bytes that a connection may send without completing a request. Header
+/// sections count, and in HTTP/2 all frames count. When the allowance is used up, the connection is closed. This ends
+/// floods of PING, SETTINGS, PRIORITY or WINDOW_UPDATE.
 pub(super) const INPUT_ALLOWANCE_LEN: usize = 256 * 1024;
-/// How fast the input allowance refills, bytes per second. It lets a connection with one long response send PING and
-/// WINDOW_UPDATE frames.
+/// Rate at which the input allowance refills, bytes per second. The refill allows a connection with one long response
+/// to send PING and WINDOW_UPDATE frames.
 pub(super) const INPUT_ALLOWANCE_PER_S: usize = 4 * 1024;
 
-// TLS. What rustls buffers for one connection does not count against `buffers_mb`, because tokio-rustls does not show
-// it. rustls bounds it: one record that has not arrived completely (18,437 bytes; in the handshake 65,535), one decrypted
-// record (16 KiB), and 64 KiB of encrypted output. The number of connections has a bound, so the sum has one too.
+// TLS. The buffers of rustls do not count against `buffers_mb`, because tokio-rustls does not show their size. rustls
+// limits them for each connection: one record that has not arrived completely (18,437 bytes; in the handshake 65,535),
+// one decrypted record (16 KiB), and 64 KiB of encrypted output. The number of connections has a limit, so the sum has
+// a limit too.
 
-// Bodies of requests. No path takes one today.
+// Bodies of requests. Today no path takes a body.
 
-/// Longest body of a request, bytes. The answer to a longer one is 413.
+/// Maximum length of a request's body, bytes. The response to a longer body is 413.
 pub(super) const BODY_LEN_MAX: usize = 1024 * 1024;
-/// How long a body may take to arrive after its header section. Past it the answer is 408.
+/// Maximum time in which a body must arrive after its header section. After this time the response is 408.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 // Responses.
 
-/// How long the socket may accept no bytes while there are some to write. Past it the connection is closed.
+/// Maximum time for which the socket may accept no bytes while there are bytes to write. After this time the connection
+/// is closed.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take to receive a response of known length. Past it the connection is closed. In HTTP/2 a client
-/// that opens no flow-control window receives nothing although the socket accepts bytes.
+/// Maximum time in which a client must receive a response of known length. After this time the connection is closed. In
+/// HTTP/2, a client that opens no flow-control window receives nothing although the socket accepts bytes.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Responses are handed to hyper in pieces of this length, bytes, so that the door knows how much of each is not sent yet.
-/// In HTTP/2 hyper buffers at most one piece for each stream that can't proceed.
+/// Length of the pieces in which hyper receives responses, bytes. Because of these pieces the door knows how many bytes
+/// of each response are not sent yet. In HTTP/2 hyper buffers at most one piece for each stream that can't proceed.
 pub(super) const RESPONSE_PIECE_LEN: usize = 4 * 1024;
-/// Longest response that `dateless` sends, bytes. Places and metrics are far shorter. A longer response closes the
-/// connection.
+/// Maximum length of a response that `dateless` sends, bytes. Places and metrics are far shorter. A longer response
+/// closes the connection.
 pub(super) const DATELESS_RESPONSE_LEN_MAX: usize = 16 * 1024 * 1024;
-/// How long a connection that is being shut down stays open: for requests in progress when the server stops, and for the
-/// client's reply to GOAWAY when the connection was idle. Past it the connection is closed.
+/// Maximum time for which a connection stays open while it is shut down. When the server stops, requests in progress
+/// have this time. When the connection was idle, the client has this time to reply to GOAWAY. After this time the
+/// connection is closed.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 // HTTP/2.
 
-/// Concurrent streams of one connection. One more is refused, and the client sends it again later. RFC 9113, section
-/// 6.5.2, advises against fewer: clients open as many before they have received the server's SETTINGS.
+/// Maximum number of concurrent streams of one connection. A further stream is refused, and the client sends the
+/// request again later. RFC 9113, section 6.5.2, advises against a lower number. Clients open this many streams before
+/// they have received the server's SETTINGS.
 pub(super) const STREAMS_MAX: u32 = 100;
-/// Memory of one request in progress without its response, bytes, rounded up: its stream, its task, its header section. It
-/// counts against `buffers_mb` for all requests of a connection but one. Where there is no room for another request, the
-/// connection is closed. Otherwise a client that receives no responses could hold a hundred requests on each connection.
+/// Memory of one request in progress without its response, bytes, rounded up: its stream, its task, its header section.
+/// This memory counts against `buffers_mb` for all but one of the requests of a connection. If there is no room for
+/// another request, the connection is closed. Otherwise a client that receives no responses could hold a hundred
+/// requests on each connection.
 pub(super) const REQUEST_LEN: usize = 8 * 1024;
-/// Streams that a client has reset before the server handled them. One more closes the connection (rapid reset,
-/// CVE-2023-44487).
+/// Maximum number of streams that a client has reset before the server handled them. One more such stream closes the
+/// connection (rapid reset, CVE-2023-44487).
 pub(super) const RESETS_PENDING_MAX: usize = 20;
-/// Canceled requests beyond half the number of answered ones. One more closes the connection: each has cost work that
-/// nobody wants. A person who types may well cancel dozens.
+/// Maximum number of canceled requests in excess of half the number of answered requests. One more canceled request
+/// closes the connection, because each canceled request has caused useless work. The limit allows dozens, because a
+/// program that sends requests while a person types may cancel dozens.
 pub(super) const CANCELLATIONS_MAX: u64 = 100;
-/// Streams that the server had to reset because of the client's errors. One more closes the connection.
+/// Maximum number of streams that the server had to reset because of the client's errors. One more such stream closes
+/// the connection.
 pub(super) const STREAM_ERRORS_MAX: usize = 64;
-/// How many bytes of one body a client may send before the server has read them.
+/// Maximum number of bytes of one body that a client may send before the server has read them.
 pub(super) const STREAM_WINDOW: u32 = 32 * 1024;
-/// The same for all bodies of a connection together. It can't be less (RFC 9113, section 6.9.2).
+/// Maximum number of bytes of all bodies of one connection together that a client may send before the server has read
+/// them. RFC 9113, section 6.9.2, allows no lower number.
 pub(super) const CONNECTION_WINDOW: u32 = 65_535;
-/// Longest frame that a client may send, bytes. The protocol allows no lower limit.
+/// Maximum length of a frame that a client may send, bytes. The protocol allows no lower limit.
 pub(super) const FRAME_LEN_MAX: u32 = 16 * 1024;
-/// How much of one stream's response hyper may buffer, bytes.
+/// Maximum number of bytes of one stream's response that hyper may buffer.
 pub(super) const SEND_BUFFER_LEN: usize = 64 * 1024;
-/// How often a connection with a long response is sent a PING.
+/// Time between two PINGs to a connection with a long response.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long the client may take to acknowledge a PING. Past it the connection is closed.
+/// Maximum time in which the client must acknowledge a PING. After this time the connection is closed.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
-//! A connection's byte stream that tells the connection's slot how much it reads.
+//! A connection's byte stream. The stream reports to the connection's slot how many bytes it reads.
 //!
-//! The stream keeps the slot for as long as it lives. So an upgraded connection, whose stream another protocol takes over,
-//! keeps its slot. Reading fails once the slot allows no more input.
+//! The stream keeps the slot as long as the stream lives. When a connection is upgraded, another protocol takes over
+//! its stream, so the connection keeps its slot. Reading fails when the slot allows no more input.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! The text of `/metrics`. Each call reads the herd's figures; this module counts nothing itself.
+//! The text of `/metrics`. Each call reads the herd's counts. This module counts nothing itself.
 
 use std::fmt;
 
@@ -39,49 +39,45 @@ impl Collector for FiguresCollector {
         let reports = &status.reports;
         let by_result =
             [("accepted", reports.accepted), ("stale", reports.stale), ("rejected", reports.rejected)];
-        families.counters(
-            "proxyherd_reports",
-            "Reports of clients, by what became of them",
-            "result",
-            by_result,
-        )?;
+        families.counters("proxyherd_reports", "Reports of clients, by result", "result", by_result)?;
         let version = [(status.version.as_str(), 1_u64)];
         families.gauges("proxyherd_build_info", "The program's version", None, "version", version)?;
-        families.gauge("proxyherd_uptime_seconds", "Time since the start", status.uptime_s)?;
-        let help =
-            "Threads, shards, links and tasks that do not move or have failed, and links that do not stay up";
+        families.gauge("proxyherd_uptime_seconds", "Time since the server's start", status.uptime_s)?;
+        let help = "Threads, shards, links and tasks that are stuck or have failed, and links that flap";
         let unsteady = status.links.iter().filter(|link| link.unsteady).count();
         families.gauge("proxyherd_stuck", help, (status.stuck.len() + unsteady) as u64)?;
-        let help = "Whether another process runs as this server in its herd";
+        let help = "Whether another process runs under this server's name in the herd";
         families.gauge("proxyherd_namesake", help, u64::from(status.namesake))?;
-        let help = "Whether this server's configuration no longer names it";
+        let help = "Whether this server's configuration no longer names this server";
         families.gauge("proxyherd_removed", help, u64::from(status.removed))?;
-        families.gauge("proxyherd_records", "Records held", status.records)?;
+        families.gauge("proxyherd_records", "Records that the server holds", status.records)?;
         families.room(figures)?;
         let connections = status.connections as u64;
         families.gauge("proxyherd_connections", "Client connections that are open", connections)?;
         families.counter(
             "proxyherd_connections_turned_away",
-            "Client connections not let in",
+            "Client connections that were refused",
             figures.connections_turned_away,
         )?;
         families.doors(figures)?;
         let buffered = figures.buffered as u64;
-        let help = "Bytes of replies that wait for clients to take them, and of lines behind these";
+        let help =
+            "Bytes of replies that clients have not read yet, and of lines that wait behind these replies";
         families.gauge("proxyherd_replies_buffered_bytes", help, buffered)?;
         let invalid = figures.lines_invalid;
         families.counter("proxyherd_lines_invalid", "Lines answered with a question mark", invalid)?;
-        let help = "Differences found between this server's map and a neighbor's";
+        let help = "How often this server's records differed from a neighbor's records";
         families.counter("proxyherd_root_mismatches", help, status.root_mismatches)?;
         let left_out = status.log_left_out;
-        families.counter("proxyherd_log_lines_left_out", "Log lines left out to keep up", left_out)?;
+        families.counter("proxyherd_log_lines_left_out", "Log lines omitted because of load", left_out)?;
         families.counter(
             "proxyherd_peers_refused",
             "Connections to the peer port that got no link",
             status.peers_refused,
         )?;
         if let Some(left_s) = figures.certificate_left_s {
-            let help = "Time until the certificate for links expires, negative once it has";
+            let help =
+                "Time until the certificate for links expires; negative after the certificate has expired";
             families.gauge("proxyherd_certificate_left_seconds", help, left_s)?;
         }
         families.places(figures)?;
@@ -100,11 +96,11 @@ impl Families<'_, '_> {
         let each =
             |value: fn(DoorCounts) -> u64| figures.doors.map(|(door, counts)| (door.label(), value(counts)));
         let (open, taken) = (each(|door| door.open), each(|door| door.taken));
-        let help = "Connections that are open, by the door through which they came";
+        let help = "Client connections that are open, by door";
         self.gauges("proxyherd_door_connections", help, None, "door", open)?;
-        self.counters("proxyherd_door_connections_taken", "Connections let in", "door", taken)?;
+        self.counters("proxyherd_door_connections_taken", "Client connections accepted", "door", taken)?;
         let turned_away = each(|door| door.turned_away);
-        let help = "Connections not let in";
+        let help = "Client connections that were refused";
         self.counters("proxyherd_door_connections_turned_away", help, "door", turned_away)?;
         let failed = each(|door| door.handshakes_failed);
         let help = "TLS handshakes of clients that failed";
@@ -114,32 +110,33 @@ impl Families<'_, '_> {
     fn room(&mut self, figures: &Figures) -> fmt::Result {
         let usage = figures.rooms;
         let bytes = usage.map(|(label, usage)| (label, usage.bytes as u64));
-        let help = "What records that are not about clients take of the room for their kind";
+        let help = "Memory of records that are not about clients; each kind has its own limit";
         self.gauges("proxyherd_room_used", help, Some(&Unit::Bytes), "kind", bytes)?;
         let dropped = usage.map(|(label, usage)| (label, usage.dropped));
-        let help = "Records that are not about clients and were dropped because newer ones take all the room";
+        let help =
+            "Records that are not about clients and were dropped because newer records need the memory";
         self.counters("proxyherd_room_dropped", help, "kind", dropped)
     }
 
     fn places(&mut self, figures: &Figures) -> fmt::Result {
         let outcomes = figures.places.map(|(outcome, count)| (outcome.label(), count));
-        let help = "Questions about places, by how they were answered";
+        let help = "Queries about places, by result";
         self.counters("proxyherd_places", help, "result", outcomes)?;
         let (answers, bytes) = figures.kept;
-        self.gauge("proxyherd_places_kept", "Answers about places that are kept", answers)?;
-        self.gauge("proxyherd_places_kept_bytes", "Memory that kept answers take", bytes)?;
+        self.gauge("proxyherd_places_kept", "Answers about places in the cache", answers)?;
+        self.gauge("proxyherd_places_kept_bytes", "Memory of the answers in the cache", bytes)?;
         let remotes = &figures.remotes;
         let requests = remotes.iter().map(|remote| (remote.provider, &remote.requests[..]));
-        let help = "Requests to providers over the network, by how they went";
+        let help = "Requests to providers over the network, by result";
         self.counters_by("proxyherd_places_requests", help, ["provider", "result"], requests)?;
         let refused = remotes.iter().map(|remote| (remote.provider, &remote.refused[..]));
-        let help = "Requests to providers over the network that were not made, by why not";
+        let help = "Requests to providers over the network that were not made, by reason";
         self.counters_by("proxyherd_places_requests_refused", help, ["provider", "reason"], refused)?;
         let left_alone = remotes.iter().map(|remote| (remote.provider, u64::from(remote.is_left_alone)));
-        let help = "Whether a provider over the network is left alone";
+        let help = "Whether the circuit breaker of a provider over the network is open";
         self.gauges("proxyherd_places_left_alone", help, None, "provider", left_alone)?;
         let flying = remotes.iter().map(|remote| (remote.provider, remote.flying as u64));
-        let help = "Questions that are with a provider over the network";
+        let help = "Requests to a provider over the network that are in progress";
         self.gauges("proxyherd_places_flying", help, None, "provider", flying)
     }
 
@@ -152,7 +149,7 @@ impl Families<'_, '_> {
         };
         let (left, spent) = (each(|budget| budget.left), each(|budget| budget.spent));
         let help =
-            "Requests to providers of places that are left to the whole herd, as far as this server knows";
+            "Requests to providers of places that the whole herd may still make, as far as this server knows";
         self.gauges("proxyherd_places_budget_left", help, None, "period", left)?;
         let help =
             "Requests to providers of places that the whole herd has made, as far as this server knows";
@@ -168,28 +165,29 @@ impl Families<'_, '_> {
         let help = "Records received from a neighbor";
         self.counters("proxyherd_link_payloads_received", help, "neighbor", received)?;
         let times_up = each(|link| link.times_up);
-        self.counters("proxyherd_link_ups", "How often a link has come up", "neighbor", times_up)?;
+        self.counters("proxyherd_link_ups", "How often a link came up", "neighbor", times_up)?;
         let up = each(|link| u64::from(link.up));
         self.gauges("proxyherd_link_up", "Whether a link is up", None, "neighbor", up)?;
         let version = each(|link| link.version.map_or(0, u64::from));
-        let help =
-            "The version of the link protocol that is spoken with a neighbor; 0 while the link is down";
+        let help = "The version of the link protocol on the link with a neighbor; 0 while the link is down";
         self.gauges("proxyherd_link_version", help, None, "neighbor", version)?;
         let eager = each(|link| u64::from(link.eager));
-        let help = "Whether a neighbor is told of changes as they come, or only asked what it lacks";
+        let help =
+            "Whether the link is in the spanning tree, so that changes are sent to the neighbor at once";
         self.gauges("proxyherd_link_eager", help, None, "neighbor", eager)?;
         let nonsense: Vec<_> = links.iter().map(|link| (link.neighbor.as_str(), nonsense(link))).collect();
-        let help = "What a neighbor has told, or only relayed, and this server does not keep, by what it was";
+        let help = "Invalid records that a neighbor sent or relayed and this server does not keep, by kind";
         let by_neighbor = nonsense.iter().map(|(neighbor, counts)| (*neighbor, &counts[..]));
         self.counters_by("proxyherd_link_nonsense", help, ["neighbor", "what"], by_neighbor)?;
         let seconds = |value: fn(&LinkStatus) -> f64| {
             links.iter().map(move |link| (link.neighbor.as_str(), value(link)))
         };
         let lag = seconds(|link| link.lag_s);
-        let help = "For how long something has been waiting to be sent";
+        let help = "How long data has been waiting to be sent to a neighbor";
         self.gauges("proxyherd_link_lag", help, Some(&Unit::Seconds), "neighbor", lag)?;
         let offsets = seconds(|link| link.clock_offset_s);
-        let help = "By how much a neighbor's clock is surely ahead of this server's, or, if negative, behind";
+        let help =
+            "Minimum offset of a neighbor's clock from this server's clock; positive if the clock is ahead";
         self.gauges("proxyherd_link_clock_offset", help, Some(&Unit::Seconds), "neighbor", offsets)
     }
 
@@ -221,7 +219,7 @@ impl Families<'_, '_> {
         Ok(())
     }
 
-    /// As [`Families::counters`], with two labels.
+    /// Like [`Families::counters`], with two labels.
     fn counters_by<'v>(
         &mut self,
         name: &str,
@@ -259,7 +257,7 @@ impl Families<'_, '_> {
     }
 }
 
-/// How often a neighbor has sent each kind of nonsense, with zeros for those kinds that the status omits.
+/// How often a neighbor has sent each kind of nonsense. Kinds that the status omits have the value zero.
 fn nonsense(link: &LinkStatus) -> [(&'static str, u64); Nonsense::ALL.len()] {
     Nonsense::ALL.map(Nonsense::label).map(|label| (label, link.nonsense.get(label).copied().unwrap_or(0)))
 }

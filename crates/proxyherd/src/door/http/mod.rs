@@ -1,11 +1,12 @@
-//! The HTTP door: Google's path for places nearby, so that Google's client libraries can ask this herd; and health, metrics
-//! and status, for operators and their tools.
+//! The HTTP door. Its path for places nearby is the same as Google's, so Google's client libraries can query this herd.
+//! Its paths for health, metrics and status are for operators and their tools.
 //!
-//! `run` serves it. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1 or HTTP/2
-//! (`connection`). Each request passes `handler`, which treats all paths alike, to the router, which knows the paths. All
-//! bounds are in `limits`.
+//! `run` serves the door. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1
+//! or HTTP/2 (`connection`). Each request goes through `handler`, which handles all paths in the same way. The router
+//! then chooses the path. All limits are in `limits`.
 //!
-//! The door listens on loopback addresses only until there are tokens, and refuses what web pages send (`origin`).
+//! The door listens only on loopback addresses, because it has no access tokens yet. The door refuses requests of web
+//! pages of other origins (`origin`).
 
 mod cache_status;
 mod connection;
@@ -95,7 +96,7 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
         Readiness::Stopping => unready("this server is stopping\n"),
         Readiness::Removed => unready("herd.toml no longer names this server\n"),
         Readiness::Alone => unready("no link is up yet\n"),
-        Readiness::Behind => unready("no neighbor has told all that it holds yet\n"),
+        Readiness::Behind => unready("no neighbor has sent all its records yet\n"),
     }
 }
 
@@ -106,7 +107,7 @@ async fn unknown_path() -> impl IntoResponse {
 }
 
 async fn only_get() -> impl IntoResponse {
-    (StatusCode::METHOD_NOT_ALLOWED, "this path can only be asked with GET or HEAD\n")
+    (StatusCode::METHOD_NOT_ALLOWED, "this path accepts only GET and HEAD\n")
 }
 
 async fn metrics(
@@ -116,7 +117,7 @@ async fn metrics(
 ) -> Result<impl IntoResponse, Denied> {
     let figures = herd.figures(&caller)?;
     let format = ExpositionFormat::accepted(&headers);
-    // A cache must not give a client the format that another one accepted.
+    // A cache must not give a client the format that another client has accepted.
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")];
     Ok((headers, metrics::text(figures, format)))
 }

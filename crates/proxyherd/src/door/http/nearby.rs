@@ -1,9 +1,9 @@
 //! `/maps/api/place/nearbysearch/json`: the herd's answer to Google's Nearby Search (Legacy).
 //!
-//! The HTTP status code is 200 for every request that the caller may make, and `status` in the JSON says whether it
-//! succeeded: Google's client libraries raise an error at any other code. `client=ID` in place of `location` asks for places
-//! around a client of the herd. The header X-Proxyherd-Client-At then holds that client's AT line, so the JSON keeps Google's
-//! shape.
+//! The HTTP status code is 200 for every request that the caller may make. `status` in the JSON says whether the
+//! request succeeded. Google's client libraries raise an error at any other code. `client=ID` in place of `location`
+//! requests places around a client of the herd. The header X-Proxyherd-Client-At then holds that client's AT line, so
+//! the JSON keeps Google's structure.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ async fn answer(herd: &Herd, caller: &Caller, request: &NearbyRequest) -> Result
         None => json(&answered.answer).into_response(),
     };
     let mut add = |name: HeaderName, value: &[u8]| {
-        // A header can't hold an ID with control characters, so there is no header for it.
+        // A header can't hold an ID with control characters, so the response to such an ID has no header.
         if let Ok(value) = HeaderValue::from_bytes(value) {
             response.headers_mut().insert(name, value);
         }
@@ -85,7 +85,7 @@ fn invalid(message: String) -> Response {
     json(&Answer::failed(AnswerStatus::InvalidRequest, message)).into_response()
 }
 
-/// Why there is no position to search around.
+/// The reason why the search has no center.
 fn unknown_center(center: &SearchCenter) -> String {
     match center {
         SearchCenter::Client(id) => format!("`client` is not known to this herd: {:?}", client_of(id)),
@@ -97,7 +97,7 @@ fn client_of(id: &[u8]) -> ClientId<'_> {
     ClientId::new(id).expect("parameters hold valid IDs only")
 }
 
-/// The radius in the herd's unit, micrometers: at least one.
+/// The radius in the herd's unit, micrometers. At least one micrometer.
 fn radius_of(radius_m: f64) -> Radius {
     let micrometers = ((radius_m * 1e6).round() as u64).max(1);
     Radius::from_micrometers(micrometers).expect("parameters hold radii in range only")
@@ -111,7 +111,7 @@ fn at_line(found: &Whereabouts<'_>) -> Vec<u8> {
     line
 }
 
-/// The answer, with the reason why it has no places: no provider knows this type.
+/// An empty answer that gives the reason: no provider knows this type.
 fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
     let mut answer = answer.clone();
     answer.info_messages.push(format!("No provider of places here knows the type `{kind}`.").into());

@@ -1,11 +1,11 @@
 //! Refuses requests that web pages send through the browser of somebody on this machine.
 //!
-//! A loopback address does not keep them out. A page of `evil.example` may have that name resolve to 127.0.0.1 (DNS
-//! rebinding), and then reads all that this door answers. Or it sends requests to 127.0.0.1: it can't read the responses,
-//! but each request may cost some of the herd's places budget.
+//! A loopback address does not stop such requests. The owner of `evil.example` can make that name resolve to 127.0.0.1
+//! (DNS rebinding). A page of that name could then read all responses of this door. Or a page sends requests to
+//! 127.0.0.1. The page can't read the responses, but each request may use up some of the herd's places budget.
 //!
-//! [`require_known_host`] is for all paths, [`require_same_origin`] for those whose requests cost something. They rely on
-//! browsers, which always send true values of Host, Origin and Sec-Fetch-Site. Other programs send Host alone.
+//! [`require_known_host`] is for all paths. [`require_same_origin`] is for paths whose requests cost something. Both
+//! rely on browsers, which always send true values of Host, Origin and Sec-Fetch-Site. Other programs send only Host.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,19 +18,20 @@ use axum::{
 
 use crate::config::Address;
 
-/// Why a request is refused. It has changed nothing.
+/// Why a request is refused. A refused request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OriginRefusal {
     /// The client's fault: HTTP/1.1 requires exactly one Host.
-    #[error("the request needs one Host header, and that has to be HOST or HOST:PORT")]
+    #[error("the request needs exactly one Host header, with the value HOST or HOST:PORT")]
     NoHost,
-    /// A web page's request, under a name that resolves to this machine; or the operator has not told the server this name.
+    /// The request of a web page whose host name resolves to this machine. Or the operator uses a host name that is not
+    /// in the server's configuration.
     #[error(
         "this server answers only requests to localhost, to a loopback address or to its own `http` address"
     )]
     UnknownHost,
     /// The request of a web page from elsewhere.
-    #[error("this path is not for web pages of other origins")]
+    #[error("this path does not serve web pages of other origins")]
     OtherOrigin,
 }
 
@@ -44,7 +45,7 @@ impl IntoResponse for OriginRefusal {
     }
 }
 
-/// Passes on requests to a host name or address that only this machine can have, or to `own`, the door's address.
+/// Accepts requests to a host name or address that only this machine can have, or to `own`, the door's address.
 pub(super) async fn require_known_host(
     State(own): State<Arc<Address>>,
     request: Request,
@@ -56,7 +57,7 @@ pub(super) async fn require_known_host(
     }
 }
 
-/// Passes on requests that no web page has sent, or a page of this server.
+/// Accepts requests that come from no web page or from a web page of this server.
 pub(super) async fn require_same_origin(request: Request, next: Next) -> Response {
     match check_origin(request.headers()) {
         Ok(()) => next.run(request).await,
@@ -75,7 +76,7 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap, own: &Address) -
         (None, None) if version == Version::HTTP_10 => {}
         _ => return Err(OriginRefusal::NoHost),
     }
-    // A request in absolute form, as for a proxy, names the host in its request line too.
+    // A request in absolute form, as clients send it to a proxy, names the host in its request line too.
     uri.authority().map_or(Ok(()), |host| check_name(host, own))
 }
 

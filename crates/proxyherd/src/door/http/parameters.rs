@@ -1,9 +1,9 @@
-//! Parses the parameters of Google's Nearby Search (Legacy). Pure: a query string in, a [`NearbyRequest`] or what is wrong
-//! with a parameter out.
+//! Parses the parameters of Google's Nearby Search (Legacy). The module is pure: the input is a query string, and the
+//! output is a [`NearbyRequest`] or the mistake in a parameter.
 //!
-//! Whatever Google's client libraries send is accepted. Unknown parameters are ignored, as Google ignores them. So are `key`
-//! and `signature`, whose values are never read. `client` names a client of the herd, and never an account at Google. This
-//! module does not know where clients are.
+//! Everything that Google's client libraries send is accepted. Unknown parameters are ignored, as Google ignores them.
+//! `key` and `signature` are ignored too, and their values are never read. `client` names a client of the herd, and
+//! never an account at Google. This module does not know where clients are.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use proxyherd_core::{
     types::ClientId,
 };
 
-/// The known parameters. Each may be given once.
+/// The known parameters. Each parameter may be given once.
 const NAMES: [&str; 12] = [
     "client",
     "keyword",
@@ -29,14 +29,14 @@ const NAMES: [&str; 12] = [
     "type",
 ];
 
-/// What a request asks for.
+/// A parsed request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NearbyRequest {
     /// The circle's center.
     pub(crate) center: SearchCenter,
-    /// The circle's radius, meters: over 0 and at most [`RADIUS_M_MAX`].
+    /// The circle's radius, meters. The radius is greater than 0 and at most [`RADIUS_M_MAX`].
     pub(crate) radius_m: f64,
-    /// Which places are wanted.
+    /// The wish: which places the request asks for.
     pub(crate) wish: Wish,
 }
 
@@ -49,12 +49,12 @@ pub(crate) enum SearchCenter {
     Client(Vec<u8>),
 }
 
-/// What is wrong with a request. The message is for whoever sent it.
+/// What is wrong with a request. The message is for the client that sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadParameter {
     #[error("`{0}` is given twice; give it once")]
     Twice(&'static str),
-    #[error("`{0}` is not written as a URL needs it: percent-encoded UTF-8")]
+    #[error("`{0}` is not percent-encoded UTF-8, as a URL requires")]
     BadEncoding(&'static str),
     #[error("`{0}` is too long: at most {1} bytes")]
     TooLong(&'static str, usize),
@@ -71,7 +71,7 @@ pub(crate) enum BadParameter {
     BadClient,
     #[error("`radius` is missing: give meters, or rankby=distance instead")]
     NoRadius,
-    #[error("`radius` takes meters, a number over 0")]
+    #[error("`radius` takes a number of meters greater than 0")]
     BadRadius,
     #[error(
         "`radius` can't go with rankby=distance, which always looks as far as {RADIUS_M_MAX} m; leave one out"
@@ -96,8 +96,8 @@ impl NearbyRequest {
         Ok(NearbyRequest { center: given.center()?, radius_m: given.radius_m(wish.rank)?, wish })
     }
 
-    /// A request for the page with this token. The token stands for all other parameters, which are ignored as Google
-    /// ignores them. So all requests for one page are equal.
+    /// A request for the page with this token. The token replaces all other parameters, so this ignores them, as Google
+    /// does. So all requests for one page are equal.
     fn of_page(page_token: String) -> NearbyRequest {
         let anywhere = Point::new(0.0, 0.0).expect("the equator and Greenwich's meridian are in range");
         let wish = Wish { page_token: Some(page_token), ..Wish::default() };
@@ -112,7 +112,7 @@ impl<'a> RawParameters<'a> {
     fn parse(query: &'a str) -> Result<RawParameters<'a>, BadParameter> {
         let mut given = RawParameters([None; NAMES.len()]);
         for pair in query.split('&') {
-            // `opennow` without `=` means true. `opennow=` does not: an empty value counts as omitted.
+            // `opennow` without `=` means true. `opennow=` means false, because an empty value counts as omitted.
             let value_if_bare = if pair == "opennow" { "true" } else { "" };
             let (name, value) = pair.split_once('=').unwrap_or((pair, value_if_bare));
             let Some(at) =
@@ -207,7 +207,7 @@ impl<'a> RawParameters<'a> {
 
     fn price(&self, name: &'static str) -> Result<Option<u8>, BadParameter> {
         match self.text(name)?.as_deref() {
-            // Google's Python client sends None where there is no price.
+            // Google's Python client sends `None` if there is no price.
             None | Some("None") => Ok(None),
             Some(level @ ("0" | "1" | "2" | "3" | "4")) => Ok(level.parse().ok()),
             Some(_) => Err(BadParameter::BadPrice(name)),
@@ -215,7 +215,7 @@ impl<'a> RawParameters<'a> {
     }
 }
 
-/// The first of several types, which is the one that Google uses.
+/// The first of several types. Google uses only the first type too.
 fn first_kind(mut kinds: String) -> String {
     kinds.truncate(kinds.find('|').unwrap_or(kinds.len()));
     kinds
@@ -226,13 +226,13 @@ fn point(text: &str) -> Option<Point> {
     Point::new(number(latitude.trim_ascii())?, number(longitude.trim_ascii())?)
 }
 
-/// Parses a decimal number with or without an exponent, and no words such as `inf` and `NaN`.
+/// Parses a decimal number with or without an exponent. Refuses words such as `inf` and `NaN`.
 fn number(text: &str) -> Option<f64> {
     let is_written_in_digits = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     is_written_in_digits.then(|| f64::from_str(text).ok()).flatten()
 }
 
-/// Decodes `application/x-www-form-urlencoded`. `None` where a percent sign is not followed by two hexadecimal digits.
+/// Decodes `application/x-www-form-urlencoded`. `None` if two hexadecimal digits do not follow a percent sign.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! Bounds on the bodies of requests: their length, and the time in which they have to arrive.
+//! Limits on the bodies of requests: their length, and the time in which they have to arrive.
 //!
 //! A request's header section passes [`check`] first. [`limited`] then calls the path's handler with a body that fails
-//! when it breaks a bound. A handler reads the body as it likes; where a bound is broken the response says which one,
-//! whatever the handler answers. A body that no handler reads is not waited for.
+//! when the body exceeds a limit. A handler reads the body in any way. If the body exceeds a limit, the response names
+//! this limit, whatever the handler answers. The server does not wait for a body that no handler reads.
 //!
 //! Nothing is decompressed: a body with a content coding is refused, so a small body can't become a large one here.
 
@@ -26,7 +26,8 @@ use super::{
     slot::ConnectionSlot,
 };
 
-/// Why a request is refused for its body, or for what its header section says of the body. It has changed nothing.
+/// Why a request is refused because of its body, or because of what its header section says about the body. A refused
+/// request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyRefusal {
     #[error("a body has at most {BODY_LEN_MAX} bytes")]
@@ -50,15 +51,15 @@ impl IntoResponse for BodyRefusal {
         // The rest of the body is not read, so no other request can follow on the connection.
         let mut headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static("close"))]);
         if self == BodyRefusal::ContentEncoding {
-            // RFC 9110, section 15.5.16, asks for it.
+            // RFC 9110, section 15.5.16, asks for this header.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         (code, headers, format!("{self}\n")).into_response()
     }
 }
 
-/// Checks what the header section of a request says of its body. Called before any of the body is read: a client that
-/// waits for 100 (Continue) then sends nothing of a body that is refused.
+/// Checks what the header section of a request says about the body. This must be called before any byte of the body is
+/// read. A client that waits for 100 (Continue) then sends no byte of a refused body.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
     let differs = |from: &'static str| {
         move |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(from.as_bytes())
@@ -72,8 +73,8 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
     Ok(())
 }
 
-/// Has `respond` answer the request with a body that keeps to the bounds. What is read of the body is given back to the
-/// input allowance of the connection with this slot.
+/// Calls `respond` with the request, whose body now stays within the limits. The bytes that are read of the body are
+/// given back to the input allowance of the connection with this slot.
 pub(super) async fn limited(
     request: Request<Body>,
     slot: &Arc<ConnectionSlot>,
@@ -88,10 +89,10 @@ pub(super) async fn limited(
     broken.get().map_or(response, |refusal| refusal.into_response())
 }
 
-/// Which bound a body has broken, if any.
+/// The limit that a body has exceeded, if any.
 type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 
-/// A request's body that ends with an error where it breaks a bound.
+/// A request's body that ends with an error if it exceeds a limit.
 struct LimitedBody {
     body: Body,
     slot: Arc<ConnectionSlot>,
@@ -119,7 +120,7 @@ impl HttpBody for LimitedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        // Where hyper is asked for a frame, it sends 100 (Continue), and the client would send a body that is too long.
+        // Asking hyper for a frame makes hyper send 100 (Continue). The client would then send a body that is too long.
         if this.body.size_hint().lower() > this.left_len as u64 {
             return Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooLong))));
         }

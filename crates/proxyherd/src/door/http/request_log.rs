@@ -1,7 +1,7 @@
-//! Writes requests and their responses to the log, at level `debug`: one line each.
+//! Writes requests and their responses to the log, at level `debug`. Each has one line.
 //!
-//! A query may hold secrets (`key`, `token`), and the name of a parameter may be written in many ways. So only values are
-//! shown whose parameters are known to hold no secrets.
+//! A query may hold secrets (`key`, `token`), and the name of a parameter can be written in many ways. So the log shows
+//! only the values of parameters that are known to hold no secrets.
 
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -17,10 +17,10 @@ const SHOWN: [&str; 13] = [
     "location", "radius", "client", "keyword", "name", "type", "rankby", "opennow", "language", "minprice",
     "maxprice", "limit", "format",
 ];
-/// What is shown in place of any other value.
+/// The text that replaces any other value.
 const MASK: &str = "***";
 
-/// A request whose response is still to be logged. Empty where the log does not want it.
+/// A request whose response must still be logged. Empty if the log's level excludes requests.
 pub(super) struct LoggedRequest(Option<(SocketAddr, String)>);
 
 impl LoggedRequest {
@@ -34,7 +34,7 @@ impl LoggedRequest {
         LoggedRequest(Some((client, line)))
     }
 
-    /// Logs the response to it.
+    /// Logs the response to this request.
     pub(super) fn answered(self, log: &ServerLog, response: &Response<axum::body::Body>) {
         let Some((client, line)) = self.0 else { return };
         let len = response.body().size_hint().exact();
@@ -52,7 +52,7 @@ fn shown_target<B>(request: &Request<B>) -> String {
     }
 }
 
-/// The query with each value masked that may be a secret.
+/// The query, in which each value that may be a secret is masked.
 fn masked(query: &str) -> String {
     let parts: Vec<Cow<'_, str>> = query.split('&').map(masked_part).collect();
     parts.join("&")

@@ -1,8 +1,8 @@
-//! The body of a response, which tells the connection's slot how much of it is not sent yet.
+//! The body of a response. The body reports to the connection's slot how many of its bytes are not sent yet.
 //!
-//! hyper takes the body in short pieces ([`RESPONSE_PIECE_LEN`]). In HTTP/2 it takes a piece before the client has room for
-//! it. So a piece counts as sent when hyper asks for the next one; and for that the body must not announce its end with its
-//! last piece.
+//! hyper takes the body in short pieces ([`RESPONSE_PIECE_LEN`]). In HTTP/2, hyper takes a piece before the client has
+//! room for the piece. So a piece counts as sent when hyper asks for the next piece. For this reason the body must not
+//! announce its end with its last piece.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ use super::{limits::RESPONSE_PIECE_LEN, slot::RequestGuard};
 /// How a response's body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResponseForm {
-    /// No body is sent: there is none, or the request's method is HEAD.
+    /// No body is sent, because the response has no body or because the request's method is HEAD.
     NoBody,
     /// HTTP/1: the body announces its end with its last piece.
     EndsWithLastPiece,
@@ -55,19 +55,19 @@ impl ResponseForm {
 pub(super) struct ResponseBody {
     body: Body,
     guard: RequestGuard,
-    /// How many of the body's bytes the slot counts as unsent.
+    /// Number of the body's bytes that the slot counts as unsent.
     unsent_len: usize,
     form: ResponseForm,
-    /// What `body` has yielded and hyper has not taken yet.
+    /// Data that `body` has yielded and that hyper has not taken yet.
     rest: Bytes,
-    /// How many of the counted bytes are in the piece that hyper took last.
+    /// Number of counted bytes in the piece that hyper took last.
     taken_len: usize,
     /// Whether hyper has asked for more and there was no more.
     has_ended: bool,
 }
 
 impl ResponseBody {
-    /// A body of which the slot counts `unsent_len` bytes.
+    /// A body. The slot counts `unsent_len` of its bytes as unsent.
     pub(super) fn new(
         body: Body,
         guard: RequestGuard,
@@ -126,7 +126,7 @@ impl HttpBody for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         let (mut hint, ahead) = (self.body.size_hint(), self.rest.len() as u64);
-        // In this order, because the upper bound may not be below the lower one at any time.
+        // The order matters: the upper bound may never be below the lower bound.
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + ahead);
         }

@@ -1,11 +1,12 @@
-//! The slot of one connection, as a guard that gives it back when it is dropped.
+//! The slot of one connection, as a guard. Dropping the guard gives the slot back.
 //!
-//! [`Slots::open`] returns it. The connection's task, its stream and its responses share it, and the last one to drop it
-//! gives the slot back. So an upgraded stream, which outlives its connection's task, keeps the slot. A request in progress
-//! is a [`RequestGuard`], from [`ConnectionSlot::begin`] until its response was handed over or the client canceled it.
+//! [`Slots::open`] returns the guard. The connection's task, its stream and its responses share the guard. The slot is
+//! given back when all of them are dropped. So an upgraded stream, which outlives its connection's task, keeps the
+//! slot. A request in progress is a [`RequestGuard`]. It lives from [`Slot::begin`] until its response was handed over
+//! or the client canceled the request.
 //!
-//! A slot keeps the connection's state and the table of slots in step: it locks the table before it changes whether the
-//! connection is idle.
+//! A slot keeps the connection's state and the table of slots consistent. The slot locks the table before it changes
+//! whether the connection is idle.
 
 use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
 
@@ -16,7 +17,7 @@ use super::{
     slots::Slots,
 };
 
-/// A connection's slot. It is given back when this is dropped.
+/// A connection's slot. Dropping this value gives the slot back.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     slots: Arc<Slots>,
@@ -36,8 +37,8 @@ impl ConnectionSlot {
         self.slots.count_refusal();
     }
 
-    /// The header section of a request has arrived completely.
-    pub(super) fn begin(self: &Arc<ConnectionSlot>, audience: Audience) -> RequestGuard {
+    /// Begins a request whose header section has arrived completely.
+    pub(super) fn begin(self: &Arc<Slot>, audience: Audience) -> RequestGuard {
         let mut table = self.slots.table();
         let (id, idle_since) = self.connection.begin_request(audience);
         if let Some(since) = idle_since {
@@ -64,7 +65,8 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A request in progress. It counts as canceled if this is dropped before [`RequestGuard::answered`] is called.
+/// A request in progress. If this value is dropped before a call of [`RequestGuard::answered`], the request counts as
+/// canceled.
 pub(super) struct RequestGuard {
     slot: Arc<ConnectionSlot>,
     id: u64,
@@ -72,17 +74,17 @@ pub(super) struct RequestGuard {
 }
 
 impl RequestGuard {
-    /// A response of `len` bytes is ready; see [`ConnectionState::begin_response`].
+    /// Records that a response of `len` bytes is ready. See [`ConnectionState::begin_response`].
     pub(super) fn begin_response(&self, len: usize, audience: Audience, now: Instant) -> bool {
         self.slot.begin_response(self.id, len, audience, now)
     }
 
-    /// `len` bytes of the response were handed over, or will never be.
+    /// Records that `len` bytes of the response were handed over, or will never be handed over.
     pub(super) fn response_sent(&self, len: usize) {
         self.slot.response_sent(len);
     }
 
-    /// The whole response was handed over.
+    /// Records that the whole response was handed over.
     pub(super) fn answered(&mut self) {
         self.end = RequestEnd::Answered;
     }

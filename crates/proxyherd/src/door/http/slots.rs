@@ -1,15 +1,16 @@
-//! The slots of the HTTP door, and which connection is evicted for which other one. Nothing here waits, reads a clock, or
-//! knows of sockets.
+//! The slots of the HTTP door, and the choice of the connection that is evicted for another connection. Nothing here
+//! waits, reads a clock, or knows sockets.
 //!
-//! [`Slots::open`] (in `slot`) gives each new connection a slot at once. There are two kinds. The number of **general**
-//! slots is the number of `admission`'s tickets, which the clients of all doors share. A connection that gets no ticket may
-//! take the slot of one that has long been idle ([`SlotTable::eviction_candidate`]). Otherwise its slot is in the
-//! **reserve**, where one request is answered, soon, and only for operators' paths. When the reserve is full, its oldest
-//! connection without a complete request is evicted. So operators are answered however many connections are idle, stream,
-//! or send incomplete requests.
+//! [`Slots::open`] (in `slot`) gives each new connection a slot at once. There are two kinds of slots. The number of
+//! **general** slots is the number of `admission`'s tickets. The clients of all doors share these tickets. A connection
+//! that gets no ticket may take the slot of a connection that has long been idle ([`SlotTable::eviction_candidate`]).
+//! Otherwise its slot is in the **reserve**. A connection in the reserve may make one request, within a short time, and
+//! only to operators' paths. When the reserve is full, its oldest connection without a complete request is evicted. So
+//! operators get answers even if many connections are idle, stream, or send incomplete requests.
 //!
-//! The invariant: each connection has a ticket, or one of the few slots of the reserve, or is evicted and about to be
-//! closed. At most [`EVICTED_OPEN_MAX`] connections are evicted and not closed yet, so descriptors are bounded too.
+//! The invariant: each connection has a ticket, has one of the few slots of the reserve, or is evicted and about to be
+//! closed. At most [`EVICTED_OPEN_MAX`] connections are evicted and not closed yet. So the number of descriptors is
+//! limited too.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -43,13 +44,13 @@ pub(super) struct Slots {
     table: Mutex<SlotTable>,
 }
 
-/// Which connections have the slots.
+/// The table of slots and their connections.
 #[derive(Debug, Default)]
 pub(super) struct SlotTable {
     last_id: u64,
-    /// How many general slots the connections from an address have.
+    /// Number of general slots that the connections from each address have.
     count_of: HashMap<IpAddr, usize>,
-    /// The idle connections with general slots, by since when they are idle.
+    /// The idle connections with general slots, in the order of the time since which they have been idle.
     idle: BTreeMap<(Instant, u64), Arc<ConnectionState>>,
     /// The same connections, by address.
     idle_of: BTreeSet<(IpAddr, Instant, u64)>,
@@ -65,13 +66,13 @@ impl Slots {
         })
     }
 
-    /// Waits until one more connection can be accepted. It waits only for evicted connections, whose sockets are about to
-    /// be closed.
+    /// Waits until one more connection can be accepted. This waits only for evicted connections, whose sockets are
+    /// about to be closed.
     pub(super) async fn ready(&self) {
         let _permit = self.evictions.acquire().await.expect("nobody closes this semaphore");
     }
 
-    /// Allots a slot to a new connection from `ip`. It is given back with [`SlotTable::remove`].
+    /// Allots a slot to a new connection from `ip`. [`SlotTable::remove`] gives the slot back.
     pub(super) fn allot(&self, ip: IpAddr, now: Instant) -> Arc<ConnectionState> {
         let address = subscriber(ip);
         let mut table = self.table.lock();
@@ -94,7 +95,8 @@ impl Slots {
         self.admission.turn_away(DoorKind::Http);
     }
 
-    /// Locks the table. Its holder may call a [`ConnectionState`], which never locks the table.
+    /// Locks the table. While the table is locked, the caller may call a [`ConnectionState`], which never locks the
+    /// table.
     pub(super) fn table(&self) -> MutexGuard<'_, SlotTable> {
         self.table.lock()
     }
@@ -104,8 +106,8 @@ impl Slots {
         self.admission.buffered()
     }
 
-    /// Evicts a connection with a general slot, if there is one to be evicted for a newcomer from `newcomer` that got no
-    /// ticket. Returns whether it has.
+    /// Evicts a connection with a general slot for a connection from `newcomer` that got no ticket. Returns whether a
+    /// connection was evicted.
     fn evict_general(&self, table: &mut SlotTable, newcomer: IpAddr, why: TurnedAway, now: Instant) -> bool {
         let Ok(permit) = Arc::clone(&self.evictions).try_acquire_owned() else { return false };
         let found = match why {
@@ -165,23 +167,24 @@ impl SlotTable {
         self.idle_of.insert((connection.address, since, connection.id));
     }
 
-    /// No longer lists a connection that was idle since `since`.
+    /// Removes a connection that was idle since `since` from the list.
     pub(super) fn mark_busy(&mut self, connection: &ConnectionState, since: Instant) {
         self.idle.remove(&(since, connection.id));
         self.idle_of.remove(&(connection.address, since, connection.id));
     }
 
-    /// The connection to evict for a newcomer, and since when it is idle.
+    /// The connection to evict for a newcomer, and the time since which that connection has been idle.
     ///
-    /// Of the longest idle connections, those count whose address has more slots than the newcomer's, or is the
-    /// newcomer's. The address with most slots among them loses its longest idle connection.
+    /// Only the longest idle connections are examined. A connection is a candidate if its address has more slots than
+    /// the newcomer's address, or is the newcomer's address. Of all candidates' addresses, the address with the most
+    /// slots loses its longest idle connection.
     fn eviction_candidate(&self, newcomer: IpAddr) -> Option<(Instant, Arc<ConnectionState>)> {
         let count = |address: IpAddr| self.count_of.get(&address).copied().unwrap_or(0);
         let own = count(newcomer);
         let longest_idle = self.idle.iter().take(EVICTION_CANDIDATES_MAX);
         let fair = longest_idle
             .filter(|(_, connection)| connection.address == newcomer || count(connection.address) > own);
-        // `max_by_key` finds the last one of equals, which is the longest idle one in reverse order.
+        // Of equal elements, `max_by_key` returns the last one. In reverse order, this is the longest idle connection.
         let found = fair.rev().max_by_key(|(_, connection)| count(connection.address));
         found
             .map(|(&(since, _), connection)| (since, Arc::clone(connection)))

@@ -1,5 +1,5 @@
-//! Connections to paths of kinds that the door does not have yet: they take a body, are slow, stream for ever, or switch to
-//! another protocol. And callers who lack a right. Time is virtual.
+//! Tests with kinds of paths that the door does not have yet: paths that take a body, are slow, stream forever, or
+//! switch to another protocol. Also tests with callers who lack a right. Time is virtual.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -70,7 +70,7 @@ impl Door {
         Door { context: ListenerContext { herd, router, tasks, stop }, slots, _server: server, _dir: dir }
     }
 
-    /// Opens a connection and sends this.
+    /// Opens a connection and sends these bytes.
     async fn connect(&self, sent: &str) -> DuplexStream {
         let (mut client, server) = duplex(64 * 1024);
         let slot = self.slots.open(CALLER.address.ip(), Instant::now());
@@ -283,7 +283,7 @@ async fn answer(response: impl IntoResponse) -> (u16, String) {
 #[tokio::test]
 async fn a_caller_who_lacks_a_right_is_answered_403_and_why() {
     let (herd, caller) = (State(alone()), caller(Rights { operate: false, places: false, ..Rights::ALL }));
-    let operate = (403, "this caller may not see how this server is\n".to_owned());
+    let operate = (403, "this caller may not see the state of this server\n".to_owned());
     assert_eq!(answer(status(herd.clone(), Extension(caller)).await).await, operate);
     assert_eq!(answer(metrics(herd.clone(), Extension(caller), HeaderMap::new()).await).await, operate);
     let uri = "/maps/api/place/nearbysearch/json?location=34,-118&radius=500".parse().unwrap();

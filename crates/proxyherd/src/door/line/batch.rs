@@ -1,8 +1,8 @@
 //! Answers the lines of one read, in order: [`answer_lines`] is called for each read of a connection.
 //!
-//! It neither waits nor allocates for a line. Reports are gathered and offered to the herd together. Every other line
-//! is answered only after the reports before it, so replies and effects keep the order of the lines. This module knows
-//! no sockets.
+//! The function neither waits nor allocates for a line. It gathers reports and offers them to the herd together. Every
+//! other line is answered only after the reports before that line. So replies and effects keep the order of the lines.
+//! This module knows no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
@@ -21,19 +21,19 @@ use crate::{
     places::{Answered, Looked},
 };
 
-/// After how many bytes of replies they are written and other connections have their turn. A client that does not read
-/// therefore delays only itself, and about this many bytes wait for it.
+/// Number of bytes of replies after which the replies are written and other connections have their turn. So a client
+/// that does not read delays only itself, and about this many bytes wait for that client.
 const REPLIES_LEN: usize = 64 * 1024;
 
 /// Why the connection is closed after a line that is too long. The answer to that line is the last one.
-const TOO_LONG: &str = "a line of more than 8192 bytes";
-const _: () = assert!(LINE_LEN_MAX == 8192, "the text above says how long a line may be");
+const TOO_LONG: &str = "the client sent a line of more than 8192 bytes";
+const _: () = assert!(LINE_LEN_MAX == 8192, "the text above names the maximum length of a line");
 /// Why the connection is closed after an HTTP request. The answer to the request's first line is the last one.
-const HTTP_REQUEST: &str = "it sent an HTTP request, which belongs to the server's `http` port; what came behind its first \
-                            line was not read";
+const HTTP_REQUEST: &str = "the client sent an HTTP request, which belongs to the server's `http` port; the server did \
+                            not read the request after its first line";
 
 /// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an
-/// answer about places, this sets `places_max` to how many places the answer may have.
+/// answer about places, this sets `places_max` to the maximum number of places in the answer.
 pub(super) fn answer_lines(
     herd: &Herd,
     caller: &Caller,
@@ -80,15 +80,15 @@ pub(super) fn answer_lines(
 
 /// The lines of one read on their way through the herd.
 ///
-/// Reports are gathered and offered together, because visiting a shard costs more than a report. They are answered
-/// before any other line.
+/// Reports are gathered and offered together, because visiting a shard costs more than processing a report. The
+/// gathered reports are answered before any other line.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
     caller: &'a Caller,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
-    /// For each offer, the line from which its reply is made.
+    /// For each offer, the report line that its reply repeats.
     report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
     places_max: &'a mut u8,
@@ -98,13 +98,13 @@ struct Batch<'a, 'i> {
 /// The line of a report.
 #[derive(Clone, Copy)]
 struct ReportLine<'i> {
-    /// The parts that the reply repeats.
+    /// The parts of the line that the reply repeats.
     echo: codec::ReportEcho<'i>,
     line: &'i [u8],
 }
 
 impl<'i> Batch<'_, 'i> {
-    /// Answers a line, or gathers it if it is a report. `None`: the next line can be taken.
+    /// Answers a line, or gathers the line if it is a report. `None`: the next line can be taken.
     fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
         match codec::parse(line) {
             Line::Command(Command::Report { report, condition }, echo) => {
@@ -154,7 +154,7 @@ impl<'i> Batch<'_, 'i> {
         for index in 0..self.offers.len() {
             let (offer, report_line) = (self.offers[index], self.report_lines[index]);
             match (offer.outcome, offer.times(self.now_ns)) {
-                // The protocol wants a stale report answered like a report that was taken.
+                // The protocol requires the same answer to a stale report as to an accepted report.
                 (Outcome::Added | Outcome::Moved | Outcome::Stale, Some((_, difference)))
                     if reported.is_ok() =>
                 {
@@ -164,7 +164,7 @@ impl<'i> Batch<'_, 'i> {
                 _ => self.answer_invalid(report_line.line),
             }
         }
-        // They are cleared where they are: moving them out would copy the whole arrays.
+        // The arrays are cleared in place, because moving them out would copy them.
         self.offers.clear();
         self.report_lines.clear();
     }
@@ -207,8 +207,8 @@ impl<'i> Batch<'_, 'i> {
     }
 }
 
-/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so the reply
-/// ends at the first empty line.
+/// Appends an answer about places, with at most `places_max` places. The JSON has no newline at its end, so an empty
+/// line marks the end of the reply.
 pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u8) {
     answered.answer.write_json(places_max.into(), out);
     out.extend_from_slice(b"\n\n");

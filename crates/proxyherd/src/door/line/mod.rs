@@ -1,6 +1,7 @@
-//! The door of the line protocol: the state of its connections, and how the reactor calls it. `batch` answers lines.
+//! The door of the line protocol: the state of its connections, and the protocol that the reactor calls. `batch`
+//! answers lines.
 //!
-//! Sockets, TLS and limits are the reactor's. The bytes of lines are the codec's (`proxyherd_core::codec::line`).
+//! The reactor handles sockets, TLS and limits. The codec handles the bytes of lines (`proxyherd_core::codec::line`).
 
 mod batch;
 
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::config::Limits;
 
-/// Serves line clients until the entrance closes. The error comes from the operating system: it has no thread or no
+/// Serves line clients until the entrance closes. An error means that the operating system has no thread or no
 /// descriptor left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
     reactor::run(entrance, limits, |_| LineProtocol::default())
@@ -25,7 +26,7 @@ pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
 struct LineProtocol {
     /// Finds where lines begin and end.
     lines: Lines,
-    /// How many places the answer may have that the connection waits for.
+    /// Maximum number of places in the answer that the connection waits for.
     places_max: u8,
 }
 

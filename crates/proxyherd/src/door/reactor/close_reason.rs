@@ -1,6 +1,6 @@
-//! Why this server closes connections, in words for the log.
+//! The reasons why this server closes connections, in words for the log.
 //!
-//! Each reason is one variant of [`CloseReason`], which knows its words and its level in the log.
+//! Each reason is a variant of [`CloseReason`] and has words and a level in the log.
 
 use std::{fmt, io, time::Duration};
 
@@ -16,33 +16,35 @@ pub(super) enum CloseReason {
     Broken(io::Error),
     /// The TLS handshake failed.
     Handshake(HandshakeFailed),
-    /// The client broke the rules of TLS, or what came is not what the client encrypted.
+    /// The client broke the rules of TLS, or the bytes that arrived are not the bytes that the client encrypted.
     Tls(rustls::Error),
-    /// More than this many bytes came in a row that TLS made no data of.
+    /// More than this many consecutive bytes arrived that contained no data for the protocol.
     TlsWithoutData(usize),
-    /// The network ended a TLS connection, and the client did not. The last bytes may be part of what the client sent.
+    /// The network ended a TLS connection without the client's `close_notify`. Some bytes that the client sent may be
+    /// missing.
     Truncated,
     /// The protocol closed the connection.
     Protocol(ProtocolEnd),
-    /// The rest of a unit did not come in time.
+    /// The rest of a unit did not arrive in time.
     HalfUnit(&'static str, Duration),
     /// The client was silent for too long.
     Idle(Duration),
-    /// The client did not take its replies in time.
+    /// The client did not read its replies in time.
     NotReading(Duration),
-    /// There is no more room for the replies that the client does not take, and for its input behind them.
+    /// The buffers have no more room for the replies that the client does not read, or for the input that waits behind
+    /// these replies.
     NoRoom,
-    /// The client's reports were not durable in time.
+    /// The client's reports did not become durable in time.
     NotDurable(Duration),
-    /// This server made a mistake.
+    /// This server failed.
     Failed(&'static str),
     /// This server is stopping.
     Stopping,
 }
 
 impl CloseReason {
-    /// The reason's level in the log. Faults of this server and of clients are above the usual ends. Strangers scan
-    /// every port that speaks TLS, so failed handshakes are below other faults.
+    /// The reason's level in the log. Faults of this server and of clients have a higher level than usual ends.
+    /// Strangers scan every port that speaks TLS, so failed handshakes have a lower level than other faults.
     pub(super) fn level(&self) -> LogLevel {
         match self {
             CloseReason::Failed(_) => LogLevel::Error,
@@ -70,29 +72,27 @@ impl fmt::Display for CloseReason {
             CloseReason::Handshake(failed) => write!(f, "{failed}"),
             CloseReason::Tls(error) => write!(f, "TLS: {error}"),
             CloseReason::TlsWithoutData(len) => {
-                write!(f, "TLS: more than {} KiB came in a row without data", len / 1024)
+                write!(f, "the client sent more than {} KiB within TLS without data", len / 1024)
             }
-            CloseReason::Truncated => {
-                f.write_str("its connection ended without the end of TLS (close_notify)")
-            }
+            CloseReason::Truncated => f.write_str("the connection ended without TLS's close_notify"),
             CloseReason::Protocol(end) => f.write_str(&end.why),
             CloseReason::HalfUnit(unit, limit) => {
-                write!(f, "a {unit}'s end did not come within {} s", limit.as_secs())
+                write!(f, "the client did not finish a {unit} within {} s", limit.as_secs())
             }
-            CloseReason::Idle(limit) => write!(f, "nothing came for {} s", limit.as_secs()),
+            CloseReason::Idle(limit) => write!(f, "the client was silent for {} s", limit.as_secs()),
             CloseReason::NotReading(limit) => {
-                write!(f, "it did not take its replies for {} s", limit.as_secs())
+                write!(f, "the client did not read its replies for {} s", limit.as_secs())
             }
             CloseReason::NoRoom => {
                 write!(
                     f,
-                    "it asked for more than it took, and there is no more room for that (`buffers_mb` in [limits])"
+                    "the client does not read its replies, and the buffers are full (`buffers_mb` in [limits])"
                 )
             }
             CloseReason::NotDurable(limit) => {
                 write!(
                     f,
-                    "its reports were not durable within {:.1} s, so it got no reply",
+                    "the client's reports were not durable within {:.1} s, so the client got no reply",
                     limit.as_secs_f64()
                 )
             }

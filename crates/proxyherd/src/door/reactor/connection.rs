@@ -1,6 +1,8 @@
-//! One client's connection: its state between two turns, and its deadlines. What it does in a turn is in `turn`.
+//! One client's connection: its state between two turns, and its deadlines. The module `turn` has what a connection
+//! does in a turn.
 //!
-//! An idle connection owns no buffers, except those that TLS keeps. A connection does not know what its protocol means.
+//! An idle connection owns no buffers, except the buffers of TLS. A connection does not know the meaning of its
+//! protocol's bytes.
 
 use std::{
     cell::OnceCell,
@@ -25,38 +27,40 @@ use crate::{
     places::Answered,
 };
 
-/// How long a client may take to close its end, once this end is closed.
+/// Maximum time between the end of this server's sending side and the moment when the client closes its end.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// What a connection is doing.
+/// The phase of a connection.
 pub(super) enum Phase {
-    /// The handshake, if there is one, goes on. The protocol has not begun.
+    /// The handshake, if any, is in progress. The protocol has not begun.
     Opening,
     /// The protocol takes units.
     Serving,
-    /// The places have been asked. Nothing is taken until the answer comes, which is kept here for the next turn.
+    /// A query about places is in progress. The connection takes no input until the answer comes. The answer is kept
+    /// here for the next turn.
     AwaitingPlaces(Option<Box<Answered>>),
-    /// The last replies are withheld until what they acknowledge is durable. Nothing is taken until then.
+    /// The last replies are withheld until the reports that they acknowledge are durable. The connection takes no input
+    /// until then.
     AwaitingDurable(DurabilityWait),
-    /// The protocol has taken the client's last unit. Only the replies are still to be written.
+    /// The protocol has taken the client's last unit. Only the replies must still be written.
     Finishing,
-    /// This server closes the connection. It sends the last replies and shuts down sending, and then reads until the
-    /// client closes its end: if it closed while input lies unread, the system would reset the connection, and the
-    /// client would lose the replies.
+    /// This server closes the connection. The server sends the last replies, shuts down its sending side, and then
+    /// reads until the client closes its end. If the server closed the socket while input is unread, the system would
+    /// reset the connection, and the client would lose the replies.
     Lingering(Lingering),
 }
 
-/// How long the last replies may wait to be durable.
+/// Maximum time that the last replies may wait for their reports to become durable.
 #[derive(Clone, Copy)]
 pub(super) struct DurabilityWait {
     pub(super) until: Instant,
     pub(super) patience: Duration,
 }
 
-/// How far this server is with closing a connection.
+/// The progress of closing a connection from this server's side.
 pub(super) struct Lingering {
     pub(super) reason: Option<CloseReason>,
-    /// When the last reply was written, once it is.
+    /// When the last reply was written. `None`: it is not written yet.
     pub(super) since: Option<Instant>,
     pub(super) is_shut_down: bool,
 }
@@ -71,33 +75,34 @@ impl Phase {
 pub(super) struct Connection<P> {
     pub(super) protocol: P,
     pub(super) caller: Caller,
-    /// Tells this connection from earlier ones in the same slot of its thread.
+    /// Distinguishes this connection from earlier connections in the same slot of its thread.
     pub(super) serial: u64,
     pub(super) socket: Socket,
     pub(super) phase: Phase,
-    /// Input that is not taken yet: the start of a unit, or units behind one that has to wait.
+    /// Input that the protocol has not taken yet: the start of a unit, or units after a unit that has to wait.
     pub(super) held: Vec<u8>,
     /// Whether `held` may hold complete units.
     pub(super) may_hold_units: bool,
     pub(super) outgoing: Outgoing,
-    /// Whether the client has ended its sending half.
+    /// Whether the client has shut down its sending side.
     pub(super) has_ended: bool,
     pub(super) is_busy: bool,
     /// Whether the bell was rung since the last [`ProtocolEvent::Rung`](super::ProtocolEvent::Rung).
     pub(super) is_rung: bool,
-    /// Shared with the bells, if there are any: whether one was rung that the protocol has not been told of.
+    /// Shared with the bells, if there are any: whether a bell was rung and the protocol has not received the event
+    /// yet.
     pub(super) bell: OnceCell<Arc<AtomicBool>>,
-    /// Whether the last turn was spent on an event. Then the client's input comes next.
+    /// Whether the last turn was for an event. If so, the client's input comes next.
     pub(super) has_resumed: bool,
-    /// Whether the connection is on its thread's list of those that want a turn.
+    /// Whether the connection is in its thread's queue of connections that want a turn.
     pub(super) is_queued: bool,
-    /// Whether the connection has moved to another thread because it is busy. It does so once.
+    /// Whether the connection has moved to another thread because it is busy. A connection moves at most once.
     pub(super) has_moved: bool,
-    /// When the client was last heard, or its limits began anew.
+    /// When the server last received something from the client, or when the client's limits were restarted.
     pub(super) heard_at: Instant,
-    /// When the unit began whose end has not come yet.
+    /// When the unit began that is not complete yet.
     pub(super) unit_began_at: Option<Instant>,
-    /// Until when nothing is read, because the client's address is over its rate.
+    /// Time before which nothing is read, because the client's address has exceeded its rate.
     pub(super) throttled_until: Option<Instant>,
     pub(super) ticket: Ticket,
     entered: Entered,
@@ -134,7 +139,7 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// A thread has taken the connection, and gives it this serial.
+    /// Called when a thread takes the connection. `serial` is the connection's number on that thread.
     pub(super) fn begin(&mut self, serial: u64, now: Instant) {
         self.serial = serial;
         self.heard_at = self.heard_at.max(now);
@@ -144,7 +149,7 @@ impl<P: Protocol> Connection<P> {
         matches!(self.phase, Phase::Opening) && self.socket.is_in_handshake()
     }
 
-    /// Counts the end of the connection, if it is one that is counted.
+    /// Counts the end of the connection, if it ends for a reason that is counted.
     pub(super) fn count_end(&self, end: &Result<(), CloseReason>) {
         if let Err(CloseReason::Handshake(_)) = end {
             self.entered.handshake_failed();
@@ -162,29 +167,30 @@ impl<P: Protocol> Connection<P> {
         self.may_hold_units || (self.socket.is_readable() && !self.has_ended)
     }
 
-    /// Whether the client has died after it had ended its sending half. A read tells nothing of that any more.
+    /// Whether the connection has failed after the client shut down its sending side. A read does not report this
+    /// failure any more.
     pub(super) fn is_lost(&self) -> bool {
         self.has_ended && self.socket.has_failed()
     }
 
-    /// Whether the socket has not taken all replies.
+    /// Whether the socket has not accepted all replies yet.
     pub(super) fn has_unsent(&self) -> bool {
         !self.outgoing.is_empty() || self.socket.has_unsent()
     }
 
-    /// Whether the connection should move to a thread for busy connections. It stays while it waits for something, and
-    /// it stays for good once bells know it by its slot.
+    /// Whether the connection should move to a thread for busy connections. A connection does not move while it waits
+    /// for something. A connection with bells never moves, because its bells know its slot.
     pub(super) fn is_to_move(&self) -> bool {
         self.is_busy && !self.has_moved && self.bell.get().is_none() && matches!(self.phase, Phase::Serving)
     }
 
-    /// Keeps the answer of the places for the next turn.
+    /// Keeps the answer about places for the next turn.
     pub(super) fn take_answer(&mut self, answer: Box<Answered>, now: Instant) {
         self.phase = Phase::AwaitingPlaces(Some(answer));
         self.restart_limits(now);
     }
 
-    /// What the withheld replies acknowledge is durable: they may leave.
+    /// Releases the withheld replies, because the reports that they acknowledge are durable.
     pub(super) fn take_durable(&mut self, herd: &Herd, now: Instant) {
         if matches!(self.phase, Phase::AwaitingDurable(_)) {
             let replies = self.outgoing.release(now);
@@ -196,13 +202,13 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Lets the client's limits begin anew, because until now the client had to wait for this server.
+    /// Restarts the client's limits, because the client had to wait for this server until now.
     pub(super) fn restart_limits(&mut self, now: Instant) {
         self.heard_at = now;
         self.unit_began_at = self.unit_began_at.map(|_| now);
     }
 
-    /// Keeps input for a later turn. Nothing must be kept already: it would be lost.
+    /// Keeps input for a later turn. The connection must hold no input yet, because that input would be lost.
     pub(super) fn hold(&mut self, input: &[u8]) {
         assert!(self.held.is_empty(), "whoever takes input takes what is held first");
         if self.held.capacity() > KEPT_LEN_MAX {
@@ -211,7 +217,8 @@ impl<P: Protocol> Connection<P> {
         self.held.extend_from_slice(input);
     }
 
-    /// Tells admission how many bytes the connection owns, without the few that every connection may own.
+    /// Reports to admission how many bytes the connection owns. The few bytes that every connection may own do not
+    /// count.
     pub(super) fn account_buffers(&self) -> Result<(), CloseReason> {
         let held_len = if self.held.len() > KEPT_LEN_MAX { self.held.len() } else { 0 };
         let undecrypted_len = self.socket.undecrypted_len();
@@ -220,45 +227,44 @@ impl<P: Protocol> Connection<P> {
         if self.ticket.buffer(len) { Ok(()) } else { Err(CloseReason::NoRoom) }
     }
 
-    /// When the connection wants a turn even if its socket is not ready.
+    /// The time at which the connection wants a turn even if its socket is not ready.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        // While replies wait for the client, the protocol can't be called.
+        // The protocol can't be called while replies wait for the client.
         let can_wake = matches!(self.phase, Phase::Serving) && !self.has_unsent();
         let timer = self.protocol.wake_at().filter(|_| can_wake);
         [self.throttled_until, timer].into_iter().flatten().min()
     }
 
-    /// When the connection is to be closed if what it waits for has not come.
+    /// The time at which the connection must be closed if the event that it waits for has not happened.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         if let Some(since) = self.outgoing.waiting_since() {
             return Some(since + limits.write);
         }
         match &self.phase {
             Phase::Opening if self.socket.is_in_handshake() => Some(self.heard_at + HANDSHAKE_MAX),
-            // The client waits for this server, so its limits do not count.
+            // The client waits for this server, so the client's limits do not apply.
             Phase::Serving if self.throttled_until.is_some() => None,
             Phase::Opening | Phase::Serving => {
                 [self.idle_end(limits), self.unit_end(limits)].into_iter().flatten().min()
             }
             Phase::AwaitingDurable(DurabilityWait { until, .. }) => Some(*until),
             Phase::Lingering(lingering) => lingering.since.map(|since| since + LINGER_MAX),
-            // A question about places has a deadline of its own, and `Finishing` waits for nothing but the client to
-            // read.
+            // A query about places has its own deadline. `Finishing` only waits until the client reads its replies.
             Phase::AwaitingPlaces(_) | Phase::Finishing => None,
         }
     }
 
-    /// When the client will have been silent for too long.
+    /// The time at which the client will have been silent for too long.
     fn idle_end(&self, limits: &Limits) -> Option<Instant> {
         self.protocol.idle_max(limits).map(|limit| self.heard_at + limit)
     }
 
-    /// When the rest of the unit comes too late that the client has begun, if it has begun one.
+    /// The deadline for the rest of the unit that the client has begun. `None`: the client has begun no unit.
     fn unit_end(&self, limits: &Limits) -> Option<Instant> {
         self.unit_began_at.map(|began| began + limits.line)
     }
 
-    /// Which limit was passed, once the deadline has passed.
+    /// The limit that was exceeded. Called when the deadline has passed.
     pub(super) fn passed_limit(&mut self, limits: &Limits) -> CloseReason {
         match &mut self.phase {
             _ if self.outgoing.waiting_since().is_some() => CloseReason::NotReading(limits.write),

@@ -1,7 +1,7 @@
 //! The inbox of a reactor's thread: other threads leave messages in it, and the first message wakes the thread.
 //!
-//! The inbox holds at most one message of each kind for each connection, so the connections bound it. It does not know
-//! what the thread does with messages.
+//! The inbox holds at most one message of each kind for each connection. So the number of connections limits its
+//! length. The inbox does not know what the thread does with messages.
 
 use std::{io, sync::Arc};
 
@@ -15,18 +15,18 @@ use crate::places::Answered;
 pub(super) enum InboxMessage<P> {
     /// A connection that the thread is to serve.
     Connection(Box<Connection<P>>),
-    /// The answer to the connection's question about places. `None`: the question was dropped without an answer.
+    /// The answer to the connection's query about places. `None`: the query was dropped without an answer.
     Answer { slot: usize, serial: u64, answer: Option<Box<Answered>> },
-    /// What the connection's withheld replies acknowledge is durable.
+    /// The reports that the connection's withheld replies acknowledge are durable.
     Durable { slot: usize, serial: u64 },
     /// The connection's bell was rung.
     Rung { slot: usize, serial: u64 },
-    /// The thread is to answer what has come, and then end.
+    /// The thread must answer the input that has arrived, and then end.
     Stop,
 }
 
-/// Where other threads leave messages for one thread. A bell can leave another message after each turn of its
-/// connection; all other kinds wait at most once for a connection.
+/// The place where other threads leave messages for one thread. A bell can leave another message after each turn of its
+/// connection. Of any other kind, at most one message waits for each connection.
 pub(super) struct Inbox<P> {
     /// `None` once the thread has ended.
     messages: Mutex<Option<Vec<InboxMessage<P>>>>,
@@ -34,7 +34,7 @@ pub(super) struct Inbox<P> {
 }
 
 impl<P> Inbox<P> {
-    /// An empty inbox, which wakes its thread by an event with this token.
+    /// An empty inbox. The inbox wakes its thread by an event with this token.
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Inbox<P>> {
         Ok(Inbox { messages: Mutex::new(Some(Vec::new())), waker: Waker::new(registry, token)? })
     }
@@ -46,7 +46,7 @@ impl<P> Inbox<P> {
         messages.push(message);
         let is_first = messages.len() == 1;
         drop(held);
-        // Whoever left the first message has woken the thread for all of them.
+        // The sender of the first message has woken the thread for all messages.
         if is_first {
             self.waker.wake().expect("an event descriptor takes a wake-up at any time");
         }
@@ -58,7 +58,7 @@ impl<P> Inbox<P> {
         self.messages.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Closes the inbox, unless it holds messages. Says whether it is closed.
+    /// Closes the inbox, unless it holds messages. Returns whether the inbox is closed.
     pub(super) fn close_if_empty(&self) -> bool {
         let mut held = self.messages.lock();
         if held.as_ref().is_none_or(Vec::is_empty) {
@@ -69,7 +69,7 @@ impl<P> Inbox<P> {
 
     /// Closes the inbox. Messages in it are dropped.
     pub(super) fn close(&self) {
-        // They are dropped without the lock, because dropping a message may leave another one.
+        // The messages are dropped without the lock, because dropping a message may leave another message.
         let messages = self.messages.lock().take();
         drop(messages);
     }
@@ -82,8 +82,8 @@ impl<P: Send> Rings for Inbox<P> {
     }
 }
 
-/// A connection's question about places that waits on the runtime. When it is dropped, the connection gets its answer,
-/// or is told that there is none.
+/// A connection's query about places that waits on the runtime. If this value is dropped before the answer was sent,
+/// the connection receives a message that there is no answer.
 pub(super) struct PendingQuestion<P> {
     inbox: Arc<Inbox<P>>,
     slot: usize,
@@ -92,7 +92,7 @@ pub(super) struct PendingQuestion<P> {
 }
 
 impl<P> PendingQuestion<P> {
-    /// The question of the connection with this slot and serial.
+    /// The query of the connection with this slot and serial.
     pub(super) fn new(inbox: &Arc<Inbox<P>>, slot: usize, serial: u64) -> PendingQuestion<P> {
         PendingQuestion { inbox: Arc::clone(inbox), slot, serial, answer: None }
     }

@@ -1,14 +1,14 @@
 //! Threads that serve the connections of a door, for any protocol that does no I/O itself. A door calls `run` with
 //! its entrance and a function that makes a [`Protocol`] for each new connection.
 //!
-//! Each `thread` has its own connections. For small messages most of the work is the kernel's, and it is cheapest if
-//! one thread finds many sockets ready at once. New connections therefore go to the first half of the threads. A
-//! connection that brings many units at once moves, once, to a thread chosen among all, so that such work is spread
-//! evenly.
+//! Each `thread` has its own connections. For small messages, the kernel does most of the work. This work is cheapest
+//! if one thread finds many sockets ready at once. So new connections go to the first half of the threads. A busy
+//! connection brings many units at once. It moves once, to a thread chosen among all threads, so the work of busy
+//! connections is distributed evenly.
 //!
 //! The files import each other in this order, lowest first: `protocol`, `close_reason`, `socket`, `outgoing`,
-//! `connection`, `inbox`, `turn`, `thread`. The compiler builds the threads for each protocol, so a unit costs no call
-//! through a table. Nothing here knows a protocol's bytes.
+//! `connection`, `inbox`, `turn`, `thread`. The compiler builds the threads for each protocol, so a unit needs no
+//! dynamic dispatch. Nothing here knows a protocol's bytes.
 
 mod close_reason;
 mod connection;
@@ -44,8 +44,8 @@ use self::{
 use super::entrance::{Entrance, Service, Visitor};
 use crate::{caller::Caller, config::Limits, herd::Herd};
 
-/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. The error comes
-/// from the operating system: it has no thread or no descriptor left.
+/// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. An error means
+/// that the operating system has no thread or no descriptor left.
 pub(crate) fn run<P: Protocol>(
     entrance: Entrance,
     limits: &Limits,
@@ -63,7 +63,7 @@ pub(crate) fn run<P: Protocol>(
             drop(running);
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(body) {
-            // The threads that have been started must end again.
+            // The threads that have already started must end.
             threads.stop();
             return Err(error);
         }
@@ -73,7 +73,7 @@ pub(crate) fn run<P: Protocol>(
     Ok(())
 }
 
-/// The door's service: it hands visitors to the threads.
+/// The door's service. It hands visitors to the threads.
 struct Reactors<P: Protocol, M> {
     herd: Arc<Herd>,
     threads: Arc<Threads<P>>,
@@ -88,7 +88,7 @@ impl<P: Protocol, M: Fn(&Caller) -> P + Send + Sync + 'static> Service for React
         let subject = Subject::Client(visitor.caller().address);
         match self.connection(visitor) {
             Ok(connection) => self.threads.send(Box::new(connection)),
-            // The client has gone already.
+            // The client has already closed the connection.
             Err(error) => self.herd.log().event(LogLevel::Debug, subject, format_args!("closed: {error}")),
         }
     }
@@ -128,7 +128,7 @@ impl<P: Protocol> Threads<P> {
         &self.inboxes[self.new.fetch_add(1, Relaxed) % half]
     }
 
-    /// Sends a new connection to a thread. If that thread has failed, another one gets it.
+    /// Sends a new connection to a thread. If that thread has failed, another thread gets the connection.
     fn send(&self, connection: Box<Connection<P>>) {
         let mut message = InboxMessage::Connection(connection);
         for inbox in [self.for_new()].into_iter().chain(&self.inboxes) {

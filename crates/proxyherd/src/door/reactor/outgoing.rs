@@ -1,24 +1,24 @@
-//! A connection's replies that are not written yet: those that the socket has not taken, and those that are withheld
-//! until what they acknowledge is durable.
+//! A connection's replies that are not written yet. Some are replies that the socket has not accepted. Others are
+//! withheld until the reports that they acknowledge are durable.
 //!
-//! A connection without such replies owns no buffer here. This module does not know what the replies say.
+//! A connection without such replies owns no buffer here. This module does not know the meaning of the replies.
 
 use std::{io, time::Instant};
 
 use super::socket::Socket;
 
-/// A connection frees a buffer that it no longer needs if the buffer is larger than this, bytes.
+/// Maximum size of an unused buffer that a connection keeps, bytes. A larger unused buffer is freed.
 pub(super) const KEPT_LEN_MAX: usize = 4 * 1024;
 
 /// Replies on their way to the socket.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// Replies that the socket has not taken, except for the first `sent_len` bytes.
+    /// Replies of which the socket has accepted only the first `sent_len` bytes.
     unsent: Vec<u8>,
     sent_len: usize,
     /// Since when something has been waiting for the client to take it.
     waiting_since: Option<Instant>,
-    /// Replies that may only leave once what they acknowledge is durable.
+    /// Replies that are withheld until the reports that they acknowledge are durable.
     withheld: Vec<u8>,
 }
 
@@ -33,12 +33,12 @@ impl Outgoing {
         self.waiting_since
     }
 
-    /// How many bytes are kept here.
+    /// Number of bytes that are kept here.
     pub(super) fn len(&self) -> usize {
         self.unsent.len() + self.withheld.len()
     }
 
-    /// Writes what the socket takes at once, and keeps the rest.
+    /// Writes the bytes that the socket accepts at once, and keeps the rest.
     pub(super) fn write(&mut self, socket: &mut Socket, bytes: &[u8], now: Instant) -> io::Result<()> {
         debug_assert!(self.is_empty(), "a turn begins when all is written");
         let len = socket.write(bytes)?;
@@ -56,7 +56,7 @@ impl Outgoing {
         self.waiting_since.get_or_insert(now);
     }
 
-    /// Writes more of what was kept. Says whether that was all.
+    /// Writes more of the kept bytes. Returns whether all of them are written.
     pub(super) fn write_rest(&mut self, socket: &mut Socket) -> io::Result<bool> {
         if self.is_empty() && !socket.has_unsent() {
             return Ok(true);
@@ -73,12 +73,12 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// Keeps replies that may not leave yet.
+    /// Keeps replies that may not be written yet.
     pub(super) fn withhold(&mut self, bytes: &[u8]) {
         self.withheld.extend_from_slice(bytes);
     }
 
-    /// Lets the withheld replies leave with the next [`Outgoing::write_rest`], and returns them.
+    /// Releases the withheld replies for the next [`Outgoing::write_rest`], and returns them.
     pub(super) fn release(&mut self, now: Instant) -> &[u8] {
         let start = self.unsent.len();
         self.unsent.extend_from_slice(&self.withheld);

@@ -4,11 +4,11 @@
 //! client has sent, and `resume` when something has happened that the protocol asked for. Each call appends replies to
 //! a buffer and returns a [`NextStep`]. `door/tests/toy.rs` is a small example.
 //!
-//! A protocol does no I/O. A thread calls its protocols one after the other, so a call must not wait. A protocol knows
-//! nothing of sockets, TLS, limits, rates, the log and the stop: these are the reactor's.
+//! A protocol does no I/O. A thread calls its protocols one after the other, so a call must not wait. A protocol does
+//! not know sockets, TLS, limits, rates, the log and the stop. The reactor handles these.
 //!
-//! A protocol between servers fits too: it can speak first ([`Protocol::SPEAKS_FIRST`]), other threads can ring it
-//! ([`CallContext::bell`]), and the clock can wake it ([`Protocol::wake_at`]).
+//! The trait also fits a protocol between servers. A protocol can speak first ([`Protocol::SPEAKS_FIRST`]), other
+//! threads can ring its bell ([`CallContext::bell`]), and the clock can wake the protocol ([`Protocol::wake_at`]).
 
 use std::{
     borrow::Cow,
@@ -31,17 +31,17 @@ use crate::{
 
 /// The state of one connection in its protocol.
 pub trait Protocol: Sized + Send + 'static {
-    /// What the protocol calls the pieces that it takes one by one: a line, a message.
+    /// The protocol's word for a unit of its input, such as "line" or "message".
     const UNIT: &'static str;
-    /// The longest unit, bytes. `take` must not leave more than this without returning [`NextStep::WriteFirst`].
+    /// Maximum length of a unit, bytes. If `take` leaves more bytes than this, it must return [`NextStep::WriteFirst`].
     const UNIT_LEN_MAX: usize;
-    /// Whether both directions are lines of text. The log shows such lines as they are.
+    /// Whether both directions are lines of text. If so, the log shows the lines unchanged.
     const IS_TEXT: bool = false;
     /// Whether the reactor calls `open` as soon as the connection has begun. Otherwise it calls `open` when the
     /// client's first bytes have come.
     const SPEAKS_FIRST: bool = false;
 
-    /// The connection has begun. Where it is encrypted, the handshake is over.
+    /// Called when the connection has begun. If the connection is encrypted, the handshake is over.
     fn open(&mut self, _context: &CallContext<'_>, _out: &mut Vec<u8>) -> NextStep {
         NextStep::ReadMore
     }
@@ -52,14 +52,14 @@ pub trait Protocol: Sized + Send + 'static {
     /// Handles an event that the protocol asked for, and appends the replies to `out`.
     fn resume(&mut self, context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep;
 
-    /// When the protocol wants [`ProtocolEvent::Time`]. The reactor asks after every turn. The event comes up to about
-    /// `SWEEP_INTERVAL_MIN` late.
+    /// The time at which the protocol wants [`ProtocolEvent::Time`]. The reactor calls this after every turn. The event
+    /// may come late by about `SWEEP_INTERVAL_MIN`.
     fn wake_at(&self) -> Option<Instant> {
         None
     }
 
-    /// How long the client may be silent between two units. `None`: for ever. Such a protocol must find out itself
-    /// whether its client is still there, or leave that to the keepalive probes of the operating system.
+    /// Maximum time for which the client may be silent between two units. `None`: no limit. A protocol without a limit
+    /// must detect dead clients itself, or rely on the keepalive probes of the operating system.
     fn idle_max(&self, limits: &Limits) -> Option<Duration> {
         Some(limits.idle)
     }
@@ -69,7 +69,7 @@ pub trait Protocol: Sized + Send + 'static {
 pub struct CallContext<'a> {
     /// The herd that the protocol asks.
     pub herd: &'a Herd,
-    /// Who is at the other end of the connection.
+    /// The caller at the other end of the connection.
     pub caller: &'a Caller,
     /// The time of this turn.
     pub now: Instant,
@@ -77,59 +77,59 @@ pub struct CallContext<'a> {
 }
 
 impl CallContext<'_> {
-    /// Makes a bell that other threads ring when they have news for this connection. From then on the connection stays
-    /// on its thread.
+    /// Makes a bell. Other threads ring the bell when they have news for this connection. A connection with a bell
+    /// stays on its thread.
     pub fn bell(&self) -> Bell {
         (self.bell)()
     }
 }
 
-/// What the client has sent and the protocol has not taken yet.
+/// Input from the client that the protocol has not taken yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
-    /// Whether the client has ended its sending half, so that nothing follows.
+    /// Whether the client has shut down its sending side, so that no more bytes follow.
     pub is_last: bool,
-    /// How many units the protocol may take now, at least one.
+    /// Maximum number of units that the protocol may take now. At least one.
     pub units_max: u64,
 }
 
 /// What a call of `take` returns.
 #[derive(Debug)]
 pub struct TakeOutput {
-    /// How many bytes of the input were taken.
+    /// Number of input bytes that were taken.
     pub consumed: usize,
-    /// How many units these bytes were. They count against the rate of the client's address.
+    /// Number of units in these bytes. The units count against the rate of the client's address.
     pub units_in: u64,
-    /// How many lines the log counts for the replies. An answer about places is one line. Only text protocols need
-    /// this.
+    /// Number of lines that the log counts for the replies. An answer about places counts as one line. Only text
+    /// protocols need this value.
     pub units_out: u64,
     /// The links that have something to flush. The reactor wakes them once it has written the replies.
     pub wake: Wake,
-    /// What comes next.
+    /// What the reactor does next.
     pub next: NextStep,
 }
 
 /// What the reactor does after a call of the protocol.
 #[derive(Debug)]
 pub enum NextStep {
-    /// Write the replies, and take the client's next unit. Once the client has ended its sending half and nothing of
-    /// its input is left, this closes the connection.
+    /// Write the replies, and take the client's next unit. If the client has shut down its sending side and no input is
+    /// left, close the connection.
     ReadMore,
     /// Write the replies, and then call again: `take` with the rest of the input, or `resume` with
     /// [`ProtocolEvent::Rung`].
     WriteFirst,
     /// Write the replies, and close the connection.
     Close(ProtocolEnd),
-    /// Write the replies, and wait for the answer about places. It comes as [`ProtocolEvent::Places`]. Until then the
-    /// reactor takes nothing from the client.
+    /// Write the replies, and wait for the answer about places. The answer comes as [`ProtocolEvent::Places`]. Until
+    /// then the reactor takes no input from the client.
     AwaitPlaces(Box<Question>),
-    /// Keep the replies until these positions are durable, and take nothing from the client until then. If that takes
+    /// Keep the replies until these positions are durable, and take no input from the client until then. If this takes
     /// too long, the connection is closed and the replies are never written. The box keeps this enum small.
     AwaitDurable(Box<Positions>),
-    /// Like [`NextStep::ReadMore`], but the connection stays open when the client has ended its sending half, because
-    /// the client still listens.
+    /// Like [`NextStep::ReadMore`], but the connection stays open after the client has shut down its sending side,
+    /// because the client still reads.
     Subscribed,
 }
 
@@ -151,21 +151,21 @@ impl ProtocolEnd {
     }
 }
 
-/// Something that the protocol asked for has happened.
+/// An event that the protocol has requested.
 #[derive(Debug)]
 pub enum ProtocolEvent {
     /// The answer about places has come.
     Places(Box<Answered>),
-    /// The bell was rung, once or more often, since the last `Rung`, and all earlier replies are written. News that a
-    /// slow client has not been sent yet stays with whoever rings, and is bounded there. A client that takes nothing
-    /// for `write_s` is closed.
+    /// The bell was rung at least once since the last `Rung`, and all earlier replies are written. News that is not
+    /// sent to a slow client yet stays with the thread that rings, which must limit its amount. A client that reads
+    /// nothing for `write_s` loses its connection.
     Rung,
     /// The time of [`Protocol::wake_at`] has come.
     Time,
 }
 
-/// Tells a connection, from any thread, that there is news for it. Several rings before the connection's next look
-/// count as one.
+/// Tells a connection, from any thread, that there is news for this connection. Several rings before the connection's
+/// next turn count as one ring.
 #[derive(Clone)]
 pub struct Bell {
     pub(super) inbox: Arc<dyn Rings>,
@@ -174,7 +174,7 @@ pub struct Bell {
     pub(super) is_rung: Arc<AtomicBool>,
 }
 
-/// Takes the rings of a thread's bells.
+/// Receives the rings of a thread's bells.
 pub(super) trait Rings: Send + Sync {
     /// The bell of the connection with this slot and serial was rung.
     fn ring(&self, slot: usize, serial: u64);

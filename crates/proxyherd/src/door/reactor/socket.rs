@@ -1,9 +1,9 @@
-//! A connection's socket, plain or with TLS. It reads and writes the protocol's bytes, and never waits.
+//! A connection's socket, plain or with TLS. The socket reads and writes the protocol's bytes, and never waits.
 //!
-//! TLS is `rustls` without its own I/O. Each turn reads once from the network, into a buffer that the connections of a
-//! thread share, and decrypts everything that it has read. No decrypted bytes therefore stay in TLS between turns, and
-//! with and without TLS a read that does not fill the buffer has emptied the socket. This module does not know what the
-//! bytes mean.
+//! TLS is `rustls` without its own I/O. Each turn reads once from the network into a buffer that the connections of a
+//! thread share. The turn then decrypts everything that it has read. So no decrypted bytes stay in TLS between turns.
+//! With and without TLS, a read that does not fill the buffer has emptied the socket. This module does not know what
+//! the bytes mean.
 
 use std::{
     io::{self, Read, Write},
@@ -17,52 +17,54 @@ use rustls::{ServerConfig, ServerConnection};
 use super::close_reason::CloseReason;
 use crate::door::entrance::HandshakeFailed;
 
-/// How many bytes decrypting may bring beyond those of one read: a record whose start came with an earlier read.
+/// Maximum number of decrypted bytes in excess of the bytes of one read. They come from a record whose start came with
+/// an earlier read.
 pub(super) const RECORD_LEN_MAX: usize = 20 * 1024;
-/// Most bytes of a client in a row that bring no data to its protocol: handshakes, the start of a record, messages of
-/// TLS itself. A connection with more is closed.
+/// Maximum number of consecutive bytes from a client that contain no data for the protocol: handshakes, the start of a
+/// record, messages of TLS itself. After more such bytes the connection is closed.
 const UNDECRYPTED_LEN_MAX: usize = 32 * 1024;
 
 /// The socket of one connection.
 pub(super) struct Socket {
     stream: TcpStream,
     tls: Option<Box<TlsSession>>,
-    /// Whether a read may bring something.
+    /// Whether a read may return something.
     is_readable: bool,
-    /// Whether the system has said that the client ended its sending half. Then a short read is not the last one: the
-    /// end is still to be read.
+    /// Whether the system has reported that the client shut down its sending side (half-close). If so, a read that does
+    /// not fill the buffer is not the last read: the next read returns the end.
     is_read_closed: bool,
-    /// Whether the system has said that the connection has failed.
+    /// Whether the system has reported that the connection has failed.
     has_failed: bool,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) enum ReadOutcome {
     /// This many bytes for the protocol.
     Bytes(usize),
     /// Nothing for the protocol now.
     Nothing,
-    /// The client has ended its sending half.
+    /// The client has shut down its sending side.
     Ended,
 }
 
 /// The TLS of one connection.
 struct TlsSession {
     session: ServerConnection,
-    /// How many bytes the client has sent since the last data for its protocol. TLS holds no more than these.
+    /// Number of bytes that the client has sent since the last data for its protocol. TLS holds no more bytes than
+    /// these.
     undecrypted_len: usize,
-    /// What TLS refused. The next read returns it, so that the protocol takes what came before it.
+    /// An error of TLS. The next read returns the error, so the protocol takes the data before the error first.
     failure: Option<rustls::Error>,
-    /// Whether the client has ended its sending half within TLS (`close_notify`).
+    /// Whether the client has shut down its sending side within TLS (`close_notify`).
     has_ended: bool,
     has_sent_close_notify: bool,
-    /// About how many bytes wait in TLS to be written.
+    /// Approximate number of bytes that wait in TLS to be written.
     unsent_len: usize,
 }
 
 impl Socket {
-    /// The error says that the configuration of TLS can't work.
+    /// An error means that the TLS configuration can't work.
     pub(super) fn new(
         stream: std::net::TcpStream,
         tls: Option<Arc<ServerConfig>>,
@@ -86,19 +88,19 @@ impl Socket {
         &mut self.stream
     }
 
-    /// Notes what the system says of the socket.
+    /// Records what the system reports about the socket.
     pub(super) fn note(&mut self, event: &Event) {
         self.is_readable |= event.is_readable();
         self.is_read_closed |= event.is_read_closed();
         self.has_failed |= event.is_error();
     }
 
-    /// Has the next turn read, whether or not something has come.
+    /// Makes the next turn read, even if no event has come.
     pub(super) fn expect_input(&mut self) {
         self.is_readable = true;
     }
 
-    /// Whether the system has said that the connection has failed.
+    /// Whether the system has reported that the connection has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
@@ -120,8 +122,8 @@ impl Socket {
         self.tls.as_ref().is_some_and(|tls| tls.session.is_handshaking())
     }
 
-    /// Reads once. `wire` is a buffer for encrypted bytes. `into` takes the protocol's bytes; it must be longer than
-    /// `wire` by [`RECORD_LEN_MAX`], which only TLS uses.
+    /// Reads once. `wire` is a buffer for encrypted bytes. `into` receives the protocol's bytes. `into` must be longer
+    /// than `wire` by [`RECORD_LEN_MAX`] bytes, which only TLS uses.
     pub(super) fn read(&mut self, into: &mut [u8], wire: &mut [u8]) -> Result<ReadOutcome, CloseReason> {
         let Some(tls) = &mut self.tls else {
             let room = into.len() - RECORD_LEN_MAX;
@@ -153,7 +155,8 @@ impl Socket {
         })
     }
 
-    /// A read that has not filled the buffer has emptied the socket. Only the end may still be to come.
+    /// Records the length of a read. A read that has not filled the buffer has emptied the socket. Only the end may
+    /// still follow.
     fn after_read(&mut self, len: Option<usize>, room: usize) -> ReadOutcome {
         self.is_readable = len.is_some_and(|len| len == room || self.is_read_closed);
         match len {
@@ -163,7 +166,7 @@ impl Socket {
         }
     }
 
-    /// Reads bytes that nobody needs. False at the end.
+    /// Reads and discards bytes. Returns false at the end.
     pub(super) fn discard(&mut self, into: &mut [u8]) -> bool {
         match read_once(&mut self.stream, into) {
             Ok(Some(1..)) => true,
@@ -175,7 +178,8 @@ impl Socket {
         }
     }
 
-    /// Writes until all is written or the socket takes no more. Says how many of `bytes` are written or kept by TLS.
+    /// Writes until all bytes are written or the socket accepts no more. Returns how many of `bytes` are written or
+    /// kept by TLS.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => write_some(&mut self.stream, bytes),
@@ -183,28 +187,28 @@ impl Socket {
         }
     }
 
-    /// Writes more of what TLS keeps. Says whether that was all.
+    /// Writes more of the bytes that TLS keeps. Returns whether TLS keeps no more.
     pub(super) fn flush(&mut self) -> io::Result<bool> {
         self.tls.as_mut().map_or(Ok(true), |tls| tls.flush(&mut self.stream))
     }
 
-    /// About how many bytes TLS keeps that the socket has not taken.
+    /// Approximate number of bytes that TLS keeps because the socket has not accepted them.
     pub(super) fn unsent_len(&self) -> usize {
         self.tls.as_ref().map_or(0, |tls| tls.unsent_len)
     }
 
-    /// About how many of the client's bytes TLS keeps because it can't decrypt them yet.
+    /// Approximate number of the client's bytes that TLS keeps because it can't decrypt them yet.
     pub(super) fn undecrypted_len(&self) -> usize {
         self.tls.as_ref().map_or(0, |tls| tls.undecrypted_len)
     }
 
-    /// Whether TLS keeps anything that the socket has not taken.
+    /// Whether TLS keeps any bytes that the socket has not accepted.
     pub(super) fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.session.wants_write())
     }
 
-    /// Tells the client, within TLS, that nothing more will come. Says whether all is written. Without TLS there is
-    /// nothing to tell.
+    /// Tells the client, within TLS, that no more bytes follow (`close_notify`). Returns whether everything is written.
+    /// Without TLS this does nothing.
     pub(super) fn send_close_notify(&mut self) -> io::Result<bool> {
         if let Some(tls) = &mut self.tls
             && !std::mem::replace(&mut tls.has_sent_close_notify, true)
@@ -214,15 +218,15 @@ impl Socket {
         self.flush()
     }
 
-    /// Tells the client, by the network, that nothing more will come.
+    /// Shuts down the sending side of the TCP connection, which tells the client that no more bytes follow.
     pub(super) fn shut_down_sending(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
     }
 }
 
 impl TlsSession {
-    /// Decrypts what has come, and says how many bytes that brought. Whatever comes behind an error is dropped, and the
-    /// next read returns the error.
+    /// Decrypts the bytes that have arrived. Returns the number of decrypted bytes. Bytes after an error are dropped,
+    /// and the next read returns the error.
     fn decrypt(&mut self, mut wire: &[u8], into: &mut [u8]) -> Result<usize, CloseReason> {
         let mut decrypted_len = 0;
         while !wire.is_empty() && !self.has_ended && self.failure.is_none() {
@@ -272,7 +276,7 @@ impl TlsSession {
     fn write(&mut self, bytes: &[u8], stream: &mut TcpStream) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
-            // TLS takes a few records of the greatest length at once.
+            // TLS accepts a few records of maximum length at once.
             let len = self.session.writer().write(&bytes[written..])?;
             written += len;
             self.unsent_len += len;
@@ -298,7 +302,7 @@ impl TlsSession {
     }
 }
 
-/// Reads once. `None`: there is nothing to read now.
+/// Reads once. `None`: nothing can be read now.
 fn read_once(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<Option<usize>> {
     loop {
         match stream.read(into) {
@@ -310,7 +314,7 @@ fn read_once(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<Option<usize
     }
 }
 
-/// Writes until all is written or the socket takes no more. Says how many bytes that was.
+/// Writes until all bytes are written or the socket accepts no more. Returns the number of bytes written.
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {

@@ -24,7 +24,7 @@ use crate::{
     wait::eventually,
 };
 
-/// A protocol whose units end with a dot and are not answered.
+/// A protocol whose units end with a dot. It sends no replies.
 struct Dots;
 
 impl Protocol for Dots {
@@ -93,9 +93,10 @@ async fn who_was_silent_for_too_long_within_a_unit_is_told_which_limit_that_was(
         connection.turn(&TurnContext { herd: &herd, inbox: &inbox, slot: 0, now }, &mut scratch);
     }
     let [short, long] = [1, 2].map(Duration::from_secs);
-    for (idle, line, said) in
-        [(short, long, "nothing came for 1 s"), (long, short, "a dot's end did not come within 1 s")]
-    {
+    for (idle, line, said) in [
+        (short, long, "the client was silent for 1 s"),
+        (long, short, "the client did not finish a dot within 1 s"),
+    ] {
         let limits = Limits { idle, line, ..Limits::default() };
         assert_eq!(connection.deadline(&limits), Some(now + short));
         assert_eq!(connection.passed_limit(&limits).to_string(), said);

@@ -1,10 +1,10 @@
-//! One thread of a door: it waits for its sockets, and gives each connection that is ready a turn.
+//! One thread of a door. The thread waits for its sockets, and gives a turn to each connection that is ready.
 //!
 //! The thread waits in one place only ([`Reactor::run`]): for sockets, for the earliest deadline, and for messages in
-//! its [`Inbox`]. A question about places waits on the runtime, and its answer comes back as an [`InboxMessage`].
+//! its [`Inbox`]. A query about places waits on tokio's runtime. Its answer comes back as an [`InboxMessage`].
 //!
-//! Events are edge-triggered: the system says once that a socket is ready. The connection notes that, and wants turns
-//! until a read or a write has shown that there is no more.
+//! Events are edge-triggered: the system reports only once that a socket is ready. The connection remembers this, and
+//! requests turns until a read or a write would block.
 //!
 //! This module does not know what connections do in their turns.
 
@@ -36,18 +36,18 @@ use crate::{
     places::Question,
 };
 
-/// Most events that are taken from the system at once. More wait for the next round.
+/// Maximum number of events that the thread takes from the system at once. Further events wait for the next round.
 const EVENTS_MAX: usize = 256;
 /// The token of the inbox. The token of a connection is its slot in the slab.
 const INBOX: Token = Token(usize::MAX);
-/// Longest time between two sweeps, which look at the deadlines of all connections. Limits are whole seconds.
+/// Maximum time between two sweeps. A sweep checks the deadlines of all connections. Limits are whole seconds.
 const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(1);
-/// Shortest time between two sweeps, because a sweep costs a little for every connection.
-const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// How long after the stop connections that have not ended are closed.
+/// Minimum time between two sweeps. A sweep has a small cost for each connection.
+pub(super) const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Time after the stop at which the thread closes the connections that have not ended yet.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
-/// Most TLS handshakes of a thread at once. With one more the oldest is closed: a client's handshake is over in a round
-/// trip, a stranger's takes all the time that it gets.
+/// Maximum number of TLS handshakes in progress on one thread. One more handshake closes the connection with the oldest
+/// handshake. A client's handshake ends after a round trip. A stranger's handshake may last until its timeout.
 const HANDSHAKES_MAX: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// One thread's state.
@@ -60,7 +60,8 @@ pub(super) struct Reactor<P: Protocol> {
     /// The slots of connections that want a turn.
     ready: Vec<usize>,
     scratch: Scratch,
-    /// The slots and serials of connections that began with a handshake, the oldest first. Some handshakes may be over.
+    /// The slots and serials of connections that began with a handshake, the oldest first. Some of these handshakes may
+    /// be over.
     handshakes: VecDeque<(usize, u64)>,
     /// The serial of the newest connection. Messages name a connection by slot and serial, so a late message never
     /// reaches a newer connection in the same slot.
@@ -124,7 +125,7 @@ impl<P: Protocol> Reactor<P> {
         self.stopped_at.is_some() && self.connections.is_empty() && self.inbox.close_if_empty()
     }
 
-    /// How long to wait for events: not at all if a connection wants a turn.
+    /// Maximum time to wait for events. Zero if a connection wants a turn.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
@@ -162,7 +163,10 @@ impl<P: Protocol> Reactor<P> {
                 }
                 InboxMessage::Answer { slot, serial, answer: None } => {
                     if self.tell(slot, serial, |_, _| {}) {
-                        self.close(slot, &Err(CloseReason::Failed("the answer about places got lost")));
+                        self.close(
+                            slot,
+                            &Err(CloseReason::Failed("this server lost an answer about places")),
+                        );
                     }
                 }
                 InboxMessage::Durable { slot, serial } => {
@@ -176,7 +180,8 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Passes a message to a connection and queues it for a turn. Says whether the connection is still there.
+    /// Passes a message to a connection and queues the connection for a turn. Returns whether the connection still
+    /// exists.
     fn tell(&mut self, slot: usize, serial: u64, tell: impl FnOnce(&mut Connection<P>, &Herd)) -> bool {
         let Some(connection) = self.connections.get_mut(slot).filter(|held| held.serial == serial) else {
             return false;
@@ -200,7 +205,7 @@ impl<P: Protocol> Reactor<P> {
         self.sweep_at =
             self.sweep_at.min(first_look.clamp(now + SWEEP_INTERVAL_MIN, now + SWEEP_INTERVAL_MAX));
         if self.stopped_at.is_some() {
-            // Its turn finds nothing to read, and closes it because this server is stopping.
+            // The turn finds nothing to read. It then closes the connection because this server is stopping.
             connection.socket.expect_input();
         }
         let (wants_turn, is_in_handshake) = (connection.wants_turn(), connection.is_in_handshake());
@@ -213,7 +218,7 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// One more handshake has begun. If there are too many now, the oldest is closed.
+    /// Records a new handshake. If too many handshakes are in progress, the connection with the oldest one is closed.
     fn bound_handshakes(&mut self, slot: usize) {
         self.handshakes.push_back((slot, self.serial));
         if self.handshakes.len() <= HANDSHAKES_MAX {
@@ -231,7 +236,7 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Closes each connection once it has answered what had come before now.
+    /// Begins the stop. Each connection answers the input that has already arrived, and is then closed.
     fn stop(&mut self, now: Instant) {
         self.stopped_at = Some(now);
         self.sweep_at = now;
@@ -249,7 +254,7 @@ impl<P: Protocol> Reactor<P> {
         // If a client's input makes this server panic, the other connections of the thread must not end.
         let turn = catch_unwind(AssertUnwindSafe(|| connection.turn(&context, scratch)));
         let outcome = turn.unwrap_or_else(|_| {
-            TurnOutcome::Close(Err(CloseReason::Failed("this server failed at something that it sent")))
+            TurnOutcome::Close(Err(CloseReason::Failed("this server panicked at input that the client sent")))
         });
         match outcome {
             TurnOutcome::Wait => {}
@@ -266,8 +271,7 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Sends a connection that brings many units at once to the next thread for such connections, which may be this
-    /// one.
+    /// Sends a busy connection to the next thread for busy connections. That thread may be this thread.
     fn move_away(&mut self, slot: usize, now: Instant, threads: &Threads<P>) {
         self.connections[slot].has_moved = true;
         let target = threads.for_busy();
@@ -305,8 +309,8 @@ impl<P: Protocol> Reactor<P> {
         durability.await_covered(positions, notice);
     }
 
-    /// Closes connections whose deadline has passed, queues those that wanted to wake by now, and finds out when to
-    /// sweep again.
+    /// Closes connections whose deadline has passed, queues connections whose wake time has come, and computes the time
+    /// of the next sweep.
     fn sweep(&mut self, now: Instant) {
         let (limits, mut next) = (&self.limits, now + SWEEP_INTERVAL_MAX);
         let (mut overdue, mut woken) = (Vec::new(), Vec::new());
@@ -339,11 +343,12 @@ impl<P: Protocol> Reactor<P> {
 
     fn close(&mut self, slot: usize, end: &Result<(), CloseReason>) {
         let mut connection = self.connections.remove(slot);
-        // Without this the client could not tell an orderly end from a cut connection (RFC 8446, section 6.1).
+        // Without close_notify the client could not distinguish an orderly end from a cut connection (RFC 8446, section
+        // 6.1).
         if !connection.socket.is_in_handshake() {
             let _ = connection.socket.send_close_notify();
         }
-        // If this fails, closing the socket deregisters it.
+        // If deregistering fails, closing the socket deregisters it.
         let _ = self.poll.registry().deregister(connection.socket.stream());
         self.log_end(&connection, end);
     }
@@ -359,7 +364,7 @@ impl<P: Protocol> Reactor<P> {
 }
 
 impl<P: Protocol> Drop for Reactor<P> {
-    /// However the thread ends, nobody leaves a message any more that would never be taken.
+    /// Closes the inbox, even after a panic. So nobody can leave a message that the thread would never take.
     fn drop(&mut self) {
         self.inbox.close();
     }

@@ -1,11 +1,12 @@
-//! A connection's turn: it reads once, lets its protocol take what has come, and writes once.
+//! A connection's turn: the connection reads once, passes the input to its protocol, and writes once.
 //!
-//! The thread calls [`Connection::turn`] when a connection has something to do, and does what the returned
-//! [`TurnOutcome`] says. A turn never waits: it does what can be done now.
+//! The thread calls [`Connection::turn`] when a connection has something to do. The thread then does what the returned
+//! [`TurnOutcome`] says. A turn never waits.
 //!
 //! All connections of a thread share the buffer for reads and the buffer for replies. A connection copies only the
-//! start of a unit whose end has not come yet. It reads again only when its replies are written, so a client that does
-//! not read is not read from. A turn does not know what its protocol means.
+//! start of a unit whose end has not arrived yet. A connection reads again only when all its replies are written. So
+//! the server reads nothing from a client that does not read its replies. A turn does not know the meaning of the
+//! protocol's bytes.
 
 use std::{
     sync::{
@@ -32,12 +33,12 @@ use crate::{
     places::Question,
 };
 
-/// How much is read at once, bytes.
+/// Maximum length of one read, bytes.
 const READ_LEN: usize = 64 * 1024;
-/// A connection that brings this many units in one read is busy.
+/// Minimum number of units in one read that makes a connection busy.
 const BUSY_UNITS: u64 = 16;
 
-/// A thread's buffers, which the connection whose turn it is uses.
+/// A thread's buffers. During a turn, the connection of that turn uses them.
 pub(super) struct Scratch {
     input: Box<[u8]>,
     wire: Box<[u8]>,
@@ -45,7 +46,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Buffers for a protocol with this longest unit, bytes.
+    /// Buffers for a protocol whose longest unit has `unit_len_max` bytes.
     pub(super) fn new(unit_len_max: usize) -> Scratch {
         let buffer = |len| vec![0; len].into_boxed_slice();
         Scratch {
@@ -56,11 +57,11 @@ impl Scratch {
     }
 }
 
-/// What a connection needs of its thread during a turn.
+/// What a connection needs from its thread during a turn.
 pub(super) struct TurnContext<'a, P: Protocol> {
     pub(super) herd: &'a Herd,
     pub(super) inbox: &'a Arc<Inbox<P>>,
-    /// The connection's place on its thread.
+    /// The connection's slot on its thread.
     pub(super) slot: usize,
     pub(super) now: Instant,
 }
@@ -69,18 +70,18 @@ pub(super) struct TurnContext<'a, P: Protocol> {
 pub(super) enum TurnOutcome {
     /// Wait until the socket is ready, a deadline passes or a message comes.
     Wait,
-    /// Give the connection another turn after the others.
+    /// Give the connection another turn after the turns of the other connections.
     Again,
-    /// Ask the places, and bring the answer.
+    /// Start a query about places, and deliver the answer to the connection.
     AskPlaces(Box<Question>),
-    /// Tell the connection when these positions are durable.
+    /// Notify the connection when these positions are durable.
     AwaitDurable(Box<Positions>),
-    /// Close the connection. `Ok`: its client wanted that.
+    /// Close the connection. `Ok`: the client wanted to close it.
     Close(Result<(), CloseReason>),
 }
 
 impl<P: Protocol> Connection<P> {
-    /// Does what can be done without waiting.
+    /// Runs one turn: does everything that is possible without waiting.
     pub(super) fn turn(&mut self, context: &TurnContext<'_, P>, scratch: &mut Scratch) -> TurnOutcome {
         match self.try_turn(context, scratch) {
             Ok(outcome) => outcome,
@@ -127,7 +128,7 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Writes more of what the socket has not taken. Says whether all is written.
+    /// Writes more of the bytes that the socket has not accepted yet. Returns whether all bytes are written.
     fn write_rest(&mut self) -> Result<bool, CloseReason> {
         if !self.has_unsent() {
             return Ok(true);
@@ -137,7 +138,7 @@ impl<P: Protocol> Connection<P> {
         Ok(is_written)
     }
 
-    /// Reads once for the handshake. Bytes behind the handshake are kept for the protocol, which has not begun.
+    /// Reads once for the handshake. The bytes after the handshake are kept for the protocol, which has not begun yet.
     fn continue_handshake(&mut self, scratch: &mut Scratch) -> Result<TurnOutcome, CloseReason> {
         match self.socket.read(&mut scratch.input, &mut scratch.wire)? {
             ReadOutcome::Bytes(len) => {
@@ -196,11 +197,11 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// The event that the protocol is due, if there is one.
+    /// The event that the protocol must receive now, if any.
     fn event(&mut self, now: Instant) -> Option<ProtocolEvent> {
         if std::mem::take(&mut self.is_rung) {
             if let Some(bell) = self.bell.get() {
-                // The bell can be rung again from here on: news that comes now may be too late for this event.
+                // From here on the bell can be rung again. News that arrives now may be too late for this event.
                 bell.swap(false, AcqRel);
             }
             return Some(ProtocolEvent::Rung);
@@ -208,7 +209,8 @@ impl<P: Protocol> Connection<P> {
         self.protocol.wake_at().is_some_and(|at| at <= now).then_some(ProtocolEvent::Time)
     }
 
-    /// How many units may be taken now, or how long to wait. Units that came before a stop are answered at any rate.
+    /// `Ok`: the number of units that may be taken now. `Err`: the time to wait. Units that arrived before a stop are
+    /// answered regardless of the client's rate.
     fn units_allowed(&self, is_draining: bool) -> Result<u64, Duration> {
         if is_draining { Ok(u64::MAX) } else { self.ticket.lines_allowed(clock::monotonic_ns) }
     }
@@ -235,7 +237,7 @@ impl<P: Protocol> Connection<P> {
         self.take(context, &input[..held_len + read_len], units_max, replies)
     }
 
-    /// Lets the protocol take up to `units_max` units of `input`, keeps the rest of it, and writes the replies.
+    /// Passes up to `units_max` units of `input` to the protocol, keeps the rest of the input, and writes the replies.
     fn take(
         &mut self,
         context: &TurnContext<'_, P>,
@@ -259,10 +261,10 @@ impl<P: Protocol> Connection<P> {
             NextStep::Close(_) => Ok(()),
             _ => self.keep(&input[consumed..], consumed == 0),
         };
-        // Even if something is wrong with the rest, the links are told of what was taken.
+        // Even if the rest of the input is wrong, the links must hear of the reports that were taken.
         self.send_replies(context, replies, &next, wake)?;
         kept?;
-        // A client that never stops sending would otherwise not notice the stop.
+        // Otherwise the stop would have no effect on a client that never stops sending.
         if matches!(next, NextStep::ReadMore | NextStep::Subscribed)
             && !self.is_finished(&next)
             && context.herd.is_draining()
@@ -273,7 +275,7 @@ impl<P: Protocol> Connection<P> {
         Ok(self.enter_phase(context, next))
     }
 
-    /// Keeps the rest of the input. `is_same_unit`: the rest begins with the unit that had begun before this turn.
+    /// Keeps the rest of the input. `is_same_unit`: the rest begins with a unit that began before this turn.
     fn keep(&mut self, input: &[u8], is_same_unit: bool) -> Result<(), CloseReason> {
         self.hold(input);
         let began_at = self.unit_began_at.filter(|_| is_same_unit).unwrap_or(self.heard_at);
@@ -309,8 +311,8 @@ impl<P: Protocol> Connection<P> {
         Ok(self.enter_phase(context, next))
     }
 
-    /// Writes the replies, or withholds them until they are durable. The links are woken in any case, and only
-    /// afterwards, so that waking them does not delay the replies.
+    /// Writes the replies, or withholds them until the reports that they acknowledge are durable. In both cases the
+    /// links are woken afterwards. The wake-up comes last so that it does not delay the replies.
     fn send_replies(
         &mut self,
         context: &TurnContext<'_, P>,
@@ -355,7 +357,8 @@ impl<P: Protocol> Connection<P> {
         self.wait_or_again()
     }
 
-    /// Whether the client has sent its last unit, that unit is taken, and the protocol has nothing more to say.
+    /// Whether the connection is finished: the client has sent its last unit, the protocol has taken that unit, and the
+    /// protocol has nothing more to send.
     fn is_finished(&self, next: &NextStep) -> bool {
         matches!(next, NextStep::ReadMore) && self.has_ended && !self.may_hold_units
     }
@@ -375,7 +378,7 @@ impl<P: Protocol> Connection<P> {
         Ok(TurnOutcome::Wait)
     }
 
-    /// Shuts down sending, and reads on until the client has closed its end.
+    /// Shuts down the sending side, and continues to read until the client has closed its end.
     fn linger(&mut self, into: &mut [u8], now: Instant) -> Result<TurnOutcome, CloseReason> {
         let Phase::Lingering(lingering) = &mut self.phase else { return Ok(TurnOutcome::Wait) };
         lingering.since.get_or_insert(now);
@@ -415,7 +418,7 @@ impl<P: Protocol> Connection<P> {
     }
 }
 
-/// Whether the replies must not leave before what they acknowledge is durable.
+/// Whether the replies must wait until the reports that they acknowledge are durable.
 fn must_be_durable(herd: &Herd, next: &NextStep) -> bool {
     matches!(next, NextStep::AwaitDurable(_)) && herd.durability().is_some()
 }

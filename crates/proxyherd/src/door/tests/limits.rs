@@ -26,11 +26,11 @@ async fn a_client_that_is_silent_or_ends_in_the_middle_of_a_message_is_closed() 
                 next_at += Duration::from_millis(300);
             }
             let is_closed = is_due && half.write_all(b"y").and_then(|()| half.flush()).is_err();
-            is_closed || house.log().contains("a message's end did not come within 3 s")
+            is_closed || house.log().contains("the client did not finish a message within 3 s")
         });
-        house.wait_for_log("a message's end did not come within 3 s");
+        house.wait_for_log("the client did not finish a message within 3 s");
         assert_eq!(rest(&mut *silent), b"");
-        house.wait_for_log("closed: nothing came for 2 s");
+        house.wait_for_log("closed: the client was silent for 2 s");
     }
 }
 
@@ -104,7 +104,7 @@ async fn a_fault_in_what_one_client_sent_ends_its_connection_alone() {
     let (mut one, mut other) = (greeted(&house, door, false), greeted(&house, door, false));
     one.write_all(&message(b'p', b"")).unwrap();
     assert_eq!(rest(&mut *one), b"");
-    house.wait_for_log("closed: this server failed at something that it sent");
+    house.wait_for_log("closed: this server panicked at input that the client sent");
     other.write_all(&[message(b'e', b"x"), message(b'q', b"")].concat()).unwrap();
     assert_eq!(reply(&mut *other), ('e', b"x".to_vec()));
     assert_eq!(rest(&mut *other), b"");

@@ -100,7 +100,7 @@ async fn a_client_that_is_turned_out_is_told_why_and_that_tls_ends() {
     let door = house.line(true).await;
     for (said, answer, why) in [
         (vec![b'x'; 100_000], [b"? ", &[b'x'; 64][..], b"\n"].concat(), "a line of more than 8192 bytes"),
-        (b"GET / HTTP/1.1\n".to_vec(), b"? GET / HTTP/1.1\n".to_vec(), "it sent an HTTP request"),
+        (b"GET / HTTP/1.1\n".to_vec(), b"? GET / HTTP/1.1\n".to_vec(), "the client sent an HTTP request"),
     ] {
         let mut client = house.tls(door);
         client.write_all(&said).unwrap();
@@ -123,7 +123,7 @@ async fn half_a_line_is_no_line_where_the_network_ends_the_connection() {
     assert!(line(&mut client).starts_with("AT Riley +"));
     client.sock.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client), b"", "no reply to a line that may have been longer");
-    house.wait_for_log("its connection ended without the end of TLS (close_notify)");
+    house.wait_for_log("the connection ended without TLS's close_notify");
     let mut other = house.tls(door);
     other.write_all(b"WHATSAT kiwi 1 0\n").unwrap();
     let at = line(&mut other);

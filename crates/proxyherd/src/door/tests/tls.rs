@@ -27,7 +27,7 @@ async fn who_speaks_no_tls_is_told_so_in_the_log_and_closed() {
         assert!(!answer.starts_with(b"AT "), "{answer:?}");
         eventually("it is counted", || failed(&house) == index as u64 + 1);
     }
-    house.wait_for_log("closed: it does not speak TLS, and this address does (`tls://`)");
+    house.wait_for_log("closed: the client does not use TLS, but this address requires TLS (`tls://`)");
     assert_eq!(house.herd.replica().len(), 0);
 }
 
@@ -41,7 +41,7 @@ async fn a_handshake_that_is_not_ended_is_given_up() {
     let mut gone = tcp(door);
     gone.write_all(&hello[..hello.len() / 2]).unwrap();
     drop(gone);
-    house.wait_for_log("closed: it ended the TLS handshake");
+    house.wait_for_log("closed: the client ended the TLS handshake");
     // These clients send no more, or nothing at all.
     let began = Instant::now();
     let mut halves = [hello.len() / 2, 0, hello.len()].map(|len| {
@@ -51,7 +51,7 @@ async fn a_handshake_that_is_not_ended_is_given_up() {
     });
     halves.iter_mut().for_each(|half| drop(rest(half)));
     assert!(began.elapsed() >= HANDSHAKE_MAX, "after {:?}", began.elapsed());
-    house.wait_for_log("closed: the TLS handshake was not over within 2 s");
+    house.wait_for_log("closed: the TLS handshake took more than 2 s");
     // The fifth is the client at the top that gave its first bytes to the others and hung up.
     eventually("all are counted", || failed(&house) == 5);
 }
@@ -69,7 +69,7 @@ async fn a_handshake_without_end_is_given_up() {
     }
     let _ = client.write_all(&stream);
     rest(&mut client);
-    house.wait_for_log("closed: its TLS handshake is longer than one may be");
+    house.wait_for_log("closed: the client's TLS handshake is too long");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,9 @@ async fn strangers_in_handshakes_keep_nobody_out() {
     client.write_all(b"B\n").unwrap();
     assert_eq!(line(&mut client), "? B\n");
     assert_eq!(rest(&mut strangers[0]), b"", "the oldest gave way");
-    house.wait_for_log("its TLS handshake gave way to newer ones");
+    house.wait_for_log(
+        "the client's TLS handshake was dropped: too many newer TLS handshakes were in progress",
+    );
     early.write_all(b"C\n").unwrap();
     assert_eq!(line(&mut early), "? C\n", "who is done with it does not give way");
 }
@@ -141,7 +143,7 @@ async fn much_of_tls_that_brings_no_data_ends_its_connection() {
         }
     }
     rest(&mut stream);
-    house.wait_for_log("closed: TLS: more than 32 KiB came in a row without data");
+    house.wait_for_log("closed: the client sent more than 32 KiB within TLS without data");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,7 +193,7 @@ async fn a_new_certificate_is_shown_once_its_files_have_settled_and_a_bad_one_ne
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let expired = rcgen::KeyPair::generate().unwrap();
     put(house.dir.path(), &params.self_signed(&expired).unwrap().pem(), &expired.serialize_pem());
-    house.wait_for_log("cert.pem expired on 2020-01-01: put a new one there");
+    house.wait_for_log("cert.pem expired on 2020-01-01: put a new certificate there");
     assert!(ask(new.path()).is_ok(), "the one before is still shown");
     stop.cancel();
     watching.await.unwrap();

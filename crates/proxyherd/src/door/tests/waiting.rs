@@ -139,7 +139,7 @@ async fn what_is_not_durable_in_time_is_not_acknowledged_and_its_connection_ends
     assert_eq!(reply(&mut *client).0, 'h');
     assert_eq!(rest(&mut *client), b"", "no reply");
     assert!((300..900).contains(&began.elapsed().as_millis()), "after {:?}", began.elapsed());
-    house.wait_for_log("its reports were not durable within 0.3 s");
+    house.wait_for_log("the client's reports were not durable within 0.3 s");
     // A reply that becomes durable too late does not go to another connection.
     journal.cover(7);
     bystander.write_all(&message(b'e', b"here")).unwrap();
@@ -227,7 +227,7 @@ async fn a_subscriber_that_takes_nothing_is_closed_and_what_waits_for_it_is_boun
             house.herd.admission().connections() == 0
         });
         assert!((1..300_000).contains(&most), "{most} bytes waited for it");
-        house.wait_for_log("it did not take its replies for 1 s");
+        house.wait_for_log("the client did not read its replies for 1 s");
         // The bell of a closed connection rings for no other one.
         house.board.lock().bells[0].ring();
         let mut other = house.dial(door, is_tls);

@@ -138,7 +138,7 @@ async fn a_watcher_that_takes_nothing_is_closed_and_holds_up_nobody() {
             house.herd.admission().connections() == 1
         });
         assert!((1..300_000).contains(&most), "{most} bytes waited for it");
-        house.wait_for_log("it did not take its replies for 1 s");
+        house.wait_for_log("the client did not read its replies for 1 s");
         let tell_last = || {
             let wake = house.herd.report(&caller(Rights::ALL), clock::now_ns(), &mut [report_of("last")]);
             house.herd.wake(wake.unwrap());

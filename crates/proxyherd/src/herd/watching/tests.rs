@@ -1,4 +1,4 @@
-//! Tests of watchers: what they are told, what waits for them, and when the replica is followed.
+//! Tests of watchers: the changes that they receive, the changes that wait for them, and when the replica is followed.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -25,7 +25,7 @@ fn client(name: &str) -> ClientId<'_> {
     ClientId::new(name.as_bytes()).unwrap()
 }
 
-/// Reports these clients, at this second of their own clocks.
+/// Reports these clients. The argument is the second of the clients' own clocks.
 fn report(herd: &Herd, names: &[impl AsRef<str>], second: u32) {
     let stamp = Stamp::Client(Timestamp::parse(second.to_string().as_bytes()).unwrap());
     let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
@@ -54,7 +54,7 @@ impl TestWatcher {
         Some(TestWatcher { watching, bell })
     }
 
-    /// Waits for the next change, and gives it as text, with the record as it is at `now_ns`.
+    /// Waits for the next change and returns it as text, with the record as it is at `now_ns`.
     fn next_at(&self, now_ns: u64) -> String {
         loop {
             let text = |change: Change<'_>| match change {
@@ -93,7 +93,7 @@ async fn a_watcher_is_told_of_whom_it_watches_and_of_nobody_else() {
     let one = TestWatcher::of(&herd, Watch::Client(client("kiwi"))).unwrap();
     let some = TestWatcher::of(&herd, Watch::Prefix(client("kiwi"))).unwrap();
     let all = TestWatcher::of(&herd, Watch::All).unwrap();
-    // Each change is told to all of them before the next one happens, and they share a thread that takes it once.
+    // All watchers receive each change before the next change happens. They share a thread that takes each change once.
     for (name, second) in [("emu", 2), ("kiwi-2", 3), ("kiwi", 4)] {
         report(&herd, &[name], second);
         assert_eq!(all.next(), format!("{name} {second}"));

@@ -1,4 +1,4 @@
-//! How the stand-in treats a request: as Google does, or as nobody should.
+//! The behaviors of the stand-in: it answers a request as Google does, or in a faulty way.
 
 use std::{
     pin::Pin,
@@ -20,39 +20,40 @@ use super::{Asked, Shared, connection::Reset, legacy, new};
 /// How a request is treated.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Behavior {
-    /// As Google does.
+    /// The request is answered as Google answers it.
     Good,
-    /// Well, but nothing is found.
+    /// The answer is valid, but has no places.
     Nothing,
-    /// Well, after so long.
+    /// The answer is valid, and comes after this time.
     Slow(Duration),
-    /// Not before the stand-in behaves otherwise; then so.
+    /// The request waits until the stand-in gets another behavior, and is then answered by that behavior.
     Held,
-    /// By an error: this HTTP code, and a body in the interface's form.
+    /// The answer is an error with this HTTP code, and a body in the interface's form.
     Fails(u16),
-    /// By 429, with `Retry-After` if it is said. Legacy also says OVER_QUERY_LIMIT.
+    /// The answer is 429, with `Retry-After` if a time is given. The body of Legacy also says OVER_QUERY_LIMIT.
     TooMany(Option<&'static str>),
-    /// By HTTP code 200 and an error in the body; Legacy's says this status, New's this code by its name.
+    /// The answer has HTTP code 200 and an error in the body. The body of Legacy has this status, and the body of New
+    /// has this code by its name.
     Says(&'static str),
-    /// By an error whose message repeats the key and the request's path.
+    /// The answer is an error whose message repeats the key and the request's path.
     TellsTheKey,
-    /// By exactly this body, code 200.
+    /// The answer has exactly this body and code 200.
     Body(String),
-    /// By a page for people, code 200.
+    /// The answer is an HTML page with code 200.
     Html,
-    /// By the first half of a good body: HTTP is fine, JSON is not.
+    /// The answer has the first half of a valid body: HTTP is valid, but JSON is not.
     HalfJson,
-    /// By a body that ends with the connection before it is over.
+    /// The connection ends in the middle of the body.
     CutOff,
-    /// By so many bytes of blanks before the answer.
+    /// This many bytes of blanks come before the answer.
     Blanks(usize),
-    /// By so many bytes of blanks, and then nothing any more.
+    /// This many bytes of blanks come, and then nothing more.
     Hangs(usize),
-    /// By one blank now and then, for ever.
+    /// One blank comes at intervals, for ever.
     Drip(Duration),
-    /// By a reset of the connection.
+    /// The connection is reset.
     Reset,
-    /// By this code and `Location`.
+    /// The answer is a redirect with this code and this `Location`.
     Redirect(u16, String),
 }
 
@@ -92,7 +93,7 @@ pub(super) async fn answer(behavior: Behavior, asked: &Asked, shared: &Shared, r
     }
 }
 
-/// As Google answers, wherever the question goes.
+/// Answers as Google does, for both interfaces.
 fn good(asked: &Asked, shared: &Shared) -> Response {
     match (asked.method.as_str(), asked.path.as_str()) {
         ("POST", new::PATH) => new::answer(asked)
@@ -156,7 +157,7 @@ fn body_of(content_type: &'static str, body: Body) -> Response {
     (headers, body).into_response()
 }
 
-/// A body that comes piece by piece.
+/// A body that is sent piece by piece.
 enum Flow {
     Blanks(usize),
     Hangs(usize),
@@ -185,7 +186,7 @@ impl HttpBody for Flow {
                 std::task::ready!(every.poll_tick(context));
                 Bytes::from_static(b" ")
             }
-            // The first half leaves; then the body fails, and its connection with it.
+            // The first half is sent. Then the body fails, which also closes its connection.
             Flow::CutOff(rest) if rest.is_empty() => {
                 return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into())));
             }

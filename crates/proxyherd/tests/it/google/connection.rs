@@ -1,4 +1,4 @@
-//! Sockets that can be reset in the middle of everything, as a network does.
+//! Sockets that can be reset at any time, as a network can do.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Once it is set, whatever is written to its connection resets it.
+/// After this flag is set, the next write to the connection resets the connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reset(Arc<AtomicBool>);
 
@@ -79,7 +79,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.reset.0.load(Relaxed) {
-            // Closed without lingering, a socket says RST and not FIN.
+            // A socket that is closed without lingering sends RST and not FIN.
             self.stream.set_zero_linger()?;
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }

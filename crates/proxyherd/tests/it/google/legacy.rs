@@ -1,4 +1,5 @@
-//! Nearby Search (Legacy): what it takes, refuses and answers. Always HTTP code 200; how it went is in the body.
+//! Nearby Search (Legacy): the requests that it accepts and refuses, and its answers. The HTTP code is always 200, and
+//! the status is in the body.
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/legacy/search-nearby>
 
@@ -8,10 +9,10 @@ use super::{Asked, KEY, Shared, Spot, spots::within};
 
 pub(super) const PATH: &str = "/maps/api/place/nearbysearch/json";
 
-/// Places on one page, and on all pages of a question.
+/// Maximum number of places on one page. The second constant is the maximum on all pages of a question.
 const PAGE: usize = 20;
 const PAGES: usize = 60;
-/// What rankby=distance searches.
+/// The radius of a search with rankby=distance.
 const DISTANCE_M: f64 = 50_000.0;
 
 /// An answer without places.
@@ -23,7 +24,7 @@ pub(super) fn failed(status: &str, message: Option<&str>) -> Value {
     body
 }
 
-/// What is found, or what is wrong with the question.
+/// The places that are found, or the error in the question.
 pub(super) fn answer(asked: &Asked, shared: &Shared) -> Value {
     let parameter = |name: &str| asked.parameters.get(name).map(String::as_str);
     match parameter("key") {
@@ -42,7 +43,7 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Value {
     }
 }
 
-/// What a question finds, or nothing if Google would not take it.
+/// The places that a question finds. `None` if Google would refuse the question.
 fn search<'a>(parameter: &impl Fn(&str) -> Option<&'a str>) -> Option<Vec<Spot>> {
     let (latitude, longitude) = parameter("location")?.split_once(',')?;
     let center: (f64, f64) = (latitude.parse().ok()?, longitude.parse().ok()?);
@@ -78,7 +79,7 @@ fn search<'a>(parameter: &impl Fn(&str) -> Option<&'a str>) -> Option<Vec<Spot>>
     Some(found)
 }
 
-/// The first places, and a token for the rest, which is good at once and for ever.
+/// The first places, and a token for the rest. The token is valid at once and for ever.
 fn page(mut found: Vec<Spot>, shared: &Shared) -> Value {
     let rest = found.split_off(found.len().min(PAGE));
     let results: Vec<Value> = found.iter().map(result).collect();

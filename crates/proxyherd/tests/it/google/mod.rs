@@ -1,5 +1,5 @@
-//! A stand-in for Google: a real HTTP server on this machine that speaks both of its interfaces for places as their
-//! documentation describes them, is as strict about questions, and misbehaves when it is told to.
+//! A stand-in for Google: a real HTTP server on this machine. It speaks both of Google's interfaces for places as their
+//! documentation describes them, and is as strict about questions. A test can make it misbehave.
 //!
 //! ```ignore
 //! let google = Google::start();
@@ -11,8 +11,9 @@
 //! assert_eq!(google.requests()[0].key.as_deref(), Some(google.key()));
 //! ```
 //!
-//! It knows the [`Spot`]s of `spots`, among them sixty within two kilometers around [`CENTER`], and finds them by
-//! distance. It needs no runtime of the test's, and ends when it is dropped. It does not know who asks it.
+//! The stand-in knows the [`Spot`]s of `spots`, including sixty within two kilometers around [`CENTER`], and finds them
+//! by distance. It does not use the test's runtime, and ends when it is dropped. It does not know which program sends
+//! the requests.
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs of it")]
 
 mod behavior;
@@ -45,7 +46,7 @@ pub(crate) use self::{
 };
 use crate::harness::eventually;
 
-/// The only key that is let in. It looks like one of Google's and is none.
+/// The only key that is accepted. It looks like a key of Google's, but is not a real key.
 const KEY: &str = "AIzaSyStandIn-for_Google-0123456789abcd";
 
 /// A running stand-in.
@@ -56,35 +57,35 @@ pub(crate) struct Google {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One request, as it came.
+/// One received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
-    /// Without the query.
+    /// The path, without the query.
     pub(crate) path: String,
-    /// Of the query, decoded; empty for Places API (New).
+    /// The decoded parameters of the query. Empty for Places API (New).
     pub(crate) parameters: BTreeMap<String, String>,
-    /// By lower-case name.
+    /// The headers, by their names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
-    /// The key, from wherever this interface takes it.
+    /// The key, from the place where this interface has it.
     pub(crate) key: Option<String>,
     /// `X-Goog-FieldMask`.
     pub(crate) mask: Option<String>,
-    /// The body, or null if it is no JSON.
+    /// The body. Null if the body is not JSON.
     pub(crate) body: Value,
 }
 
-/// What the server and its owner share.
+/// The state that the server and its owner share.
 struct Shared {
     behavior: watch::Sender<Behavior>,
     once: Mutex<VecDeque<Behavior>>,
     asked: Mutex<Vec<Asked>>,
-    /// What is left of a legacy question's places after its first page, by token.
+    /// The places of a legacy question after its first page, by token.
     pages: Mutex<BTreeMap<String, Vec<Spot>>>,
 }
 
 impl Google {
-    /// Starts one on a port of its own; when this returns, it can be asked.
+    /// Starts a stand-in on a free port. When this returns, the stand-in takes requests.
     pub(crate) fn start() -> Google {
         let shared = Arc::new(Shared {
             behavior: watch::Sender::new(Behavior::Good),
@@ -102,22 +103,22 @@ impl Google {
         Google { address, shared, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Its base URL, for both interfaces, without a slash at the end.
+    /// The base URL for both interfaces, without a slash at the end.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The key that it lets in.
+    /// The key that the stand-in accepts.
     pub(crate) fn key(&self) -> &'static str {
         KEY
     }
 
-    /// How it treats every request from now on, those that it holds too.
+    /// Sets the behavior for every request from now on, including the requests that the stand-in holds.
     pub(crate) fn behave(&self, behavior: Behavior) {
         self.shared.behavior.send_replace(behavior);
     }
 
-    /// How it treats the next request alone; several calls queue up.
+    /// Sets the behavior for the next request only. Several calls form a queue.
     pub(crate) fn once(&self, behavior: Behavior) {
         self.shared.once.lock().unwrap().push_back(behavior);
     }
@@ -127,12 +128,13 @@ impl Google {
         self.shared.asked.lock().unwrap().clone()
     }
 
-    /// How many requests have come.
+    /// The number of requests that have come.
     pub(crate) fn count(&self) -> usize {
         self.shared.asked.lock().unwrap().len()
     }
 
-    /// Waits until so many requests have come. Blocks the thread: not for a test on a runtime of one thread.
+    /// Waits until this number of requests has come. This blocks the thread, so a test on a runtime of one thread must
+    /// not call it.
     pub(crate) fn wait_for(&self, count: usize) {
         eventually("requests have come", || match self.count() {
             come if come >= count => Ok(()),
@@ -140,7 +142,7 @@ impl Google {
         });
     }
 
-    /// What it knows within a circle, the nearest first.
+    /// The places of the stand-in within a circle, the nearest first.
     pub(crate) fn nearest(&self, latitude: f64, longitude: f64, radius_m: f64) -> Vec<Spot> {
         spots::within((latitude, longitude), radius_m, true)
     }
@@ -162,12 +164,12 @@ async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: on
     let served = axum::serve(listener, router.into_make_service_with_connect_info::<Reset>());
     tokio::select! {
         served = served.into_future() => served.unwrap(),
-        // An error is the sender's end, which is what is waited for.
+        // An error means that the sender was dropped. This ends the wait.
         _ = stopped => {}
     }
 }
 
-/// Writes down what is asked, behaves as told, and answers.
+/// Records the request, and answers it with the chosen behavior.
 async fn answer(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(reset): ConnectInfo<Reset>,
@@ -180,7 +182,7 @@ async fn answer(
 }
 
 impl Shared {
-    /// How this request is treated; one that is held waits here.
+    /// The behavior for this request. A request that is held waits here.
     async fn next_behavior(&self) -> Behavior {
         if let Some(once) = self.once.lock().unwrap().pop_front() {
             return once;
@@ -211,7 +213,7 @@ impl Asked {
         }
     }
 
-    /// Which of the interfaces is asked; otherwise it is a path that nobody knows.
+    /// The interface that is asked. `None` if the path is unknown.
     fn is_legacy(&self) -> bool {
         self.path == legacy::PATH
     }

@@ -1,4 +1,4 @@
-//! Places API (New), Nearby Search: what it takes, refuses and answers.
+//! Nearby Search of Places API (New): the requests that it accepts and refuses, and its answers.
 //!
 //! <https://developers.google.com/maps/documentation/places/web-service/nearby-search>
 
@@ -11,7 +11,7 @@ use super::{
 
 pub(super) const PATH: &str = "/v1/places:searchNearby";
 
-/// Every field of a place that this stand-in can tell, and may therefore be in a mask.
+/// Every field of a place that this stand-in can return. Only these fields may be in a mask.
 const FIELDS: [&str; 21] = [
     "attributions",
     "businessStatus",
@@ -44,13 +44,13 @@ const PRICES: [&str; 5] = [
     "PRICE_LEVEL_VERY_EXPENSIVE",
 ];
 
-/// An answer that is none.
+/// An error answer.
 #[derive(Debug)]
 pub(super) struct Error {
-    /// Of HTTP.
+    /// The HTTP code.
     pub(super) code: u16,
     pub(super) message: String,
-    /// Why, in one word, if Google says so.
+    /// The reason in one word, if Google gives a reason.
     pub(super) reason: Option<&'static str>,
 }
 
@@ -73,7 +73,7 @@ impl Error {
     }
 }
 
-/// The code that Google's word stands for.
+/// The HTTP code that belongs to Google's status word.
 pub(super) fn code_of(name: &str) -> u16 {
     [400, 401, 403, 404, 429, 500, 503, 504].into_iter().find(|&code| name_of(code) == name).unwrap_or(500)
 }
@@ -91,7 +91,7 @@ fn name_of(code: u16) -> &'static str {
     }
 }
 
-/// What is found, or what is wrong with the question.
+/// The places that are found, or the error in the question.
 pub(super) fn answer(asked: &Asked) -> Result<Value, Error> {
     check_key(asked)?;
     let mask = read_mask(asked)?;
@@ -141,7 +141,7 @@ fn check_key(asked: &Asked) -> Result<(), Error> {
     }
 }
 
-/// The paths below a place; `*` is every field.
+/// The paths of fields below a place. `*` means every field.
 fn read_mask(asked: &Asked) -> Result<Vec<String>, Error> {
     let Some(mask) = asked.mask.as_deref().filter(|mask| !mask.is_empty()) else {
         return Err(Error::invalid("FieldMask is a required parameter."));
@@ -185,7 +185,7 @@ fn read_kinds(body: &Map<String, Value>) -> Result<Vec<&'static str>, Error> {
     kinds.iter().map(known).collect()
 }
 
-/// What the mask lets through of a place.
+/// The fields of a place that the mask selects.
 fn place(spot: &Spot, mask: &[String]) -> Value {
     let whole = whole(spot);
     let mut place = Value::Object(Map::new());

@@ -1,4 +1,4 @@
-//! What the stand-in knows: a fixed set of places, and how far apart they lie.
+//! The data of the stand-in: a fixed set of places, and the distances between them.
 
 /// UCLA, in the middle of sixty places.
 pub(crate) const CENTER: (f64, f64) = (34.068930, -118.445127);
@@ -21,11 +21,12 @@ pub(crate) struct Spot {
     /// From 0 to 4.
     pub(crate) price: Option<u8>,
     pub(crate) is_open: bool,
-    /// Google's word for it.
+    /// Google's name for the type.
     pub(crate) business_status: &'static str,
 }
 
-/// All there are: sixty on a spiral of 30 m to 1800 m around [`CENTER`], one 20 km north of it, five in Paris.
+/// All places: sixty on a spiral of 30 m to 1800 m around [`CENTER`], one place 20 km north of it, and five places in
+/// Paris.
 pub(crate) fn spots() -> Vec<Spot> {
     let ucla = (0..60).map(|number| spot("Westwood", number, CENTER, 30.0 * f64::from(number + 1)));
     let far = spot("Northridge", 60, CENTER, 0.0);
@@ -34,7 +35,7 @@ pub(crate) fn spots() -> Vec<Spot> {
     ucla.chain([far]).chain(paris).collect()
 }
 
-/// The places within a circle, the nearest first or the best.
+/// The places within a circle. Either the nearest place or the best place comes first.
 pub(super) fn within(center: (f64, f64), radius_m: f64, nearest_first: bool) -> Vec<Spot> {
     let distance = |spot: &Spot| metres_between(center, (spot.latitude, spot.longitude));
     let mut found: Vec<Spot> = spots().into_iter().filter(|spot| distance(spot) <= radius_m).collect();
@@ -46,16 +47,16 @@ pub(super) fn within(center: (f64, f64), radius_m: f64, nearest_first: bool) -> 
     found
 }
 
-/// Along the ground, by the haversine formula.
+/// The distance along the ground, by the haversine formula.
 pub(crate) fn metres_between(one: (f64, f64), other: (f64, f64)) -> f64 {
     let haversine = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let over = one.0.to_radians().cos() * other.0.to_radians().cos() * haversine(one.1 - other.1);
     2.0 * EARTH_RADIUS_M * (haversine(one.0 - other.0) + over).sqrt().asin()
 }
 
-/// One of them, so far from a point, in a direction of its own.
+/// One place at this distance from a point. Each place has another direction.
 fn spot(town: &str, number: u32, around: (f64, f64), meters: f64) -> Spot {
-    // The golden angle: neighbors on the spiral lie far apart on the map.
+    // With the golden angle, neighbors on the spiral are far apart on the map.
     let bearing = (f64::from(number) * 137.508).to_radians();
     let degrees = (meters / EARTH_RADIUS_M).to_degrees();
     let rounded = |degrees: f64| (degrees * 1e7).round() / 1e7;
@@ -68,7 +69,7 @@ fn spot(town: &str, number: u32, around: (f64, f64), meters: f64) -> Spot {
         longitude: rounded(around.1 + degrees * bearing.sin() / around.0.to_radians().cos()),
         address: format!("{} Main Street, {town}", 100 + number),
         rating: f64::from(30 + number % 20) / 10.0,
-        // The order of these is not that of the distances, so that ranking shows.
+        // The order by rating differs from the order by distance, so that the effect of ranking is visible.
         ratings: 100 + number * 37 % 66,
         price: (kind == "restaurant" || kind == "cafe").then_some((number / 5 % 5) as u8),
         is_open: !number.is_multiple_of(3),

@@ -1,4 +1,4 @@
-//! The stand-in is as strict as what it stands in for, and finds what lies where it says.
+//! Tests that the stand-in is as strict as Google, and that it finds its places at their positions.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, Behavior, CENTER, Google, legacy, new};
 
-/// Asks over a socket of its own; the answer is HTTP code and body. Each header ends with its line break.
+/// Sends a request over a new socket. Returns the HTTP code and the body. Each header ends with a line break.
 fn asked(google: &Google, what: &str, headers: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(google.address).unwrap();
     let len = body.len();

@@ -1,6 +1,6 @@
-//! Certificates that a test makes, right and wrong ones, and TLS for a test in the place of a server.
+//! Valid and invalid certificates that a test makes, and TLS for a test that acts as a server.
 //!
-//! The program's code is not used: what certificates must say is written here a second time.
+//! This module does not use the program's code, so it defines the content of certificates independently.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate and its key, as files have them.
+/// A certificate and its key, in the format of the files.
 #[derive(Clone, Debug)]
 pub(crate) struct Certified {
     pub(crate) certificate: String,
@@ -38,7 +38,7 @@ pub(crate) struct Certified {
 }
 
 impl Authority {
-    /// All test authorities have the same name and differ in their keys only.
+    /// All test authorities have the same name, and differ only in their keys.
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
@@ -48,12 +48,12 @@ impl Authority {
         Authority { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate for one server, good for years.
+    /// A certificate for one server that is valid for years.
     pub(crate) fn server(&self, name: &str) -> Certified {
         self.certify(Some(&format!("proxyherd://test/{name}")), 2020, 2120)
     }
 
-    /// A certificate with this URI, from the beginning of one year to that of another.
+    /// A certificate with this URI, which is valid from the beginning of one year to the beginning of another year.
     pub(crate) fn certify(&self, uri: Option<&str>, from: i32, until: i32) -> Certified {
         let mut params = CertificateParams::default();
         params.subject_alt_names = uri.map(|uri| SanType::URI(uri.try_into().unwrap())).into_iter().collect();
@@ -66,7 +66,7 @@ impl Authority {
         Certified { certificate, key: key.serialize_pem() }
     }
 
-    /// Makes `dir` hold what these servers need, and nothing else.
+    /// Writes the files that these servers need into `dir`, and removes all other files.
     pub(crate) fn fill(&self, dir: &Path, servers: &[&str]) {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir(dir).unwrap();
@@ -93,11 +93,11 @@ impl Certified {
     }
 }
 
-/// One end of an encrypted connection that a test has dialed.
+/// The test's end of an encrypted connection that the test has dialed.
 pub(crate) type Dialed = StreamOwned<ClientConnection, TcpStream>;
 
-/// Dials a peer port with this certificate or none, and believes any certificate there. The handshake begins with the
-/// first read or write.
+/// Dials a peer port with this certificate or without a certificate, and accepts any certificate of the server. The
+/// handshake begins with the first read or write.
 pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialed {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
@@ -114,7 +114,7 @@ pub(crate) fn dial(peer: SocketAddr, shown: Option<&Certified>) -> Dialed {
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
-/// A server's configuration that shows this certificate and asks for none.
+/// A server's TLS configuration that presents this certificate and does not ask the client for a certificate.
 pub(crate) fn server_config(shown: &Certified) -> Arc<ServerConfig> {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])

@@ -11,16 +11,16 @@ use serde_json::Value;
 
 use super::wait::{PATIENCE, eventually};
 
-/// One connection. A reply that does not come fails the test.
+/// One connection. The test fails if a reply does not come.
 #[derive(Debug)]
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,
 }
 
-/// The parts of a reply to WHATSAT whose form is right.
+/// The parts of a valid reply to WHATSAT.
 #[derive(Debug)]
 pub(crate) struct Nearby {
-    /// Its first line.
+    /// The first line of the reply.
     pub(crate) at: String,
     pub(crate) json: Value,
 }
@@ -30,7 +30,7 @@ impl Client {
         Client::over(TcpStream::connect(to).unwrap(), PATIENCE)
     }
 
-    /// A client that has connected already, and waits so long for each reply.
+    /// A client on an existing connection. It waits at most this time for each reply.
     pub(crate) fn over(stream: TcpStream, patience: Duration) -> Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(patience)).unwrap();
@@ -46,7 +46,7 @@ impl Client {
         self.reader.get_mut().write_all(bytes).unwrap();
     }
 
-    /// How many bytes the server's end of this connection has received and not read.
+    /// The number of bytes that the server's end of this connection has received and not read.
     pub(crate) fn unread(&self) -> u64 {
         let hex_port = |address: SocketAddr| format!(":{:04X}", address.port());
         let (mine, theirs) = (self.stream().local_addr().unwrap(), self.stream().peer_addr().unwrap());
@@ -58,7 +58,7 @@ impl Client {
         u64::from_str_radix(queues.split_once(':').unwrap().1, 16).unwrap()
     }
 
-    /// Waits until the server has read what was sent so far.
+    /// Waits until the server has read all bytes that were sent so far.
     pub(crate) fn wait_until_read(&self) {
         eventually("the server has read what was sent", || match self.unread() {
             0 => Ok(()),
@@ -79,13 +79,13 @@ impl Client {
         String::from_utf8(self.line_bytes()).unwrap()
     }
 
-    /// Sends a line, and returns the next one that comes.
+    /// Sends a line, and returns the next line that comes.
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\n").as_bytes());
         self.line()
     }
 
-    /// Sends a line to a server that may have ended or may not answer, and returns its reply if one comes. After a
+    /// Sends a line to a server that may have ended or may not answer, and returns the reply if a reply comes. After a
     /// missing reply the connection can't be used any more.
     pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
         self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).ok()?;
@@ -94,7 +94,7 @@ impl Client {
         reply.strip_suffix('\n').map(str::to_owned)
     }
 
-    /// Sends a WHATSAT that has to succeed, and returns its reply.
+    /// Sends a WHATSAT that must succeed, and returns its reply.
     pub(crate) fn nearby(&mut self, line: &str) -> Nearby {
         self.send(format!("{line}\n").as_bytes());
         self.read_nearby()
@@ -107,7 +107,7 @@ impl Client {
         Nearby { at, json: self.read_places() }
     }
 
-    /// JSON up to the first empty line, which ends it.
+    /// The JSON up to the first empty line, which ends the JSON.
     fn read_places(&mut self) -> Value {
         let mut text = String::new();
         loop {
@@ -118,12 +118,13 @@ impl Client {
         }
     }
 
-    /// Says that there will be no more lines.
+    /// Shuts down the sending side (half-close).
     pub(crate) fn finish(&mut self) {
         self.stream().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Everything that still comes until the server closes, which it must do. A reset counts as closing.
+    /// Everything that still comes until the server closes the connection. The server must close it. A reset counts as
+    /// a close.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {
@@ -133,7 +134,7 @@ impl Client {
     }
 }
 
-/// Sends these bytes, half-closes, and returns all that comes back: what `printf … | nc -N` shows.
+/// Sends these bytes, half-closes, and returns everything that comes back. This is the output of `printf … | nc -N`.
 pub(crate) fn talk(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut client = Client::connect(to);
     client.send(bytes);
@@ -141,14 +142,14 @@ pub(crate) fn talk(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     client.rest()
 }
 
-/// The AT line by which a server knows `client`, or what it answers otherwise.
+/// The AT line that a server returns for `client`, or the server's other answer.
 pub(crate) fn at_of(connection: &mut Client, client: &str) -> String {
     ats_of(connection, &[client]).remove(0)
 }
 
-/// [`at_of`] each of these clients, in their order.
+/// [`at_of`] for each of these clients, in order.
 pub(crate) fn ats_of(connection: &mut Client, clients: &[&str]) -> Vec<String> {
-    // So many questions at once fit the sockets between, whether or not somebody reads.
+    // This number of questions fits into the buffers of the sockets, even if nobody reads.
     clients.chunks(256).flat_map(|some| ask_at_once(connection, some)).collect()
 }
 

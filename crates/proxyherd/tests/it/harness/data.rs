@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A file of the data. If it is not there, the test is skipped and says so; under CI it fails.
+/// A file of the data. If the file is missing, the test is skipped and prints a message. Under CI the test fails.
 pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let dir = std::env::var_os("PROXYHERD_TEST_DATA").map_or_else(beside, PathBuf::from);

@@ -1,4 +1,4 @@
-//! A running herd: its processes, its files, and questions to all of its servers.
+//! A running herd: its processes, its files, and functions that ask all its servers.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use super::{Addresses, Client, Finished, Network, PATIENCE, Plan, Process, ats_of, eventually, status};
 
-/// A herd, of which some servers run, each in a process. The others can be started.
+/// A herd. Some of its servers run, each in its own process, and the other servers can be started.
 #[derive(Debug)]
 pub(crate) struct Herd {
     plan: Plan,
     dir: TempDir,
     addresses: BTreeMap<&'static str, Addresses>,
     running: BTreeMap<String, Process>,
-    /// The network, if each server has a host of its own. It is dropped after the processes.
+    /// The network, if each server has its own host. The network is dropped after the processes.
     network: Option<Arc<Network>>,
 }
 
@@ -51,7 +51,7 @@ impl Herd {
         self.plan.clone()
     }
 
-    /// Changes the file to this plan. New servers have to be started.
+    /// Changes the file to this plan. New servers must be started separately.
     pub(crate) fn change(&mut self, plan: Plan) {
         for name in &plan.names {
             self.addresses.entry(name).or_insert_with(Addresses::free);
@@ -60,7 +60,7 @@ impl Herd {
         self.write_file("herd.toml", &self.text());
     }
 
-    /// Gives a server another address for links in the file. It listens there once it is started again.
+    /// Gives a server another address for links in the file. The server listens there after it is started again.
     pub(crate) fn move_peer(&mut self, name: &str) {
         self.addresses.get_mut(name).unwrap().peer = Addresses::free().peer;
         self.write_file("herd.toml", &self.text());
@@ -88,7 +88,7 @@ impl Herd {
         self.addresses[name]
     }
 
-    /// Where clients find the server.
+    /// The server's address for clients.
     pub(crate) fn line(&self, name: &str) -> SocketAddr {
         self.at(name).line
     }
@@ -122,7 +122,7 @@ impl Herd {
         String::from_utf8_lossy(&fs::read(self.log_path(name)).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until a line of the server's log holds `text`.
+    /// Waits until a line of the server's log contains `text`.
     pub(crate) fn wait_for_log(&self, name: &str, text: &str) -> String {
         eventually(&format!("the log of {name} says {text:?}"), || {
             let log = self.log(name);
@@ -135,7 +135,7 @@ impl Herd {
         self.start_all(&[name]);
     }
 
-    /// Starts some servers at the same time; when this returns, all are ready.
+    /// Starts several servers at the same time. When this returns, all these servers are ready.
     pub(crate) fn start_all(&mut self, names: &[&str]) {
         self.start_with(names, &[]);
     }
@@ -163,7 +163,7 @@ impl Herd {
         );
     }
 
-    /// Starts one server by a shell that does this first.
+    /// Starts one server from a shell that runs `preparation` first.
     fn start_after(&mut self, preparation: &str, name: &str) {
         eventually("the server starts", || {
             self.launch_after(preparation, name, "");
@@ -171,7 +171,7 @@ impl Herd {
         });
     }
 
-    /// Launches one server from a shell that runs `preparation` first and redirects the server's output. It does not
+    /// Launches one server from a shell that runs `preparation` first and redirects the server's output. This does not
     /// wait until the server is ready.
     pub(crate) fn launch_after(&mut self, preparation: &str, name: &str, redirection: &str) {
         let program = env!("CARGO_BIN_EXE_proxyherd");
@@ -180,7 +180,7 @@ impl Herd {
         self.running.insert(name.to_owned(), Process::bash(self.dir.path(), &line));
     }
 
-    /// Starts some servers with these arguments too.
+    /// Starts several servers with these additional arguments.
     pub(crate) fn start_with(&mut self, names: &[&str], arguments: &[&str]) {
         eventually("the servers start", || self.try_start(names, arguments));
     }
@@ -207,7 +207,7 @@ impl Herd {
         Ok(())
     }
 
-    /// An error means that an address was taken: starting it once more may help.
+    /// An error means that an address was in use. Another attempt to start the server may succeed.
     fn wait_until_ready(&mut self, name: &str) -> Result<(), String> {
         let server = self.running.get_mut(name).unwrap();
         let is_up = eventually(&format!("{name} is ready"), || {
@@ -233,7 +233,7 @@ impl Herd {
         }
     }
 
-    /// Asks a server to end, and waits until it has.
+    /// Asks a server to end, and waits until it has ended.
     pub(crate) fn stop(&mut self, name: &str, signal: &str) -> Finished {
         let server = self.running.remove(name).unwrap();
         server.signal(signal);
@@ -257,7 +257,7 @@ impl Herd {
         }
     }
 
-    /// The AT lines by which a server knows these clients, or what it answers otherwise.
+    /// For each of these clients, the AT line that a server returns, or the server's other answer.
     pub(crate) fn located(&self, name: &str, clients: &[&str]) -> Vec<String> {
         ats_of(&mut self.client(name), clients)
     }
@@ -278,7 +278,7 @@ impl Herd {
         }
     }
 
-    /// Waits until all of these servers tell the same AT line of `client`, and returns it.
+    /// Waits until all these servers return the same AT line for `client`, and returns this line.
     pub(crate) fn agreed(&self, names: &[&str], client: &str) -> String {
         eventually(&format!("all tell the same of {client}"), || {
             let told: Vec<_> = names.iter().map(|name| self.located(name, &[client]).remove(0)).collect();
@@ -301,7 +301,7 @@ impl Drop for Herd {
     }
 }
 
-/// The end of what a server wrote, where a failed test is read.
+/// Prints the end of a server's output and log, for the reader of a failed test.
 fn show(what: &str, text: &str) {
     const LINES: usize = 40;
     let left_out = text.lines().count().saturating_sub(LINES);

@@ -38,18 +38,18 @@ pub(crate) fn get(http: SocketAddr, path: &str) -> (u16, String) {
     (reply.code, reply.body)
 }
 
-/// The answer to `GET path` with more headers, each with its line's end.
+/// The answer to `GET path` with additional headers. Each header ends with CRLF.
 pub(crate) fn fetch(http: SocketAddr, path: &str, headers: &str) -> Reply {
-    // Version 1.0, so that the body is not chunked and its end is the connection's.
+    // With version 1.0 the body is not chunked, and it ends with the connection.
     request(http, format!("GET {path} HTTP/1.0\r\nHost: {http}\r\n{headers}\r\n").as_bytes())
 }
 
-/// The answer to these bytes, after which the server has to close.
+/// The answer to these bytes. The server must close the connection after the answer.
 pub(crate) fn request(http: SocketAddr, bytes: &[u8]) -> Reply {
     try_request(http, bytes).unwrap()
 }
 
-/// As [`request`]. An error means that the server has closed the connection without an answer.
+/// Like [`request`], but returns an error if the server has closed the connection without an answer.
 pub(crate) fn try_request(http: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(http).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -71,14 +71,14 @@ pub(crate) fn status(http: SocketAddr) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// The value of one metric; `name` with its labels, as it is printed.
+/// The value of one metric. `name` includes the labels, as they are printed.
 pub(crate) fn metric(http: SocketAddr, name: &str) -> Option<f64> {
     let (_, metrics) = get(http, "/metrics");
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     metrics.lines().find_map(value)
 }
 
-/// Waits until the value of a metric is in `range`. `what` says what that shows.
+/// Waits until the value of a metric is in `range`. `what` describes the condition.
 pub(crate) fn eventually_metric(
     what: &str,
     http: SocketAddr,
@@ -94,7 +94,7 @@ pub(crate) fn eventually_metric(
 /// Sends a byte again and again, with the stream's read timeout in between, until the server closes the connection.
 pub(crate) fn drip_until_closed(mut stream: &TcpStream) {
     eventually("the server closes the connection", || {
-        // The close may be seen in either direction first.
+        // The close may first become visible in either direction.
         if stream.write_all(b"x").is_err() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
-//! A client that sends HTTP/2 frame by frame, also such frames as no well-behaved client sends.
+//! A client that sends HTTP/2 frame by frame, including frames that no well-behaved client sends.
 //!
-//! It sends headers without compression, and reads only the code of an answer's headers.
+//! The client sends headers without compression, and reads only the status code in an answer's headers.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Settings: how many bytes of headers are remembered, and how much of an answer may come at first.
+/// Settings: the size of the table of headers, and the initial window of a stream.
 const HEADER_TABLE_SIZE: u16 = 1;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 /// The window of a stream unless SETTINGS change it.
@@ -36,7 +36,7 @@ pub(crate) struct Http2 {
     http: SocketAddr,
 }
 
-/// A frame as it came.
+/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -63,22 +63,22 @@ pub(crate) fn headers(host: &str, path: &str) -> Vec<u8> {
     [&[0x82, 0x86], &literal(0x04, path)[..], &literal(0x01, host)].concat()
 }
 
-/// A header with a name of the static table, or none and a name of its own before the value.
+/// A header whose name is in the static table. With index 0, the name stands before the value.
 fn literal(index: u8, value: &str) -> Vec<u8> {
     [&[index], &text(value)[..]].concat()
 }
 
-/// A header with a name of its own, which nobody remembers.
+/// A header with a literal name, which is not stored in the table.
 pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
     [&[0x10], &text(name)[..], &text(value)].concat()
 }
 
-/// A header with a name of its own, which the server is to remember as the newest of its table.
+/// A header with a literal name, which the server must store as the newest entry of its table.
 pub(crate) fn remember(name: &str, value: &str) -> Vec<u8> {
     [&[0x40], &text(name)[..], &text(value)].concat()
 }
 
-/// A text of any length, as it is (RFC 7541, section 5.2).
+/// A text of any length, without Huffman coding (RFC 7541, section 5.2).
 fn text(value: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     match value.len() {
@@ -102,7 +102,7 @@ impl Http2 {
         Http2::with_window(http, WINDOW)
     }
 
-    /// A client that takes only so much of each answer until it says otherwise, bytes.
+    /// A client whose initial window for each answer has this size, bytes.
     pub(crate) fn with_window(http: SocketAddr, window: u32) -> Http2 {
         let setting = |id: u16, value: u32| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
         let settings = [setting(HEADER_TABLE_SIZE, 0), setting(INITIAL_WINDOW_SIZE, window)].concat();
@@ -116,13 +116,13 @@ impl Http2 {
         client
     }
 
-    /// Asks for `path`; `stream` is an odd number, greater than any before.
+    /// Sends a request for `path`. `stream` must be an odd number that is greater than all earlier numbers.
     pub(crate) fn ask(&mut self, stream: u32, path: &str) {
         let asked = self.asked(stream, path);
         self.stream.write_all(&asked).unwrap();
     }
 
-    /// Asks with these headers.
+    /// Sends a request with these headers.
     pub(crate) fn ask_by(&mut self, stream: u32, headers: &[u8]) {
         self.stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, headers)).unwrap();
     }
@@ -137,7 +137,7 @@ impl Http2 {
         [self.asked(stream, path), reset(stream)].concat()
     }
 
-    /// The next frame; an error if the server has closed.
+    /// The next frame. An error if the server has closed the connection.
     pub(crate) fn frame(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head)?;
@@ -146,7 +146,7 @@ impl Http2 {
         self.stream.read_exact(&mut payload)?;
         let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
         let frame = Frame { kind: head[3], flags: head[4], stream, payload };
-        // Whoever is asked whether it is there says so, as the protocol demands.
+        // The protocol demands an answer to a PING.
         if frame.kind == PING && frame.flags & ACK == 0 {
             self.stream.write_all(&self::frame(PING, ACK, 0, &frame.payload))?;
         }
@@ -171,7 +171,8 @@ impl Http2 {
         answers.into_iter().map(|(stream, (code, body))| (stream, (code, text(body)))).collect()
     }
 
-    /// Reads until the server closes: codes of answers, and the last code of GOAWAY, if there was one.
+    /// Reads until the server closes the connection. Returns the status codes of the answers, and the last code of
+    /// GOAWAY, if there was a GOAWAY.
     pub(crate) fn rest(&mut self) -> (Vec<u16>, Option<u32>) {
         let (mut codes, mut goodbye) = (Vec::new(), None);
         loop {
@@ -190,9 +191,9 @@ impl Http2 {
     }
 }
 
-/// The code in an answer's headers, of which it is the first.
+/// The status code in an answer's headers. It is the first header.
 fn code(headers: &[u8]) -> u16 {
-    // What says how long the table of remembered headers is comes before.
+    // A change of the table's size may come before the first header.
     let first = headers.iter().position(|byte| byte & 0xe0 != 0x20).unwrap();
     let known = [(0x88, 200), (0x8b, 304), (0x8c, 400), (0x8d, 404), (0x8e, 500)];
     if let Some((_, code)) = known.into_iter().find(|(byte, _)| *byte == headers[first]) {

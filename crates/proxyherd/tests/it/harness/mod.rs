@@ -1,8 +1,8 @@
 //! Starts herds of real processes and talks to them.
 //!
-//! Nothing here waits for time to pass: [`wait::eventually`] asks again and again until something is so, and fails
-//! with what it saw last. Every process is killed when its [`Process`] is dropped, and a test that fails shows what
-//! its servers wrote.
+//! Nothing in this module waits for time to pass. [`wait::eventually`] checks a condition again and again until it
+//! holds, or fails with the last observation. Every process is killed when its [`Process`] is dropped. A test that
+//! fails prints the output of its servers.
 
 pub(crate) mod certificates;
 mod client;
@@ -34,7 +34,7 @@ pub(crate) use self::{
 /// The classic herd.
 pub(crate) const NAMES: [&str; 5] = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"];
 
-/// Who talks with whom in the classic herd.
+/// The links of the classic herd.
 pub(crate) const LINKS: [(&str, &str); 6] = [
     ("Riley", "Jaquez"),
     ("Riley", "Juzang"),
@@ -44,5 +44,5 @@ pub(crate) const LINKS: [(&str, &str); 6] = [
     ("Juzang", "Campbell"),
 ];
 
-/// A place with cities around it, and a time that has been.
+/// A position with cities around it, and a time in the past.
 pub(crate) const WHERE_AND_WHEN: &str = "+34.068930-118.445127 1621464827.959498503";

@@ -1,4 +1,4 @@
-//! A test in the place of a neighbor: it dials a peer port and sends frames.
+//! Lets a test act as a neighbor, which dials a peer port and sends frames.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,7 +13,7 @@ use proxyherd_core::{
 
 use super::wait::PATIENCE;
 
-/// The HELLO of a server of the herd that has this name.
+/// The HELLO of a server with this name in the test's herd.
 pub(crate) fn hello(name: &str) -> Hello {
     let server = ServerName::new(name).unwrap();
     let origin = Origin { server, incarnation: 7 };
@@ -34,7 +34,7 @@ pub(crate) fn dial(peer: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// Everything that comes until the other end closes, which it must do.
+/// Everything that arrives until the other end closes the connection. The other end must close it.
 pub(crate) fn rest(mut stream: &TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {

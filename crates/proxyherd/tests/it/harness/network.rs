@@ -1,11 +1,12 @@
-//! Hosts of their own for the servers of a herd: network namespaces joined by a bridge, and a bridge that can lose what
-//! passes.
+//! Separate hosts for the servers of a herd. The hosts are network namespaces that are joined by a bridge, and the
+//! bridge can drop packets.
 //!
-//! Each host is a namespace with its own loopback and one Ethernet port; the ports meet in a bridge in one namespace
-//! more. Nothing is made outside of these, so nothing of the machine's own network is touched. They go when the
-//! [`Network`] is dropped; those of a test that was killed are cleared away by the next one.
+//! Each host is a namespace with its own loopback and one Ethernet port. The ports are joined by a bridge in one
+//! additional namespace. Nothing is created outside of these namespaces, so the machine's own network does not change.
+//! The namespaces are removed when the [`Network`] is dropped. If a test was killed, the next test removes its
+//! namespaces.
 //!
-//! What is lost is lost in the bridge, without a word to either end, as by a broken switch.
+//! Packets are dropped in the bridge, and no end is notified, as with a broken switch.
 
 use std::{
     fmt::Write as _,
@@ -28,12 +29,12 @@ use super::Addresses;
 /// Some hosts and the bridge between them.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// What the names of this network's namespaces begin with.
+    /// The prefix of the names of this network's namespaces.
     prefix: String,
     hosts: Vec<&'static str>,
 }
 
-/// How many of a hundred packets from one host to another get lost. Packets in the other direction are not concerned.
+/// The percentage of packets from one host to another that are lost. Packets in the other direction are not affected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
     pub(crate) from: &'static str,
@@ -41,9 +42,9 @@ pub(crate) struct Loss {
     pub(crate) percent: u32,
 }
 
-/// Where iproute2 keeps the namespaces that have names.
+/// The directory in which iproute2 keeps named namespaces.
 const NAMESPACES: &str = "/run/netns";
-/// The names of all namespaces that tests make, before the process and a number.
+/// The prefix of the names of all namespaces that tests make. The process ID and a number follow.
 const MARK: &str = "proxyherd-test-";
 const BRIDGE: &str = "bridge";
 
@@ -105,7 +106,7 @@ impl Network {
         Ipv4Addr::new(10, 77, 0, index as u8 + 1)
     }
 
-    /// Where the server of a host listens. HTTP is for the host itself.
+    /// The addresses of a host's server. The HTTP address can be reached only from the host itself.
     pub(crate) fn addresses(&self, host: &str) -> Addresses {
         let ip = self.ip(host);
         Addresses {
@@ -115,11 +116,11 @@ impl Network {
         }
     }
 
-    /// Does something on a host. Sockets that are opened there stay there, and so do processes.
+    /// Runs `act` on a host. Sockets and processes that `act` opens stay on that host.
     pub(crate) fn enter<T: Send>(&self, host: &str, act: impl FnOnce() -> T + Send) -> T {
         let namespace = Path::new(NAMESPACES).join(self.namespace(host));
         thread::scope(|scope| {
-            // A thread can't come back from a namespace, so it is one that ends.
+            // A thread cannot leave a namespace again, so a new thread is used, which then ends.
             let entering = scope.spawn(move || {
                 let namespace = File::open(namespace).unwrap();
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -134,7 +135,7 @@ impl Network {
         self.enter(host, || TcpStream::connect_timeout(&to, limit))
     }
 
-    /// From now on these packets get lost, and no others.
+    /// Replaces the losses: from now on exactly these packets are lost.
     pub(crate) fn lose(&self, losses: &[Loss]) {
         let mut rules = String::from("flush chain bridge loss passing\n");
         for Loss { from, to, percent } in losses {
@@ -147,7 +148,7 @@ impl Network {
         self.filter(&rules).unwrap();
     }
 
-    /// From now on everything gets through.
+    /// Removes all losses.
     pub(crate) fn heal(&self) {
         self.lose(&[]);
     }
@@ -163,7 +164,7 @@ impl Drop for Network {
     }
 }
 
-/// Removes the namespaces of tests that are no more, and ends what still runs in them.
+/// Removes the namespaces of tests that no longer run, and ends the processes that still run in them.
 fn clear_leftovers() {
     let Ok(namespaces) = fs::read_dir(NAMESPACES) else { return };
     for namespace in namespaces.flatten() {
@@ -176,18 +177,18 @@ fn clear_leftovers() {
     }
 }
 
-/// Removes a namespace. It may be gone already: another test may have removed it, or it was never made.
+/// Removes a namespace. The namespace may not exist: another test may have removed it, or it was never made.
 fn remove(namespace: &str) {
     let _ = run("ip", &["netns", "delete", namespace], "");
 }
 
-/// Runs a program to its end; an error is what it said.
+/// Runs a program to its end. The error is the program's output.
 fn run(program: &str, arguments: &[&str], input: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{program}: {error}");
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    // One that ends without reading says why, and that is what counts.
+    // This fails if the program ends without reading its input. The program's own message is then more useful.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let ended = child.wait_with_output().map_err(failed)?;
     let said = String::from_utf8_lossy(&ended.stderr);

@@ -1,10 +1,11 @@
-//! A herd as its `herd.toml` describes it: its servers, their links, and the settings that a test needs.
+//! The plan of a herd, from which its `herd.toml` is written: its servers, their links, and the settings that a test
+//! needs.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
 use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
 
-/// Everything in the file but the addresses.
+/// Everything in the file except for the addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) names: Vec<&'static str>,
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     is_encrypted: bool,
 }
 
-/// Where a server listens.
+/// The addresses at which a server listens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub(crate) line: SocketAddr,
@@ -44,7 +45,7 @@ impl Plan {
         Plan::of(&["Riley", "Jaquez"])
     }
 
-    /// Riley, who is alone.
+    /// Only Riley, without neighbors.
     pub(crate) fn single() -> Plan {
         Plan::of(&["Riley"])
     }
@@ -55,31 +56,31 @@ impl Plan {
         Plan { names, links: LINKS.to_vec(), herd, places, limits, log, is_encrypted: false }
     }
 
-    /// With one more server, which has links with these.
+    /// The plan with one more server, which has links with these servers.
     pub(crate) fn with_server(mut self, name: &'static str, neighbors: &[&'static str]) -> Plan {
         self.names.push(name);
         neighbors.iter().fold(self, |plan, neighbor| plan.with_link(name, neighbor))
     }
 
-    /// Without this server.
+    /// The plan without this server.
     pub(crate) fn without_server(mut self, name: &str) -> Plan {
         self.names.retain(|other| *other != name);
         self
     }
 
-    /// With one more link.
+    /// The plan with one more link.
     pub(crate) fn with_link(mut self, one: &'static str, other: &'static str) -> Plan {
         self.links.push((one, other));
         self
     }
 
-    /// Without this link.
+    /// The plan without this link.
     pub(crate) fn without_link(mut self, one: &str, other: &str) -> Plan {
         self.links.retain(|link| *link != (one, other) && *link != (other, one));
         self
     }
 
-    /// With encrypted links; the certificates are what `proxyherd init` makes.
+    /// The plan with encrypted links, for which `proxyherd init` makes the certificates.
     pub(crate) fn encrypted(mut self) -> Plan {
         self.is_encrypted = true;
         self
@@ -113,14 +114,14 @@ impl Plan {
         self
     }
 
-    /// Writes the file, and starts nothing.
+    /// Writes the file, and starts no server.
     pub(crate) fn prepare(&self) -> Herd {
         Herd::prepare(self)
     }
 
-    /// Starts every server; when this returns, all are ready and all links are up.
+    /// Starts every server. When this returns, all servers are ready and all links are up.
     pub(crate) fn start(&self) -> Herd {
-        // Ports were free when they were chosen. Should one be taken by now, others will do.
+        // The ports were free when they were chosen. If a port is in use now, other ports are chosen.
         let herd = eventually("the herd starts", || {
             let mut herd = self.prepare();
             herd.try_start(&self.names, &[]).map(|()| herd)
@@ -133,7 +134,7 @@ impl Plan {
         let Plan { herd, places, limits, log, .. } = self;
         let tls = if self.is_encrypted { "certs" } else { "off" };
         let mut text = format!("[herd]\ntls = {tls:?}\n{herd}\n[limits]\n{limits}\n[log]\n{log}\n");
-        // A test that says more than lines of it writes the whole section.
+        // A test that needs more than single lines writes the whole section.
         if !places.is_empty() {
             write!(text, "[places]\n{places}\n").unwrap();
         }

@@ -1,4 +1,4 @@
-//! One process of the program: what it prints and how it ends. Dropping its [`Process`] kills it.
+//! One process of the program, with its output and its exit code. Dropping the [`Process`] kills the process.
 
 use std::{
     ffi::OsStr,
@@ -13,7 +13,7 @@ use std::{
 
 use super::wait::{PATIENCE, within};
 
-/// A process that runs, or whose end nobody has asked for yet.
+/// A process that runs, or that has ended but was not waited for.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 /// A process that has ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The exit code, as a shell has it: 128 plus the signal's number if a signal ended the process.
+    /// The exit code as a shell reports it: 128 plus the signal's number if a signal ended the process.
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -58,10 +58,12 @@ impl Process {
     }
 
     fn start(dir: &Path, mut command: Command) -> Process {
-        // Nothing of whoever runs the tests reaches the program, and its temporary files stay in the test's.
+        // The environment of the person who runs the tests does not reach the program. The program's temporary files
+        // stay in the test's directory.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TMPDIR", dir);
         command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own, so that what a shell has started ends with the shell.
+        // The process gets its own process group, so that processes that a shell has started end together with the
+        // shell.
         let mut child = command.process_group(0).spawn().unwrap();
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Process { child, out: Output::of(out), err: Output::of(err) }
@@ -71,24 +73,24 @@ impl Process {
         self.child.id()
     }
 
-    /// The most memory that it has ever had in use, bytes.
+    /// The maximum memory that the process has ever used, bytes.
     pub(crate) fn memory_peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         1024 * peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
     }
 
-    /// What it has printed so far.
+    /// The standard output of the process so far.
     pub(crate) fn out(&self) -> String {
         self.out.text()
     }
 
-    /// What it has printed on standard error so far.
+    /// The standard error of the process so far.
     pub(crate) fn err(&self) -> String {
         self.err.text()
     }
 
-    /// Sends it a signal by its name, such as `TERM`.
+    /// Sends the process a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         signal(name, &self.id().to_string());
     }
@@ -98,7 +100,7 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     pub(crate) fn wait(mut self, limit: Duration) -> Finished {
         let status = within(limit, "the process has ended", || {
             self.ended().ok_or_else(|| format!("it runs and has said {:?} and {:?}", self.out(), self.err()))
@@ -128,13 +130,13 @@ impl Drop for Process {
     }
 }
 
-/// Every shell has `kill`; without it a test would need unsafe code or another crate.
+/// Sends a signal with the shell's `kill`. Without this command a test would need unsafe code or another crate.
 fn signal(name: &str, to: &str) {
     let status = Command::new("sh").args(["-c", "kill -s \"$0\" -- \"$1\"", name, to]).status();
     assert!(status.is_ok_and(|status| status.success()), "can't send SIG{name} to {to}");
 }
 
-/// What a process prints to one stream, collected while it runs.
+/// The output of a process to one stream, which is collected while the process runs.
 #[derive(Debug)]
 struct Output {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -158,7 +160,7 @@ impl Output {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    /// Everything, once the process has ended.
+    /// The whole output, after the process has ended.
     fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();

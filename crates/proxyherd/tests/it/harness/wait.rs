@@ -1,8 +1,8 @@
-//! Waiting for something to be so: the one way for all tests of this crate, those in `src` too.
+//! Waits for conditions. All tests of this crate use this module, including the tests in `src`.
 //!
-//! Nothing waits for time to pass. [`eventually`] asks again and again until the answer is yes, and fails with what it
-//! waited for and what it saw instead. Asking may block, so an asynchronous test that uses it needs a runtime of
-//! several threads.
+//! Nothing waits for time to pass. [`eventually`] checks a condition again and again until the condition holds. If the
+//! condition never holds, it fails with the name of the condition and the last observation. A check may block, so an
+//! asynchronous test that uses this module needs a runtime with several threads.
 
 use std::{
     fmt::Display,
@@ -10,19 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long anything may take before a test gives up on it: far longer than it ever takes, even on a machine that
-/// has other things to do.
+/// Maximum time that a test waits for any condition. This is far longer than any condition needs, even on a busy
+/// machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Pauses between questions grow up to this.
+/// Maximum pause between two checks. Pauses grow up to this time.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
-/// What a test sees when it asks: a result, whose error says what was seen; something or nothing; yes or no.
+/// The outcome of a check. It may be a `Result` whose error describes the observation, an `Option`, or a `bool`.
 pub(crate) trait Answer {
-    /// What a yes brings.
+    /// The value if the condition holds.
     type Found;
 
-    /// What was found, or in words what was seen instead.
+    /// The value if the condition holds. Otherwise the observation in words.
     fn found(self) -> Result<Self::Found, String>;
 }
 
@@ -50,12 +50,13 @@ impl Answer for bool {
     }
 }
 
-/// Asks until the answer is yes. `what` names what is waited for, and the last answer is shown if it never is.
+/// Checks until the condition holds. `what` describes the condition. If the condition never holds, this fails and shows
+/// the last observation.
 pub(crate) fn eventually<A: Answer>(what: &str, ask: impl FnMut() -> A) -> A::Found {
     within(PATIENCE, what, ask)
 }
 
-/// [`eventually`], for what has to be so by a certain time.
+/// [`eventually`] for a condition that must hold within a given time.
 pub(crate) fn within<A: Answer>(limit: Duration, what: &str, mut ask: impl FnMut() -> A) -> A::Found {
     let (began, mut pause) = (Instant::now(), Duration::from_millis(1));
     loop {

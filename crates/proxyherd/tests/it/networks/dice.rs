@@ -1,6 +1,6 @@
-//! Chance that a seed repeats: SplitMix64 (Steele, Lea and Flood, 2014).
+//! Random numbers that a seed makes repeatable: SplitMix64 (Steele, Lea and Flood, 2014).
 
-/// A stream of random draws, the same for the same seed.
+/// A stream of random numbers. The same seed makes the same stream.
 #[derive(Clone, Debug)]
 pub(super) struct Dice {
     state: u64,
@@ -11,7 +11,7 @@ impl Dice {
         Dice { state: seed }
     }
 
-    /// Dice of their own for somebody else.
+    /// New dice for another user, with a stream of their own.
     pub(super) fn more(&mut self) -> Dice {
         Dice::new(self.bits())
     }
@@ -23,22 +23,22 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `low` up to and without `high`.
+    /// A number from `low` up to `high`, excluding `high`.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.bits() % (high - low)
     }
 
-    /// True so often of a hundred times.
+    /// True with a probability of this many percent.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.between(0, 100) < percent
     }
 
-    /// One of these, of which there are some.
+    /// A random element of the slice, which must not be empty.
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.between(0, from.len() as u64) as usize]
     }
 
-    /// The same in an order of chance.
+    /// The same elements in random order.
     pub(super) fn shuffled<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
         let mut all = from.to_vec();
         for end in (1..all.len()).rev() {

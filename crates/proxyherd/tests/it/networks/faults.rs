@@ -1,36 +1,36 @@
-//! What goes wrong between servers and with them, and how it is put right.
+//! The faults of the network and of the servers, and how they are repaired.
 
 use std::{fmt, time::Duration};
 
 use super::dice::Dice;
 use crate::harness::{Herd, Loss, NAMES, Network};
 
-/// What can go wrong.
+/// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// Some hosts and the others hear nothing of each other.
+    /// Some hosts and the other hosts cannot reach each other.
     Cut,
-    /// What goes from some hosts to the others, or comes from there, is lost.
+    /// Packets from some hosts to the other hosts are lost, or packets in the other direction are lost.
     CutOneWay,
-    /// Three of ten packets are lost, whoever sends them to whomever.
+    /// Three of ten packets between any two hosts are lost.
     Loss,
-    /// Some servers are stopped, and go on later as if nothing had been.
+    /// Some servers are paused (SIGSTOP), and continue later.
     Pause,
-    /// Some servers are killed, and start again with nothing.
+    /// Some servers are killed, and start again without records.
     Kill,
 }
 
 pub(super) const KINDS: [Kind; 5] = [Kind::Cut, Kind::CutOneWay, Kind::Loss, Kind::Pause, Kind::Kill];
 
-/// One thing that goes wrong.
+/// One fault.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
-    /// One server or two.
+    /// The affected servers: one or two.
     struck: Vec<&'static str>,
     losses: Vec<Loss>,
-    /// How long it stays: short enough for a link to live through it, or long enough to be given up and for dialing
-    /// again to become rare.
+    /// The length of the fault. A short fault does not break a link. A long fault breaks links, and lasts until the
+    /// pauses between two dials are long.
     pub(super) lasts: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Fault {
         }
     }
 
-    /// When this returns the fault is no more; servers that were killed are ready.
+    /// Repairs the fault. When this returns, the fault is over, and servers that were killed are ready again.
     pub(super) fn lift(&self, herd: &mut Herd, network: &Network) {
         match self.kind {
             Kind::Cut | Kind::CutOneWay | Kind::Loss => network.heal(),

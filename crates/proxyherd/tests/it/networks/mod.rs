@@ -1,8 +1,8 @@
-//! Five servers on five hosts with a network between them that fails, while clients walk about and report.
+//! Tests with five servers on five hosts. The network between them fails, while clients walk about and report.
 //!
-//! What goes wrong is drawn from a seed. Once it is put right all servers must tell of every client what it was last
-//! told, and soon. `PROXYHERD_TEST_NETWORKS` says how many things go wrong one after the other, and
-//! `PROXYHERD_TEST_SEED` which; each run says what its seed was.
+//! A seed chooses the faults. After a fault is repaired, all servers must soon return the last report of every client.
+//! `PROXYHERD_TEST_NETWORKS` sets the number of faults, which come one after the other. `PROXYHERD_TEST_SEED` sets the
+//! seed. Each run prints its seed.
 
 mod dice;
 mod faults;
@@ -27,7 +27,7 @@ use self::{
 };
 use crate::harness::{Client, Herd, Ledger, NAMES, Network, Plan, ats_of, eventually, metric};
 
-/// In how long the herd has to agree again, 99 times of a hundred.
+/// Maximum time until the herd agrees again, in 99 of 100 cases.
 const HEAL_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[test]
@@ -58,13 +58,13 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value:?} is no number")))
 }
 
-/// Each kind as often as any other, in an order of chance.
+/// The kinds of faults in random order. All kinds occur equally often.
 fn draw_kinds(dice: &mut Dice, count: usize) -> Vec<Kind> {
     let hands = (0..count.div_ceil(KINDS.len())).flat_map(|_| dice.shuffled(&KINDS));
     hands.take(count).collect()
 }
 
-/// Has clients walk about for as long as the fault lasts, and writes down what they were told.
+/// Makes clients walk about while the fault lasts, and records the replies that they got.
 fn suffer(fault: &Fault, herd: &mut Herd, network: &Network, dice: &mut Dice, ledger: &mut Ledger) {
     let is_time_to_rest = &AtomicBool::new(false);
     let walked = thread::scope(|scope| {
@@ -82,7 +82,7 @@ fn suffer(fault: &Fault, herd: &mut Herd, network: &Network, dice: &mut Dice, le
     walked.iter().for_each(|told| ledger.merge(told));
 }
 
-/// Says that it is time to rest when it is dropped, as it also is when the test fails.
+/// Tells the walkers to rest when this value is dropped. It is dropped even if the test fails.
 struct Rest<'a>(&'a AtomicBool);
 
 impl Drop for Rest<'_> {
@@ -91,7 +91,7 @@ impl Drop for Rest<'_> {
     }
 }
 
-/// Lifts the fault, and says how long after it all servers knew what the ledger says.
+/// Repairs the fault, and returns the time until all servers knew everything in the ledger.
 fn heal(fault: &Fault, herd: &mut Herd, network: &Network, ledger: &Ledger) -> Duration {
     let newest = ledger.lines();
     if matches!(fault.kind, Kind::Cut | Kind::CutOneWay) {
@@ -115,8 +115,8 @@ fn heal(fault: &Fault, herd: &mut Herd, network: &Network, ledger: &Ledger) -> D
     took
 }
 
-/// Asking one server about each client until it knows the newest. Nobody reports meanwhile, so what it knew once is
-/// not asked again.
+/// Asks one server about each client until the server knows the newest report. No client reports during this time, so a
+/// client that the server knows is not asked for again.
 struct Asking<'a> {
     name: &'static str,
     connection: Client,
@@ -144,7 +144,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Shows how long healing took, and asserts that it was not too long.
+/// Prints the times until the herd agreed again, and asserts that they were not too long.
 fn judge(times: &[(Kind, Duration)], seed: u64) {
     println!("{:12}{:>6}{:>9}{:>9}{:>9}", "heal time", "faults", "p50", "p99", "max");
     for kind in KINDS {
@@ -157,7 +157,7 @@ fn judge(times: &[(Kind, Duration)], seed: u64) {
 /// Prints a line of the table, and returns the 99th percentile.
 fn show(what: &str, mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
-    // The smallest that so many of a hundred do not exceed.
+    // The smallest value that this percentage of the values does not exceed.
     let percentile =
         |percent: usize| times.get((times.len() * percent).div_ceil(100).checked_sub(1)?).copied();
     let [p50, p99, max] = [50, 99, 100].map(percentile);

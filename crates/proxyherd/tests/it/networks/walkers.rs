@@ -1,4 +1,4 @@
-//! Clients that walk from server to server and report at each, whatever happens to the servers.
+//! Clients that walk from server to server and report at each server, even while servers fail.
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +10,16 @@ use std::{
 use super::dice::Dice;
 use crate::harness::{Client, Ledger, NAMES, Network};
 
-/// How many walk together, one reporting after the other.
+/// Number of clients in a group. The clients of a group report one after the other.
 const GROUP_LEN: usize = 40;
 pub(super) const GROUPS: usize = 5;
 
-/// How long a client waits for a server before it turns to another.
+/// Time that a client waits for a server before it tries another server.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Between two reports of a group: so that there is load, and no more of it than other tests can bear.
+/// Pause between two reports of a group. The pause limits the load, so that other tests are not disturbed.
 const PACE: Duration = Duration::from_millis(2);
 
-/// Some clients that take turns.
+/// A group of clients that take turns.
 pub(super) struct Walkers<'a> {
     network: &'a Network,
     names: Vec<String>,
@@ -34,9 +34,9 @@ impl<'a> Walkers<'a> {
         Walkers { network, names, dice, ledger, connections: BTreeMap::new() }
     }
 
-    /// Walks until it is time to rest, and reports each client once more then. So, what was said to a server that
-    /// died before it could tell, or to one that had stopped and gave no answer, is overtaken by something that
-    /// counts. Returns what the herd must know.
+    /// Walks until it is time to rest, and then reports each client once more. A report may be lost or uncertain if its
+    /// server died before it forwarded the report, or had stopped and gave no answer. The last report replaces such a
+    /// report. Returns the records that the herd must know.
     pub(super) fn walk(mut self, is_time_to_rest: &AtomicBool) -> Ledger {
         let mut at = self.dice.pick(&NAMES);
         while !is_time_to_rest.load(Relaxed) {
@@ -54,10 +54,12 @@ impl<'a> Walkers<'a> {
         self.ledger
     }
 
-    /// Reports at a server, or at another if that one does not answer; returns the one that did.
+    /// Reports at a server, or at another server if the first server does not answer. Returns the server that has
+    /// answered.
     fn report(&mut self, client: usize, at: &'static str) -> &'static str {
         let others = self.dice.shuffled(&NAMES);
-        // Servers that are struck are two at most, but the machine may be slow, so they all are asked more than once.
+        // At most two servers are affected by a fault. But the machine may be slow, so each server is asked more than
+        // once.
         let mut candidates = [at].into_iter().chain(others.into_iter().cycle().take(50));
         candidates.find(|at| self.report_there(client, at)).expect("some server answers")
     }

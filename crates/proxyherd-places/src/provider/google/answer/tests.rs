@@ -1,4 +1,4 @@
-//! Answers in the shape of Google's documentation, and what is printed of them.
+//! Tests with answers in the form of Google's documentation, and with the JSON that is printed for them.
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ fn everything_that_is_known_is_told_the_older_way() {
     );
 }
 
-/// The first place of an answer that has these fields besides the least.
+/// The first place of an answer whose place has these fields in addition to the required fields.
 fn place_with(fields: &Value) -> Place {
     let mut place = json!({
         "id": "1", "displayName": {"text": "x"}, "location": {"latitude": 1.0, "longitude": 2.0}
@@ -255,7 +255,7 @@ fn twenty_places_are_as_many_as_are_read() {
     assert_eq!(replied(200, json!({"places": vec![place; 5000]}).to_string()).unwrap().places.len(), 20);
 }
 
-/// Each was once compared with all before it, which took minutes for an answer of the longest that is read.
+/// Before, each item was compared with all earlier items. This took minutes for an answer of the maximum length.
 #[test]
 fn attributions_are_told_once_however_many_there_are() {
     let attributions: Vec<_> =
@@ -273,7 +273,7 @@ fn what_is_no_answer_is_told_apart() {
     for body in ["", "[]", "null", "{", "{\"places\":[{\"id\":", "<html>", "\u{0}", "{\"places\":7}"] {
         assert!(matches!(replied(200, body), Err(Failure::Unreadable(_))), "{body}");
     }
-    // A body that is nested too deeply is no JSON, and no overflow of the stack.
+    // A body that is nested too deeply is refused as JSON, and does not overflow the stack.
     assert!(matches!(replied(200, "[".repeat(1_000_000)), Err(Failure::Unreadable(_))));
 }
 

@@ -1,4 +1,5 @@
-//! Answers in the shape of Google's documentation: what is read is printed again, and errors are told apart.
+//! Tests with answers in the form of Google's documentation: what was read is printed again, and errors are
+//! distinguished.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ fn replied(code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     replied_to(None, code, body)
 }
 
-/// The same to a question about places of that type.
+/// The result of reading this reply to a question about places of this type.
 fn replied_to(kind: Option<&str>, code: u16, body: impl Into<Vec<u8>>) -> Result<Answer, Failure> {
     let status = StatusCode::from_u16(code).unwrap();
     let retry_after = Some(Duration::from_secs(7));
@@ -66,7 +67,7 @@ fn everything_passes_through() {
     assert_eq!(serde_json::from_str::<Value>(&printed(&body.to_string(), 20)).unwrap(), body);
 }
 
-/// What an answer with this body is told as.
+/// The JSON that a client gets for an answer with this body.
 fn printed(body: &str, limit: usize) -> String {
     let mut out = Vec::new();
     replied(200, body).unwrap().write_json(limit, &mut out);
@@ -75,7 +76,7 @@ fn printed(body: &str, limit: usize) -> String {
 
 #[test]
 fn results_stay_as_they_came_and_only_the_limit_cuts() {
-    // Members that nobody here knows, in an order of Google's own, and numbers as Google writes them.
+    // The members are unknown to this program, in the order that Google chose, with numbers in Google's notation.
     let body = r#"{"status":"OK","results":[
         {"z":{"new":[1.0,-0,1e2,[]]},"name":"\u0041","a":null,"rating":4.10,"name2":"\ud83c\udf55","place_id":7},
         {"name":"B","geometry":{},"price_level":9},
@@ -128,11 +129,11 @@ fn a_result_that_is_broken_is_left_out_and_the_rest_is_told() {
         let told: Value = serde_json::from_str(&printed(&body, 20)).unwrap();
         assert_eq!(told["results"], json!([{"name": "A"}, {"name": "B"}]), "{broken}");
     }
-    // A number that is too large costs nothing but itself.
+    // Only the number that is too large is lost.
     let body = r#"{"results":[{"name":"A","rating":1e999}],"status":"OK"}"#;
     let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
     assert_eq!(told["results"], json!([{"name": "A", "rating": null}]));
-    // Another string than the name costs nothing but itself.
+    // If another string than the name is malformed, only this string is lost.
     let body = r#"{"results":[{"name":"A","vicinity":"\udc00","rating":4}],"status":"OK"}"#;
     let told: Value = serde_json::from_str(&printed(body, 20)).unwrap();
     assert_eq!(told["results"], json!([{"name": "A", "vicinity": "", "rating": 4}]));
@@ -167,7 +168,7 @@ fn the_status_says_how_it_went() {
         ("REQUEST_DENIED", Err(Failure::Denied("no [key]".into()))),
         ("OVER_QUERY_LIMIT", Err(Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) })),
         ("UNKNOWN_ERROR", unavailable("no [key]")),
-        ("SPLENDID", Err(Failure::Unreadable("its status is none that is known".into()))),
+        ("SPLENDID", Err(Failure::Unreadable("its status is unknown".into()))),
     ] {
         let body = json!({"results": [], "status": status, "error_message": "no AIza"});
         assert_eq!(replied(200, body.to_string()), expected, "{status}");

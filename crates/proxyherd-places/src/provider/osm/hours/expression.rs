@@ -1,14 +1,14 @@
 //! Parses an expression, and corrects three things in which the crate differs from OpenStreetMap's definition:
 //!
-//! - The crate reads a date that does not exist (`Sep 31`) as the whole year. Here it matches no day.
-//! - The crate reads a rule that is only a comment, or days and a comment (`Mo "by appointment"`), as open. Here it is
-//!   unknown.
-//! - The crate uses a fallback (`Tu 09:00-11:00 || "by appointment"`) only on days that no other rule matches. Here it is
-//!   used whenever the rules before it are closed. So each fallback becomes an expression of its own, together with
-//!   the later rules, which override what is before them.
+//! - The crate reads a date that does not exist (`Sep 31`) as the whole year. Here such a date matches no day.
+//! - The crate reads a rule that is only a comment, or days and a comment (`Mo "by appointment"`), as open. Here the
+//!   state is unknown.
+//! - The crate uses a fallback (`Tu 09:00-11:00 || "by appointment"`) only on days that no other rule matches. Here the
+//!   fallback is used whenever the rules before it are closed. So each fallback becomes an expression of its own,
+//!   together with the later rules, which override all rules before them.
 //!
-//! The evaluator accepts only text. So a corrected expression is written as text and parsed again. If that does not
-//! give the same expression, it counts as unreadable.
+//! The evaluator accepts only text. So a corrected expression is written as text and parsed again. If the second
+//! parsing does not give the same expression, the text counts as unreadable.
 
 use opening_hours::{OpeningHours, RuleKind};
 use opening_hours_syntax::rules::day::{Date, MonthdayRange, Year};
@@ -17,8 +17,8 @@ use opening_hours_syntax::rules::{OpeningHoursExpression, RuleOperator, RuleSequ
 
 use super::super::limits::FALLBACKS_MAX;
 
-/// Parses a text into one or more expressions: the state is that of the first one that is not closed. Nothing if the
-/// text cannot be read.
+/// Parses a text into one or more expressions: the state is the state of the first expression that is not closed.
+/// `None` if the text cannot be read.
 pub(super) fn read(text: &str) -> Option<Vec<OpeningHours>> {
     let hours: OpeningHours = text.parse().ok()?;
     let expression = hours.get_expression();
@@ -36,12 +36,12 @@ fn mended(rules: &[RuleSequence], text: &str) -> Vec<RuleSequence> {
     rules
 }
 
-/// Splits rules into those before the first fallback, and each fallback. Other rules behind a fallback override both
-/// the fallback and what is before it, so they are in all of these parts: `A || B; C` becomes `A; C` and `B; C`.
-/// Nothing if there are too many fallbacks.
+/// Splits rules into several parts: the rules before the first fallback, and one part for each fallback. Other rules
+/// after a fallback override both the fallback and the rules before it, so these rules are in all parts: `A || B; C`
+/// becomes `A; C` and `B; C`. `None` if there are too many fallbacks.
 fn parts(rules: Vec<RuleSequence>) -> Option<Vec<Vec<RuleSequence>>> {
     let is_fallback = |rule: &RuleSequence| rule.operator == RuleOperator::Fallback;
-    // A fallback in front of all other rules falls back from nothing.
+    // If a fallback is the first rule, there is nothing before it, so it counts as an ordinary rule.
     let starts: Vec<usize> = (0..rules.len()).filter(|&at| at == 0 || is_fallback(&rules[at])).collect();
     let last_of = |part: usize| starts.get(part + 1).map_or(rules.len(), |&next| next);
     let later = |part: usize| rules[last_of(part)..].iter().filter(|&rule| !is_fallback(rule));
@@ -56,7 +56,7 @@ fn parts(rules: Vec<RuleSequence>) -> Option<Vec<Vec<RuleSequence>>> {
     }
 }
 
-/// Makes an expression of these rules. Without any rule it is always closed.
+/// Makes an expression of these rules. An expression without rules is always closed.
 fn written(mut rules: Vec<RuleSequence>) -> Option<OpeningHours> {
     let Some(first) = rules.first_mut() else { return "off".parse().ok() };
     first.operator = RuleOperator::Normal;
@@ -65,11 +65,11 @@ fn written(mut rules: Vec<RuleSequence>) -> Option<OpeningHours> {
     (*again.get_expression() == expression).then_some(again)
 }
 
-/// Turns rules that are open only because they have a comment into unknown ones.
+/// Changes the state of rules to unknown if they are open only because they have a comment.
 fn doubt_comments(rules: &mut [RuleSequence], text: &str) {
     let stated = states_before_comments(text);
-    // A rule may have a second comment, before its days, which the crate drops. Then it is not clear which comment
-    // belongs to which rule, and all rules without times become unknown.
+    // A rule may have a second comment before its days, which the crate drops. Then the comments cannot be matched to
+    // the rules, and all rules without times become unknown.
     let is_clear = stated.len() == rules.iter().filter(|rule| !rule.comment.is_empty()).count();
     let commented = rules.iter_mut().filter(|rule| !rule.comment.is_empty());
     for (at, rule) in commented.enumerate() {
@@ -81,8 +81,8 @@ fn doubt_comments(rules: &mut [RuleSequence], text: &str) {
 }
 
 /// For each comment, whether the text in front of it says that the place is open, or at which times. The parsed rules
-/// of `open "x"`, `24/7 "x"` and `"x"` are the same, so only the text can tell. In a text that has been parsed, quotes
-/// surround comments and nothing else.
+/// of `open "x"`, `24/7 "x"` and `"x"` are the same, so only the text shows the difference. In a text that has been
+/// parsed, quotes surround comments and nothing else.
 fn states_before_comments(text: &str) -> Vec<bool> {
     let parts: Vec<&str> = text.split('"').collect();
     let says = |before: &str| ["open", "24/7", "24:00"].iter().any(|end| ends_with(before.trim_end(), end));
@@ -140,7 +140,7 @@ fn back(date: &mut Date, of_year: Option<Year>) -> Option<(Option<Year>, u8, u8)
     fixed(*date, of_year)
 }
 
-/// How many days a month has; without a year, how many it can have.
+/// The number of days in a month. Without a year, the maximum number of days.
 fn days_in(month: u8, year: Option<Year>) -> u8 {
     let is_leap = |Year(year)| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
@@ -246,7 +246,7 @@ mod tests {
             ("Mo-Fr 09:00-24:00; \"a\"", "Mo-Fr 09:00-24:00; unknown \"a\""),
             ("Mo open \"a\"; Tu \"b\"; We \"c\"", "Mo open \"a\"; Tu unknown \"b\"; We unknown \"c\""),
             ("Dec 24 \"a\"; Mo OPEN \"open\"", "Dec 24 unknown \"a\"; Mo open \"open\""),
-            // Two comments: it is not clear which one the crate has kept.
+            // With two comments it is not clear which comment the crate has kept.
             ("\"a\":Mo open \"b\"", "Mo unknown \"b\""),
         ] {
             assert_eq!(read(text), Some(vec![mended.parse().unwrap()]), "{text}");

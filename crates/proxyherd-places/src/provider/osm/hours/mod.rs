@@ -1,14 +1,15 @@
-//! Evaluates `opening_hours` of OpenStreetMap: whether a place is open, at its own time and by its own holidays.
+//! Evaluates `opening_hours` of OpenStreetMap: whether a place is open, in its own time zone and with its own holidays.
 //!
-//! [`evaluate`] parses and evaluates an expression, which takes some ten microseconds. The result holds for hours. So
-//! each place in memory keeps an [`OpenState`]: whether it is open, and until when that is known. A question that finds
-//! a state which still holds pays nothing. Any other question is answered on a thread that may wait.
+//! [`evaluate`] parses and evaluates an expression, which takes some ten microseconds. The result is valid for hours.
+//! So each place in memory keeps an [`OpenState`]: whether the place is open, and the time until which this is known.
+//! If a question finds a state that is still valid, nothing is evaluated. Any other question is answered on a thread
+//! that may wait.
 //!
 //! `sunrise` and `sunset` are at fixed hours, as in the crate `opening_hours` without coordinates. School holidays are
-//! unknown, and regional holidays make a state unknown. `expression` corrects what the crate parses wrongly.
+//! unknown, and regional holidays make a state unknown. `expression` corrects the crate's mistakes in parsing.
 //!
 //! Anybody can write an expression, and some expressions make the crate panic. So every call into the crate is
-//! [`contained`]: the place then has no state, and nothing else is lost.
+//! [`contained`]: after a panic the place has no state, and nothing else is affected.
 
 mod expression;
 
@@ -23,7 +24,8 @@ use super::index::Locale;
 use super::limits::HOURS_KEPT_MAX_S;
 use crate::contained::contained;
 
-/// Whether a place is open, and until when that is known: the second since 1970, shifted by two bits for the state.
+/// Whether a place is open, and the time until which this is known. The value is the second since 1970, shifted left by
+/// two bits to make room for the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenState(u64);
 
@@ -41,12 +43,12 @@ impl OpenState {
         OpenState(u64::try_from(until_s).unwrap_or(0) << 2 | state)
     }
 
-    /// An unknown state. It holds as long as any state may hold.
+    /// An unknown state. It stays valid for the maximum time of a state.
     pub(super) fn unknown(now_s: i64) -> OpenState {
         OpenState::new(None, now_s.saturating_add(HOURS_KEPT_MAX_S))
     }
 
-    /// The state that is stored here, if there is one that still holds.
+    /// The state that is stored here, if it is still valid.
     pub(super) fn load(from: &AtomicU64, now_s: i64) -> Option<OpenState> {
         let state = OpenState(from.load(Ordering::Relaxed));
         let holds = i64::try_from(state.0 >> 2).is_ok_and(|until_s| now_s < until_s);
@@ -57,7 +59,7 @@ impl OpenState {
         to.store(self.0, Ordering::Relaxed);
     }
 
-    /// Whether the place is open. Nothing if the expression does not say.
+    /// Whether the place is open. `None` if the expression does not say.
     pub(super) fn is_open(self) -> Option<bool> {
         match self.0 & 3 {
             CLOSED => Some(false),
@@ -67,12 +69,12 @@ impl OpenState {
     }
 }
 
-/// Whether an expression can be parsed. Nothing if the parser panics.
+/// Whether an expression can be parsed. `None` if the parser panics.
 pub(super) fn is_readable(hours: &str) -> Option<bool> {
     contained(|| hours.parse::<OpeningHours>().is_ok())
 }
 
-/// Evaluates an expression at a second since 1970. Nothing if the evaluator panics.
+/// Evaluates an expression at a second since 1970. `None` if the evaluator panics.
 pub(super) fn evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<OpenState> {
     let latest = now_s.saturating_add(HOURS_KEPT_MAX_S);
     Some(match contained(|| try_evaluate(hours, locale, now_s))? {
@@ -104,7 +106,8 @@ fn try_evaluate(hours: &str, locale: &Locale, now_s: i64) -> Option<(Option<bool
     Some((is_open, until_s))
 }
 
-/// The holidays of a country, if they are known. Changes beyond the time for which a state holds are not searched.
+/// The holidays of a country, if they are known. The crate does not search for changes after the maximum time for which
+/// a state is valid.
 fn context(country: &str) -> Context {
     let context = Context::default().approx_bound_interval_size(TimeDelta::days(2));
     match country.parse::<Country>() {
@@ -121,7 +124,7 @@ fn local(zone: &TimeZone, second: i64) -> Option<NaiveDateTime> {
     Some(DateTime::from_timestamp(second + i64::from(offset.seconds()), 0)?.naive_utc())
 }
 
-/// The second since 1970 of a local time. If clocks show that time twice, it is the earlier second.
+/// The second since 1970 of a local time. If clocks show this time twice, the result is the earlier second.
 fn second(zone: &TimeZone, local: NaiveDateTime) -> Option<i64> {
     let seconds = local.and_utc().timestamp();
     let local = civil::date(1970, 1, 1).at(0, 0, 0, 0);
@@ -147,23 +150,23 @@ mod tests {
         for (hours, place, time, expected) in [
             ("24/7", &berlin, "2026-02-03T03:00:00Z", Some(true)),
             ("off", &berlin, "2026-02-03T12:00:00Z", Some(false)),
-            // A Tuesday in winter: Berlin is an hour ahead of UTC, New York five behind.
+            // A Tuesday in winter: Berlin is one hour ahead of UTC, and New York is five hours behind UTC.
             ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T07:59:59Z", Some(false)),
             ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T08:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T16:59:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00", &berlin, "2026-02-03T17:00:00Z", Some(false)),
             ("Mo-Fr 09:00-18:00", &new_york, "2026-02-03T08:00:00Z", Some(false)),
             ("Mo-Fr 09:00-18:00", &new_york, "2026-02-03T14:00:00Z", Some(true)),
-            // In summer both are an hour later.
+            // In summer the clocks of both cities are one hour further ahead.
             ("Mo-Fr 09:00-18:00", &berlin, "2026-07-07T07:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00", &new_york, "2026-07-07T13:00:00Z", Some(true)),
-            // Past midnight it is still the evening before.
+            // The hours of an evening continue past midnight.
             ("Fr,Sa 20:00-03:00", &berlin, "2026-02-07T01:30:00Z", Some(true)),
             ("Fr,Sa 20:00-03:00", &berlin, "2026-02-07T02:30:00Z", Some(false)),
             ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-03T14:00:00Z", Some(false)),
             ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-03T17:00:00Z", Some(true)),
             ("Mo-Sa 11:30-14:30,17:30-23:00; Su off", &berlin, "2026-02-08T17:00:00Z", Some(false)),
-            // Christmas, a Friday; in Germany a holiday.
+            // Christmas, on a Friday, is a holiday in Germany.
             ("Mo-Fr 09:00-18:00; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),
             ("Mo-Fr 09:00-18:00; PH off", &berlin, "2026-12-18T11:00:00Z", Some(true)),
             ("Apr-Oct: 10:00-20:00", &berlin, "2026-02-03T12:00:00Z", Some(false)),
@@ -183,8 +186,8 @@ mod tests {
             ("Mo-Su \"nach Vereinbarung\"", &berlin, "2026-02-03T11:00:00Z", None),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T09:00:00Z", Some(true)),
             ("Tu,Th 09:00-11:00 || \"by appointment\"", &berlin, "2026-02-03T11:00:00Z", None),
-            // Rules behind a fallback override it on their days: Christmas is a holiday, the first of December a
-            // Tuesday.
+            // Rules after a fallback override the fallback on their days. Christmas is a holiday, and the first of
+            // December is a Tuesday.
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T19:00:00Z", None),
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-01T11:00:00Z", Some(true)),
             ("Mo-Fr 09:00-18:00 || \"by appointment\"; PH off", &berlin, "2026-12-25T11:00:00Z", Some(false)),

@@ -1,25 +1,27 @@
 //! Makes an index of places from an OpenStreetMap extract: `proxyherd places import`.
 //!
-//! [`import`](import()) reads the extract three times, beginning with the objects at its end: relations, so that the
-//! ways of their outlines are known; then ways, so that the nodes that they need are known; then nodes. Then the middle
-//! of each way and relation is computed, all places are sorted by their points, and the index is written.
+//! [`import`](import()) reads the extract three times, beginning with the objects at the end of the file. The first
+//! pass reads relations, and finds the ways of their outlines. The second pass reads ways, and finds the nodes that
+//! they need. The third pass reads nodes. Then the importer computes the middle of each way and relation, sorts all
+//! places by their points, and writes the index.
 //!
-//! **Memory.** An import holds 16 bytes for each node that an outline needs (up to twice that while they are gathered,
-//! and as much again if ways hold the positions of their nodes), one block of the extract, the outlines of relations at
-//! two or three bytes a node, places of relations, a byte for each block of the extract, what [`twins`] needs if an
-//! extract is not sorted, and [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX) for sorting. Ways that wait for their
-//! nodes, and places beyond that bound, are in temporary files beside the index. These files have no names and vanish
-//! with the process. Tags of objects that are not places, and coordinates that no place needs, are not held. An extract
-//! that would need far more than real extracts of its length is called damaged as soon as that shows
+//! **Memory.** An import holds 16 bytes for each node that an outline needs (up to twice as much while the list grows,
+//! and another 16 bytes if ways hold the positions of their nodes). It also holds one block of the extract, the
+//! outlines of relations at two or three bytes per node, the places of relations, and one byte for each block of the
+//! extract. [`twins`] needs memory if an extract is not sorted, and sorting needs up to
+//! [`SORT_LEN_MAX`](super::limits::SORT_LEN_MAX). Ways that wait for their nodes, and places that exceed the limit for
+//! sorting, are in temporary files in the directory of the index. These files have no names and vanish with the
+//! process. Tags of objects that are not places, and coordinates that no place needs, are not held. If an extract needs
+//! far more memory than real extracts of its length, the import stops and reports a damaged extract
 //! (`passes::MemoryAllowance`).
 //!
 //! **Measured.** The extract of Andorra (1.8 MB) has 1316 places, which need 5559 nodes and take 54 bytes each in the
 //! index. The center of Munich (0.8 MB) has 2511 places with 2933 nodes, at 76 bytes each. A debug build took 36 to 46
 //! MB for any of the extracts in the tests. At Andorra's ratios, an extract of 30 GB, which is about a continent, has
-//! 22 million places and 94 million nodes. That is 1.5 GB for the nodes, 3 GB at the worst moment, and an index of 1.2
-//! GB with a directory of 7 MB.
+//! 22 million places and 94 million nodes. Such an import needs 1.5 GB for the nodes, with a maximum of 3 GB while the
+//! list grows. The index has 1.2 GB, and its directory has 7 MB.
 //!
-//! Invariant: if an import fails, an index that was there stays as it was. This module does not know searches.
+//! Invariant: if an import fails, an existing index stays unchanged. This module does not know searches.
 
 mod nodes;
 mod outline;
@@ -38,7 +40,7 @@ use passes::Passes;
 
 /// Shows the progress of an import.
 pub trait Progress {
-    /// A part of the work begins. It is done when [`Progress::advance`] reaches `total`.
+    /// A part of the work begins. The part is done when [`Progress::advance`] reaches `total`.
     fn begin(&mut self, what: &'static str, total: u64);
     /// This much of the part is done.
     fn advance(&mut self, done: u64);
@@ -46,7 +48,7 @@ pub trait Progress {
     fn end(&mut self);
 }
 
-/// What was imported.
+/// The counts of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportSummary {
     /// Places that are nodes.
@@ -55,9 +57,9 @@ pub struct ImportSummary {
     pub ways: u64,
     /// Places that are relations.
     pub relations: u64,
-    /// Places among these with opening hours that can be parsed.
+    /// Places with opening hours that can be parsed.
     pub with_hours: u64,
-    /// Places whose opening hours make the parser panic. They are imported without hours.
+    /// Places whose opening hours make the parser panic. These places are imported without hours.
     pub hours_failed: u64,
     /// Places that were left out because the extract has no valid position for any part of them.
     pub nowhere: u64,
@@ -69,23 +71,23 @@ pub struct ImportSummary {
     pub bytes: u64,
 }
 
-/// Why an import failed. An index that was there is unchanged.
+/// Why an import failed. An existing index is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The operating system refuses to read the extract.
     #[error("cannot read {}: {}", .0.display(), .1)]
     Unreadable(PathBuf, io::Error),
     /// The file is not an extract.
-    #[error("{} is no OpenStreetMap extract in PBF format (.osm.pbf)", .0.display())]
+    #[error("{} is not an OpenStreetMap extract in PBF format (.osm.pbf)", .0.display())]
     Foreign(PathBuf),
-    /// The extract is compressed in a way that is not supported.
+    /// The compression of the extract is not supported.
     #[error(
-        "{} is compressed with {}, which is not supported, only zlib is. Convert it: \
+        "{} is compressed with {}, but only zlib is supported. Convert the file: \
          osmium cat {} -o converted.osm.pbf -f pbf,pbf_compression=zlib",
         .0.display(), .1, .0.display()
     )]
     Compression(PathBuf, &'static str),
-    /// The extract requires a feature that is unknown here.
+    /// The extract requires a feature that this program does not support.
     #[error("{} needs a reader that knows {:?}, and this one does not", .0.display(), .1)]
     Feature(PathBuf, String),
     /// The extract ends within a block.
@@ -95,9 +97,9 @@ pub enum ImportError {
     #[error("{} holds no data: it ends right after its header. Download it again", .0.display())]
     Empty(PathBuf),
     /// Bytes of the extract have changed.
-    #[error("{} is damaged: the block at byte {} makes no sense ({}). Download it again", .0.display(), .1, .2)]
+    #[error("{} is damaged: the block at byte {} cannot be decoded ({}). Download it again", .0.display(), .1, .2)]
     Damaged(PathBuf, u64, String),
-    /// An index must not replace the file that is there.
+    /// An index must not replace the existing file.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Target(PathBuf, &'static str),
     /// The operating system refuses to write the index, or a temporary file beside it.
@@ -112,8 +114,8 @@ impl ImportSummary {
     }
 }
 
-/// Reads the extract `source` and writes the index `out`. An index that was there is replaced. If `out` is a symbolic
-/// link, the file to which it leads is replaced.
+/// Reads the extract `source` and writes the index `out`. An existing index is replaced. If `out` is a symbolic link,
+/// the target of the link is replaced.
 pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<ImportSummary, ImportError> {
     let out = target::resolve(source, out)?;
     Passes::begin(source, &out)?.run(progress)

@@ -1,31 +1,31 @@
-//! The points of the nodes that ways need: 16 bytes for each of these nodes, and nothing for all others.
+//! The points of the nodes that ways need. Each such node takes 16 bytes, and other nodes take no memory.
 //!
-//! The pass over ways asks for nodes with [`Nodes::need`], [`Nodes::seal`] ends the asking, and the pass over nodes
-//! gives the points to [`Nodes::meet`]. In some extracts ways hold the positions of their nodes, and most nodes are
-//! missing (`LocationsOnWays`). Such positions are held at another 16 bytes each until all ways have been read. If the
-//! node itself is met later, its own position counts. This module does not know ways.
+//! The pass over ways registers the needed nodes with [`Nodes::need`]. [`Nodes::seal`] ends the registration. Then the
+//! pass over nodes stores the points with [`Nodes::meet`]. In some extracts ways hold the positions of their nodes, and
+//! most nodes are missing (`LocationsOnWays`). Each such position takes another 16 bytes until all ways have been read.
+//! If the node itself is found later, its own position counts. This module does not know ways.
 
 use super::super::index::IndexPoint;
 
 /// First gathers the IDs of nodes, then their points.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// The IDs. Up to `sorted` they are sorted and each is there once.
+    /// The IDs. The IDs before `sorted` are sorted and unique.
     ids: Vec<i64>,
     sorted: usize,
-    /// The positions that ways hold. Up to `told_sorted` they are sorted and each is there once.
+    /// The positions that ways hold. The positions before `told_sorted` are sorted and unique.
     told: Vec<(i64, IndexPoint)>,
     told_sorted: usize,
     points: Vec<IndexPoint>,
-    /// Where the last point was stored. The next one is near, because files are sorted.
+    /// The index at which the last point was stored. The next point is stored near it, because files are sorted.
     cursor: usize,
 }
 
-/// The point of a node that was not met. No point on Earth has this latitude.
+/// The point of a node that was not found. No point on Earth has this latitude.
 const NOWHERE: IndexPoint = IndexPoint { longitude: 0, latitude: i32::MAX };
 
 impl Nodes {
-    /// Asks for the point of a node. An ID that occurs again takes memory only until the next sorting.
+    /// Registers a node whose point is needed. A repeated ID takes memory only until the next sorting.
     pub(super) fn need(&mut self, id: i64) {
         if self.ids.len() == self.ids.capacity() && self.ids.len() > 2 * self.sorted {
             self.sort();
@@ -33,7 +33,7 @@ impl Nodes {
         self.ids.push(id);
     }
 
-    /// Asks for the point of a node, which is `point` unless the node itself is met.
+    /// Registers a node whose point is needed. The point is `point`, unless the node itself is found.
     pub(super) fn need_at(&mut self, id: i64, point: IndexPoint) {
         self.need(id);
         if self.told.len() == self.told.capacity() && self.told.len() > 2 * self.told_sorted {
@@ -54,7 +54,7 @@ impl Nodes {
         self.told_sorted = self.told.len();
     }
 
-    /// Ends the asking.
+    /// Ends the registration of needed nodes.
     pub(super) fn seal(&mut self) {
         self.sort();
         self.ids.shrink_to_fit();
@@ -66,7 +66,7 @@ impl Nodes {
         self.cursor = 0;
     }
 
-    /// Stores the point of a node, if it was asked for.
+    /// Stores the point of a node, if the node was registered.
     pub(super) fn meet(&mut self, id: i64, point: IndexPoint) {
         if self.ids.get(self.cursor).is_some_and(|&last| last > id) {
             self.cursor = self.ids.partition_point(|&known| known < id);
@@ -77,18 +77,18 @@ impl Nodes {
         if self.ids.get(self.cursor) == Some(&id) {
             self.points[self.cursor] = point;
         } else {
-            // Step back. Otherwise the next node of a sorted file would look as if the file were not sorted.
+            // Without this step back, the next node of a sorted file would look as if the file were not sorted.
             self.cursor = self.cursor.saturating_sub(1);
         }
     }
 
-    /// The point of a node, if it is known.
+    /// The point of a node. `None` if the point is unknown.
     pub(super) fn find(&self, id: i64) -> Option<IndexPoint> {
         let at = self.ids.binary_search(&id).ok()?;
         Some(self.points[at]).filter(|&point| point != NOWHERE)
     }
 
-    /// How many nodes were asked for.
+    /// The number of registered nodes.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }

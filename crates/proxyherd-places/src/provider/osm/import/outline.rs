@@ -1,9 +1,9 @@
 //! The middle of an area or a line, from the points of its ways.
 //!
-//! [`middle`] joins ways that end in each other to rings, and returns their center of mass, weighed by area. If no ring
-//! closes, because the object is a line or the extract ends within it, the middle is that of the box around all points.
-//! Holes are ignored, because they rarely move the middle of a building or a park by much. This module does not know
-//! which object it is about.
+//! [`middle`] joins ways that share end nodes into rings, and returns the center of mass of the rings, weighted by
+//! area. If no ring closes, because the object is a line or crosses the edge of the extract, the middle is the center
+//! of the box around all points. Holes are ignored, because they rarely move the middle of a building or a park by
+//! much. This module does not know which object the ways belong to.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ pub(super) type OutlinePiece = Vec<(i64, IndexPoint)>;
 
 const GIRTH: f64 = index::GIRTH as f64;
 
-/// The middle of the area or line that these ways form. Nothing if there is no point.
-pub(super) fn middle(pieces: Vec<OutlinePiece>) -> Option<IndexPoint> {
+/// The middle of the area or line that these ways form. `None` if there is no point.
+pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
     let origin = pieces.iter().flatten().next()?.1;
     let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
     let boxed = middle_of_box(points());
@@ -84,13 +84,13 @@ impl Mass {
         self.moment.y += moment.y * area.signum();
     }
 
-    /// The center, if there is an area to speak of: a square of a unit, which is a centimetre, is none.
+    /// The center. `None` if the area is not larger than a square of one unit, which is about a centimeter.
     fn middle(&self) -> Option<Flat> {
         (self.area > 1.0).then(|| Flat { x: self.moment.x / self.area, y: self.moment.y / self.area })
     }
 }
 
-/// The closed rings that these ways make when ends are put to ends. Ways that close nothing are left out.
+/// The closed rings that these ways form when their ends are joined. Ways that are in no closed ring are left out.
 ///
 /// The time is linear in the number of nodes and does not depend on the number of ways.
 fn rings(pieces: Vec<OutlinePiece>) -> Vec<OutlinePiece> {
@@ -111,7 +111,7 @@ fn is_closed(piece: &OutlinePiece) -> bool {
     piece.len() > 3 && piece.first().map(|node| node.0) == piece.last().map(|node| node.0)
 }
 
-/// By node: the pieces that begin or end there. The first pieces are at the end of each list.
+/// For each node, the pieces that begin or end at this node. The first pieces are at the end of each list.
 struct Ends(HashMap<i64, Vec<usize>>);
 
 impl Ends {
@@ -130,7 +130,7 @@ impl Ends {
 fn join_one(chain: &mut OutlinePiece, pieces: &mut [Option<OutlinePiece>], ends: &mut Ends) -> bool {
     let Some(&(last, _)) = chain.last() else { return false };
     let Some(there) = ends.0.get_mut(&last) else { return false };
-    // Pieces that are used already are dropped here, each at most once at either end.
+    // Pieces that are already used are dropped here, at most once for each of their two ends.
     let Some(mut piece) = std::iter::from_fn(|| there.pop()).find_map(|at| pieces[at].take()) else {
         return false;
     };
@@ -161,7 +161,7 @@ mod tests {
         back.reverse();
         check(&[&square], Some((50, 50)));
         check(&[&back], Some((50, 50)));
-        // An L of three squares: its box has its middle at 100, 100, outside of most of it.
+        // An L of three squares. The center of its box is at 100, 100, outside of most of the L.
         let l = [(1, 0, 0), (2, 200, 0), (3, 200, 100), (4, 100, 100), (5, 100, 200), (6, 0, 200), (1, 0, 0)];
         check(&[&l], Some((83, 83)));
     }
@@ -177,11 +177,11 @@ mod tests {
         check(&[&near, &far], Some((550, 50)));
     }
 
-    /// Such an outline took minutes when each way was searched for among all others.
+    /// Before, each way was searched for among all other ways, and such an outline took minutes.
     #[test]
     fn an_outline_in_very_many_pieces_is_put_together() {
         const COUNT: i32 = 400_000;
-        // A square: the nodes of a quarter of the pieces are on each side, and the pieces are in disorder.
+        // A square. Each of its sides has the nodes of a quarter of the pieces, and the pieces are in random order.
         let node = |number: i32| {
             let (side, at) = (number % COUNT / (COUNT / 4), number % (COUNT / 4));
             let (x, y) =

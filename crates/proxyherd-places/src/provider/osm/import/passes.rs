@@ -1,8 +1,8 @@
 //! The passes over an extract, one after the other.
 //!
-//! [`Passes::run`] does an import. Relations say which ways are needed, ways say which nodes are needed, and nodes give
-//! the points from which the middles of ways and relations follow. This module does not know how an extract is encoded,
-//! nor how places are sorted.
+//! [`Passes::run`] carries out an import. Relations name the ways that are needed, and ways name the nodes that are
+//! needed. Nodes have the points, and the middles of ways and relations are computed from these points. This module
+//! does not know how an extract is encoded, or how places are sorted.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,7 +19,7 @@ use crate::provider::osm::limits::{WAITING_LEN_MIN, WAITING_RATIO_MAX};
 use crate::provider::osm::pbf::{Content, Damage};
 use crate::provider::osm::tags::{Described, Tags, kinds_checksum};
 
-/// How many places are processed between two updates of the progress.
+/// The number of places between two updates of the progress.
 const SHOWN_EVERY: u64 = 1024;
 
 /// Memory for a member of a relation until the middle of the relation is known, bytes.
@@ -44,9 +44,9 @@ pub(super) struct Passes {
 /// A way that relations need.
 #[derive(Debug, Default)]
 struct Outline {
-    /// How many relations need the way. Each of them reads all of its nodes.
+    /// The number of relations that need the way. Each of these relations reads all nodes of the way.
     relations: u32,
-    /// The nodes of the way, once the pass over ways has met it.
+    /// The nodes of the way. Empty until the pass over ways has found the way.
     refs: Box<[u8]>,
 }
 
@@ -58,7 +58,7 @@ struct WaitingRelation {
     outer: Box<[i64]>,
 }
 
-/// Makes errors of the file `out` and of temporary files beside it.
+/// Makes errors about the file `out` and about temporary files in the same directory.
 struct Unwritable<'a>(&'a Path);
 
 impl Unwritable<'_> {
@@ -68,7 +68,7 @@ impl Unwritable<'_> {
 }
 
 impl Passes {
-    /// Opens both files. A file that is not an extract is refused here, before anything is written.
+    /// Opens both files. A file that is not an extract is refused before anything is written.
     pub(super) fn begin(source: &Path, out: &Path) -> Result<Passes, ImportError> {
         let source = ExtractFile::open(source)?;
         let source_s = source.up_to_date_s()?;
@@ -121,7 +121,7 @@ impl Passes {
                 let mut outer = Vec::new();
                 known.clear();
                 relation.members(|object, id, role| {
-                    // A way that the relation names again adds nothing to its outline.
+                    // If the relation names a way a second time, the way adds nothing to the outline.
                     if object == Object::Way && role != b"inner" && known.insert(id) {
                         allowance.take(MEMBER_LEN)?;
                         outer.push(id);
@@ -265,7 +265,7 @@ impl Passes {
 }
 
 impl ImportSummary {
-    /// Counts a place that was written.
+    /// Adds a written place to the counts.
     fn count(&mut self, record: &[u8]) {
         let record = IndexRecord::decode(record).expect("the importer has encoded it");
         *match record.id.object {
@@ -298,10 +298,11 @@ impl Nodes {
     }
 }
 
-/// Memory that an import may still use until it has read the whole extract, bytes.
+/// The memory that an import may still take until it has read the whole extract, bytes.
 ///
-/// Zlib packs a list of equal numbers to a thousandth. So a file of some kilobytes can hold millions of references to
-/// nodes and ways, each of which takes memory here. What such a file may use follows from its length.
+/// Zlib compresses a list of equal numbers to a thousandth of its length. So a file of some kilobytes can hold millions
+/// of references to nodes and ways, and each reference takes memory in the importer. The memory that a file may use is
+/// therefore limited by the file's length.
 #[derive(Debug)]
 struct MemoryAllowance(u64);
 
@@ -314,7 +315,7 @@ impl MemoryAllowance {
         MemoryAllowance(file_len.saturating_mul(WAITING_RATIO_MAX).max(WAITING_LEN_MIN))
     }
 
-    /// Takes this many bytes. If there are not enough, the extract is damaged.
+    /// Takes this many bytes from the allowance. If the allowance is too small, the extract counts as damaged.
     pub(super) fn take(&mut self, len: usize) -> Result<(), Damage> {
         self.0 = self.0.checked_sub(len as u64).ok_or(TOO_MUCH)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Makes the record of a place for the index, once the point of the place is known.
+//! Makes the record of a place for the index, when the point of the place is known.
 //!
 //! [`ImportedPlaces::add`] takes places in the order of the extract, and [`ImportedPlaces::finish`] returns them in the
 //! order of the index. This module does not know how places are found in an extract.
@@ -30,7 +30,7 @@ pub(super) struct ImportedPlaces {
     numbers: HashMap<Locale, u16>,
     twins: Twins,
     buffer: Vec<u8>,
-    /// Whether opening hours can be parsed. Nothing if the parser panics.
+    /// Returns whether opening hours can be parsed. `None` if the parser panics.
     is_readable: fn(&str) -> Option<bool>,
     hours_failed: u64,
 }
@@ -85,7 +85,7 @@ impl ImportedPlaces {
         })
     }
 
-    /// How many places have opening hours that make the parser panic.
+    /// The number of places whose opening hours make the parser panic.
     pub(super) fn hours_failed(&self) -> u64 {
         self.hours_failed
     }
@@ -106,12 +106,12 @@ impl ImportedPlaces {
         number
     }
 
-    /// How many places were added.
+    /// The number of places that were added.
     pub(super) fn len(&self) -> u64 {
         self.twins.count()
     }
 
-    /// Ends the adding.
+    /// Ends the input, and returns the sorted places.
     pub(super) fn finish(self) -> io::Result<SortedPlaces> {
         let sorted = self.sorter.sorted()?;
         let doubles = self.twins.find(&sorted)?;

@@ -21,7 +21,8 @@ pub(super) struct Sorter {
     len_max: usize,
 }
 
-/// The order of the index: band by band, and from west to east. The latitude makes the order independent of the input.
+/// The order of the index: band by band, and from west to east. With the latitude, the order does not depend on the
+/// order of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SortKey {
     band: u16,
@@ -33,13 +34,13 @@ pub(super) struct SortKey {
 #[derive(Debug)]
 struct Spill {
     file: BufWriter<File>,
-    /// Where each run begins, and where the last one ends.
+    /// The position at which each run begins, and the position at which the last run ends.
     starts: Vec<u64>,
 }
 
 impl Sorter {
-    /// Holds `len_max` bytes in memory. The temporary file is in `directory`, has no name and vanishes with the
-    /// process.
+    /// Makes a sorter that holds at most `len_max` bytes in memory. The temporary file is in `directory`, has no name
+    /// and vanishes with the process.
     pub(super) fn new(directory: &Path, len_max: usize) -> io::Result<Sorter> {
         let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(directory)?);
         let spill = Spill { file, starts: vec![0] };
@@ -89,11 +90,11 @@ impl Sorter {
     }
 }
 
-/// The places in order. They can be read several times.
+/// The sorted places. They can be read several times.
 #[derive(Debug)]
 pub(super) enum Sorted {
     InMemory(Vec<(SortKey, u32, u32)>, Vec<u8>),
-    /// In runs, each of which begins where the one before ends.
+    /// The file with sorted runs, and the positions of the runs. Each run begins where the previous run ends.
     InFile(File, Vec<u64>),
 }
 
@@ -124,7 +125,7 @@ fn bytes(records: &[u8], start: u32, len: u32) -> &[u8] {
     &records[start as usize..][..len as usize]
 }
 
-/// Longitude, latitude and length before a record.
+/// Length of the longitude, the latitude and the length field before a record, bytes.
 const HEAD_LEN: usize = 12;
 
 fn write_one(out: &mut impl io::Write, key: SortKey, record: &[u8]) -> io::Result<()> {
@@ -134,13 +135,13 @@ fn write_one(out: &mut impl io::Write, key: SortKey, record: &[u8]) -> io::Resul
     out.write_all(record)
 }
 
-/// A run that is read back.
+/// A run that is read from the temporary file.
 struct Run<'a> {
     file: BufReader<FileWindow<'a>>,
     left: u64,
 }
 
-/// A position in a file that several runs read at once.
+/// A reading position in a file that several runs read at the same time.
 struct FileWindow<'a> {
     file: &'a File,
     at: u64,

@@ -1,8 +1,8 @@
 //! Reads an extract from front to back, as often as needed.
 //!
-//! [`ExtractFile::pass`] passes the blocks with objects of one kind to a closure. The first pass decodes all blobs, and
-//! remembers in one byte for each which kinds of objects it holds. Later passes decode only the blobs that they need.
-//! This module reads the file and tells errors. [`pbf`](crate::provider::osm::pbf) decodes the bytes.
+//! [`ExtractFile::pass`] passes the blocks with objects of one kind to a closure. The first pass decodes all blobs. For
+//! each blob it remembers in one byte which kinds of objects the blob holds. Later passes decode only the blobs that
+//! they need. This module reads the file and returns errors. [`pbf`](crate::provider::osm::pbf) decodes the bytes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
@@ -13,7 +13,7 @@ use crate::provider::osm::pbf::{
     BlobError, Content, Damage, FrameKind, PbfBlock, PbfFrame, PbfHeader, unpack,
 };
 
-/// The features that a file may require of this program.
+/// The features that this program supports and that a file may therefore require.
 const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 
 /// An extract.
@@ -21,7 +21,7 @@ const FEATURES: [&str; 3] = ["OsmSchema-V0.6", "DenseNodes", "LocationsOnWays"];
 pub(super) struct ExtractFile {
     path: PathBuf,
     len: u64,
-    /// The kinds of objects in each blob, once they are known: bits of [`Content`].
+    /// The kinds of objects in each blob, as bits of [`Content`]. Empty before the first pass.
     contents: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl ExtractFile {
         self.len
     }
 
-    /// The second since 1970 up to which the file is current. 0 if it does not say.
+    /// The second since 1970 up to which the file is current. 0 if the file does not say.
     pub(super) fn up_to_date_s(&self) -> Result<i64, ImportError> {
         let mut frames = Frames::open(self)?;
         match frames.next()? {
@@ -84,7 +84,7 @@ impl ExtractFile {
         while let Some(PbfFrame { kind, blob_len }) = frames.next()? {
             let mut contents = 0;
             match (kind, is_first) {
-                // If extracts were joined into one file, each of them has a header.
+                // If several extracts were joined into one file, each extract has a header.
                 (FrameKind::Header, true) => drop(frames.header(blob_len)?),
                 (FrameKind::Data, true) => {
                     has_data = true;
@@ -118,9 +118,9 @@ struct Frames {
     path: PathBuf,
     len: u64,
     file: BufReader<File>,
-    /// How much of the file has been read.
+    /// The number of bytes of the file that have been read.
     at: u64,
-    /// Where the last frame began.
+    /// The position at which the last frame began.
     start: u64,
     blob: Vec<u8>,
     unpacked: Vec<u8>,
@@ -141,7 +141,7 @@ impl Frames {
         })
     }
 
-    /// The header of the next frame. Nothing at the end of the file. The caller then reads or skips the blob. A file
+    /// The header of the next frame. `None` at the end of the file. The caller then reads or skips the blob. A file
     /// whose first frame cannot be read is not an extract.
     fn next(&mut self) -> Result<Option<PbfFrame>, ImportError> {
         self.start = self.at;
@@ -202,7 +202,7 @@ impl Frames {
         self.blob.resize(len, 0);
         match self.file.read_exact(&mut self.blob) {
             Ok(()) => Ok(()),
-            // The file has become shorter since it was opened.
+            // The file has become shorter after it was opened.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(ImportError::Cut(self.path.clone()))
             }
@@ -210,7 +210,7 @@ impl Frames {
         }
     }
 
-    /// Advances by this many bytes, if the file has them.
+    /// Advances by this many bytes. Fails if the file ends before that.
     fn reach(&mut self, len: usize) -> Result<(), ImportError> {
         self.at += len as u64;
         if self.at <= self.len { Ok(()) } else { Err(ImportError::Cut(self.path.clone())) }

@@ -1,6 +1,6 @@
-//! A temporary file for ways that are places and wait for their nodes.
+//! A temporary file for ways that are places. These ways wait for the points of their nodes.
 //!
-//! [`Spool::put`] appends a way, and [`Spool::drain`] returns all of them in the same order, once. This module does not
+//! [`Spool::put`] appends a way, and [`Spool::drain`] returns all ways in the same order, once. This module does not
 //! know where nodes are.
 
 use std::fs::File;

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use super::ImportError;
 use crate::provider::osm::index::beside;
 
-/// Most symbolic links that are followed one after the other, as in the operating system. With more, `out` is refused.
+/// Maximum number of symbolic links that are followed one after the other, as in the operating system. If there are
+/// more links, `out` is refused.
 const LINKS_MAX: usize = 40;
 
-/// Returns the file to which `out` leads after symbolic links. The index is a new file that is renamed to that name, so
-/// it would otherwise replace the link. Refuses a file that an index must not replace, and one that would destroy
-/// `source`.
+/// Returns the file to which `out` leads after symbolic links. The importer writes the index into a new file and
+/// renames it. Without this step, the rename would replace the link. Refuses a file that an index must not replace, and
+/// a file whose replacement would destroy `source`.
 pub(super) fn resolve(source: &Path, out: &Path) -> Result<PathBuf, ImportError> {
     let target = follow(out).map_err(|error| ImportError::Unwritable(out.to_owned(), error))?;
     let refused = |why| Err(ImportError::Target(out.to_owned(), why));
@@ -28,7 +29,7 @@ pub(super) fn resolve(source: &Path, out: &Path) -> Result<PathBuf, ImportError>
         // Other errors appear when the index is written.
         _ => {}
     }
-    // `x/` and `x/.` have the file name `x`, and name a directory.
+    // `x/` and `x/.` have the file name `x`, but mean a directory.
     let is_last = |name: &OsStr| target.as_os_str().as_bytes().ends_with(name.as_bytes());
     if !target.file_name().is_some_and(is_last) {
         return refused("it names a directory. Name a file in it");
@@ -63,7 +64,7 @@ fn kind_of(there: &Metadata) -> &'static str {
     } else if kind.is_fifo() {
         "it is a pipe. Name a regular file"
     } else {
-        "it is no regular file. Name one"
+        "it is not a regular file. Name a regular file"
     }
 }
 

@@ -12,14 +12,14 @@ use super::super::pbf::writing::{
 use super::super::tags::kinds_checksum;
 use super::*;
 
-/// The strings of the blocks here, by their numbers from 1.
+/// The strings of the blocks in these tests, numbered from 1.
 const STRINGS: [&str; 8] = ["amenity", "cafe", "name", "Zoom", "Adler", "type", "multipolygon", "outer"];
 /// The keys of a café with a name.
 const KEYS: [u64; 2] = [1, 3];
 const ZOOM: [u64; 2] = [2, 4];
 const ADLER: [u64; 2] = [2, 5];
 
-/// By kind of object and ID: the name and where it is.
+/// The name and the position of each place, by the kind of object and its ID.
 type PlacesById = BTreeMap<(Object, i64), (String, [f64; 2])>;
 
 /// All places of an index.
@@ -60,7 +60,7 @@ fn cafe(id: i64, north: i64, name: [u64; 2], version: u64) -> Vec<u8> {
     dense(&[id], &[north], &[115_750_000], &tags, &[version])
 }
 
-/// A frame with one way: a café. `own` are the positions of its nodes that it holds.
+/// A frame with one way: a café. `own` are the positions of its nodes that the way itself holds.
 fn way(id: i64, refs: &[i64], own: Option<(&[i64], &[i64])>) -> Vec<u8> {
     let own =
         own.map_or(Vec::new(), |(north, east)| [deltas_field(9, north), deltas_field(10, east)].concat());

@@ -1,13 +1,13 @@
-//! Makes one place of an object that an extract holds more than once, for example because two extracts were joined.
+//! Keeps one place for an object that an extract holds more than once, for example because two extracts were joined.
 //!
-//! The object with the latest version counts. Among equal versions, or without any, the last object in the file counts.
-//! For that, [`Twins::rank`] appends a rank to each record, and of the records with one ID the one with the greatest
-//! rank is kept.
+//! The object with the latest version counts. If versions are equal or missing, the last object in the file counts. To
+//! find this object, [`Twins::rank`] appends a rank to each record. Of all records with the same ID, the record with
+//! the greatest rank is kept.
 //!
-//! Extracts are sorted by ID. So an object can only occur again if an ID is not greater than the previous one, and only
-//! then [`Twins::find`] looks for such objects. Meanwhile it needs 24 bytes for each place (up to twice that while they
-//! are gathered), and afterward some 16 bytes for each record that is left out. This module does not know what a record
-//! says besides its ID.
+//! Extracts are sorted by ID. So an object can occur again only if an ID is not greater than the previous ID. Only in
+//! this case [`Twins::find`] searches for repeated objects. The search needs 24 bytes for each place (up to twice as
+//! much while the list grows). After the search, each record that is left out takes some 16 bytes. This module reads
+//! nothing of a record except for its ID.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,7 +23,7 @@ const RANK_LEN: usize = 8;
 pub(super) struct Twins {
     /// The last ID of each kind of object.
     last: [Option<i64>; 3],
-    /// Whether IDs were out of order, so that an object may be there more than once.
+    /// Whether IDs were out of order. Then an object may occur more than once.
     may_be: bool,
     count: u32,
 }
@@ -41,7 +41,7 @@ impl Twins {
         self.count = self.count.wrapping_add(1);
     }
 
-    /// How many ranks were given.
+    /// The number of ranks that were assigned.
     pub(super) fn count(&self) -> u64 {
         self.count.into()
     }
@@ -64,7 +64,7 @@ impl Twins {
 }
 
 impl Doubles {
-    /// The record without its rank; nothing if it is left out.
+    /// The record without its rank. `None` if the record is left out.
     pub(super) fn record<'a>(&self, ranked: &'a [u8]) -> Option<&'a [u8]> {
         let (record, rank) = split(ranked);
         (!self.0.contains(&rank)).then_some(record)

@@ -1,10 +1,10 @@
 //! A block: a run of places that are next to each other, from west to east.
 //!
-//! [`IndexBlock`] is a block that was read and checked. A search reads only its points, and a record is decoded for the
-//! places that are told. [`BlockDraft`] collects places for a block that is to be written.
+//! [`IndexBlock`] is a block that was read and checked. A search reads only the points of a block, and decodes only the
+//! records of the places in the answer. [`BlockDraft`] collects places for a block that is to be written.
 //!
-//! Invariant: every record of an [`IndexBlock`] decodes. This was tried when the block was read. This module does not
-//! know files.
+//! Invariant: every record of an [`IndexBlock`] decodes. All records were decoded once when the block was read. This
+//! module does not know files.
 
 use std::sync::atomic::AtomicU64;
 
@@ -21,7 +21,7 @@ pub(in crate::provider::osm) struct IndexBlock {
     points: Box<[IndexPoint]>,
     ends: Box<[u32]>,
     records: Box<[u8]>,
-    /// For each place, whether it is open, in the encoding of [`hours`](crate::provider::osm::hours).
+    /// For each place, whether the place is open, in the encoding of [`hours`](crate::provider::osm::hours).
     states: Box<[AtomicU64]>,
 }
 
@@ -33,7 +33,7 @@ pub(in crate::provider::osm) struct IndexPoint {
 }
 
 impl IndexBlock {
-    /// Reads a block, if it matches its entry.
+    /// Reads a block. `None` if the block does not match its entry.
     pub(super) fn read(entry: &BlockEntry, bytes: &[u8]) -> Option<IndexBlock> {
         (xxh3_64(bytes) == entry.checksum).then(|| IndexBlock::parse(entry, bytes)).flatten()
     }
@@ -57,7 +57,7 @@ impl IndexBlock {
         block.holds(entry).then_some(block)
     }
 
-    /// Whether the block is as readers expect.
+    /// Whether the block has all properties that readers rely on.
     fn holds(&self, entry: &BlockEntry) -> bool {
         let on_earth = |point: &IndexPoint| {
             point.latitude.unsigned_abs() <= POLE.unsigned_abs()
@@ -81,7 +81,7 @@ impl IndexBlock {
         self.try_record(at).expect("every record was decoded when the block was read")
     }
 
-    /// Where the state of one place is kept: whether it is open.
+    /// The stored state of one place: whether the place is open.
     pub(in crate::provider::osm) fn state(&self, at: usize) -> &AtomicU64 {
         &self.states[at]
     }
@@ -108,7 +108,7 @@ pub(super) struct BlockDraft {
 }
 
 impl BlockDraft {
-    /// Whether a place with this record belongs into another block.
+    /// Whether the block has no room for a place with this record, so that the place begins another block.
     pub(super) fn is_full_for(&self, record: &[u8]) -> bool {
         self.points.len() == BLOCK_PLACES_MAX || self.records.len() + record.len() > BLOCK_LEN_MAX
     }
@@ -134,7 +134,7 @@ impl BlockDraft {
         out.extend(self.ends.iter().flat_map(|end| end.to_le_bytes()));
         out.extend_from_slice(&self.records);
         let bytes = &out[start..];
-        assert!(bytes.len() <= BLOCK_BYTES_MAX, "readers refuse longer ones");
+        assert!(bytes.len() <= BLOCK_BYTES_MAX, "readers refuse longer blocks");
         let entry = BlockEntry {
             len: bytes.len() as u32,
             places: self.points.len() as u32,

@@ -1,8 +1,9 @@
-//! The blocks in memory, bounded by their bytes.
+//! The cache of blocks in memory, limited by the size of the blocks.
 //!
 //! Each block has a slot of its own, so that readers of different blocks never wait for each other. When there is no
-//! room, the cache visits blocks in the order in which they came (the clock algorithm). A block that was needed since
-//! the last visit is spared once, and any other is dropped. Whoever still uses a dropped block keeps it.
+//! room, the cache visits blocks in the order in which they came (the clock algorithm). A block that was used since the
+//! last visit is kept once more, and any other block is dropped. A reader that still uses a dropped block keeps its
+//! reference.
 //!
 //! Invariant: the blocks together take no more than `len_max` bytes. This module does not know where blocks come from.
 
@@ -50,15 +51,15 @@ impl BlockCache {
     pub(super) fn find(&self, number: u32) -> Option<Arc<IndexBlock>> {
         let slot = &self.slots[number as usize];
         let block = slot.block.read().clone()?;
-        // This is written only if it changes. Otherwise the cache line would move between processors at every read.
+        // The flag is written only if it changes. Otherwise the cache line would move between processors at every read.
         if !slot.asked_for.load(Ordering::Relaxed) {
             slot.asked_for.store(true, Ordering::Relaxed);
         }
         Some(block)
     }
 
-    /// Keeps the block, unless another reader was first, and drops others until all fit. A block that is larger than
-    /// the whole cache is not kept.
+    /// Keeps the block, unless another reader has already stored it. Drops other blocks until all blocks fit. A block
+    /// that is larger than the whole cache is not kept.
     pub(super) fn keep(&self, number: u32, block: &Arc<IndexBlock>) {
         let mut held = self.held.lock();
         let size = block.size();
@@ -74,7 +75,7 @@ impl BlockCache {
     }
 
     fn drop_one(&self, held: &mut HeldBlocks) {
-        // Each block is spared at most once, however often readers need it meanwhile.
+        // Each block is kept at most once more per call, even if readers use it again during the call.
         let mut sparing = held.round.len();
         while let Some(number) = held.round.pop_front() {
             let slot = &self.slots[number as usize];

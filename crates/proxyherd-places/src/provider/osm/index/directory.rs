@@ -1,19 +1,20 @@
-//! The directory: which places are in which block, and the locales. This part of the file stays in memory.
+//! The directory of the index file: the blocks and their places, and the locales. This part of the file stays in
+//! memory.
 //!
-//! A search learns from it which blocks it needs. Invariant: a directory that was decoded is consistent; see
-//! `is_sound`. This module does not know what is in a block.
+//! A search reads the directory to find the blocks that it needs. Invariant: a decoded directory is consistent (see
+//! `is_sound`). This module does not know what is in a block.
 
 use super::layout::{ANTIMERIDIAN, BAND_COUNT, BLOCK_BYTES_MAX, BlockEntry, ENTRY_LEN, POINT_LEN};
 use super::wire::{ByteReader, put_text, put_varint};
 use crate::provider::osm::limits::{BLOCK_PLACES_MAX, LOCALES_MAX};
 
-/// All entries by band, and where their blocks begin. A block of up to 128 places takes 36 bytes here, so a hundred
-/// million places take 30 MB.
+/// All entries by band, and the positions at which their blocks begin. A block of up to 128 places takes 36 bytes here,
+/// so a hundred million places take 30 MB.
 #[derive(Debug)]
 pub(in crate::provider::osm) struct Directory {
     entries: Vec<BlockEntry>,
     starts: Vec<u64>,
-    /// Where the entries of each band begin, and where those of the last band end.
+    /// The index at which the entries of each band begin, and the index at which the entries of the last band end.
     bands: Vec<u32>,
     locales: Vec<Locale>,
 }
@@ -37,12 +38,12 @@ impl Directory {
         &self.entries[number as usize]
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     pub(in crate::provider::osm) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Where a block begins, bytes from the first block.
+    /// The position at which a block begins, bytes from the beginning of the first block.
     pub(super) fn start(&self, number: u32) -> u64 {
         self.starts[number as usize]
     }
@@ -65,7 +66,7 @@ impl Directory {
         out
     }
 
-    /// Reads a directory of this number of blocks and places. The blocks are `blocks_len` bytes together.
+    /// Reads a directory of this number of blocks and places. All blocks together are `blocks_len` bytes long.
     pub(in crate::provider::osm) fn decode(
         bytes: &[u8],
         blocks: u32,

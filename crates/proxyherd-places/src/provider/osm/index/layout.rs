@@ -8,7 +8,8 @@
 //!
 //! All numbers are little-endian. Coordinates are in OpenStreetMap's own units of 10⁻⁷ degrees. A *band* is a strip of
 //! the world from west to east, [`BAND_HEIGHT`] high. A search knows from the directory alone which blocks it needs.
-//! Checksums are XXH3 of 64 bits: the header has its own and the directory's, and the directory has one for each block.
+//! Checksums are XXH3 of 64 bits: the header has its own checksum and the checksum of the directory, and the directory
+//! has a checksum for each block.
 //!
 //! This module does not know how a block or a record is encoded.
 
@@ -17,16 +18,16 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::wire::ByteReader;
 use crate::provider::osm::limits::{BLOCK_LEN_MAX, BLOCK_PLACES_MAX};
 
-/// The first bytes of the file. The last one shows whether a conversion of line ends has damaged the file.
+/// The first bytes of the file. The last byte shows whether a conversion of line ends has damaged the file.
 pub(super) const MAGIC: [u8; 8] = *b"HERDOSM\n";
 /// The version of the format that this module and `record` define.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEADER_LEN: usize = 72;
 /// The length of a [`BlockEntry`], bytes.
 pub(super) const ENTRY_LEN: usize = 28;
-/// What a place takes in a block besides its record, bytes: longitude, latitude, and the end of its record.
+/// Size of a place in a block without its record, bytes: longitude, latitude, and the end of its record.
 pub(super) const POINT_LEN: usize = 12;
-/// Longest block, bytes.
+/// Maximum length of a block, bytes.
 pub(super) const BLOCK_BYTES_MAX: usize = BLOCK_LEN_MAX + BLOCK_PLACES_MAX * POINT_LEN;
 
 /// Units in a degree.
@@ -37,7 +38,7 @@ pub(in crate::provider::osm) const GIRTH: i64 = 3_600_000_000;
 pub(in crate::provider::osm) const POLE: i32 = 900_000_000;
 /// The longitude of the antimeridian, units.
 pub(in crate::provider::osm) const ANTIMERIDIAN: i32 = 1_800_000_000;
-/// The height of a band, units: 0.02 degrees or some 2.2 km, about as far as a search in a town looks.
+/// The height of a band, units: 0.02 degrees or some 2.2 km. This is about the radius of a search in a town.
 const BAND_HEIGHT: i32 = 200_000;
 /// The number of bands from the South Pole to the North Pole.
 pub(in crate::provider::osm) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize;
@@ -66,14 +67,14 @@ pub(in crate::provider::osm) struct IndexHeader {
     pub(in crate::provider::osm) blocks: u32,
     /// The number of places.
     pub(in crate::provider::osm) places: u64,
-    /// Where the directory begins, bytes.
+    /// The position at which the directory begins, bytes.
     pub(super) directory_at: u64,
     /// The length of the directory, bytes.
     pub(super) directory_len: u64,
     pub(super) directory_checksum: u64,
     /// The checksum of the table of kinds, to which records refer by position.
     pub(super) kinds_checksum: u64,
-    /// The second since 1970 up to which the extract was current. 0 if it did not say.
+    /// The second since 1970 up to which the extract was current. 0 if the extract did not say.
     pub(in crate::provider::osm) source_s: i64,
 }
 
@@ -82,7 +83,7 @@ pub(in crate::provider::osm) struct IndexHeader {
 pub(super) enum NoHeader {
     /// The file is something else.
     Magic,
-    /// The file has this format, which is another one.
+    /// The file has this other format, which this program does not read.
     Format(u32),
     /// Bytes have changed.
     Checksum,
@@ -131,15 +132,15 @@ impl IndexHeader {
     }
 }
 
-/// What the directory says about a block. The block begins where the previous one ends.
+/// The directory's entry for a block. The block begins where the previous block ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct BlockEntry {
     pub(super) len: u32,
     pub(in crate::provider::osm) places: u32,
     pub(in crate::provider::osm) band: u32,
-    /// The least longitude in it.
+    /// The least longitude in the block.
     pub(in crate::provider::osm) west: i32,
-    /// The greatest longitude in it.
+    /// The greatest longitude in the block.
     pub(in crate::provider::osm) east: i32,
     pub(super) checksum: u64,
 }

@@ -1,11 +1,12 @@
-//! The index file of places: an import writes it, and the provider reads it.
+//! The index file of places. An import writes the file, and the provider reads it.
 //!
-//! Places are sorted by where they are and stored in blocks. An [`Index`] holds the directory of the blocks in memory
-//! and reads blocks as they are needed. It reads by position and does not map the file, so a file that is cut or
-//! damaged while it is read causes an error and not a crash. [`IndexWriter`] writes a file, whole or not at all.
+//! Places are sorted by their positions and stored in blocks. An [`Index`] holds the directory of the blocks in memory,
+//! and reads blocks when they are needed. It reads at positions and does not map the file into memory. So a file that
+//! is cut or damaged while it is read causes an error and not a crash. [`IndexWriter`] writes a whole file or nothing.
 //!
-//! Invariant: everything is checked when it is read, the header and the directory when the file is opened, a block when
-//! it is fetched. This module does not know what is searched for, nor where places come from.
+//! Invariant: all data is checked when it is read. The header and the directory are checked when the file is opened,
+//! and a block is checked when it is fetched. This module does not know what a search is looking for, or where places
+//! come from.
 //!
 //! Floors, lowest first: `wire`; `layout`, `record`; `block`; `directory`, `cache`; `writer`, [`Index`].
 
@@ -80,7 +81,8 @@ pub(super) enum BlockError {
 }
 
 impl Index {
-    /// Opens a file and checks everything but its blocks. Blocks stay in memory up to `cache_len_max` bytes together.
+    /// Opens a file and checks everything but its blocks. The cache keeps blocks of up to `cache_len_max` bytes in
+    /// total.
     pub(super) fn open(path: &Path, kinds_checksum: u64, cache_len_max: usize) -> Result<Index, IndexError> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
@@ -103,7 +105,7 @@ impl Index {
         &self.directory
     }
 
-    /// A block, if it is in memory.
+    /// A block. `None` if the block is not in memory.
     pub(super) fn block_at_hand(&self, number: u32) -> Option<Arc<IndexBlock>> {
         self.cache.find(number)
     }
@@ -167,7 +169,7 @@ mod tests {
 
     const KINDS: u64 = 77;
 
-    /// A file of a hundred places, and what `open` makes of it after a change.
+    /// A file of a hundred places, and the result of `open` after a change of the file.
     struct Sample {
         dir: tempfile::TempDir,
         bytes: Vec<u8>,

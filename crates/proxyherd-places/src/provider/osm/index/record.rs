@@ -1,16 +1,17 @@
 //! The record of a place in the index: everything but its point.
 //!
-//! [`IndexRecord::encode`] and [`IndexRecord::decode`] are inverse. This module does not know where records are stored.
+//! [`IndexRecord::encode`] and [`IndexRecord::decode`] are inverse functions. This module does not know where records
+//! are stored.
 
 use super::wire::{ByteReader, put_text, put_varint};
 use crate::provider::osm::limits::{KINDS_MAX, TEXT_LEN_MAX};
 
-/// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number belongs to an
-/// object that an editor has made and not uploaded.
+/// An object of OpenStreetMap: its kind, and its number among objects of this kind. A negative number means that an
+/// editor has made the object and has not uploaded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::provider::osm) struct ObjectId {
     pub(in crate::provider::osm) object: Object,
-    /// Within [`NUMBER_MAX`] of zero.
+    /// The number of the object, between -[`NUMBER_MAX`] and [`NUMBER_MAX`].
     pub(in crate::provider::osm) number: i64,
 }
 

@@ -16,7 +16,7 @@ impl<'a> ByteReader<'a> {
         self.bytes.is_empty()
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub(in crate::provider::osm) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -1,10 +1,10 @@
-//! Writes the index file, whole or not at all.
+//! Writes a whole index file, or nothing.
 //!
 //! [`IndexWriter::push`] takes sorted places, and [`IndexWriter::finish`] gives the file its name. Until then the bytes
-//! are in a file beside it, which is renamed when everything is on the disk. So a reader, also after a crash, finds the
-//! old file whole, and the new file has the mode of the old one. If a writer dies, the file beside remains, and the
-//! next writer writes over it. A lock prevents two writers at the same time. This module does not know where places
-//! come from.
+//! are in a temporary file in the same directory, which is renamed when everything is on the disk. So a reader finds a
+//! whole file at any time, even after a crash. The new file gets the mode of the old file. If a writer dies, the
+//! temporary file remains, and the next writer overwrites it. A lock prevents two writers at the same time. This module
+//! does not know where places come from.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -32,7 +32,7 @@ pub(in crate::provider::osm) struct IndexWriter {
     len: u64,
 }
 
-/// The file beside, until it gets its name. It is removed if it does not.
+/// The temporary file, until it gets its final name. If it never gets this name, it is removed.
 #[derive(Debug)]
 struct Beside(Option<PathBuf>);
 
@@ -45,7 +45,7 @@ impl IndexWriter {
         let beside = Beside(Some(beside));
         file.set_len(0)?;
         let mut out = BufWriter::with_capacity(1 << 18, file);
-        // Space for the header, whose content is known at the end.
+        // This reserves space for the header. Its content is known only at the end.
         out.write_all(&[0; HEADER_LEN])?;
         Ok(IndexWriter {
             beside,
@@ -117,7 +117,7 @@ impl Beside {
         let beside = self.0.as_ref().expect("it is taken once, at the end");
         fs::rename(beside, path)?;
         self.0 = None;
-        // The name is on the disk when the directory is.
+        // The new name is on the disk only after the directory is written to the disk.
         File::open(directory_of(path))?.sync_all()
     }
 }
@@ -125,13 +125,13 @@ impl Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // If this fails, the next writer writes over the file.
+            // If this fails, the next writer overwrites the file.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// The file beside, such as `.places.idx.part`. It is in the same directory, so that it can be renamed.
+/// The path of the temporary file, such as `.places.idx.part`. It is in the same directory, so that it can be renamed.
 pub(in crate::provider::osm) fn beside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("this names a directory, not a file"))?;
     let mut beside = OsString::from(".");
@@ -161,8 +161,8 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
         Err(TryLockError::WouldBlock) => return Err(busy()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Between opening and locking, another writer may have finished. Then this is its file, which has its final name by
-    // now and must not be written to.
+    // Between opening and locking, another writer may have finished. Then the opened file is the other writer's index.
+    // It already has its final name and must not be written to.
     let (ours, there) = (file.metadata()?, fs::metadata(path));
     let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
     if same { Ok(()) } else { Err(busy()) }

@@ -1,4 +1,4 @@
-//! Unpacks blobs: [`unpack`] returns the content of one. It does not know what the content means.
+//! Unpacks blobs: [`unpack`] returns the content of a blob. This module does not know what the content means.
 
 use std::iter;
 
@@ -8,15 +8,15 @@ use super::frame::BLOB_LEN_MAX;
 use super::message::{Damage, pick};
 use crate::contained::contained;
 
-/// Most bytes that zlib can make of one packed byte.
+/// Maximum number of bytes that zlib can unpack from one packed byte.
 const ZLIB_RATIO_MAX: usize = 1032;
 
 /// Why a blob cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) enum BlobError {
-    /// It violates the format.
+    /// The blob violates the format.
     Damaged(Damage),
-    /// It is compressed in a way that the format allows and this program does not support.
+    /// The blob has a compression that the format allows and this program does not support.
     Compression(&'static str),
 }
 
@@ -26,7 +26,7 @@ impl From<Damage> for BlobError {
     }
 }
 
-/// Returns the content of a blob. A compressed one is unpacked into `buffer`, which grows if it is too short.
+/// Returns the content of a blob. A compressed blob is unpacked into `buffer`, which grows if it is too short.
 pub(in crate::provider::osm) fn unpack<'a>(
     blob: &'a [u8],
     buffer: &'a mut Vec<u8>,
@@ -50,7 +50,7 @@ pub(in crate::provider::osm) fn unpack<'a>(
 const WRONG_LEN: Damage = Damage("it is not as long as it says");
 
 fn said_len(value: super::message::Value<'_>) -> Result<usize, Damage> {
-    // A negative length is a huge number here.
+    // In this unsigned number a negative length appears as a huge number.
     usize::try_from(value.number()?).ok().filter(|&len| len <= BLOB_LEN_MAX).ok_or(WRONG_LEN)
 }
 

@@ -1,6 +1,6 @@
 //! A block: groups of nodes, ways or relations, with the strings and the scale of coordinates that they share.
 //!
-//! [`PbfBlock::read`] decodes what the objects share. [`PbfBlock::nodes`], [`PbfBlock::ways`] and
+//! [`PbfBlock::read`] decodes the data that the objects share. [`PbfBlock::nodes`], [`PbfBlock::ways`] and
 //! [`PbfBlock::relations`] decode the objects one after the other, and borrow from the block. This module does not know
 //! what tags mean.
 
@@ -16,7 +16,7 @@ pub(in crate::provider::osm) struct PbfBlock<'a> {
     scale: Scale,
 }
 
-/// What a block may hold.
+/// The kinds of objects that a block may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) enum Content {
     Nodes = 1,
@@ -28,9 +28,9 @@ pub(in crate::provider::osm) enum Content {
 #[derive(Clone, Debug)]
 pub(in crate::provider::osm) struct Node<'a> {
     pub(in crate::provider::osm) id: i64,
-    /// The version, or 0 if the file does not say.
+    /// The version. 0 if the file does not say.
     pub(in crate::provider::osm) version: u32,
-    /// Nothing if the coordinates are missing, undefined, or outside of ±90 and ±180 degrees.
+    /// `None` if the coordinates are missing, undefined, or outside of ±90 and ±180 degrees.
     pub(in crate::provider::osm) point: Option<IndexPoint>,
     pub(in crate::provider::osm) tags: TagIter<'a>,
 }
@@ -58,7 +58,7 @@ pub(in crate::provider::osm) struct Relation<'a> {
     types: Option<Value<'a>>,
 }
 
-/// How the numbers of a block become coordinates.
+/// The scale that converts the numbers of a block to coordinates.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     granularity: i64,
@@ -74,11 +74,11 @@ const RELATION: u64 = 4;
 
 const NO_ID: Damage = Damage("an object has no ID");
 const UNEQUAL_NODES: Damage = Damage("dense nodes have lists of unequal length");
-const UNEQUAL_REFS: Damage = Damage("a way has not as many coordinates as nodes");
+const UNEQUAL_REFS: Damage = Damage("the numbers of coordinates and nodes of a way differ");
 const UNEQUAL_MEMBERS: Damage = Damage("a relation's members have lists of unequal length");
 
 impl<'a> PbfBlock<'a> {
-    /// Decodes what the objects share. Damage in an object is found when that object is visited.
+    /// Decodes the data that the objects share. Damage in an object is found when that object is visited.
     pub(in crate::provider::osm) fn read(bytes: &'a [u8]) -> Result<PbfBlock<'a>, Damage> {
         let (mut message, mut table) = (PbfMessage::new(bytes), None);
         let mut scale = Scale { granularity: 100, north: 0, east: 0 };
@@ -184,7 +184,7 @@ impl<'a> PbfBlock<'a> {
         let mut tags = List::of(tags)?;
         let mut versions =
             List::of(info.map(|info| pick(info.bytes()?, [1])).transpose()?.and_then(|[it]| it))?;
-        // The list of tags is missing if no node has tags, and that of versions if the file has none.
+        // The list of tags is missing if no node has tags. The list of versions is missing if the file has no versions.
         let (have_tags, have_versions) = (!tags.is_empty(), !versions.is_empty());
         while let Some(id) = ids.number()? {
             if have_tags && tags.is_empty() {
@@ -225,7 +225,7 @@ impl<'a> PbfBlock<'a> {
 }
 
 impl<'a> Way<'a> {
-    /// The version, or 0 if the file does not say.
+    /// The version. 0 if the file does not say.
     pub(in crate::provider::osm) fn version(&self) -> Result<u32, Damage> {
         version(self.info)
     }
@@ -256,7 +256,7 @@ impl<'a> Way<'a> {
 }
 
 impl<'a> Relation<'a> {
-    /// The version, or 0 if the file does not say.
+    /// The version. 0 if the file does not say.
     pub(in crate::provider::osm) fn version(&self) -> Result<u32, Damage> {
         version(self.info)
     }
@@ -287,10 +287,11 @@ impl<'a> Relation<'a> {
 }
 
 impl Scale {
-    /// A point. Nothing if it is not on Earth. The format's value for undefined coordinates is not on Earth.
+    /// A point. `None` if the coordinates are not on Earth. The format's value for undefined coordinates is not on
+    /// Earth either.
     fn point(self, north: i64, east: i64) -> Option<IndexPoint> {
         let units = |number: i64, offset: i64, edge: i32| {
-            // From nanodegrees to the index's units of 10⁻⁷ degrees.
+            // This converts nanodegrees to the index's units of 10⁻⁷ degrees.
             let units = number.checked_mul(self.granularity)?.checked_add(offset)? / 100;
             i32::try_from(units).ok().filter(|units| units.unsigned_abs() <= edge.unsigned_abs())
         };

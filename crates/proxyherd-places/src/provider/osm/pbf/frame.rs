@@ -1,13 +1,13 @@
 //! Decodes the header of a frame, and the content of the first frame of a file.
 //!
 //! [`PbfFrame::header_len`] and [`PbfFrame::read`] decode what precedes a blob. [`PbfHeader::read`] decodes the
-//! unpacked blob of the first frame. Invariant: no length that they return exceeds the limits of the format.
+//! unpacked blob of the first frame. Invariant: no returned length exceeds the limits of the format.
 
 use super::message::{Damage, PbfMessage, pick};
 
-/// Longest header of a frame, bytes: the format's own limit.
+/// Maximum length of the header of a frame, bytes: the format's own limit.
 const HEADER_LEN_MAX: u32 = 64 * 1024;
-/// Longest blob, packed or unpacked, bytes: the format's own limit.
+/// Maximum length of a blob, packed or unpacked, bytes: the format's own limit.
 pub(super) const BLOB_LEN_MAX: usize = 32 * 1024 * 1024;
 
 /// The header of a frame.
@@ -18,14 +18,14 @@ pub(in crate::provider::osm) struct PbfFrame {
     pub(in crate::provider::osm) blob_len: usize,
 }
 
-/// What a frame is for.
+/// The purpose of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) enum FrameKind {
-    /// Its blob describes the file.
+    /// The blob of the frame describes the file.
     Header,
-    /// Its blob holds objects.
+    /// The blob of the frame holds objects.
     Data,
-    /// Something else, which readers skip.
+    /// Any other frame, which readers skip.
     Other,
 }
 
@@ -47,18 +47,19 @@ impl PbfFrame {
             _ => FrameKind::Other,
         };
         let blob_len = blob_len.ok_or(Damage("it does not say how long it is"))?.number()?;
-        // A negative length is a huge number here.
+        // In this unsigned number a negative length appears as a huge number.
         let blob_len = usize::try_from(blob_len).ok().filter(|&len| len <= BLOB_LEN_MAX);
         Ok(PbfFrame { kind, blob_len: blob_len.ok_or(Damage("it is longer than the format allows"))? })
     }
 }
 
-/// The content of a frame of the kind [`FrameKind::Header`]: what the file requires, and what it says about itself.
+/// The content of a frame of the kind [`FrameKind::Header`]: the features that the file requires, and the file's own
+/// description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::provider::osm) struct PbfHeader {
     /// The first required feature that is unknown.
     pub(in crate::provider::osm) unknown_feature: Option<String>,
-    /// The second since 1970 up to which the file is current. 0 if it does not say.
+    /// The second since 1970 up to which the file is current. 0 if the file does not say.
     pub(in crate::provider::osm) up_to_date_s: i64,
 }
 

@@ -2,12 +2,12 @@
 
 use super::{BlobError, Damage, PbfBlock, PbfFrame, PbfHeader, unpack};
 
-/// How much of a file could be read.
+/// The counts of the parts of a file that could be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Frames whose content was read.
     pub frames: usize,
-    /// Objects in them.
+    /// Objects in these frames.
     pub objects: usize,
     /// The tags, nodes and members of the objects.
     pub parts: usize,

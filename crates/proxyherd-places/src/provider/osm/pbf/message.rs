@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::provider::osm::index::ByteReader;
 
-/// How an input violates the format.
+/// A violation of the format, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::provider::osm) struct Damage(pub(in crate::provider::osm) &'static str);
 
@@ -17,7 +17,7 @@ impl fmt::Display for Damage {
     }
 }
 
-const NO_MESSAGE: Damage = Damage("its fields cannot be told apart");
+const NO_MESSAGE: Damage = Damage("its fields cannot be separated");
 const NO_NUMBER: Damage = Damage("a number has no end");
 
 /// A message, whose fields are read one after the other.
@@ -40,12 +40,12 @@ impl<'a> PbfMessage<'a> {
         PbfMessage { wire: ByteReader::new(bytes) }
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub(super) fn len(&self) -> usize {
         self.wire.len()
     }
 
-    /// The number and the value of the next field. Nothing at the end.
+    /// The number and the value of the next field. `None` at the end.
     pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Damage> {
         if self.wire.is_empty() {
             return Ok(None);
@@ -71,22 +71,22 @@ impl<'a> Value<'a> {
     pub(super) fn number(self) -> Result<u64, Damage> {
         match self {
             Value::Number(number) => Ok(number),
-            _ => Err(Damage("a number is expected where something else stands")),
+            _ => Err(Damage("another value was found where a number is expected")),
         }
     }
 
     pub(super) fn bytes(self) -> Result<&'a [u8], Damage> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
-            _ => Err(Damage("bytes are expected where something else stands")),
+            _ => Err(Damage("another value was found where bytes are expected")),
         }
     }
 }
 
 /// Returns the values of the fields with these numbers, and skips other fields.
 ///
-/// In Protocol Buffers a field may occur again, and a list may come in pieces. No writer of extracts makes use of that,
-/// so a second occurrence is damage.
+/// In Protocol Buffers a field may occur again, and a list may come in pieces. No writer of extracts does this, so a
+/// second occurrence counts as damage.
 pub(super) fn pick<const N: usize>(
     bytes: &[u8],
     numbers: [u64; N],
@@ -95,7 +95,7 @@ pub(super) fn pick<const N: usize>(
     while let Some((number, value)) = message.field()? {
         let Some(at) = numbers.iter().position(|&wanted| wanted == number) else { continue };
         if values[at].replace(value).is_some() {
-            return Err(Damage("a field stands there twice"));
+            return Err(Damage("a field occurs twice"));
         }
     }
     Ok(values)
@@ -136,7 +136,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// A packed list of signed numbers, stored as differences: each is the number minus the one before.
+/// A packed list of signed numbers. Each stored value is the difference between a number and the previous number.
 #[derive(Clone, Debug)]
 pub(super) struct Deltas<'a> {
     wire: ByteReader<'a>,
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_makes_no_message_is_damage() {
         for bytes in [
-            &b"\x0b"[..],                                         // A group.
+            &b"\x0b"[..],                                         // This is a group, which is not supported.
             b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01ab",    // Longer than all numbers.
             b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x", // A number without end.
             b"\x08\x01\x08\x01",                                  // The same field twice.

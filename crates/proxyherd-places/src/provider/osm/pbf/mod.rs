@@ -1,17 +1,19 @@
 //! Reads OpenStreetMap's PBF format: bytes in, objects out.
 //!
-//! A file is a sequence of frames, each a header and a blob. [`PbfFrame`] decodes the header, [`unpack`] the blob. The
-//! first blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the nodes, ways and relations of a
-//! block to a closure, one after the other.
+//! A file is a sequence of frames. Each frame consists of a header and a blob. [`PbfFrame`] decodes the header, and
+//! [`unpack`] decodes the blob. The first blob is a [`PbfHeader`]. The others are blocks, and [`PbfBlock`] passes the
+//! nodes, ways and relations of a block to a closure, one after the other.
 //!
-//! The bytes may come from anybody. For every input:
+//! The bytes may come from anybody. These rules hold for every input:
 //!
 //! - Nothing here panics. A violation of the format is a [`Damage`], which says what is wrong.
-//! - Memory is bounded by the input, whatever lengths and counts the input claims. Objects, tags and members borrow
-//!   from the block. Only two things are allocated: the unpacked blob, which is at most the format's 32 MiB and at most
-//!   what zlib can make of the packed bytes; and an index of the block's strings, at most half as long as the block.
+//! - Memory is bounded by the length of the input, even if the input claims larger lengths and counts. Objects, tags
+//!   and members borrow from the block. Only two things are allocated. The first is the unpacked blob. Its length is at
+//!   most the format's 32 MiB, and at most the maximum that zlib can unpack from the packed bytes. The second is an
+//!   index of the block's strings, which is at most half as long as the block.
 //!
-//! This module knows neither files nor what tags mean. The format: <https://wiki.openstreetmap.org/wiki/PBF_Format>.
+//! This module does not know files or the meaning of tags. The format is described at
+//! <https://wiki.openstreetmap.org/wiki/PBF_Format>.
 //!
 //! Floors, lowest first: `message`; `blob`, `frame`, `strings`; `block`.
 

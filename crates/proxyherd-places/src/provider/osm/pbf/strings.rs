@@ -1,18 +1,18 @@
 //! The strings of a block, to which objects refer by number, and the tags of an object, which are such references.
 //!
-//! [`Strings`] does not copy strings. It remembers where every fourth string begins, and a look-up walks from there. So
-//! a block of millions of empty strings takes little more memory than its own bytes. [`TagIter`] iterates over the tags
-//! of one object. This module does not know what tags mean.
+//! [`Strings`] does not copy strings. It remembers the position of every fourth string, and a look-up walks on from
+//! such a position. So a block of millions of empty strings takes little more memory than its own bytes. [`TagIter`]
+//! iterates over the tags of one object. This module does not know what tags mean.
 
 use super::message::{Damage, List, PbfMessage};
 
-/// The table remembers where each string begins whose number is divisible by this.
+/// The table remembers the position of each string whose number is divisible by this.
 const STRIDE: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Strings<'a> {
     table: &'a [u8],
-    /// Where the strings 0, [`STRIDE`], 2 × [`STRIDE`] … begin.
+    /// The positions at which the strings 0, [`STRIDE`], 2 × [`STRIDE`] … begin.
     starts: Vec<u32>,
     count: u64,
 }
@@ -32,14 +32,14 @@ impl<'a> Strings<'a> {
                     count += 1;
                 }
                 // Otherwise an input could make every look-up walk over millions of fields.
-                Some(_) => return Err(Damage("among its strings is something else")),
+                Some(_) => return Err(Damage("its list of strings has another kind of field")),
             }
         }
     }
 
     /// The string with this number.
     pub(super) fn get(&self, number: u64) -> Result<&'a [u8], Damage> {
-        const OUT_OF_RANGE: Damage = Damage("an object names a string that is not there");
+        const OUT_OF_RANGE: Damage = Damage("an object refers to a string that does not exist");
         if number >= self.count {
             return Err(OUT_OF_RANGE);
         }
@@ -57,7 +57,7 @@ impl<'a> Strings<'a> {
 pub(in crate::provider::osm) struct TagIter<'a> {
     strings: &'a Strings<'a>,
     keys: List<'a>,
-    /// None if each value follows its key in the list of keys.
+    /// `None` if each value follows its key in the list of keys.
     values: Option<List<'a>>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> TagIter<'a> {
     }
 
     fn tag(&mut self) -> Result<Option<Pair<'a>>, Damage> {
-        const UNEQUAL: Damage = Damage("an object has not as many values as keys");
+        const UNEQUAL: Damage = Damage("the numbers of keys and values of an object differ");
         let Some(key) = self.keys.number()? else {
             let is_over = self.values.as_ref().is_none_or(List::is_empty);
             return if is_over { Ok(None) } else { Err(UNEQUAL) };

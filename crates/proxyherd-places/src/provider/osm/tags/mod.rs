@@ -1,7 +1,8 @@
-//! Turns OpenStreetMap's tags into what Google calls places: which objects are places, of which kinds, and their names.
+//! Turns OpenStreetMap's tags into places as Google defines them: which objects are places, their kinds, and their
+//! names.
 //!
-//! **Which objects are kept.** An object with a `name` or a `brand`, and at least one tag of [`KEPT`]. In the language
-//! of `osmium tags-filter` these tags are
+//! **Which objects are kept.** An object is kept if it has a `name` or a `brand`, and at least one tag of [`KEPT`]. In
+//! the language of `osmium tags-filter` these tags are
 //!
 //! ```text
 //! nwr/amenity!=no,bench,grit_bin,hunting_stand,parking_entrance,parking_space,waste_basket,waste_disposal
@@ -10,15 +11,15 @@
 //! nwr/public_transport=station  nwr/highway=bus_stop  nwr/aerialway=station
 //! ```
 //!
-//! Of relations, only those of `type=multipolygon` and `type=boundary` are kept. Settlements and land forms are not
-//! places here, because whoever asks what is near wants to go there. An object that no longer exists has other keys
-//! (`disused:shop`), so it is left out.
+//! Relations are kept only if they have `type=multipolygon` or `type=boundary`. Settlements and land forms are not
+//! kept, because a person who asks for places nearby looks for a destination. An object that no longer exists has other
+//! keys (`disused:shop`), so it is left out.
 //!
 //! **Kinds.** [`RULES`] maps tags to Google's types. A place has first the most specific type of each of its tags, then
-//! the other types of its tags, then `point_of_interest` and `establishment`, as Google's own places have. A place
-//! whose tags have no type of Google's has only these two.
+//! the other types of its tags, then `point_of_interest` and `establishment`, as Google's own places have. If no tag of
+//! a place has a type of Google's, the place has only these last two types.
 //!
-//! This module does not know where an object is, nor how tags are stored.
+//! This module does not know where an object is, or how tags are stored.
 
 mod rules;
 
@@ -30,13 +31,13 @@ use rules::{CONDITIONS, KEPT, KeptValues, RULES};
 
 pub(super) use rules::KINDS;
 
-/// The tags of one object that matter here, by key.
+/// The tags of one object that this module needs, by key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tags<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
-/// What the tags say about a place.
+/// The description of a place, taken from its tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Described {
     /// Positions in [`KINDS`], the most specific kind first.
@@ -57,18 +58,18 @@ impl Described {
     }
 }
 
-/// A checksum of the table of kinds, because index files hold positions in it.
+/// A checksum of the table of kinds. It is needed because index files hold positions in this table.
 pub(super) fn kinds_checksum() -> u64 {
     xxh3_64(KINDS.join(",").as_bytes())
 }
 
-/// The position of a type of Google's, if a place here can have it.
+/// The position of one of Google's types in the table. `None` if no place of this provider can have the type.
 pub(super) fn kind_of(name: &str) -> Option<u8> {
     KINDS.iter().position(|&kind| kind == name).map(|index| index as u8)
 }
 
 impl<'a> Tags<'a> {
-    /// Replaces the tags of the previous object by those of the next one. Stops at the first error.
+    /// Replaces the tags of the previous object with the tags of the next object. Stops at the first error.
     pub(super) fn fill<E>(
         &mut self,
         tags: impl Iterator<Item = Result<(&'a str, &'a str), E>>,
@@ -91,7 +92,7 @@ impl<'a> Tags<'a> {
         self.pairs.len() > 1 && self.pairs.iter().any(is_kept) && (named("name") || named("brand"))
     }
 
-    /// What the tags say about the place.
+    /// Makes the description of the place from the tags.
     pub(super) fn describe(&self) -> Described {
         let text = |key: &str| cut(self.value(key).unwrap_or_default().trim()).to_owned();
         let or = |one: String, other: &str| if one.is_empty() { text(other) } else { one };
@@ -131,7 +132,7 @@ impl<'a> Tags<'a> {
         value.is_empty() || stands.split(';').any(|one| one.trim() == value)
     }
 
-    /// Whether a key counts, given the other tags.
+    /// Whether a key counts, which may depend on the other tags.
     fn may_say(&self, key: &str) -> bool {
         let condition = CONDITIONS.iter().find(|&&(conditional, _)| conditional == key);
         condition.is_none_or(|&(_, (key, value))| self.value(key) == Some(value))

@@ -1,14 +1,14 @@
-//! The tables of [`tags`](super): which objects are kept, which kinds exist, and which tags mean them.
+//! The tables of [`tags`](super): which objects are kept, which kinds exist, and which tags mean which kinds.
 
-/// Which values of a key make a place.
+/// The values of a key that make an object a place.
 pub(super) enum KeptValues {
-    /// Any but these.
+    /// All values except for these.
     AllBut(&'static [&'static str]),
-    /// Only these.
+    /// Only these values.
     Only(&'static [&'static str]),
 }
 
-/// The tags that make a place of an object with a name.
+/// The tags that make an object with a name a place.
 pub(super) static KEPT: [(&str, KeptValues); 13] = [
     (
         "amenity",
@@ -38,7 +38,7 @@ pub(super) static KEPT: [(&str, KeptValues); 13] = [
 ];
 
 /// The types of Google's that a place can have. Index files hold positions in this table. A file that was written with
-/// another table is refused, and must be imported again.
+/// another table is refused, and its extract must be imported again.
 pub(in crate::provider::osm) static KINDS: [&str; 101] = [
     "establishment",
     "point_of_interest",
@@ -143,12 +143,12 @@ pub(in crate::provider::osm) static KINDS: [&str; 101] = [
     "zoo",
 ];
 
-/// Keys that count only if the place also has this tag.
+/// Keys that count only if the place also has another tag: the key, and the other tag.
 pub(super) static CONDITIONS: [(&str, (&str, &str)); 2] =
     [("religion", ("amenity", "place_of_worship")), ("station", ("railway", "station"))];
 
-/// Key, value, and the types that they mean. An empty value stands for any value. All rows that match count, in this
-/// order.
+/// Keys, values, and the types that a key with a value means. An empty value stands for any value. All rows that match
+/// count, in this order.
 #[rustfmt::skip]
 pub(super) static RULES: [(&str, &str, &[&str]); 197] = [
     ("religion", "christian", &["church"]),

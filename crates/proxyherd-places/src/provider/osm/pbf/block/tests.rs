@@ -3,7 +3,7 @@ use super::*;
 
 const STRINGS: [&str; 4] = ["name", "Café", "amenity", "cafe"];
 
-/// What the lists of dense nodes are: IDs, latitudes, longitudes, and keys and values.
+/// Dense nodes with these lists: IDs, latitudes, longitudes, and keys and values.
 fn dense(ids: &[i64], north: &[i64], east: &[i64], tags: &[u64]) -> Vec<u8> {
     let tags = if tags.is_empty() { Vec::new() } else { list_field(10, tags) };
     let lists = [deltas_field(1, ids), deltas_field(8, north), deltas_field(9, east), tags];
@@ -14,7 +14,7 @@ fn tags(tags: TagIter<'_>) -> Result<Vec<(String, String)>, Damage> {
     tags.map(|tag| tag.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
 }
 
-/// A node: its ID, its latitude and longitude, and how many tags it has.
+/// A node: its ID, its latitude and longitude, and its number of tags.
 type Seen = (i64, Option<(i32, i32)>, usize);
 
 /// The nodes of a block.
@@ -28,7 +28,7 @@ fn nodes(bytes: &[u8]) -> Result<Vec<Seen>, Damage> {
     Ok(nodes)
 }
 
-/// The one way of a block: its nodes, each with its place.
+/// The only way of a block: its nodes, each with its position.
 fn refs(group: &[u8]) -> Result<Vec<(i64, Option<i32>)>, Damage> {
     let (bytes, mut refs) = (block(&STRINGS, group), Vec::new());
     PbfBlock::read(&bytes)?.ways(|way| {
