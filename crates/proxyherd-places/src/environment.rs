@@ -43,7 +43,7 @@ pub enum PlacesEvent<'a> {
         /// The time for which the provider gets no requests.
         remaining: Duration,
         /// Why the breaker has opened.
-        cause: Cause,
+        cause: ShutCause,
         /// The failure that opened the breaker.
         failure: &'a Failure,
     },

@@ -41,7 +41,7 @@ pub enum Failure {
 
 impl Failure {
     /// The status with which Nearby Search reports this failure.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> AnswerStatus {
         match self {
             Failure::BadQuery(_) => AnswerStatus::InvalidRequest,
             Failure::Denied(_) => AnswerStatus::RequestDenied,
@@ -91,7 +91,7 @@ mod tests {
             ),
             (
                 Failure::Unreadable("no results".into()),
-                Status::UnknownError,
+                AnswerStatus::UnknownError,
                 "the places provider gave an answer that cannot be read: no results",
             ),
             (

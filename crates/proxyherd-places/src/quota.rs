@@ -59,7 +59,7 @@ struct Reserved {
 
 impl ReservedQuota {
     /// The changes since the last call.
-    pub fn take_news(&self, rest: Rest) -> PurseNews {
+    pub fn take_news(&self, rest: Rest) -> ReserveNews {
         let mut reserved = self.reserved.lock();
         let returned = match rest {
             Rest::Keep => 0,

@@ -37,7 +37,7 @@ pub(crate) struct Follower {
     wants_removed: bool,
     /// Whether there may be something to take.
     is_woken: Arc<AtomicBool>,
-    replica: BTreeMap<Key, Whole>,
+    mirror: BTreeMap<Key, Whole>,
     /// The number of entries that the follower has been sent. For each key and each shard, the number at which the
     /// follower was last sent the key or last began the shard anew.
     count: u64,
@@ -84,7 +84,7 @@ impl Entry {
 impl Follower {
     /// A follower of a replica from now on. A follower that does not begin with all held records starts with a copy of
     /// them.
-    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
+    pub(crate) fn new(replica: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
         let id = replica.follow(following, move || waker.store(true, Relaxed))?;
@@ -103,8 +103,8 @@ impl Follower {
     }
 
     /// Ends the follower.
-    pub(crate) fn leave(self, map: &Replica) {
-        map.unfollow(self.id);
+    pub(crate) fn leave(self, replica: &Replica) {
+        replica.unfollow(self.id);
     }
 
     /// Notes that a report was taken. The report's reply waits until the report is covered. Only a follower that wants
@@ -123,7 +123,7 @@ impl Follower {
 
     /// Takes at most `most` entries, if the follower has been woken. Returns whether the follower has taken everything
     /// that it knows of.
-    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
+    pub(crate) fn drain(&mut self, replica: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
@@ -180,13 +180,13 @@ impl Follower {
     }
 
     /// Compares the follower's records with the replica's, after the follower has taken everything.
-    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
-        let held = content(map);
-        if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
-            let known = self.replica.get(&one.0.key);
+    pub(crate) fn compare(&self, replica: &Replica) -> Result<(), String> {
+        let held = content(replica);
+        if let Some((_, one)) = held.iter().find(|(key, one)| self.mirror.get(*key) != Some(one)) {
+            let known = self.mirror.get(&one.0.key);
             return Err(format!("the replica holds {one:?}, but the follower holds {known:?}"));
         }
-        let mut more = self.replica.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
+        let mut more = self.mirror.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
         more.next().map_or(Ok(()), |(_, one)| {
             Err(format!("the follower holds {one:?}, which the replica does not hold"))
         })
@@ -202,7 +202,7 @@ fn whole(held: Update<'_>) -> Whole {
 }
 
 /// All records that a replica holds.
-fn content(map: &Replica) -> BTreeMap<Key, Whole> {
+fn content(replica: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
     replica.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content

@@ -43,7 +43,7 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Life {
     /// The replica.
-    pub(crate) map: Replica,
+    pub(crate) replica: Replica,
     /// A fast follower and a slow follower.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
@@ -316,7 +316,7 @@ impl Life {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("each scenario has fewer neighbors than links");
-        let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
+        let wake = self.replica.link_down(link).and(self.replica.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("this connection has just agreed");
@@ -375,8 +375,8 @@ impl Life {
         if let Phase::Up(_, link) = session.phase
             && can_write
         {
-            self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
-            if self.map.is_ready(link) {
+            self.replica.write_heartbeat(link, clock_ns, &mut session.encoder);
+            if self.replica.is_ready(link) {
                 // A server flushes whenever it writes, so it wakes no writer for what a heartbeat finds.
                 out.push(Action::Flush(conn));
             }

@@ -48,9 +48,9 @@ pub struct Admission {
     buffered: AtomicUsize,
     /// Number of addresses whose clients have any bytes buffered.
     holders: AtomicUsize,
-    addresses: Mutex<Addresses>,
+    addresses: Mutex<AddressTable>,
     /// The counters of each door, indexed by the kind of door.
-    doors: [Door; DoorKind::ALL.len()],
+    doors: [DoorCounters; DoorKind::ALL.len()],
 }
 
 /// The counters of one door.
@@ -229,7 +229,7 @@ impl Admission {
     }
 }
 
-impl Addresses {
+impl AddressTable {
     /// Forgets addresses without connections. An address that has sent lines is kept until its bucket is empty.
     /// Otherwise a client could avoid its rate limit by connecting again.
     fn forget_idle(&mut self, now_ns: u64) {

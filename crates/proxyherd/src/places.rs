@@ -118,11 +118,11 @@ impl Observer for EventLog {
 }
 
 /// What an operator can do about a provider whose circuit breaker is open.
-fn advice(cause: Cause) -> &'static str {
+fn advice(cause: ShutCause) -> &'static str {
     match cause {
-        Cause::Denied => "; check its key and account",
-        Cause::OverLimit => "; `per_second` and the cache's ages limit the number of requests",
-        Cause::Failing => "",
+        ShutCause::Denied => "; check its key and account",
+        ShutCause::OverLimit => "; `per_second` and the cache's ages limit the number of requests",
+        ShutCause::Failing => "",
     }
 }
 

@@ -27,9 +27,9 @@ struct FileStamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileStamps(Vec<Option<FileStamp>>);
 
-impl Stamps {
+impl FileStamps {
     /// The stamps of the files at `paths`. Blocks.
-    pub(crate) fn of(paths: &[PathBuf]) -> Stamps {
+    pub(crate) fn of(paths: &[PathBuf]) -> FileStamps {
         let stamp = |path: &PathBuf| {
             let about = fs::metadata(path).ok()?;
             let changed = (about.ctime(), about.ctime_nsec());
@@ -73,7 +73,7 @@ pub(crate) struct FileWatch {
 
 impl FileWatch {
     /// Watches the files at `paths`. `seen` holds their present stamps.
-    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<Stamps>) -> FileWatch {
+    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<FileStamps>) -> FileWatch {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         FileWatch { paths, looks, seen }
@@ -85,17 +85,17 @@ impl FileWatch {
     }
 
     /// Checks the files. `read` holds the stamps of the files that were last read.
-    pub(crate) async fn look(&mut self, read: Option<&Stamps>) -> Look {
+    pub(crate) async fn look(&mut self, read: Option<&FileStamps>) -> Look {
         let paths = self.paths.clone();
         // The task fails only if the runtime is about to end.
-        let Ok(seen) = spawn_blocking(move || Stamps::of(&paths)).await else { return Look::AsRead };
+        let Ok(seen) = spawn_blocking(move || FileStamps::of(&paths)).await else { return Look::AsRead };
         let look = Look::of(&seen, self.seen.as_ref(), read);
         self.seen = Some(seen);
         look
     }
 
     /// The stamps that the last check found.
-    pub(crate) fn seen(&self) -> Option<&Stamps> {
+    pub(crate) fn seen(&self) -> Option<&FileStamps> {
         self.seen.as_ref()
     }
 }

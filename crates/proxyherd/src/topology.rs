@@ -56,7 +56,7 @@ pub(crate) struct Watcher {
 
 /// Why the watcher checks the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum CheckCause {
     /// The time of the next check has come.
     Tick,
     /// SIGHUP: an operator expects that the server reads the file and logs the result.
@@ -124,8 +124,8 @@ impl Watcher {
     }
 
     /// Reads the file and follows its changes. After SIGHUP, the log always states the result.
-    async fn follow(&mut self, cause: Cause) {
-        if cause == Cause::Hangup
+    async fn follow(&mut self, cause: CheckCause) {
+        if cause == CheckCause::Hangup
             && let Some(credentials) = self.herd.credentials()
         {
             credentials::reload(credentials, self.herd.log()).await;
@@ -186,7 +186,7 @@ impl Watcher {
 
     /// Handles that the file no longer names this server. The server's links stay up, because its neighbors keep them
     /// until the server has stopped.
-    fn note_removed(&mut self, config: &Config, cause: Cause) {
+    fn note_removed(&mut self, config: &Config, cause: CheckCause) {
         let wish = config.herd.removed;
         if self.removed == Some(wish) {
             if cause == CheckCause::Hangup {

@@ -21,17 +21,17 @@ pub struct Lines {
 
 /// Whether more bytes can come after those that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum StreamState {
     /// More bytes can come.
     Open,
     /// No more bytes can come.
     Ended,
 }
 
-impl Stream {
+impl StreamState {
     /// The state of the stream, given whether the stream has ended.
-    pub fn new(has_ended: bool) -> Stream {
-        if has_ended { Stream::Ended } else { Stream::Open }
+    pub fn new(has_ended: bool) -> StreamState {
+        if has_ended { StreamState::Ended } else { StreamState::Open }
     }
 }
 
@@ -49,7 +49,7 @@ pub enum NextLine<'a> {
 impl Lines {
     /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
     /// the rest of the buffer counts as a line.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: StreamState) -> NextLine<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
             return self.without_end(buffer, stream);
         };

@@ -87,8 +87,8 @@ pub enum FollowerEvent<'a> {
 
 /// All followers of a shard.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
-    queues: [Option<Box<Queue>>; FOLLOWERS_MAX],
+pub(super) struct FollowerQueues {
+    queues: [Option<Box<FollowerQueue>>; FOLLOWERS_MAX],
     /// The followers that are sent changes now ...
     told: FollowerMask,
     /// ... and the followers among them that are sent removals.
@@ -112,7 +112,7 @@ struct FollowerQueue {
     is_ready: bool,
 }
 
-impl Queue {
+impl FollowerQueue {
     /// Puts a marker behind all entries, if the queue has no marker.
     fn mark(&mut self, taken: u64) {
         if self.marker.is_none() && taken > self.covered {
@@ -154,7 +154,7 @@ impl Shard {
     }
 
     /// Empties a follower's queue and queues nothing more for the follower.
-    fn tell_no_more(&mut self, at: usize, queue: &mut Queue) {
+    fn tell_no_more(&mut self, at: usize, queue: &mut FollowerQueue) {
         self.followers.told &= !(1 << at);
         self.followers.told_removed &= !(1 << at);
         (queue.marker, queue.removed) = (None, 0);
@@ -274,7 +274,7 @@ impl Shard {
         is_all
     }
 
-    fn queue(&mut self, at: usize) -> &mut Queue {
+    fn queue(&mut self, at: usize) -> &mut FollowerQueue {
         self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue")
     }
 

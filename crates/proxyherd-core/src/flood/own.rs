@@ -75,8 +75,8 @@ pub(super) struct Own {
     /// When the first link came up after there was none, and whether that was less than [`REUNION_NS`] ago.
     reunited_ns: u64,
     is_reunited: bool,
-    /// How many more lies may be answered in this interval, and when the interval began.
-    answers_left: u32,
+    /// How many lies may be answered in an interval, and when this interval began.
+    answers: FixedWindow,
     answers_ns: u64,
     /// Whether a held record was given up since the last look, and whether another record was given up after that.
     has_given_up: bool,

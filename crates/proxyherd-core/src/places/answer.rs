@@ -14,7 +14,7 @@ pub struct Answer {
     /// Results of a provider that itself speaks Nearby Search (Legacy), as they came. They are printed after `places`.
     pub passed_on: Vec<Verbatim>,
     /// The outcome of the query.
-    pub status: Status,
+    pub status: AnswerStatus,
     /// The reason for a failure, for the client.
     pub error_message: Option<Text>,
     /// Further information for the client.
@@ -38,7 +38,7 @@ impl Answer {
     }
 
     /// An answer to a failed query, which gives the reason.
-    pub fn failed(status: Status, error_message: impl Into<Text>) -> Answer {
+    pub fn failed(status: AnswerStatus, error_message: impl Into<Text>) -> Answer {
         Answer {
             html_attributions: Cow::Borrowed(&[]),
             places: Vec::new(),
@@ -68,7 +68,7 @@ pub enum AnswerStatus {
     UnknownError,
 }
 
-impl Status {
+impl AnswerStatus {
     /// Google's word for the status.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use crate::limits::{
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestEnd {
+pub enum RequestOutcome {
     /// The provider answered, even if the answer is that the query was invalid.
     Answered,
     /// No answer came, or an answer that cannot be read.
@@ -29,14 +29,14 @@ pub enum RequestEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
     /// The cause.
-    pub cause: Cause,
+    pub cause: ShutCause,
     /// The remaining time. While one query probes the provider, this is the time until that query is given up.
     pub remaining: Duration,
 }
 
 /// Why a circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ShutCause {
     /// The provider failed again and again.
     Failing,
     /// The provider does not serve this herd.
@@ -86,12 +86,14 @@ impl Breaker {
     }
 
     /// Ends a request. `random` adds jitter, so that servers do not retry at the same moments.
-    pub fn end(&mut self, now: Duration, verdict: RequestEnd, random: u64) {
+    pub fn end(&mut self, now: Duration, verdict: RequestOutcome, random: u64) {
         match (self.state, verdict) {
             // This request began before the breaker opened. The later probe tells more.
-            (BreakerState::Open { .. }, RequestEnd::Answered | RequestEnd::Failed) => {}
-            (_, RequestEnd::Answered) => *self = Breaker::default(),
-            (BreakerState::Closed { failures }, RequestEnd::Failed) if failures + 1 < BREAKER_FAILURES => {
+            (BreakerState::Open { .. }, RequestOutcome::Answered | RequestOutcome::Failed) => {}
+            (_, RequestOutcome::Answered) => *self = Breaker::default(),
+            (BreakerState::Closed { failures }, RequestOutcome::Failed)
+                if failures + 1 < BREAKER_FAILURES =>
+            {
                 self.state = BreakerState::Closed { failures: failures + 1 };
             }
             (_, RequestOutcome::Failed) => {
@@ -116,7 +118,7 @@ impl Breaker {
     }
 
     /// Why the breaker is open, or why only one query probes the provider. `None` if neither is the case.
-    pub fn cause(&self) -> Option<Cause> {
+    pub fn cause(&self) -> Option<ShutCause> {
         match self.state {
             BreakerState::Closed { .. } => None,
             BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } => Some(cause),
@@ -155,7 +157,7 @@ mod tests {
 
     /// Ends consecutive requests, each as soon as the breaker allows one. Returns the time for which the breaker then
     /// stays open.
-    fn shut_after(verdicts: &[RequestEnd]) -> Option<(Cause, Duration)> {
+    fn shut_after(verdicts: &[RequestOutcome]) -> Option<(ShutCause, Duration)> {
         let (mut breaker, mut now) = (Breaker::default(), Duration::from_secs(1000));
         for &verdict in verdicts {
             now += breaker.check(now).err().map_or(Duration::ZERO, |shut| shut.remaining);
@@ -179,11 +181,11 @@ mod tests {
             (vec![Answered], None),
             (failing(enough - 1), None),
             (then(failing(enough - 1), &[Answered, Failed]), None),
-            (failing(enough), Some((Cause::Failing, BREAKER_PAUSE_MIN))),
+            (failing(enough), Some((ShutCause::Failing, BREAKER_PAUSE_MIN))),
             // Each failed probe doubles the pause, up to the maximum.
-            (failing(enough + 1), Some((Cause::Failing, BREAKER_PAUSE_MIN * 2))),
-            (failing(enough + 2), Some((Cause::Failing, BREAKER_PAUSE_MIN * 4))),
-            (failing(enough + 100), Some((Cause::Failing, BREAKER_PAUSE_MAX))),
+            (failing(enough + 1), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 2))),
+            (failing(enough + 2), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 4))),
+            (failing(enough + 100), Some((ShutCause::Failing, BREAKER_PAUSE_MAX))),
             (then(failing(enough), &[Answered]), None),
             (
                 then(failing(enough + 9), &then(vec![Answered], &failing(enough))),
@@ -209,7 +211,7 @@ mod tests {
         let now = BREAKER_PAUSE_DENIED;
         assert_eq!(breaker.check(now), Ok(()));
         breaker.begin(now);
-        assert_eq!(breaker.check(now), Err(Shut { cause: Cause::Denied, remaining: BREAKER_PROBE_MAX }));
+        assert_eq!(breaker.check(now), Err(Shut { cause: ShutCause::Denied, remaining: BREAKER_PROBE_MAX }));
         // The probe has been lost, so another query probes the provider.
         assert_eq!(breaker.check(now + BREAKER_PROBE_MAX), Ok(()));
     }

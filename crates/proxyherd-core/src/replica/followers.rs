@@ -41,7 +41,7 @@ impl fmt::Debug for FollowerPlace {
     }
 }
 
-impl Followers {
+impl FollowerPlaces {
     /// Notes that a shard has something for these followers. Wakes each follower for which no shard had anything
     /// before.
     #[inline(never)]

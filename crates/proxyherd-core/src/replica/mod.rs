@@ -129,7 +129,7 @@ pub struct Replica {
     first: Box<[AtomicU8]>,
     /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
-    followers: Followers,
+    followers: FollowerPlaces,
     /// Locked before any shard, and never after a shard.
     tree: Mutex<SpanningTree>,
     /// The number of records about clients, tombstones included ...
@@ -556,8 +556,8 @@ mod tests {
         let replica = replica(10, None);
         let link = LinkId::new(0).unwrap();
         // A thread marked a record while the link was up, and only notes this when the link is down.
-        map.ready[link.index()].fetch_or(1, SeqCst);
-        let woken = (0..SHARDS).map(|shard| map.link_up(link, shard, &[])).reduce(Wake::and);
+        replica.ready[link.index()].fetch_or(1, SeqCst);
+        let woken = (0..SHARDS).map(|shard| replica.link_up(link, shard, &[])).reduce(Wake::and);
         assert!(woken.unwrap().links().eq([link]));
     }
 
@@ -591,11 +591,11 @@ mod tests {
     fn forgetting_a_client_leaves_nothing_of_it_and_wins_over_what_was_known() {
         let replica = replica(10, None);
         let client = ClientId::new(b"kiwi").unwrap();
-        assert!(!map.forget(1, client).0, "an unknown client cannot be forgotten");
-        let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
-        assert!(map.forget(5_000_000_000, client).0);
-        assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
-        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(!replica.forget(1, client).0, "an unknown client cannot be forgotten");
+        let _ = replica.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(replica.forget(5_000_000_000, client).0);
+        assert!(!replica.forget(5_000_000_000, client).0, "a client is forgotten once");
+        let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9"));
         assert_eq!(outcome, Outcome::Stale);
         let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9.5"));
         assert_eq!(outcome, Outcome::Added, "a client that was forgotten is not known");

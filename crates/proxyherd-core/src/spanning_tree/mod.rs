@@ -49,8 +49,8 @@ pub(crate) struct SpanningTree {
     namesake: Namesake,
     /// The number of looks since this server last announced its state.
     looks: u8,
-    /// How many more times the states of other servers may change the tree before the next look ...
-    computes_left: u8,
+    /// How many times the states of other servers may change the tree from one look to the next ...
+    computes: FixedWindow,
     /// ... and whether those states have changed the tree more often than that.
     is_restless: bool,
     /// Whether changes are wanted on all links, because the tree changed too often.

@@ -11,14 +11,13 @@ use crate::{
 };
 
 /// What is known about states in this server's name that this process has not sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Namesake {
     /// Whether such a state was contradicted since the last look.
     is_answered: bool,
-    /// The number of states that were contradicted at once since the last look, and the number that were contradicted
-    /// with a heartbeat.
-    answers: u8,
-    late_answers: u8,
+    /// How many states may be contradicted at once from one look to the next, and how many with a heartbeat.
+    answers: FixedWindow,
+    late_answers: FixedWindow,
     /// The newest stamp of a state in this server's name that has not been contradicted.
     stamp: Option<u64>,
     /// Rises by one at a look if such a state came since the look before, and falls by one otherwise. Two processes

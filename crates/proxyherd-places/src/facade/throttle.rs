@@ -125,7 +125,7 @@ impl Throttle {
     }
 
     /// Reports the result of a request to the breaker.
-    fn end(&self, verdict: RequestEnd, failure: Option<&Failure>) {
+    fn end(&self, verdict: RequestOutcome, failure: Option<&Failure>) {
         let mut state = self.state.lock();
         if verdict == RequestOutcome::Denied {
             state.denial = failure.cloned();
@@ -200,7 +200,7 @@ impl Drop for Permit {
 
 /// What a failure says about the provider. A provider that refuses a question as invalid works well. A provider also
 /// works well if its answer found no room in the memory of this process.
-fn verdict(failure: Option<&Failure>) -> RequestEnd {
+fn verdict(failure: Option<&Failure>) -> RequestOutcome {
     match failure {
         None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestOutcome::Answered,
         Some(Failure::Denied(_)) => RequestOutcome::Denied,

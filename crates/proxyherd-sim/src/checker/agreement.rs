@@ -77,7 +77,7 @@ impl Checker {
 
     /// The keys of which a bad member sent a record and some server holds a record that servers no longer compare.
     /// Another record of the key may live longer, and a server whose clock is ahead may already hold that record.
-    fn passing<'a>(&self, maps: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
+    fn passing<'a>(&self, replicas: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
         let mut passing = HashSet::new();
         if self.ledger.knows_lies() {
             for replica in replicas {
@@ -93,7 +93,11 @@ impl Checker {
     }
 
     /// The first record in which two servers of one part differ, among the records that have not expired at `from_ns`.
-    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Replica) -> Option<String> {
+    pub(crate) fn difference<'a>(
+        &self,
+        from_ns: u64,
+        replica: impl Fn(usize) -> &'a Replica,
+    ) -> Option<String> {
         let mut all =
             self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {

@@ -69,7 +69,7 @@ impl Checker {
     /// Whether this update is covered. There are four ways: the update, or a record that wins over it, is held; or the
     /// update has expired; or a bad member's record won over the update and has expired; or no server has to take the
     /// update, because its time of receipt is further ahead than clocks may be apart.
-    fn is_covered(&self, clock_ns: u64, map: &Replica, update: &Taken) -> bool {
+    fn is_covered(&self, clock_ns: u64, replica: &Replica, update: &Taken) -> bool {
         let (kind, key) = &update.key;
         replica.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
             || update.is_over(clock_ns, self.client_ttl)
@@ -100,8 +100,8 @@ impl Checker {
     }
 
     /// Notes that a server has taken a client's report, or has forgotten a client.
-    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Replica, client: ClientId<'_>) {
-        let entered = map.locate(clock_ns, client, |held| {
+    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, client: ClientId<'_>) {
+        let entered = replica.locate(clock_ns, client, |held| {
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
                 // Records that the server has issued as answers to lies may have been replaced before the checker could
@@ -119,7 +119,7 @@ impl Checker {
 
     /// Notes that a server has answered a report, and has taken no other report of that client since. The server must
     /// show the report if it claims to have taken it.
-    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Replica, offer: &Offer<'_>) {
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, offer: &Offer<'_>) {
         let client = offer.report.client;
         if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
             self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
@@ -177,7 +177,7 @@ impl Checker {
     }
 
     /// Checks the vectors of these shards against the ledger, as far as the vectors have moved.
-    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica, shards: u32) {
+    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica, shards: u32) {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
             replica.for_each_covered(shard, |origin, covered| {
@@ -235,9 +235,9 @@ impl Checker {
     }
 
     /// Enters the records that a server has issued by itself in these shards.
-    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Replica, shards: u32) {
-        self.retold(server, map);
-        let me = &map.origin();
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, replica: &Replica, shards: u32) {
+        self.retold(server, replica);
+        let me = &replica.origin();
         let mut said = Vec::new();
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let entered = self.ledger.taken_by(me, shard);
@@ -271,7 +271,7 @@ impl Checker {
 
     /// Enters the records that a server has retold in other servers' names, if the server has received a lie since the
     /// last call.
-    fn retold(&mut self, server: usize, map: &Replica) {
+    fn retold(&mut self, server: usize, replica: &Replica) {
         let links = (0..LINKS_MAX).filter_map(LinkId::new);
         let heard = links.map(|link| replica.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
         if self.answered_lies.insert(server, heard) == Some(heard) {
@@ -322,7 +322,7 @@ impl Checker {
     }
 
     /// Proves every vector of a replica again from its first update, because covered updates must stay covered.
-    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica) {
+    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica) {
         self.proven.retain(|(proven, ..), _| *proven != life);
         self.vectors(at, life, clock_ns, replica, u32::MAX);
     }
@@ -344,7 +344,7 @@ impl Checker {
         }
         for link in (0..links).filter_map(LinkId::new) {
             for (shard, records) in records.iter().enumerate() {
-                let queued = map.queue_len(link, shard);
+                let queued = replica.queue_len(link, shard);
                 // A slot that is freed keeps its position in the queue.
                 let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
@@ -459,7 +459,7 @@ mod tests {
         checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
         assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
         // The herd may hold a newer record, but it must hold some record.
-        let newer = map("Riley");
+        let newer = replica("Riley");
         report(&newer, 1);
         checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));

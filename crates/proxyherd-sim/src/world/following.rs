@@ -42,7 +42,7 @@ impl World {
                     true => rng.between(1, SLOW_MOST + 1) as usize,
                     false => SWIFT_MOST,
                 };
-                let is_all = follower.drain(&life.map, most);
+                let is_all = follower.drain(&life.replica, most);
                 // Comparing all records each time would take most of a run.
                 let is_looked_at = is_all == Ok(true) && rng.chance(50);
                 turn = turn.and(is_all.map(|_| ()));

@@ -181,7 +181,7 @@ impl World {
         if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
             self.tally.far_jumps += 1;
             // The server refuses and gives up records of all present lives, and its vectors may cover these records.
-            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
+            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.replica.origin()));
             let past = self.checker.ledger.origins().cloned();
             for origin in lives.chain(past).collect::<Vec<_>>() {
                 self.checker.ledger.doubt(&origin);

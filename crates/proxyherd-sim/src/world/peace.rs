@@ -285,8 +285,8 @@ impl World {
             let Some(replica) = replica_of(&self.servers, server) else { continue };
             self.checker.leftovers(server, self.clock_ns(server), replica)?;
             // Servers of earlier versions do not answer fences.
-            if !self.scenario.old_servers.contains(&true) && map.gaps() > 0 {
-                let text = format!("server {server} still has {} open gaps", map.gaps());
+            if !self.scenario.old_servers.contains(&true) && replica.gaps() > 0 {
+                let text = format!("server {server} still has {} open gaps", replica.gaps());
                 return Err((Symptom::NeverConverged, text));
             }
         }

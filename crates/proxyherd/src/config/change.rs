@@ -15,7 +15,7 @@ pub struct HerdChange {
     /// Servers that are no longer in the herd.
     pub removed: Vec<ServerName>,
     /// New links between servers that were already in the herd.
-    pub links_added: Vec<Pair>,
+    pub links_added: Vec<LinkEnds>,
     /// Removed links between servers that stay.
     pub links_removed: Vec<LinkEnds>,
     /// Servers that other servers now dial at another address.
@@ -23,7 +23,7 @@ pub struct HerdChange {
 }
 
 /// The two ends of a link. The first server dials the second one.
-pub type Pair = (ServerName, ServerName);
+pub type LinkEnds = (ServerName, ServerName);
 
 /// What one server must do about its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -79,7 +79,7 @@ pub struct Config {
     /// The file that holds this configuration.
     pub path: PathBuf,
     /// The section `[herd]`: settings that all servers share.
-    pub herd: Herd,
+    pub herd: HerdSettings,
     /// The section `[places]`: the providers of places.
     pub places: proxyherd_places::Settings,
     /// Maximum numbers of requests that the herd may make to providers of places.

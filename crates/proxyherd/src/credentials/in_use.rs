@@ -30,7 +30,7 @@ struct Loaded<T> {
     value: Arc<T>,
     /// The stamps of the files at the last attempt to read them. If that attempt failed, the next attempt waits until a
     /// file changes.
-    stamps: Stamps,
+    stamps: FileStamps,
 }
 
 impl<T: Dated> InUse<T> {
@@ -74,7 +74,7 @@ impl<T: Dated> InUse<T> {
     }
 
     /// The stamps of the files at the last attempt to read them, even if that attempt failed.
-    pub(crate) fn read_at(&self) -> Stamps {
+    pub(crate) fn read_at(&self) -> FileStamps {
         self.loaded.read().stamps.clone()
     }
 

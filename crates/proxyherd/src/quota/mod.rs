@@ -1,18 +1,18 @@
 //! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
 //! Each server has a share of each quota and an account of the requests that it has made. [`run`] starts the keeper,
-//! one task of a server. The keeper fills the purse, and requests are taken from the purse. The keeper also writes the
+//! one task of a server. The keeper fills the reserve, and requests are taken from the reserve. The keeper also writes the
 //! book to the file, floods the account, and grants other servers the requests that this server can spare. The keeper
-//! has a turn every second, and sooner when the purse runs low.
+//! has a turn every second, and sooner when the reserve runs low.
 //!
 //! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
 //! accounts. It does not know who makes the requests.
 //!
 //! Invariants:
 //!
-//! - A turn writes the file first, then floods the account, then fills the purse. So a server spends only requests that
+//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only requests that
 //!   it has written to the file and flooded before.
-//! - While the file cannot be written, the keeper puts nothing into the purse and grants nothing.
+//! - While the file cannot be written, the keeper puts nothing into the reserve and grants nothing.
 //!
 //! An operator may have restored an older file. So after every start the keeper waits for its neighbors. If a
 //! neighbor's record of its account is higher than its file, the keeper uses the neighbor's record. If no neighbor
@@ -53,7 +53,7 @@ use crate::{
 
 /// Maximum time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// Minimum time between two turns, even if many requests find the purse empty.
+/// Minimum time between two turns, even if many requests find the reserve empty.
 const TURN_GAP: Duration = Duration::from_millis(20);
 /// Time between two checks whether a server has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -321,7 +321,7 @@ impl Keeper {
         self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back the rest of the purse, so that a stop costs no requests, and floods the account. A server without an
+    /// Gives back the rest of the reserve, so that a stop costs no requests, and floods the account. A server without an
     /// account has nothing to give back.
     async fn close(&mut self) {
         let mut news = self.quota.reserved.take_news(Rest::Return);

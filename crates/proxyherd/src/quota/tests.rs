@@ -146,7 +146,7 @@ async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_th
     let file = row.config.herd.data.join("Riley").join("budget");
     let older = std::fs::read(&file).unwrap();
     for round in 0..4 {
-        // A stop gives back the rest of the purse. So the spent requests are exactly the requests that were made.
+        // A stop gives back the rest of the reserve. So the spent requests are exactly the requests that were made.
         row.spend(&["Riley"], 10);
         row.stop("Riley").await;
         std::fs::write(&file, &older).unwrap();

@@ -33,7 +33,7 @@ impl Covered<'_> {
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
         entries.iter().map(|entry| {
-            let mut reader = Reader::new(entry);
+            let mut reader = BodyReader::new(entry);
             (reader.u16().expect("an entry has ten bytes"), reader.u64().expect("an entry has ten bytes"))
         })
     }
@@ -46,7 +46,7 @@ pub(super) fn decode_covered<'a>(reader: &mut BodyReader<'a>) -> Option<Covered<
 }
 
 /// An index, and the origin that the index names from now on.
-pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
+pub(super) fn decode_origin(reader: &mut BodyReader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
     let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
     let Some((index, server, incarnation)) = read() else { return Ok(None) };
     let server = ServerName::new(server).map_err(|_| FrameError::Value("ORIGIN"))?;

@@ -53,7 +53,7 @@ impl QuotaBook {
         out
     }
 
-    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the purse count
+    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the reserve count
     /// as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;

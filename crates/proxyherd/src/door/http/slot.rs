@@ -2,7 +2,7 @@
 //!
 //! [`Slots::open`] returns the guard. The connection's task, its stream and its responses share the guard. The slot is
 //! given back when all of them are dropped. So an upgraded stream, which outlives its connection's task, keeps the
-//! slot. A request in progress is a [`RequestGuard`]. It lives from [`Slot::begin`] until its response was handed over
+//! slot. A request in progress is a [`RequestGuard`]. It lives from [`ConnectionSlot::begin`] until its response was handed over
 //! or the client canceled the request.
 //!
 //! A slot keeps the connection's state and the table of slots consistent. The slot locks the table before it changes
@@ -38,7 +38,7 @@ impl ConnectionSlot {
     }
 
     /// Begins a request whose header section has arrived completely.
-    pub(super) fn begin(self: &Arc<Slot>, audience: Audience) -> RequestGuard {
+    pub(super) fn begin(self: &Arc<ConnectionSlot>, audience: Audience) -> RequestGuard {
         let mut table = self.slots.table();
         let (id, idle_since) = self.connection.begin_request(audience);
         if let Some(since) = idle_since {

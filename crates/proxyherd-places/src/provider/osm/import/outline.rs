@@ -15,7 +15,7 @@ pub(super) type OutlinePiece = Vec<(i64, IndexPoint)>;
 const GIRTH: f64 = index::GIRTH as f64;
 
 /// The middle of the area or line that these ways form. `None` if there is no point.
-pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
+pub(super) fn middle(pieces: Vec<OutlinePiece>) -> Option<IndexPoint> {
     let origin = pieces.iter().flatten().next()?.1;
     let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
     let boxed = middle_of_box(points());
