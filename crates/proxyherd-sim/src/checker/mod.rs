@@ -156,7 +156,7 @@ impl Checker {
             self.found(
                 at,
                 Symptom::Foreign,
-                format!("server {} answers with a record that no server took: {now:?}", life.0),
+                format!("server {} answers with a record that no server accepted: {now:?}", life.0),
             );
         }
         let key = (life, client.as_bytes().into());
@@ -336,7 +336,7 @@ impl Checker {
         replica.for_each(|held| {
             records[shard_index(held.record.key)] += 1;
             if !self.ledger.knows(held) {
-                foreign = Some(format!("server {server} holds a record that no server took: {held:?}"));
+                foreign = Some(format!("server {server} holds a record that no server accepted: {held:?}"));
             }
         });
         if let Some(text) = foreign {

@@ -55,8 +55,8 @@ impl World {
         self.timeline.put(self.now + INTERVAL, Event::Follow);
     }
 
-    /// Handles the herd's peace: followers take everything that they know of, and must then hold the records that their
-    /// replicas hold.
+    /// Called when the herd is quiescent: no faults, and nothing on its way. Followers take everything that waits for
+    /// them, and must then hold the records that their replicas hold.
     pub(super) fn look_at_followers(&mut self) {
         for server in 0..self.servers.len() {
             let Server { life: Some(Life { replica, followers, .. }), .. } = &mut self.servers[server] else {

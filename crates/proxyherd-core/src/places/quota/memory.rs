@@ -25,7 +25,7 @@ pub enum MemoryError {
     #[error("it is damaged")]
     Damaged,
     /// Another version of the program has written the bytes.
-    #[error("another version of the program has written it")]
+    #[error("another version of proxyherd has written the file")]
     Version,
     /// The bytes are another server's book.
     #[error("it is the memory of the server {0}")]

@@ -84,7 +84,7 @@ fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: AnswerStatus) -> R
         }
     }
     if passed_on.is_empty() && !listed.is_empty() {
-        return Err(Failure::Unreadable("no result in it has a name and is short enough".to_owned()));
+        return Err(Failure::Unreadable("every result in the answer lacks a name or is too long".to_owned()));
     }
     let mut info_messages = texts(&part(body.info_messages));
     if let Some(kind) = kind.filter(|_| !has_kind && !passed_on.is_empty()) {

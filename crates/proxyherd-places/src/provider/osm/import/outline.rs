@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn an_outline_in_very_many_pieces_is_put_together() {
         const COUNT: i32 = 400_000;
-        // A square. Each of its sides has the nodes of a quarter of the pieces, and the pieces are in random order.
+        // A square. Each side is made from a quarter of the pieces, and the pieces are in random order.
         let node = |number: i32| {
             let (side, at) = (number % COUNT / (COUNT / 4), number % (COUNT / 4));
             let (x, y) =
