@@ -27,8 +27,8 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         rules: Default::default(),
     };
     let before = resident(std::process::id())?;
-    let map = Replica::new(settings);
-    let id_bytes: u64 = (0..clients).map(|number| report(&map, number)).sum();
+    let replica = Replica::new(settings);
+    let id_bytes: u64 = (0..clients).map(|number| report(&replica, number)).sum();
     let grown = resident(std::process::id())?.saturating_sub(before);
     let each = grown.saturating_sub(id_bytes) as f64 / f64::from(clients);
     writeln!(
@@ -37,12 +37,12 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         id_bytes as f64 / f64::from(clients),
         grown as f64 / 1e6,
     )?;
-    drop(map);
+    drop(replica);
     Ok(())
 }
 
 /// Reports one client. Returns the length of its ID.
-fn report(map: &Replica, number: u32) -> u64 {
+fn report(replica: &Replica, number: u32) -> u64 {
     let client = format!("client-{number:08}.example");
     let report = Report {
         client: ClientId::new(client.as_bytes()).expect("letters and digits are an ID"),
@@ -50,7 +50,7 @@ fn report(map: &Replica, number: u32) -> u64 {
         stamp: Stamp::Client(Timestamp::from_nanos(NOW_NS).expect("2021 is before 2286")),
         attributes: Attributes::NONE,
     };
-    let (_, wake) = map.report(NOW_NS, &report);
-    debug_assert!(wake.is_empty(), "a map without links wakes none");
+    let (_, wake) = replica.report(NOW_NS, &report);
+    debug_assert!(wake.is_empty(), "a replica without links wakes none");
     client.len() as u64
 }

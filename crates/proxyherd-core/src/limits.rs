@@ -91,10 +91,10 @@ pub const TREE_LOST_LOOKS: u8 = 5;
 pub const TREE_SAY_LOOKS: u8 = 30;
 /// Maximum number of changes of the spanning tree that other servers' states may cause between two looks. After that a
 /// server wants changes on all its links, until a look finds that the tree has been calm since the last look.
-pub const TREE_COMPUTES: u8 = 8;
+pub const TREE_COMPUTES: u32 = 8;
 /// Maximum number of states in its own name that a server contradicts at once between two looks, and maximum number of
 /// further states that it contradicts with heartbeats. One more state waits for the next look.
-pub const TREE_ANSWERS: u8 = 4;
+pub const TREE_ANSWERS: u32 = 4;
 /// Number of looks at which another process must have spoken in this server's name to count as alive. The messages of a
 /// process that has ended are heard once or twice.
 pub const TREE_NAMESAKE_LOOKS: u8 = 5;

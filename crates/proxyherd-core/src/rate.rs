@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | [`LeakyBucket`] and its [`Pace`] | a mean rate after a burst; excess is paid back | one word | an argument |
 //! | [`SlidingWindow`] | never more than the limit within *any* second | 16 bytes an event | an argument |
-//! | [`FixedWindow`] | the limit in each window, which its owner begins | one word | none |
+//! | [`FixedWindow`] | the limit in each window, which its owner begins | two words | none |
 //!
 //! Nothing here reads a clock, waits, or knows what is counted.
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_holds_so_many_and_then_there_is_room_again() {
+    fn a_second_holds_the_limit_and_then_there_is_room_again() {
         let at = Duration::from_millis;
         let mut window = SlidingWindow::per_second(2);
         assert_eq!(window.take(at(100)), Ok(()));

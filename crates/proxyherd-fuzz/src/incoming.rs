@@ -46,42 +46,42 @@ fn shake_hands(input: &[u8]) {
 
 /// How the link ended, the content of the replica, and the bytes that are sent to another neighbor.
 fn received(pieces: &[&[u8]]) -> (String, Vec<String>, Vec<u8>) {
-    let map = map();
+    let replica = replica();
     let links = [0, 1].map(|place| LinkId::new(place).expect("a server may have two links"));
     let mut encoder = Encoder::default();
     let agreed = proxyherd_core::replica::Agreed { version: HIGHEST, has_tree: true };
-    let _ = map.agree(links[0], &name("Jaquez"), agreed, &mut encoder);
-    let _ = map.agree(links[1], &name("Juzang"), agreed, &mut encoder);
+    let _ = replica.agree(links[0], &name("Jaquez"), agreed, &mut encoder);
+    let _ = replica.agree(links[1], &name("Juzang"), agreed, &mut encoder);
     let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-    let ended = bounded(len, 256, 1 << 20, || receive(&map, links[0], pieces));
-    assert_eq!(map.contradiction(), None);
+    let ended = bounded(len, 256, 1 << 20, || receive(&replica, links[0], pieces));
+    assert_eq!(replica.contradiction(), None);
     encoder.clear();
-    while !map.flush(links[0], &mut encoder) {}
-    map.write_heartbeat(links[0], NOW_NS, &mut encoder);
+    while !replica.flush(links[0], &mut encoder) {}
+    replica.write_heartbeat(links[0], NOW_NS, &mut encoder);
     encoder.clear();
-    while !map.flush(links[1], &mut encoder) {}
-    let _ = map.link_down(links[0]);
-    assert_eq!(map.contradiction(), None);
+    while !replica.flush(links[1], &mut encoder) {}
+    let _ = replica.link_down(links[0]);
+    assert_eq!(replica.contradiction(), None);
     let mut rest = encoder.bytes();
     while let Some((_, len)) = decode(rest).expect("the replica sends valid frames") {
         rest = &rest[len..];
     }
     assert!(rest.is_empty());
     let mut held = Vec::new();
-    map.for_each(|one| held.push(format!("{:?} {:?}", one.record, one.origin)));
+    replica.for_each(|one| held.push(format!("{:?} {:?}", one.record, one.origin)));
     held.sort();
-    map.sweep(u64::MAX, usize::MAX);
-    assert_eq!(map.contradiction(), None);
+    replica.sweep(u64::MAX, usize::MAX);
+    assert_eq!(replica.contradiction(), None);
     (ended, held, encoder.bytes().to_vec())
 }
 
-fn receive(map: &Replica, link: LinkId, pieces: &[&[u8]]) -> String {
+fn receive(replica: &Replica, link: LinkId, pieces: &[&[u8]]) -> String {
     let incoming = Incoming::new(link).with_version(HIGHEST);
     let mut incoming = incoming.with_clock_offset_max(60_000_000_000);
     let mut buffer = Vec::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        match incoming.receive(map, NOW_NS, &buffer, &mut Wake::default()) {
+        match incoming.receive(replica, NOW_NS, &buffer, &mut Wake::default()) {
             Ok(consumed) => drop(buffer.drain(..consumed)),
             Err(error) => return error.to_string(),
         }
@@ -89,7 +89,7 @@ fn receive(map: &Replica, link: LinkId, pieces: &[&[u8]]) -> String {
     format!("{} bytes are left", buffer.len())
 }
 
-fn map() -> Replica {
+fn replica() -> Replica {
     Replica::new(ReplicaSettings {
         me: Origin { server: name("Riley"), incarnation: 1 },
         seed: 7,

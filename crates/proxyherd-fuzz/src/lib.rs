@@ -10,7 +10,6 @@
 //! on any toolchain. This crate does not check the meaning of values: the codecs' own tests do this.
 
 pub mod attributes;
-pub mod budget;
 pub mod certificate;
 pub mod config;
 pub mod extract;
@@ -25,6 +24,7 @@ pub mod numbers;
 pub mod pieces;
 pub mod places_index;
 pub mod query;
+pub mod quota;
 pub mod replies;
 
 /// The check of one codec. Its argument is the input.
@@ -33,7 +33,6 @@ pub type Check = fn(&[u8]);
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
 pub const CODECS: [(&str, Check); 15] = [
     ("attributes", attributes::check),
-    ("budget", budget::check),
     ("certificate", certificate::check),
     ("config", config::check),
     ("extract", extract::check),
@@ -46,5 +45,6 @@ pub const CODECS: [(&str, Check); 15] = [
     ("numbers", numbers::check),
     ("places_index", places_index::check),
     ("query", query::check),
+    ("quota", quota::check),
     ("replies", replies::check),
 ];

@@ -1,7 +1,7 @@
 //! The line protocol: the lines that clients send.
 
 use proxyherd_core::{
-    codec::line::{Line, Lines, NextLine, Stream, parse, write_at, write_at_reply, write_invalid},
+    codec::line::{Line, Lines, NextLine, StreamState, parse, write_at, write_at_reply, write_invalid},
     command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };
@@ -27,7 +27,7 @@ fn conversation(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         let is_last = at + 1 == pieces.len();
         let mut consumed = 0;
         loop {
-            match bounded(0, 0, 0, || lines.next(&buffer[consumed..], Stream::new(is_last))) {
+            match bounded(0, 0, 0, || lines.next(&buffer[consumed..], StreamState::new(is_last))) {
                 NextLine::Line(line, len) => {
                     answer(line, &mut replies);
                     assert!(len > 0, "each line has a length, or this loop would never end");

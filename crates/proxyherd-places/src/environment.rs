@@ -8,7 +8,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use proxyherd_core::places::Cause;
+use proxyherd_core::places::ShutCause;
 
 use crate::failure::Failure;
 
@@ -43,7 +43,7 @@ pub enum PlacesEvent<'a> {
         /// The time for which the provider gets no requests.
         remaining: Duration,
         /// Why the breaker has opened.
-        cause: Cause,
+        cause: ShutCause,
         /// The failure that opened the breaker.
         failure: &'a Failure,
     },

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use proxyherd_core::places::{Answer, Status};
+use proxyherd_core::places::{Answer, AnswerStatus};
 use thiserror::Error;
 
 /// Why a question got no answer. No failure changes any state of a provider.
@@ -41,12 +41,12 @@ pub enum Failure {
 
 impl Failure {
     /// The status with which Nearby Search reports this failure.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> AnswerStatus {
         match self {
-            Failure::BadQuery(_) => Status::InvalidRequest,
-            Failure::Denied(_) => Status::RequestDenied,
-            Failure::OverLimit { .. } | Failure::NoRoom => Status::OverQueryLimit,
-            Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => Status::UnknownError,
+            Failure::BadQuery(_) => AnswerStatus::InvalidRequest,
+            Failure::Denied(_) => AnswerStatus::RequestDenied,
+            Failure::OverLimit { .. } | Failure::NoRoom => AnswerStatus::OverQueryLimit,
+            Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_) => AnswerStatus::UnknownError,
         }
     }
 }
@@ -66,37 +66,37 @@ mod tests {
         for (failure, status, message) in [
             (
                 Failure::BadQuery("no such type".into()),
-                Status::InvalidRequest,
+                AnswerStatus::InvalidRequest,
                 "the places provider refused the question: no such type",
             ),
             (
                 Failure::Denied("the key has expired".into()),
-                Status::RequestDenied,
+                AnswerStatus::RequestDenied,
                 "the places provider refused this server: the key has expired",
             ),
             (
                 Failure::OverLimit { retry_after: Some(Duration::from_secs(7)) },
-                Status::OverQueryLimit,
+                AnswerStatus::OverQueryLimit,
                 "the places provider has been asked too often",
             ),
             (
                 Failure::NoRoom,
-                Status::OverQueryLimit,
+                AnswerStatus::OverQueryLimit,
                 "this server is reading too many long answers of places providers at once; ask again later",
             ),
             (
                 Failure::Unavailable("connection refused".into()),
-                Status::UnknownError,
+                AnswerStatus::UnknownError,
                 "the places provider is out of reach: connection refused",
             ),
             (
                 Failure::Unreadable("no results".into()),
-                Status::UnknownError,
+                AnswerStatus::UnknownError,
                 "the places provider gave an answer that cannot be read: no results",
             ),
             (
                 Failure::Late(Duration::from_secs(5)),
-                Status::UnknownError,
+                AnswerStatus::UnknownError,
                 "the places provider did not answer within 5000 ms",
             ),
         ] {

@@ -54,8 +54,8 @@ pub fn trouble(error: &reqwest::Error) -> String {
     what.to_owned()
 }
 
-/// The TLS error that ended a request. `None` if another error ended it. This is for callers that know more about the
-/// server's certificate.
+/// The TLS error that ended a request. `None` if another error ended it. A caller that knows which certificate
+/// to expect can give a better message than [`trouble`].
 pub fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     io_errors(error).find_map(|io| io.get_ref()?.downcast_ref())
 }

@@ -9,7 +9,7 @@
 //! does not know who keeps the books, or for how many servers.
 
 use parking_lot::Mutex;
-use proxyherd_core::places::quota::{Period, PurseNews, Span, Standing};
+use proxyherd_core::places::quota::{Period, ReserveNews, Span, Standing};
 use tokio::sync::Notify;
 
 /// Requests that may still be made.
@@ -59,14 +59,14 @@ struct Reserved {
 
 impl ReservedQuota {
     /// The changes since the last call.
-    pub fn take_news(&self, rest: Rest) -> PurseNews {
+    pub fn take_news(&self, rest: Rest) -> ReserveNews {
         let mut reserved = self.reserved.lock();
         let returned = match rest {
             Rest::Keep => 0,
             Rest::Return => std::mem::take(&mut reserved.left),
         };
         let (asked, taken) = (std::mem::take(&mut reserved.asked), std::mem::take(&mut reserved.taken));
-        PurseNews { asked, taken, returned, left: reserved.left }
+        ReserveNews { asked, taken, returned, left: reserved.left }
     }
 
     /// Adds requests that were reserved at `now_ns`. The books on the disk must already contain this reservation.
@@ -126,8 +126,8 @@ mod tests {
         quota.fill(NOW_NS, 3);
         let taken = (0..5).filter(|_| quota.take(NOW_NS)).count();
         assert_eq!(taken, 3);
-        assert_eq!(quota.take_news(Rest::Keep), PurseNews { asked: 6, taken: 3, returned: 0, left: 0 });
-        assert_eq!(quota.take_news(Rest::Keep), PurseNews::default());
+        assert_eq!(quota.take_news(Rest::Keep), ReserveNews { asked: 6, taken: 3, returned: 0, left: 0 });
+        assert_eq!(quota.take_news(Rest::Keep), ReserveNews::default());
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         quota.fill(NOW_NS, 3);
         assert!(quota.take(NOW_NS + DAY_NS - 1));
         assert!(!quota.take(NOW_NS + DAY_NS));
-        assert_eq!(quota.take_news(Rest::Return), PurseNews { asked: 2, taken: 1, returned: 2, left: 0 });
+        assert_eq!(quota.take_news(Rest::Return), ReserveNews { asked: 2, taken: 1, returned: 2, left: 0 });
     }
 
     #[tokio::test]

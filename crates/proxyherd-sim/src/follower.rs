@@ -37,7 +37,7 @@ pub(crate) struct Follower {
     wants_removed: bool,
     /// Whether there may be something to take.
     is_woken: Arc<AtomicBool>,
-    replica: BTreeMap<Key, Whole>,
+    mirror: BTreeMap<Key, Whole>,
     /// The number of entries that the follower has been sent. For each key and each shard, the number at which the
     /// follower was last sent the key or last began the shard anew.
     count: u64,
@@ -84,16 +84,16 @@ impl Entry {
 impl Follower {
     /// A follower of a replica from now on. A follower that does not begin with all held records starts with a copy of
     /// them.
-    pub(crate) fn new(map: &Replica, following: Following) -> Option<Follower> {
+    pub(crate) fn new(replica: &Replica, following: Following) -> Option<Follower> {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
-        let id = map.follow(following, move || waker.store(true, Relaxed))?;
-        let replica = if following.begins == Begin::Now { content(map) } else { BTreeMap::new() };
+        let id = replica.follow(following, move || waker.store(true, Relaxed))?;
+        let mirror = if following.begins == Begin::Now { content(replica) } else { BTreeMap::new() };
         Some(Follower {
             id,
             wants_removed: following.wants_removed,
             is_woken,
-            replica,
+            mirror,
             count: 0,
             told_at: HashMap::new(),
             anew_at: [0; SHARDS],
@@ -103,8 +103,8 @@ impl Follower {
     }
 
     /// Ends the follower.
-    pub(crate) fn leave(self, map: &Replica) {
-        map.unfollow(self.id);
+    pub(crate) fn leave(self, replica: &Replica) {
+        replica.unfollow(self.id);
     }
 
     /// Notes that a report was taken. The report's reply waits until the report is covered. Only a follower that wants
@@ -123,44 +123,44 @@ impl Follower {
 
     /// Takes at most `most` entries, if the follower has been woken. Returns whether the follower has taken everything
     /// that it knows of.
-    pub(crate) fn drain(&mut self, map: &Replica, most: usize) -> Result<bool, String> {
+    pub(crate) fn drain(&mut self, replica: &Replica, most: usize) -> Result<bool, String> {
         if !self.is_woken.swap(false, Relaxed) {
             return Ok(true);
         }
         let mut entries = Vec::new();
-        let is_all = map.drain(&self.id, most, |told| entries.push(Entry::of(told)));
+        let is_all = replica.drain(&self.id, most, |told| entries.push(Entry::of(told)));
         self.is_woken.fetch_or(!is_all, Relaxed);
-        entries.into_iter().try_for_each(|entry| self.take(map, entry))?;
+        entries.into_iter().try_for_each(|entry| self.take(replica, entry))?;
         Ok(is_all)
     }
 
-    fn take(&mut self, map: &Replica, entry: Entry) -> Result<(), String> {
+    fn take(&mut self, replica: &Replica, entry: Entry) -> Result<(), String> {
         self.count += 1;
         match entry {
             Entry::Anew(shard) => {
-                self.replica.retain(|(_, key), _| shard_index(key) != shard);
+                self.mirror.retain(|(_, key), _| shard_index(key) != shard);
                 self.anew_at[shard] = self.count;
             }
             Entry::Record(key, told) => {
-                let held = map.find(0, key.0, &key.1, whole);
+                let held = replica.find(0, key.0, &key.1, whole);
                 if held.as_ref() != Some(&told) {
                     return Err(format!("the follower was sent {told:?}, but the replica holds {held:?}"));
                 }
                 self.counts.records += 1;
                 self.told_at.insert(key.clone(), self.count);
-                self.replica.insert(key, told);
+                self.mirror.insert(key, told);
             }
             Entry::Removed(key) => {
                 self.counts.removed += 1;
-                self.replica.remove(&key);
+                self.mirror.remove(&key);
                 self.told_at.insert(key, self.count);
             }
-            Entry::Covered(position) => self.let_replies_go(map, position)?,
+            Entry::Covered(position) => self.let_replies_go(replica, position)?,
         }
         Ok(())
     }
 
-    fn let_replies_go(&mut self, map: &Replica, covered: Position) -> Result<(), String> {
+    fn let_replies_go(&mut self, replica: &Replica, covered: Position) -> Result<(), String> {
         let is_covered = |(position, ..): &(Position, Key, u64)| {
             position.shard == covered.shard && position.seq <= covered.seq
         };
@@ -169,7 +169,7 @@ impl Follower {
             let is_told = self.told_at.get(&key).is_some_and(|&told_at| told_at > since);
             // Records that were removed before the follower began anew are not sent.
             let began = self.anew_at[position.shard] > since;
-            if !is_told && (!began || map.find(0, key.0, &key.1, |_| ()).is_some()) {
+            if !is_told && (!began || replica.find(0, key.0, &key.1, |_| ()).is_some()) {
                 let key = String::from_utf8_lossy(&key.1);
                 return Err(format!(
                     "{covered:?} covers {position:?} of {key}, which the follower was not sent"
@@ -180,13 +180,13 @@ impl Follower {
     }
 
     /// Compares the follower's records with the replica's, after the follower has taken everything.
-    pub(crate) fn compare(&self, map: &Replica) -> Result<(), String> {
-        let held = content(map);
-        if let Some((_, one)) = held.iter().find(|(key, one)| self.replica.get(*key) != Some(one)) {
-            let known = self.replica.get(&one.0.key);
+    pub(crate) fn compare(&self, replica: &Replica) -> Result<(), String> {
+        let held = content(replica);
+        if let Some((_, one)) = held.iter().find(|(key, one)| self.mirror.get(*key) != Some(one)) {
+            let known = self.mirror.get(&one.0.key);
             return Err(format!("the replica holds {one:?}, but the follower holds {known:?}"));
         }
-        let mut more = self.replica.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
+        let mut more = self.mirror.iter().filter(|(key, _)| self.wants_removed && !held.contains_key(*key));
         more.next().map_or(Ok(()), |(_, one)| {
             Err(format!("the follower holds {one:?}, which the replica does not hold"))
         })
@@ -202,8 +202,8 @@ fn whole(held: Update<'_>) -> Whole {
 }
 
 /// All records that a replica holds.
-fn content(map: &Replica) -> BTreeMap<Key, Whole> {
+fn content(replica: &Replica) -> BTreeMap<Key, Whole> {
     let mut content = BTreeMap::new();
-    map.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
+    replica.for_each(|held| drop(content.insert(key_of(held.record.kind, held.record.key), whole(held))));
     content
 }

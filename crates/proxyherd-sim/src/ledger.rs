@@ -424,7 +424,7 @@ impl Ledger {
     }
 
     /// Whether a bad member's record of this key is about to expire at `from_ns`, or has just expired. Servers no
-    /// longer compare the record, and may or may not hold a record over which it won.
+    /// longer compare the record. They may still hold an older record that the bad member's record had replaced.
     pub(crate) fn is_fading(&self, key: &Key, from_ns: u64, client_ttl: Option<Nanos>) -> bool {
         let told = self.lies.by_key.get(key).into_iter().flatten();
         // A server whose clock is behind has not yet merged records that were received later than this.

@@ -140,7 +140,7 @@ pub enum Symptom {
     NeverConverged,
     /// A record that was held when peace began is gone.
     Lost,
-    /// A server holds a record that no server took.
+    /// A server holds a record that no server accepted.
     Foreign,
     /// Servers that must hold the same records found a difference.
     Root,
@@ -176,7 +176,7 @@ impl fmt::Display for Symptom {
             Symptom::Invariant1 => "I1 broken",
             Symptom::NeverConverged => "never converged",
             Symptom::Lost => "a record was lost",
-            Symptom::Foreign => "a record that no server took",
+            Symptom::Foreign => "a record that no server accepted",
             Symptom::Root => "servers found a difference",
             Symptom::Payloads => "a change was sent too often",
             Symptom::Read => "an answer went back in time",

@@ -43,7 +43,7 @@ pub(crate) enum Action {
 #[derive(Debug)]
 pub(crate) struct Life {
     /// The replica.
-    pub(crate) map: Replica,
+    pub(crate) replica: Replica,
     /// A fast follower and a slow follower.
     pub(crate) followers: [Option<Follower>; 2],
     identity: Identity,
@@ -121,7 +121,7 @@ enum Phase {
 impl Life {
     /// A server that has just started.
     pub(crate) fn new(settings: LifeSettings) -> Life {
-        let map = Replica::new(ReplicaSettings {
+        let replica = Replica::new(ReplicaSettings {
             me: settings.me.clone(),
             seed: settings.seed,
             max_clients: u64::MAX,
@@ -132,7 +132,7 @@ impl Life {
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
-            map,
+            replica,
             followers: [None, None],
             identity: Identity {
                 herd: "sim".into(),
@@ -161,8 +161,8 @@ impl Life {
     pub(crate) fn had_a_link(&self) {
         let (Some(link), Some((neighbor, _))) = (LinkId::new(0), self.neighbors.first()) else { return };
         let agreed = Agreed { version: HIGHEST, has_tree: false };
-        let _ = self.map.agree(link, neighbor, agreed, &mut Encoder::default());
-        let _ = self.map.link_down(link);
+        let _ = self.replica.agree(link, neighbor, agreed, &mut Encoder::default());
+        let _ = self.replica.link_down(link);
     }
 
     fn session(&self, now: Nanos, phase: Phase) -> Session {
@@ -243,7 +243,7 @@ impl Life {
             self.sessions.get_mut(&conn).expect("the handshake has just continued on this connection");
         let Phase::Up(incoming, _) = &mut session.phase else { return 0 };
         let (mut wake, before) = (Wake::default(), incoming.records());
-        let received = incoming.receive(&self.map, clock_ns, &session.received, &mut wake);
+        let received = incoming.receive(&self.replica, clock_ns, &session.received, &mut wake);
         out.push(Action::Received(incoming.records() - before));
         // A link that comes up may show that the clock is right. Then the server corrects the records that it has
         // issued.
@@ -316,13 +316,13 @@ impl Life {
             self.drop_session(old, out);
         }
         let link = LinkId::new(place).expect("each scenario has fewer neighbors than links");
-        let wake = self.map.link_down(link).and(self.map.trust_clock(link, clock_ns));
+        let wake = self.replica.link_down(link).and(self.replica.trust_clock(link, clock_ns));
         self.links[place].up = Some(conn);
         self.links[place].backoff.reset();
         let session = self.sessions.get_mut(&conn).expect("this connection has just agreed");
         let incoming = Incoming::new(link).with_version(agreed.version);
         session.phase = Phase::Up(incoming.with_clock_offset_max(CLOCK_OFFSET_MAX_NS), link);
-        let wake = wake.and(self.map.agree(link, &self.neighbors[place].0, agreed, &mut session.encoder));
+        let wake = wake.and(self.replica.agree(link, &self.neighbors[place].0, agreed, &mut session.encoder));
         session.write(conn, out);
         self.wake(wake, out);
         out.push(Action::Up(place));
@@ -330,9 +330,9 @@ impl Life {
 
     /// One look at the link states and at the received frames. `members` are the herd's servers.
     pub(crate) fn look(&self, clock_ns: u64, members: &[ServerName], out: &mut Vec<Action>) {
-        self.map.set_members(members);
-        let wake = self.map.look_at_tree(clock_ns, members);
-        self.wake(wake.and(self.map.mend(clock_ns)), out);
+        self.replica.set_members(members);
+        let wake = self.replica.look_at_tree(clock_ns, members);
+        self.wake(wake.and(self.replica.mend(clock_ns)), out);
     }
 
     /// Passes a wake to the writers. A link that is down has no writer, so its wake is lost, as it may be in a real
@@ -345,7 +345,7 @@ impl Life {
     pub(crate) fn flush(&mut self, conn: ConnId, out: &mut Vec<Action>) -> bool {
         let Some(session) = self.sessions.get_mut(&conn) else { return false };
         let Phase::Up(_, link) = session.phase else { return false };
-        let is_all = self.map.flush(link, &mut session.encoder);
+        let is_all = self.replica.flush(link, &mut session.encoder);
         session.write(conn, out);
         if session.encoder.is_exhausted() {
             out.push(Action::Broken(conn, "a link has to name more origins than it has indices".to_owned()));
@@ -375,8 +375,8 @@ impl Life {
         if let Phase::Up(_, link) = session.phase
             && can_write
         {
-            self.map.write_heartbeat(link, clock_ns, &mut session.encoder);
-            if self.map.is_ready(link) {
+            self.replica.write_heartbeat(link, clock_ns, &mut session.encoder);
+            if self.replica.is_ready(link) {
                 // A server flushes whenever it writes, so it wakes no writer for what a heartbeat finds.
                 out.push(Action::Flush(conn));
             }
@@ -407,7 +407,7 @@ impl Life {
             Phase::Dialed(place) => Some(place),
             Phase::Up(_, link) => {
                 self.links[link.index()].up.take_if(|up| *up == conn);
-                let wake = self.map.link_down(link);
+                let wake = self.replica.link_down(link);
                 self.wake(wake, out);
                 Some(link.index())
             }

@@ -48,14 +48,14 @@ pub struct Admission {
     buffered: AtomicUsize,
     /// Number of addresses whose clients have any bytes buffered.
     holders: AtomicUsize,
-    addresses: Mutex<Addresses>,
+    addresses: Mutex<AddressTable>,
     /// The counters of each door, indexed by the kind of door.
-    doors: [Door; DoorKind::ALL.len()],
+    doors: [DoorCounters; DoorKind::ALL.len()],
 }
 
 /// The counters of one door.
 #[derive(Debug, Default)]
-struct Door {
+struct DoorCounters {
     open: AtomicU64,
     taken: AtomicU64,
     turned_away: AtomicU64,
@@ -96,14 +96,14 @@ impl Drop for Entered {
 }
 
 #[derive(Debug)]
-struct Addresses {
-    known: HashMap<IpAddr, Arc<Address>>,
+struct AddressTable {
+    known: HashMap<IpAddr, Arc<AddressCounters>>,
     forget_at: usize,
 }
 
 /// The state of one address.
 #[derive(Debug, Default)]
-struct Address {
+struct AddressCounters {
     connections: AtomicUsize,
     operators: AtomicUsize,
     buffered: AtomicUsize,
@@ -137,7 +137,7 @@ impl Admission {
             buffered_max: limits.buffers,
             buffered: AtomicUsize::new(0),
             holders: AtomicUsize::new(0),
-            addresses: Mutex::new(Addresses { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
+            addresses: Mutex::new(AddressTable { known: HashMap::new(), forget_at: FORGET_AT_LEAST }),
             doors: Default::default(),
         }
     }
@@ -151,7 +151,7 @@ impl Admission {
 
     /// The counts of the doors of this kind.
     pub fn door(&self, door: DoorKind) -> DoorCounts {
-        let Door { open, taken, turned_away, handshakes_failed } = &self.doors[door as usize];
+        let DoorCounters { open, taken, turned_away, handshakes_failed } = &self.doors[door as usize];
         DoorCounts {
             open: open.load(Relaxed),
             taken: taken.load(Relaxed),
@@ -220,7 +220,7 @@ impl Admission {
         self.turned_away.load(Relaxed)
     }
 
-    fn address(&self, ip: IpAddr, now_ns: u64) -> Arc<Address> {
+    fn address(&self, ip: IpAddr, now_ns: u64) -> Arc<AddressCounters> {
         let mut addresses = self.addresses.lock();
         if addresses.known.len() >= addresses.forget_at {
             addresses.forget_idle(now_ns);
@@ -229,7 +229,7 @@ impl Admission {
     }
 }
 
-impl Addresses {
+impl AddressTable {
     /// Forgets addresses without connections. An address that has sent lines is kept until its bucket is empty.
     /// Otherwise a client could avoid its rate limit by connecting again.
     fn forget_idle(&mut self, now_ns: u64) {
@@ -248,7 +248,7 @@ fn clients(connections: &AtomicUsize, operators: &AtomicUsize) -> usize {
 #[derive(Debug)]
 pub struct Ticket {
     admission: Arc<Admission>,
-    address: Arc<Address>,
+    address: Arc<AddressCounters>,
     buffered: Cell<usize>,
     is_operator: Cell<bool>,
 }

@@ -7,7 +7,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use proxyherd_core::places::Cause;
+use proxyherd_core::places::ShutCause;
 use proxyherd_log::{LogLevel, ServerLog, Subject, refusal::refused};
 use proxyherd_places::{
     ProviderName, provider,
@@ -118,11 +118,11 @@ impl Observer for EventLog {
 }
 
 /// What an operator can do about a provider whose circuit breaker is open.
-fn advice(cause: Cause) -> &'static str {
+fn advice(cause: ShutCause) -> &'static str {
     match cause {
-        Cause::Denied => "; check its key and account",
-        Cause::OverLimit => "; `per_second` and the cache's ages limit the number of requests",
-        Cause::Failing => "",
+        ShutCause::Denied => "; check its key and account",
+        ShutCause::OverLimit => "; `per_second` and the cache's ages limit the number of requests",
+        ShutCause::Failing => "",
     }
 }
 
@@ -176,10 +176,10 @@ mod tests {
                 failure: &failure,
             });
         };
-        opened(1, Cause::Failing, Failure::Unavailable("gone".into()));
+        opened(1, ShutCause::Failing, Failure::Unavailable("gone".into()));
         observer.notice(&PlacesEvent::BreakerClosed { provider: "remote" });
-        opened(60, Cause::Denied, Failure::Denied("the key has expired".into()));
-        opened(30, Cause::OverLimit, Failure::OverLimit { retry_after: None });
+        opened(60, ShutCause::Denied, Failure::Denied("the key has expired".into()));
+        opened(30, ShutCause::OverLimit, Failure::OverLimit { retry_after: None });
         observer.notice(&PlacesEvent::HoursFailed { place_id: "osmn1", hours: "(dusk+05:00)-25:00" });
         observer.notice(&PlacesEvent::SearchPanicked { message: "on purpose" });
         log.flush(Instant::now() + Duration::from_secs(60));

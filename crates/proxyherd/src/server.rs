@@ -22,7 +22,7 @@ use crate::{
         entrance::{DoorListener, DoorTls, Entrance},
     },
     door_kind::DoorKind,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
     listen::{self, ListenError},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},
@@ -201,10 +201,10 @@ impl Server {
         let tls = open_tls(config, server)?.map(Arc::new);
         let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
         let herd_quota = HerdQuota::open(config, name)?;
-        let purse = herd_quota.as_ref().map(|quota| Arc::clone(quota.purse()));
-        let quota = purse.clone().map_or_else(unlimited, |purse| purse as Arc<dyn Quota>);
+        let reserved = herd_quota.as_ref().map(|quota| Arc::clone(quota.reserved()));
+        let quota = reserved.clone().map_or_else(unlimited, |reserved| reserved as Arc<dyn Quota>);
         let places = places::open(&config.places, quota, log.clone())?;
-        let herd = Herd::new(config, server, credentials, places, purse, log);
+        let herd = Herd::new(config, server, credentials, places, reserved, log);
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
             herd,

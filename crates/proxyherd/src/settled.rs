@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Distinguishes a file from the file that had the same path before, even if a new file was renamed over the old file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     inode: u64,
     len: u64,
     changed: (i64, i64),
@@ -25,17 +25,17 @@ struct Stamp {
 
 /// The stamps of some files, in the order of the files. A missing file has no stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamps(Vec<Option<Stamp>>);
+pub(crate) struct FileStamps(Vec<Option<FileStamp>>);
 
-impl Stamps {
+impl FileStamps {
     /// The stamps of the files at `paths`. Blocks.
-    pub(crate) fn of(paths: &[PathBuf]) -> Stamps {
+    pub(crate) fn of(paths: &[PathBuf]) -> FileStamps {
         let stamp = |path: &PathBuf| {
             let about = fs::metadata(path).ok()?;
             let changed = (about.ctime(), about.ctime_nsec());
-            Some(Stamp { inode: about.ino(), len: about.len(), changed })
+            Some(FileStamp { inode: about.ino(), len: about.len(), changed })
         };
-        Stamps(paths.iter().map(stamp).collect())
+        FileStamps(paths.iter().map(stamp).collect())
     }
 }
 
@@ -68,12 +68,12 @@ impl Look {
 pub(crate) struct FileWatch {
     paths: Vec<PathBuf>,
     looks: Interval,
-    seen: Option<Stamps>,
+    seen: Option<FileStamps>,
 }
 
 impl FileWatch {
     /// Watches the files at `paths`. `seen` holds their present stamps.
-    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<Stamps>) -> FileWatch {
+    pub(crate) fn new(paths: Vec<PathBuf>, seen: Option<FileStamps>) -> FileWatch {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         FileWatch { paths, looks, seen }
@@ -85,17 +85,17 @@ impl FileWatch {
     }
 
     /// Checks the files. `read` holds the stamps of the files that were last read.
-    pub(crate) async fn look(&mut self, read: Option<&Stamps>) -> Look {
+    pub(crate) async fn look(&mut self, read: Option<&FileStamps>) -> Look {
         let paths = self.paths.clone();
         // The task fails only if the runtime is about to end.
-        let Ok(seen) = spawn_blocking(move || Stamps::of(&paths)).await else { return Look::AsRead };
+        let Ok(seen) = spawn_blocking(move || FileStamps::of(&paths)).await else { return Look::AsRead };
         let look = Look::of(&seen, self.seen.as_ref(), read);
         self.seen = Some(seen);
         look
     }
 
     /// The stamps that the last check found.
-    pub(crate) fn seen(&self) -> Option<&Stamps> {
+    pub(crate) fn seen(&self) -> Option<&FileStamps> {
         self.seen.as_ref()
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["one", "two"].map(|name| dir.path().join(name)).to_vec();
         fs::write(&paths[0], "1").unwrap();
-        let read = Stamps::of(&paths);
+        let read = FileStamps::of(&paths);
         let mut watch = FileWatch::new(paths.clone(), Some(read.clone()));
         assert_eq!(watch.look(Some(&read)).await, Look::AsRead);
         fs::write(&paths[1], "2").unwrap();

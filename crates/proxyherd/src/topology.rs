@@ -20,7 +20,7 @@ use crate::{
     config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
     credentials,
     door::entrance::DoorTls,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     peer::Peers,
     settled::{FileWatch, Look},
 };
@@ -56,7 +56,7 @@ pub(crate) struct Watcher {
 
 /// Why the watcher checks the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum CheckCause {
     /// The time of the next check has come.
     Tick,
     /// SIGHUP: an operator expects that the server reads the file and logs the result.
@@ -97,12 +97,12 @@ impl Watcher {
         loop {
             let cause = tokio::select! {
                 () = stop.cancelled() => return,
-                () = hangups.notified() => Cause::Hangup,
-                () = watch.tick() => Cause::Tick,
+                () = hangups.notified() => CheckCause::Hangup,
+                () = watch.tick() => CheckCause::Tick,
             };
             let looked = stop.run_until_cancelled(watch.look(read.as_ref()));
             let Some(look) = looked.await else { return };
-            if cause == Cause::Hangup || look == Look::Settled {
+            if cause == CheckCause::Hangup || look == Look::Settled {
                 read = watch.seen().cloned();
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
@@ -124,13 +124,13 @@ impl Watcher {
     }
 
     /// Reads the file and follows its changes. After SIGHUP, the log always states the result.
-    async fn follow(&mut self, cause: Cause) {
-        if cause == Cause::Hangup
+    async fn follow(&mut self, cause: CheckCause) {
+        if cause == CheckCause::Hangup
             && let Some(credentials) = self.herd.credentials()
         {
             credentials::reload(credentials, self.herd.log()).await;
         }
-        if cause == Cause::Hangup
+        if cause == CheckCause::Hangup
             && let Some(tls) = &self.tls
         {
             credentials::reload(tls, self.herd.log()).await;
@@ -141,7 +141,7 @@ impl Watcher {
         let content = text.as_ref().map(String::clone).map_err(reason);
         let is_news = self.content.as_ref() != Some(&content);
         self.content = Some(content);
-        if !is_news && cause == Cause::Tick {
+        if !is_news && cause == CheckCause::Tick {
             return;
         }
         let path = &self.started.path;
@@ -153,7 +153,7 @@ impl Watcher {
         }
     }
 
-    async fn apply(&mut self, config: Config, cause: Cause) {
+    async fn apply(&mut self, config: Config, cause: CheckCause) {
         let name = self.herd.name().clone();
         // Running links keep the herd's name and the encryption with which they were made.
         if (&config.herd.id, &config.herd.tls) != (&self.started.herd.id, &self.started.herd.tls) {
@@ -178,7 +178,7 @@ impl Watcher {
         }
         let has_changed = self.change_topology(&config).await;
         let has_logged = self.log_waiting(self.started.waiting(&config, name.as_str()));
-        if cause == Cause::Hangup && !has_changed && !has_logged && !was_removed {
+        if cause == CheckCause::Hangup && !has_changed && !has_logged && !was_removed {
             self.log_unchanged(&config);
         }
         self.current = config;
@@ -186,10 +186,10 @@ impl Watcher {
 
     /// Handles that the file no longer names this server. The server's links stay up, because its neighbors keep them
     /// until the server has stopped.
-    fn note_removed(&mut self, config: &Config, cause: Cause) {
+    fn note_removed(&mut self, config: &Config, cause: CheckCause) {
         let wish = config.herd.removed;
         if self.removed == Some(wish) {
-            if cause == Cause::Hangup {
+            if cause == CheckCause::Hangup {
                 self.log_unchanged(config);
             }
             return;

@@ -21,7 +21,7 @@ use proxyherd_core::limits::SHARDS;
 use proxyherd_log::{LogLevel, Subject};
 
 use crate::{
-    herd::{FlapChange, Herd, Inside},
+    herd::{FlapChange, Herd, Internals},
     liveness::{Pulse, STUCK_AFTER},
 };
 

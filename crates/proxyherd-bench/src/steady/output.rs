@@ -12,7 +12,7 @@ use crate::target;
 pub(crate) fn table(found: &SteadyResult) -> String {
     let plan = &found.plan;
     let mut text = format!(
-        "\n{BOLD}Five servers, {:.0} % of {} lines/s for {} s, {} roam_plan connections{BOLD:#}\n\
+        "\n{BOLD}Five servers, {:.0} % of {} lines/s for {} s, {} connections{BOLD:#}\n\
          {} lines answered, p50 {}, p99 {}; {} cores\n\n\
          {BOLD}{:<9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>11}  {:<24}  verdict{BOLD:#}\n",
         100.0 * plan.share,

@@ -21,17 +21,17 @@ pub struct Lines {
 
 /// Whether more bytes can come after those that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum StreamState {
     /// More bytes can come.
     Open,
     /// No more bytes can come.
     Ended,
 }
 
-impl Stream {
+impl StreamState {
     /// The state of the stream, given whether the stream has ended.
-    pub fn new(has_ended: bool) -> Stream {
-        if has_ended { Stream::Ended } else { Stream::Open }
+    pub fn new(has_ended: bool) -> StreamState {
+        if has_ended { StreamState::Ended } else { StreamState::Open }
     }
 }
 
@@ -49,7 +49,7 @@ pub enum NextLine<'a> {
 impl Lines {
     /// Looks at the front of `buffer`, which holds all bytes received and not yet consumed. At the end of the stream
     /// the rest of the buffer counts as a line.
-    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
+    pub fn next<'a>(&mut self, buffer: &'a [u8], stream: StreamState) -> NextLine<'a> {
         let Some(end) = memchr::memchr(b'\n', &buffer[self.searched..]).map(|at| at + self.searched) else {
             return self.without_end(buffer, stream);
         };
@@ -57,11 +57,11 @@ impl Lines {
         if end > LINE_LEN_MAX { too_long(buffer) } else { NextLine::Line(&buffer[..end], end + 1) }
     }
 
-    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: Stream) -> NextLine<'a> {
+    fn without_end<'a>(&mut self, buffer: &'a [u8], stream: StreamState) -> NextLine<'a> {
         if buffer.len() > LINE_LEN_MAX {
             return too_long(buffer);
         }
-        if stream == Stream::Ended && !buffer.is_empty() {
+        if stream == StreamState::Ended && !buffer.is_empty() {
             self.searched = 0;
             return NextLine::Line(buffer, buffer.len());
         }
@@ -286,7 +286,7 @@ mod tests {
         let (mut lines, mut found, mut consumed) = (Lines::default(), Vec::new(), 0);
         for (index, &received) in cuts.iter().enumerate() {
             loop {
-                match lines.next(&stream[consumed..received], Stream::new(index + 1 == cuts.len())) {
+                match lines.next(&stream[consumed..received], StreamState::new(index + 1 == cuts.len())) {
                     NextLine::Line(line, len) => {
                         found.push(line.to_vec());
                         consumed += len;

@@ -87,8 +87,8 @@ pub enum FollowerEvent<'a> {
 
 /// All followers of a shard.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
-    queues: [Option<Box<Queue>>; FOLLOWERS_MAX],
+pub(super) struct FollowerQueues {
+    queues: [Option<Box<FollowerQueue>>; FOLLOWERS_MAX],
     /// The followers that are sent changes now ...
     told: FollowerMask,
     /// ... and the followers among them that are sent removals.
@@ -97,7 +97,7 @@ pub(super) struct Followers {
 
 /// One follower's queue.
 #[derive(Debug)]
-struct Queue {
+struct FollowerQueue {
     fifo: VecDeque<u32>,
     /// The content of the marker in the FIFO: how many updates this server had taken when the marker was queued.
     marker: Option<u64>,
@@ -112,7 +112,7 @@ struct Queue {
     is_ready: bool,
 }
 
-impl Queue {
+impl FollowerQueue {
     /// Puts a marker behind all entries, if the queue has no marker.
     fn mark(&mut self, taken: u64) {
         if self.marker.is_none() && taken > self.covered {
@@ -126,7 +126,7 @@ impl Shard {
     /// Adds a follower at `at`. The caller wakes it, whether or not there is anything to take.
     pub(crate) fn follow(&mut self, at: usize, following: Following) {
         let begins_anew = following.begins == Begin::WithAllHeld;
-        let queue = Queue {
+        let queue = FollowerQueue {
             fifo: VecDeque::new(),
             marker: None,
             covered: if begins_anew { 0 } else { self.taken() },
@@ -154,7 +154,7 @@ impl Shard {
     }
 
     /// Empties a follower's queue and queues nothing more for the follower.
-    fn tell_no_more(&mut self, at: usize, queue: &mut Queue) {
+    fn tell_no_more(&mut self, at: usize, queue: &mut FollowerQueue) {
         self.followers.told &= !(1 << at);
         self.followers.told_removed &= !(1 << at);
         (queue.marker, queue.removed) = (None, 0);
@@ -274,7 +274,7 @@ impl Shard {
         is_all
     }
 
-    fn queue(&mut self, at: usize) -> &mut Queue {
+    fn queue(&mut self, at: usize) -> &mut FollowerQueue {
         self.followers.queues[at].as_mut().expect("a follower that is sent changes has a queue")
     }
 

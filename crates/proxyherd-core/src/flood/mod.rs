@@ -51,7 +51,7 @@ pub(crate) use self::followers::places;
 pub(crate) use self::issue::stamped_at;
 use self::{
     derived::Derived,
-    followers::Followers,
+    followers::FollowerQueues,
     links::bits,
     origins::{ME, Origins},
     outbox::Outbox,
@@ -124,7 +124,7 @@ pub struct Shard {
     /// The last nonsense that a neighbor sent, until [`Shard::take_found`] takes it.
     found: Option<Nonsense>,
     derived: Derived,
-    followers: Followers,
+    followers: FollowerQueues,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The eager links. Their neighbors are sent changes.
     up: LinkMask,
@@ -148,7 +148,7 @@ impl Shard {
             own: Own::new(settings.me.incarnation),
             found: None,
             derived: Derived::default(),
-            followers: Followers::default(),
+            followers: FollowerQueues::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],

@@ -48,6 +48,7 @@ use crate::{
         ABSENCE_NS, ANSWERS_INTERVAL_NS, CLOCK_AHEAD_MAX_NS, CLOCK_STEP_NS, HANDSHAKE_MAX, LIE_TOMBSTONE_NS,
         LIES_ANSWERED_MAX, OWN_INCARNATIONS_MAX, REUNION_NS, TOMBSTONE_TTL_NS,
     },
+    rate::FixedWindow,
     store::{Slot, SlotId},
     types::{Body, Difference, KeyHash, Record, Timestamp},
 };
@@ -74,8 +75,8 @@ pub(super) struct Own {
     /// When the first link came up after there was none, and whether that was less than [`REUNION_NS`] ago.
     reunited_ns: u64,
     is_reunited: bool,
-    /// How many more lies may be answered in this interval, and when the interval began.
-    answers_left: u32,
+    /// How many lies may be answered in an interval, and when this interval began.
+    answers: FixedWindow,
     answers_ns: u64,
     /// Whether a held record was given up since the last look, and whether another record was given up after that.
     has_given_up: bool,
@@ -142,7 +143,7 @@ impl Own {
             looked_ns: 0,
             reunited_ns: 0,
             is_reunited: false,
-            answers_left: LIES_ANSWERED_MAX,
+            answers: FixedWindow::new(LIES_ANSWERED_MAX),
             answers_ns: 0,
             has_given_up: false,
             gives_up_again: false,
@@ -212,7 +213,7 @@ impl Shard {
             }
             OwnJudgment::Retold => {
                 self.own.is_lied_about = true;
-                self.own.answers_left -= 1;
+                self.own.answers.take(1);
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
                 Some(self.keep(held, &told.record, hash, taken))
             }
@@ -249,7 +250,8 @@ impl Shard {
             return OwnJudgment::Forgotten;
         }
         let is_retold = told.seq == UNCOVERED && !held.is_some_and(|id| self.is_own_word(id));
-        if is_retold && self.own.answers_left > 0 && self.own.displaced.knows(now_ns, hash, &told.record) {
+        if is_retold && !self.own.answers.is_used_up() && self.own.displaced.knows(now_ns, hash, &told.record)
+        {
             return OwnJudgment::Retold;
         }
         OwnJudgment::Lie
@@ -285,7 +287,9 @@ impl Shard {
             return None;
         }
         self.own.is_lied_about = true;
-        self.own.answers_left = self.own.answers_left.checked_sub(1)?;
+        if self.own.answers.take(1) == 0 {
+            return None;
+        }
         let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         let before = held.map(|id| self.store.slot(id).clone());
         let is_own = held.is_some_and(|id| self.is_own_word(id));
@@ -346,7 +350,8 @@ impl Shard {
         own.is_reunited &= now_ns.abs_diff(own.reunited_ns) <= REUNION_NS;
         // Each new link causes a look, so a neighbor could cause any number of looks.
         if now_ns.abs_diff(own.answers_ns) >= ANSWERS_INTERVAL_NS {
-            (own.answers_left, own.answers_ns) = (LIES_ANSWERED_MAX, now_ns);
+            own.answers.renew();
+            own.answers_ns = now_ns;
         }
         own.has_given_up = false;
         if own.gives_up_again {

@@ -14,7 +14,7 @@ pub struct Answer {
     /// Results of a provider that itself speaks Nearby Search (Legacy), as they came. They are printed after `places`.
     pub passed_on: Vec<Verbatim>,
     /// The outcome of the query.
-    pub status: Status,
+    pub status: AnswerStatus,
     /// The reason for a failure, for the client.
     pub error_message: Option<Text>,
     /// Further information for the client.
@@ -28,7 +28,7 @@ impl Answer {
     pub fn found(places: Vec<Place>, html_attributions: impl Into<Cow<'static, [Text]>>) -> Answer {
         Answer {
             html_attributions: html_attributions.into(),
-            status: if places.is_empty() { Status::ZeroResults } else { Status::Ok },
+            status: if places.is_empty() { AnswerStatus::ZeroResults } else { AnswerStatus::Ok },
             places,
             passed_on: Vec::new(),
             error_message: None,
@@ -38,7 +38,7 @@ impl Answer {
     }
 
     /// An answer to a failed query, which gives the reason.
-    pub fn failed(status: Status, error_message: impl Into<Text>) -> Answer {
+    pub fn failed(status: AnswerStatus, error_message: impl Into<Text>) -> Answer {
         Answer {
             html_attributions: Cow::Borrowed(&[]),
             places: Vec::new(),
@@ -53,7 +53,7 @@ impl Answer {
 
 /// The outcome of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum AnswerStatus {
     /// Places were found.
     Ok,
     /// The query was valid, and there are no places in its area.
@@ -68,16 +68,16 @@ pub enum Status {
     UnknownError,
 }
 
-impl Status {
+impl AnswerStatus {
     /// Google's word for the status.
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Ok => "OK",
-            Status::ZeroResults => "ZERO_RESULTS",
-            Status::InvalidRequest => "INVALID_REQUEST",
-            Status::OverQueryLimit => "OVER_QUERY_LIMIT",
-            Status::RequestDenied => "REQUEST_DENIED",
-            Status::UnknownError => "UNKNOWN_ERROR",
+            AnswerStatus::Ok => "OK",
+            AnswerStatus::ZeroResults => "ZERO_RESULTS",
+            AnswerStatus::InvalidRequest => "INVALID_REQUEST",
+            AnswerStatus::OverQueryLimit => "OVER_QUERY_LIMIT",
+            AnswerStatus::RequestDenied => "REQUEST_DENIED",
+            AnswerStatus::UnknownError => "UNKNOWN_ERROR",
         }
     }
 }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_failure_says_why_first() {
-        let text = printed(&Answer::failed(Status::RequestDenied, "The key is not valid."), 5);
+        let text = printed(&Answer::failed(AnswerStatus::RequestDenied, "The key is not valid."), 5);
         assert_eq!(
             text,
             r#"{

@@ -14,7 +14,7 @@ use crate::limits::{
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestEnd {
+pub enum RequestOutcome {
     /// The provider answered, even if the answer is that the query was invalid.
     Answered,
     /// No answer came, or an answer that cannot be read.
@@ -29,14 +29,14 @@ pub enum RequestEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
     /// The cause.
-    pub cause: Cause,
+    pub cause: ShutCause,
     /// The remaining time. While one query probes the provider, this is the time until that query is given up.
     pub remaining: Duration,
 }
 
 /// Why a circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ShutCause {
     /// The provider failed again and again.
     Failing,
     /// The provider does not serve this herd.
@@ -56,8 +56,8 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug)]
 enum BreakerState {
     Closed { failures: u32 },
-    Open { until: Duration, cause: Cause },
-    Probing { until: Duration, cause: Cause },
+    Open { until: Duration, cause: ShutCause },
+    Probing { until: Duration, cause: ShutCause },
 }
 
 impl Default for Breaker {
@@ -86,25 +86,27 @@ impl Breaker {
     }
 
     /// Ends a request. `random` adds jitter, so that servers do not retry at the same moments.
-    pub fn end(&mut self, now: Duration, verdict: RequestEnd, random: u64) {
+    pub fn end(&mut self, now: Duration, verdict: RequestOutcome, random: u64) {
         match (self.state, verdict) {
             // This request began before the breaker opened. The later probe tells more.
-            (BreakerState::Open { .. }, RequestEnd::Answered | RequestEnd::Failed) => {}
-            (_, RequestEnd::Answered) => *self = Breaker::default(),
-            (BreakerState::Closed { failures }, RequestEnd::Failed) if failures + 1 < BREAKER_FAILURES => {
+            (BreakerState::Open { .. }, RequestOutcome::Answered | RequestOutcome::Failed) => {}
+            (_, RequestOutcome::Answered) => *self = Breaker::default(),
+            (BreakerState::Closed { failures }, RequestOutcome::Failed)
+                if failures + 1 < BREAKER_FAILURES =>
+            {
                 self.state = BreakerState::Closed { failures: failures + 1 };
             }
-            (_, RequestEnd::Failed) => {
+            (_, RequestOutcome::Failed) => {
                 let pause = jittered(self.next_pause(), random);
-                self.open(now + pause, Cause::Failing);
+                self.open(now + pause, ShutCause::Failing);
             }
-            (_, RequestEnd::Denied) => self.open(now + BREAKER_PAUSE_DENIED, Cause::Denied),
-            (BreakerState::Open { cause: Cause::Denied, .. }, RequestEnd::OverLimit(_)) => {}
-            (_, RequestEnd::OverLimit(asked)) => {
+            (_, RequestOutcome::Denied) => self.open(now + BREAKER_PAUSE_DENIED, ShutCause::Denied),
+            (BreakerState::Open { cause: ShutCause::Denied, .. }, RequestOutcome::OverLimit(_)) => {}
+            (_, RequestOutcome::OverLimit(asked)) => {
                 let pause = asked.unwrap_or(BREAKER_RETRY_AFTER);
                 self.open(
                     now + pause.clamp(BREAKER_RETRY_AFTER_MIN, BREAKER_RETRY_AFTER_MAX),
-                    Cause::OverLimit,
+                    ShutCause::OverLimit,
                 );
             }
         }
@@ -116,7 +118,7 @@ impl Breaker {
     }
 
     /// Why the breaker is open, or why only one query probes the provider. `None` if neither is the case.
-    pub fn cause(&self) -> Option<Cause> {
+    pub fn cause(&self) -> Option<ShutCause> {
         match self.state {
             BreakerState::Closed { .. } => None,
             BreakerState::Open { cause, .. } | BreakerState::Probing { cause, .. } => Some(cause),
@@ -124,7 +126,7 @@ impl Breaker {
     }
 
     /// Opens the breaker. A later cause does not shorten an earlier pause.
-    fn open(&mut self, until: Duration, cause: Cause) {
+    fn open(&mut self, until: Duration, cause: ShutCause) {
         let until = match self.state {
             BreakerState::Open { until: earlier, .. } => until.max(earlier),
             _ => until,
@@ -149,13 +151,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use RequestEnd::{Answered, Denied, Failed, OverLimit};
+    use RequestOutcome::{Answered, Denied, Failed, OverLimit};
 
     const LONGEST: u64 = u64::MAX;
 
     /// Ends consecutive requests, each as soon as the breaker allows one. Returns the time for which the breaker then
     /// stays open.
-    fn shut_after(verdicts: &[RequestEnd]) -> Option<(Cause, Duration)> {
+    fn shut_after(verdicts: &[RequestOutcome]) -> Option<(ShutCause, Duration)> {
         let (mut breaker, mut now) = (Breaker::default(), Duration::from_secs(1000));
         for &verdict in verdicts {
             now += breaker.check(now).err().map_or(Duration::ZERO, |shut| shut.remaining);
@@ -170,7 +172,7 @@ mod tests {
     fn it_opens_for_what_will_go_on_and_for_as_long_as_that_may_take() {
         let seconds = Duration::from_secs;
         let failing = |count| vec![Failed; count];
-        let then = |mut first: Vec<RequestEnd>, rest: &[RequestEnd]| {
+        let then = |mut first: Vec<RequestOutcome>, rest: &[RequestOutcome]| {
             first.extend_from_slice(rest);
             first
         };
@@ -179,23 +181,23 @@ mod tests {
             (vec![Answered], None),
             (failing(enough - 1), None),
             (then(failing(enough - 1), &[Answered, Failed]), None),
-            (failing(enough), Some((Cause::Failing, BREAKER_PAUSE_MIN))),
+            (failing(enough), Some((ShutCause::Failing, BREAKER_PAUSE_MIN))),
             // Each failed probe doubles the pause, up to the maximum.
-            (failing(enough + 1), Some((Cause::Failing, BREAKER_PAUSE_MIN * 2))),
-            (failing(enough + 2), Some((Cause::Failing, BREAKER_PAUSE_MIN * 4))),
-            (failing(enough + 100), Some((Cause::Failing, BREAKER_PAUSE_MAX))),
+            (failing(enough + 1), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 2))),
+            (failing(enough + 2), Some((ShutCause::Failing, BREAKER_PAUSE_MIN * 4))),
+            (failing(enough + 100), Some((ShutCause::Failing, BREAKER_PAUSE_MAX))),
             (then(failing(enough), &[Answered]), None),
             (
                 then(failing(enough + 9), &then(vec![Answered], &failing(enough))),
-                Some((Cause::Failing, BREAKER_PAUSE_MIN)),
+                Some((ShutCause::Failing, BREAKER_PAUSE_MIN)),
             ),
-            (vec![Denied], Some((Cause::Denied, BREAKER_PAUSE_DENIED))),
-            (vec![Denied, Denied, Denied], Some((Cause::Denied, BREAKER_PAUSE_DENIED))),
+            (vec![Denied], Some((ShutCause::Denied, BREAKER_PAUSE_DENIED))),
+            (vec![Denied, Denied, Denied], Some((ShutCause::Denied, BREAKER_PAUSE_DENIED))),
             (vec![Denied, Answered], None),
-            (vec![OverLimit(Some(seconds(30)))], Some((Cause::OverLimit, seconds(30)))),
-            (vec![OverLimit(None)], Some((Cause::OverLimit, BREAKER_RETRY_AFTER))),
-            (vec![OverLimit(Some(seconds(0)))], Some((Cause::OverLimit, BREAKER_RETRY_AFTER_MIN))),
-            (vec![OverLimit(Some(Duration::MAX))], Some((Cause::OverLimit, BREAKER_RETRY_AFTER_MAX))),
+            (vec![OverLimit(Some(seconds(30)))], Some((ShutCause::OverLimit, seconds(30)))),
+            (vec![OverLimit(None)], Some((ShutCause::OverLimit, BREAKER_RETRY_AFTER))),
+            (vec![OverLimit(Some(seconds(0)))], Some((ShutCause::OverLimit, BREAKER_RETRY_AFTER_MIN))),
+            (vec![OverLimit(Some(Duration::MAX))], Some((ShutCause::OverLimit, BREAKER_RETRY_AFTER_MAX))),
             (vec![OverLimit(None), Answered], None),
         ] {
             assert_eq!(shut_after(&verdicts), expected, "{verdicts:?}");
@@ -209,7 +211,7 @@ mod tests {
         let now = BREAKER_PAUSE_DENIED;
         assert_eq!(breaker.check(now), Ok(()));
         breaker.begin(now);
-        assert_eq!(breaker.check(now), Err(Shut { cause: Cause::Denied, remaining: BREAKER_PROBE_MAX }));
+        assert_eq!(breaker.check(now), Err(Shut { cause: ShutCause::Denied, remaining: BREAKER_PROBE_MAX }));
         // The probe has been lost, so another query probes the provider.
         assert_eq!(breaker.check(now + BREAKER_PROBE_MAX), Ok(()));
     }
@@ -226,7 +228,11 @@ mod tests {
             (OverLimit(Some(at(90))), at(90)),
         ] {
             breaker.end(at(1), verdict, LONGEST);
-            assert_eq!(breaker.check(at(1)), Err(Shut { cause: Cause::OverLimit, remaining }), "{verdict:?}");
+            assert_eq!(
+                breaker.check(at(1)),
+                Err(Shut { cause: ShutCause::OverLimit, remaining }),
+                "{verdict:?}"
+            );
         }
     }
 

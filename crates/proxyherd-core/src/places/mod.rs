@@ -28,8 +28,8 @@ mod verbatim;
 mod weight;
 
 pub use ages::{Ages, Freshness};
-pub use answer::{Answer, Status};
-pub use breaker::{Breaker, Cause, RequestEnd, Shut, jittered};
+pub use answer::{Answer, AnswerStatus};
+pub use breaker::{Breaker, RequestOutcome, Shut, ShutCause, jittered};
 pub use distance::{Center, EARTH_RADIUS_M, Separation};
 pub use grid::Grid;
 pub use key::{AnswerSource, CacheKey};

@@ -89,12 +89,12 @@ prop_compose! {
         (html_attributions, info_messages) in (vec(text(), 0..3), vec(text(), 0..3)),
         (error_message, next_page_token) in (maybe(), maybe()),
         status in prop_oneof![
-            Just(Status::Ok),
-            Just(Status::ZeroResults),
-            Just(Status::InvalidRequest),
-            Just(Status::OverQueryLimit),
-            Just(Status::RequestDenied),
-            Just(Status::UnknownError),
+            Just(AnswerStatus::Ok),
+            Just(AnswerStatus::ZeroResults),
+            Just(AnswerStatus::InvalidRequest),
+            Just(AnswerStatus::OverQueryLimit),
+            Just(AnswerStatus::RequestDenied),
+            Just(AnswerStatus::UnknownError),
         ],
     ) -> Answer {
         let html_attributions = Cow::Owned(html_attributions);

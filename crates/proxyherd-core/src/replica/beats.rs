@@ -159,7 +159,7 @@ impl Replica {
         self.beats[link.index()].nonsense.each_ref().map(|count| count.load(Relaxed))
     }
 
-    /// Counts nonsense that the neighbor at `link` sent, if there is any.
+    /// Counts nonsense that the neighbor at `link` has sent. Does nothing if there was none.
     pub(super) fn note_nonsense(&self, link: LinkId, what: Option<Nonsense>) {
         if let Some(what) = what {
             self.beats[link.index()].nonsense[what.index()].fetch_add(1, Relaxed);

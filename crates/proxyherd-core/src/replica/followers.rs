@@ -22,7 +22,7 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// The places of all followers.
 #[derive(Debug, Default)]
-pub(super) struct Followers([FollowerPlace; FOLLOWERS_MAX]);
+pub(super) struct FollowerPlaces([FollowerPlace; FOLLOWERS_MAX]);
 
 /// The place of one follower.
 #[derive(Default)]
@@ -41,14 +41,14 @@ impl fmt::Debug for FollowerPlace {
     }
 }
 
-impl Followers {
+impl FollowerPlaces {
     /// Notes that a shard has something for these followers. Wakes each follower for which no shard had anything
     /// before.
     #[inline(never)]
     pub(super) fn wake(&self, index: usize, followers: FollowerMask) {
-        for seat in places(followers).map(|at| &self.0[at]) {
-            if seat.ready.fetch_or(1 << index, SeqCst) == 0 {
-                seat.wake();
+        for place in places(followers).map(|at| &self.0[at]) {
+            if place.ready.fetch_or(1 << index, SeqCst) == 0 {
+                place.wake();
             }
         }
     }
@@ -84,8 +84,8 @@ impl Replica {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
         let waker: Waker = Arc::new(wake);
-        let is_taken = |seat: &FollowerPlace| {
-            let mut held = seat.waker.lock();
+        let is_taken = |place: &FollowerPlace| {
+            let mut held = place.waker.lock();
             held.is_none() && held.replace(Arc::clone(&waker)).is_none()
         };
         let at = self.followers.0.iter().position(is_taken)?;
@@ -106,9 +106,9 @@ impl Replica {
         for counted in &self.shards {
             counted.lock().shard.unfollow(at);
         }
-        let seat = &self.followers.0[at];
-        seat.ready.store(0, SeqCst);
-        *seat.waker.lock() = None;
+        let place = &self.followers.0[at];
+        place.ready.store(0, SeqCst);
+        *place.waker.lock() = None;
     }
 
     /// Whether any shard has something for the follower.
@@ -123,14 +123,14 @@ impl Replica {
     /// ```
     /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
-    /// # let map = Replica::new(ReplicaSettings {
+    /// # let replica = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
     /// #     rules: Rules::default(),
     /// # });
     /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
-    /// let follower = map.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
+    /// let follower = replica.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
     /// let mut held = std::collections::BTreeMap::new();
-    /// while !map.drain(&follower, 100, |told| match told {
+    /// while !replica.drain(&follower, 100, |told| match told {
     ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
     ///     FollowerEvent::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
     ///     FollowerEvent::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),

@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, followers::Followers, mend::Mending};
+use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
 pub use self::{links::Agreed, near::FoundClient};
 use crate::{
     command::{Condition, Outcome, Position},
@@ -129,7 +129,7 @@ pub struct Replica {
     first: Box<[AtomicU8]>,
     /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
-    followers: Followers,
+    followers: FollowerPlaces,
     /// Locked before any shard, and never after a shard.
     tree: Mutex<SpanningTree>,
     /// The number of records about clients, tombstones included ...
@@ -183,7 +183,7 @@ impl Replica {
             ready: (0..LINKS_MAX).map(|_| AtomicU32::new(0)).collect(),
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
-            followers: Followers::default(),
+            followers: FollowerPlaces::default(),
             clients: AtomicU64::new(0),
             others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),
@@ -513,7 +513,7 @@ mod tests {
     use super::*;
     use crate::types::{Attributes, Coordinates, ServerName, Timestamp};
 
-    fn map(max_clients: u64, client_ttl_ns: Option<u64>) -> Replica {
+    fn replica(max_clients: u64, client_ttl_ns: Option<u64>) -> Replica {
         let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
         Replica::new(ReplicaSettings {
             me,
@@ -537,7 +537,7 @@ mod tests {
 
     #[test]
     fn a_new_client_past_the_limit_is_refused_and_a_known_one_is_not() {
-        let map = map(2, None);
+        let replica = replica(2, None);
         for (client, timestamp, offered) in [
             (b"a", "1", Outcome::Added),
             (b"b", "1", Outcome::Added),
@@ -545,59 +545,59 @@ mod tests {
             (b"a", "2", Outcome::Moved),
             (b"a", "1", Outcome::Stale),
         ] {
-            assert_eq!(map.report(1_000_000_000, &report(client, timestamp)).0, offered);
+            assert_eq!(replica.report(1_000_000_000, &report(client, timestamp)).0, offered);
         }
-        assert_eq!(map.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
-        assert_eq!(map.len(), 2);
+        assert_eq!(replica.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
+        assert_eq!(replica.len(), 2);
     }
 
     #[test]
     fn a_link_that_comes_up_is_woken_whatever_its_last_life_left_behind() {
-        let map = map(10, None);
+        let replica = replica(10, None);
         let link = LinkId::new(0).unwrap();
         // A thread marked a record while the link was up, and only notes this when the link is down.
-        map.ready[link.index()].fetch_or(1, SeqCst);
-        let woken = (0..SHARDS).map(|shard| map.link_up(link, shard, &[])).reduce(Wake::and);
+        replica.ready[link.index()].fetch_or(1, SeqCst);
+        let woken = (0..SHARDS).map(|shard| replica.link_up(link, shard, &[])).reduce(Wake::and);
         assert!(woken.unwrap().links().eq([link]));
     }
 
     #[test]
     fn the_limit_holds_within_a_batch_and_a_batch_keeps_each_clients_order() {
-        let map = map(3, None);
+        let replica = replica(3, None);
         let told =
             [(b"a", "1"), (b"b", "1"), (b"a", "3"), (b"c", "1"), (b"a", "2"), (b"d", "1"), (b"b", "1")];
         let mut offers: Vec<_> = told.iter().map(|(client, at)| Offer::new(report(*client, at))).collect();
-        let _ = map.report_all(1_000_000_000, &mut offers);
+        let _ = replica.report_all(1_000_000_000, &mut offers);
         let outcomes: Vec<_> = offers.iter().map(|offer| offer.outcome).collect();
         use Outcome::{Added, Full, Moved, Stale};
         assert_eq!(outcomes, [Added, Added, Moved, Added, Stale, Full, Stale]);
-        assert_eq!(map.len(), 3);
+        assert_eq!(replica.len(), 3);
     }
 
     #[test]
     fn a_client_is_forgotten_so_long_after_its_report_was_received() {
-        let map = map(10, Some(1_000_000_000));
+        let replica = replica(10, Some(1_000_000_000));
         let client = ClientId::new(b"kiwi").unwrap();
-        let (received, _) = (5_000_000_000, map.report(5_000_000_000, &report(b"kiwi", "1")));
-        assert!(map.locate(received + 999_999_999, client, |_| ()).is_some());
-        assert!(map.locate(received + 1_000_000_000, client, |_| ()).is_none());
-        assert_eq!((map.sweep(received + 999_999_999, 1000), map.len()), (0, 1));
-        assert_eq!((map.sweep(received + 1_000_000_000, 1000), map.len()), (1, 0));
-        let (outcome, _) = map.report(received + 2_000_000_000, &report(b"kiwi", "0"));
+        let (received, _) = (5_000_000_000, replica.report(5_000_000_000, &report(b"kiwi", "1")));
+        assert!(replica.locate(received + 999_999_999, client, |_| ()).is_some());
+        assert!(replica.locate(received + 1_000_000_000, client, |_| ()).is_none());
+        assert_eq!((replica.sweep(received + 999_999_999, 1000), replica.len()), (0, 1));
+        assert_eq!((replica.sweep(received + 1_000_000_000, 1000), replica.len()), (1, 0));
+        let (outcome, _) = replica.report(received + 2_000_000_000, &report(b"kiwi", "0"));
         assert_eq!(outcome, Outcome::Added, "a forgotten client may begin again, whatever its clock says");
     }
 
     #[test]
     fn forgetting_a_client_leaves_nothing_of_it_and_wins_over_what_was_known() {
-        let map = map(10, None);
+        let replica = replica(10, None);
         let client = ClientId::new(b"kiwi").unwrap();
-        assert!(!map.forget(1, client).0, "an unknown client cannot be forgotten");
-        let _ = map.report(5_000_000_000, &report(b"kiwi", "9"));
-        assert!(map.forget(5_000_000_000, client).0);
-        assert!(!map.forget(5_000_000_000, client).0, "a client is forgotten once");
-        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(!replica.forget(1, client).0, "an unknown client cannot be forgotten");
+        let _ = replica.report(5_000_000_000, &report(b"kiwi", "9"));
+        assert!(replica.forget(5_000_000_000, client).0);
+        assert!(!replica.forget(5_000_000_000, client).0, "a client is forgotten once");
+        let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9"));
         assert_eq!(outcome, Outcome::Stale);
-        let (outcome, _) = map.report(5_000_000_000, &report(b"kiwi", "9.5"));
+        let (outcome, _) = replica.report(5_000_000_000, &report(b"kiwi", "9.5"));
         assert_eq!(outcome, Outcome::Added, "a client that was forgotten is not known");
     }
 }

@@ -33,6 +33,7 @@ use self::{
 use crate::{
     flood::{Broken, LinkId, Rules},
     limits::{LINKS_MAX, TREE_COMPUTES, TREE_LOST_LOOKS, TREE_SAY_LOOKS, TREE_STRANGERS_MAX},
+    rate::FixedWindow,
     types::{Advertisement, Origin, ServerName},
 };
 
@@ -48,14 +49,14 @@ pub(crate) struct SpanningTree {
     namesake: Namesake,
     /// The number of looks since this server last announced its state.
     looks: u8,
-    /// How many more times the states of other servers may change the tree before the next look ...
-    computes_left: u8,
+    /// How many times the states of other servers may change the tree from one look to the next ...
+    computes: FixedWindow,
     /// ... and whether those states have changed the tree more often than that.
     is_restless: bool,
     /// Whether changes are wanted on all links, because the tree changed too often.
     wants_all: bool,
     me: ServerName,
-    links: Box<[Option<Link>]>,
+    links: Box<[Option<TreeLink>]>,
     rules: Rules,
 }
 
@@ -75,7 +76,7 @@ pub(crate) enum StateVerdict {
 
 /// A link that is up and whose other end supports spanning trees.
 #[derive(Debug)]
-struct Link {
+struct TreeLink {
     neighbor: ServerName,
     /// The servers whose states the neighbor still has to be sent.
     untold: BTreeSet<ServerName>,
@@ -96,7 +97,7 @@ impl SpanningTree {
             lost: BTreeMap::new(),
             namesake: Namesake::default(),
             looks: 0,
-            computes_left: TREE_COMPUTES,
+            computes: FixedWindow::new(TREE_COMPUTES),
             is_restless: false,
             wants_all: false,
             me: name,
@@ -109,7 +110,7 @@ impl SpanningTree {
     /// new state.
     pub(crate) fn link_up(&mut self, link: LinkId, neighbor: ServerName) {
         let untold = self.states.keys().cloned().collect();
-        self.links[link.index()] = Some(Link { neighbor, untold, is_in_tree: false, is_fed: false });
+        self.links[link.index()] = Some(TreeLink { neighbor, untold, is_in_tree: false, is_fed: false });
         self.announce(0);
     }
 
@@ -187,7 +188,7 @@ impl SpanningTree {
         self.contradict();
         self.refresh(now_ns, latest_ns);
         self.wants_all = std::mem::take(&mut self.is_restless);
-        self.computes_left = TREE_COMPUTES;
+        self.computes.renew();
         self.compute();
     }
 
@@ -318,11 +319,11 @@ impl SpanningTree {
 
     /// The links on which there is something to send.
     pub(crate) fn links_untold(&self) -> impl Iterator<Item = LinkId> {
-        let has_news = |link: &Link| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
+        let has_news = |link: &TreeLink| !link.untold.is_empty() || link.is_fed != link.is_in_tree;
         self.up().filter(move |(_, link)| has_news(link)).map(|(id, _)| id)
     }
 
-    fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+    fn up(&self) -> impl Iterator<Item = (LinkId, &TreeLink)> {
         let numbered = self.links.iter().enumerate();
         numbered.filter_map(|(at, link)| Some((LinkId::new(at)?, link.as_ref()?)))
     }
@@ -330,9 +331,8 @@ impl SpanningTree {
     /// Computes the tree after another server's state has changed it. If that happens too often, this server wants
     /// changes on all links instead.
     fn compute_in_turn(&mut self) {
-        match self.computes_left.checked_sub(1) {
-            Some(left) => self.computes_left = left,
-            None => (self.is_restless, self.wants_all) = (true, true),
+        if self.computes.take(1) == 0 {
+            (self.is_restless, self.wants_all) = (true, true);
         }
         self.compute();
     }

@@ -5,17 +5,19 @@
 //! processes at once would contradict each other as fast as their links can carry the states, so only a few states are
 //! contradicted between two looks. If such states keep coming for several looks, a living namesake sends them.
 
-use crate::limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS};
+use crate::{
+    limits::{TREE_ANSWERS, TREE_NAMESAKE_LOOKS},
+    rate::FixedWindow,
+};
 
 /// What is known about states in this server's name that this process has not sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Namesake {
     /// Whether such a state was contradicted since the last look.
     is_answered: bool,
-    /// The number of states that were contradicted at once since the last look, and the number that were contradicted
-    /// with a heartbeat.
-    answers: u8,
-    late_answers: u8,
+    /// How many states may be contradicted at once from one look to the next, and how many with a heartbeat.
+    answers: FixedWindow,
+    late_answers: FixedWindow,
     /// The newest stamp of a state in this server's name that has not been contradicted.
     stamp: Option<u64>,
     /// Rises by one at a look if such a state came since the look before, and falls by one otherwise. Two processes
@@ -24,31 +26,43 @@ pub(super) struct Namesake {
     is_alive: bool,
 }
 
+impl Default for Namesake {
+    fn default() -> Namesake {
+        Namesake {
+            is_answered: false,
+            answers: FixedWindow::new(TREE_ANSWERS),
+            late_answers: FixedWindow::new(TREE_ANSWERS),
+            stamp: None,
+            looks: 0,
+            is_alive: false,
+        }
+    }
+}
+
 impl Namesake {
     /// Handles a newer state in this server's name. Returns whether to contradict it at once.
     pub(super) fn hear(&mut self, stamp: u64) -> bool {
         self.stamp = self.stamp.max(Some(stamp));
-        if self.answers >= TREE_ANSWERS {
+        if self.answers.take(1) == 0 {
             return false;
         }
-        self.answers += 1;
         self.is_answered = true;
         true
     }
 
     /// Handles one heartbeat of any link. Returns whether to contradict a state now that was not contradicted at once.
     pub(super) fn beat(&mut self) -> bool {
-        if self.stamp.is_none() || self.late_answers >= TREE_ANSWERS {
+        if self.stamp.is_none() || self.late_answers.take(1) == 0 {
             return false;
         }
-        self.late_answers += 1;
         self.is_answered = true;
         true
     }
 
     /// Handles one look. Returns whether to contradict a state now.
     pub(super) fn look(&mut self) -> bool {
-        (self.answers, self.late_answers) = (0, 0);
+        self.answers.renew();
+        self.late_answers.renew();
         self.looks = if self.is_answered {
             TREE_NAMESAKE_LOOKS.min(self.looks + 1)
         } else {

@@ -12,7 +12,7 @@ use proxyherd_core::{
     types::{Body, Difference, Kind, Origin, Record, ServerName, Timestamp},
 };
 
-use crate::herd::{End, NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin, settle};
+use crate::herd::{End, NOW_NS, SECOND_NS, empty_vectors, join, link, origin, replica, settle};
 
 const DAY_NS: u64 = 24 * 3600 * SECOND_NS;
 const EVES: usize = 9;
@@ -30,9 +30,9 @@ fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> Vec<ServerName> {
 
 /// A replica that knows the members.
 fn member(server: &str) -> Replica {
-    let map = map(server);
-    map.set_members(&names(MEMBERS));
-    map
+    let replica = replica(server);
+    replica.set_members(&names(MEMBERS));
+    replica
 }
 
 fn key_of(span: Span, now_ns: u64, server: &str) -> String {
@@ -51,16 +51,16 @@ struct Said<'a> {
 
 /// A neighbor that sends one server anything.
 struct Eve<'m> {
-    map: &'m Replica,
+    replica: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
 }
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Replica) -> Eve<'m> {
+    fn at(replica: &'m Replica) -> Eve<'m> {
         let mut incoming = Incoming::new(link(EVES));
-        incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
-        Eve { map, encoder: Encoder::default(), incoming }
+        incoming.receive(replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+        Eve { replica, encoder: Encoder::default(), incoming }
     }
 
     fn tell(&mut self, origin: &Origin, seq: u64, said: Said<'_>) {
@@ -70,7 +70,7 @@ impl<'m> Eve<'m> {
         let record = Record { kind: said.kind, key: said.key.as_bytes(), body, timestamp, difference };
         let index = self.encoder.index_of(origin).unwrap();
         self.encoder.record(index, seq, &record);
-        self.incoming.receive(self.map, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
+        self.incoming.receive(self.replica, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
         self.encoder.clear();
     }
 
@@ -82,20 +82,20 @@ impl<'m> Eve<'m> {
     }
 
     fn nonsense(&self, what: Nonsense) -> u64 {
-        self.map.nonsense(link(EVES))[what.index()]
+        self.replica.nonsense(link(EVES))[what.index()]
     }
 }
 
-fn data(map: &Replica, kind: Kind, key: &str) -> Option<Vec<u8>> {
-    let bytes = map.find(NOW_NS, kind, key.as_bytes(), |held| match held.record.body {
+fn data(replica: &Replica, kind: Kind, key: &str) -> Option<Vec<u8>> {
+    let bytes = replica.find(NOW_NS, kind, key.as_bytes(), |held| match held.record.body {
         Body::Data { bytes, .. } => Some(bytes.to_vec()),
         _ => None,
     });
     bytes.flatten()
 }
 
-fn account(map: &Replica, server: &str) -> Option<Vec<u8>> {
-    data(map, Kind::QUOTA, &key_of(Span::Day, NOW_NS, server))
+fn account(replica: &Replica, server: &str) -> Option<Vec<u8>> {
+    data(replica, Kind::QUOTA, &key_of(Span::Day, NOW_NS, server))
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn accounts_that_are_made_up_take_no_room_from_those_of_members() {
 
 #[test]
 fn all_accounts_that_members_can_have_find_room() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let servers: Vec<_> = (0..SERVERS_MAX).map(|number| format!("{number:0>64}")).collect();
     riley.set_members(&names(servers.iter().map(String::as_str)));
     let mut eve = Eve::at(&riley);
@@ -191,9 +191,9 @@ fn nobody_says_another_servers_account() {
         assert_eq!(eve.nonsense(Nonsense::Account), seq);
     }
     settle(&mut to_juzang, &mut to_jaquez);
-    for map in [&jaquez, &juzang] {
-        assert_eq!(account(map, "Riley").as_deref(), Some(&b"true"[..]));
-        assert_eq!((map.len(), map.contradiction()), (1, None));
+    for replica in [&jaquez, &juzang] {
+        assert_eq!(account(replica, "Riley").as_deref(), Some(&b"true"[..]));
+        assert_eq!((replica.len(), replica.contradiction()), (1, None));
     }
     assert_eq!(to_jaquez.incoming.records(), 1, "the false ones are not passed on");
     assert_eq!(juzang.nonsense(link(0)), [0; Nonsense::ALL.len()]);
@@ -227,7 +227,7 @@ fn an_account_is_kept_for_a_server_that_is_a_member_soon_and_goes_first_when_it_
 /// One heartbeat in each direction, and what follows from it.
 fn beat<'m>(a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
-        end.map.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
+        end.replica.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
     }
     settle(a, b);
 }
@@ -238,9 +238,9 @@ fn an_account_that_found_no_room_is_told_again_once_its_server_is_a_member() {
     let now_members = names(MEMBERS.into_iter().chain(["Bernard"]));
     // Jaquez has read the new file, Juzang has not.
     jaquez.set_members(&now_members);
-    for map in [&jaquez, &juzang] {
+    for replica in [&jaquez, &juzang] {
         let agreed = Agreed { version: 2, has_tree: false };
-        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+        let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
     }
     let mut eve = Eve::at(&juzang);
     for seq in 1..1000 {

@@ -8,7 +8,7 @@ use proxyherd_core::{
     types::Kind,
 };
 
-use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, map, origin, report, settings, settle};
+use crate::herd::{End, NOW_NS, SECOND_NS, content, join, link, origin, replica, report, settings, settle};
 
 const CLIENTS: usize = 20_000;
 
@@ -16,19 +16,19 @@ const CLIENTS: usize = 20_000;
 fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
-        end.map.write_heartbeat(end.link, now_ns, &mut end.encoder);
+        end.replica.write_heartbeat(end.link, now_ns, &mut end.encoder);
     }
     settle(a, b);
 }
 
-fn agree(map: &Replica) {
+fn agree(replica: &Replica) {
     let agreed = Agreed { version: 2, has_tree: false };
-    let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+    let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
 }
 
-fn report_all(map: &Replica) {
+fn report_all(replica: &Replica) {
     for client in 0..CLIENTS {
-        let _ = map.report(NOW_NS, &report(format!("client-{client}").as_bytes(), NOW_NS));
+        let _ = replica.report(NOW_NS, &report(format!("client-{client}").as_bytes(), NOW_NS));
     }
 }
 
@@ -39,7 +39,7 @@ fn forgetful() -> Replica {
 
 #[test]
 fn a_difference_is_noticed_and_only_what_differs_is_sent() {
-    let (riley, jaquez) = (map("Riley"), forgetful());
+    let (riley, jaquez) = (replica("Riley"), forgetful());
     agree(&riley);
     agree(&jaquez);
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
@@ -67,7 +67,7 @@ fn a_difference_is_noticed_and_only_what_differs_is_sent() {
 
 #[test]
 fn a_difference_among_records_of_many_kinds_with_one_key_is_found() {
-    let (riley, jaquez) = (map("Riley"), forgetful());
+    let (riley, jaquez) = (replica("Riley"), forgetful());
     agree(&riley);
     agree(&jaquez);
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
@@ -155,7 +155,7 @@ fn servers_that_forget_at_different_moments_find_no_difference() {
 fn beat_apart<'m>(now_ns: u64, ahead_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     (a.now_ns, b.now_ns) = (now_ns + ahead_ns, now_ns);
     for end in [&mut *a, &mut *b] {
-        end.map.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
+        end.replica.write_heartbeat(end.link, end.now_ns, &mut end.encoder);
     }
     settle(a, b);
 }
@@ -163,7 +163,7 @@ fn beat_apart<'m>(now_ns: u64, ahead_ns: u64, a: &mut End<'m>, b: &mut End<'m>) 
 #[test]
 fn servers_that_hold_nothing_know_it_soon_however_far_their_clocks_are_apart() {
     for ahead_s in [0, 1, 3, 50] {
-        let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+        let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
         agree(&riley);
         agree(&jaquez);
         let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
@@ -198,7 +198,7 @@ fn servers_whose_clocks_are_apart_find_no_difference_in_what_one_of_them_has_for
 
 #[test]
 fn heartbeats_show_whose_clock_is_ahead() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     agree(&riley);
     agree(&jaquez);
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));

@@ -12,12 +12,12 @@ use proxyherd_core::{
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, empty_vectors, join, link, map, origin, report, settings, settle};
+use crate::herd::{NOW_NS, SECOND_NS, empty_vectors, join, link, origin, replica, report, settings, settle};
 
 const KEY: &[u8] = b"day/2026-10-05/Riley";
 
-fn data(map: &Replica, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
-    map.find(now_ns, kind, key, |held| match held.record.body {
+fn data(replica: &Replica, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
+    replica.find(now_ns, kind, key, |held| match held.record.body {
         Body::Data { bytes, .. } => bytes.to_vec(),
         _ => panic!("{:?}", held.record),
     })
@@ -25,20 +25,20 @@ fn data(map: &Replica, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn data_is_kept_apart_from_a_client_of_the_same_name() {
-    let map = map("Riley");
-    assert_eq!(map.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
+    let replica = replica("Riley");
+    assert_eq!(replica.tell(NOW_NS, Kind::QUOTA, KEY, 60, b"told").0, Offered::Inserted);
     let client = ClientId::new(KEY).unwrap();
-    assert!(map.locate(NOW_NS, client, |_| ()).is_none());
-    let _ = map.report(NOW_NS, &report(KEY, NOW_NS));
-    assert!(map.locate(NOW_NS, client, |_| ()).is_some());
-    assert_eq!(data(&map, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
-    assert_eq!(map.len(), 2);
-    assert_eq!(map.contradiction(), None);
+    assert!(replica.locate(NOW_NS, client, |_| ()).is_none());
+    let _ = replica.report(NOW_NS, &report(KEY, NOW_NS));
+    assert!(replica.locate(NOW_NS, client, |_| ()).is_some());
+    assert_eq!(data(&replica, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
+    assert_eq!(replica.len(), 2);
+    assert_eq!(replica.contradiction(), None);
 }
 
 #[test]
 fn kinds_that_nobody_knows_are_passed_on() {
-    let (one, middle, other) = (map("Riley"), map("Jaquez"), map("Juzang"));
+    let (one, middle, other) = (replica("Riley"), replica("Jaquez"), replica("Juzang"));
     let _ = one.tell(NOW_NS, Kind(200), b"fence", 0, b"of a later version");
     let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&middle, link(0)));
     settle(&mut a, &mut b);
@@ -49,7 +49,7 @@ fn kinds_that_nobody_knows_are_passed_on() {
 
 #[test]
 fn what_is_told_later_wins_over_a_clock_that_is_ahead() {
-    let (one, other) = (map("Riley"), map("Jaquez"));
+    let (one, other) = (replica("Riley"), replica("Jaquez"));
     let _ = one.tell(NOW_NS + 50 * SECOND_NS, Kind(200), KEY, 0, b"first, by a clock that is ahead");
     let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&other, link(0)));
     settle(&mut a, &mut b);
@@ -169,7 +169,7 @@ fn kinds_that_nobody_knows_take_no_clients_room_and_no_more_than_theirs() {
 
 #[test]
 fn accounts_of_budgets_that_are_not_there_give_way_to_those_that_are_told() {
-    let one = map("Riley");
+    let one = replica("Riley");
     let account = [7; 8000];
     for at in 0..4000 {
         let _ =
@@ -257,7 +257,7 @@ fn retold(from: &Replica, kind: Kind, key: &[u8]) -> Encoder {
 
 #[test]
 fn what_finds_no_room_ends_no_link_and_what_lost_its_room_is_no_lie() {
-    let (one, other) = (map("Riley"), map("Jaquez"));
+    let (one, other) = (replica("Riley"), replica("Jaquez"));
     let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&other, link(0)));
     let _ = one.tell(NOW_NS, Kind(200), b"old", 0, &[7; DATA_LEN_MAX]);
     settle(&mut a, &mut b);

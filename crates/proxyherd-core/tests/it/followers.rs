@@ -21,7 +21,7 @@ use proxyherd_core::{
     types::{ClientId, Kind, Origin},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, Seen, join, link, map, report, seen, settings, settle};
+use crate::herd::{NOW_NS, SECOND_NS, Seen, join, link, replica, report, seen, settings, settle};
 
 const ALL: Following = Following { begins: Begin::WithAllHeld, wants_removed: true };
 const NEWS: Following = Following { begins: Begin::Now, wants_removed: true };
@@ -67,9 +67,9 @@ impl Mirror {
     }
 
     /// Takes everything, and returns it as text, without beginnings.
-    fn drain(&mut self, map: &Replica, follower: &FollowerId) -> Vec<String> {
-        while !map.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
-        assert_eq!(map.contradiction(), None);
+    fn drain(&mut self, replica: &Replica, follower: &FollowerId) -> Vec<String> {
+        while !replica.drain(follower, FOLLOWER_BITE_MAX, |told| self.take(told)) {}
+        assert_eq!(replica.contradiction(), None);
         let told = std::mem::take(&mut self.told);
         told.into_iter().filter(|told| told != "anew").collect()
     }
@@ -80,9 +80,9 @@ fn text(key: &[u8]) -> String {
 }
 
 /// Everything that a replica holds.
-fn held(map: &Replica) -> BTreeMap<Key, Whole> {
+fn held(replica: &Replica) -> BTreeMap<Key, Whole> {
     let mut all = BTreeMap::new();
-    map.for_each(|held| {
+    replica.for_each(|held| {
         let key = (held.record.kind, held.record.key.to_vec());
         all.insert(key, (seen(held), held.origin.clone(), held.seq));
     });
@@ -94,8 +94,8 @@ fn client(name: &str) -> ClientId<'_> {
 }
 
 /// A client reports, at a time that is also the server's.
-fn tell(map: &Replica, name: &str, at_ns: u64) {
-    let (outcome, _) = map.report(at_ns, &report(name.as_bytes(), at_ns));
+fn tell(replica: &Replica, name: &str, at_ns: u64) {
+    let (outcome, _) = replica.report(at_ns, &report(name.as_bytes(), at_ns));
     assert!(outcome.is_taken(), "{name}: {outcome:?}");
 }
 
@@ -109,172 +109,176 @@ fn forgetful() -> Replica {
     })
 }
 
-fn follow(map: &Replica, following: Following) -> FollowerId {
-    map.follow(following, || ()).unwrap()
+fn follow(replica: &Replica, following: Following) -> FollowerId {
+    replica.follow(following, || ()).unwrap()
 }
 
 #[test]
 fn a_follower_takes_the_current_record_of_each_key_once() {
-    let (map, mut replica) = (map("Riley"), Mirror::default());
-    tell(&map, "before", NOW_NS);
-    let follower = follow(&map, NEWS);
+    let (replica, mut mirror) = (replica("Riley"), Mirror::default());
+    tell(&replica, "before", NOW_NS);
+    let follower = follow(&replica, NEWS);
     for later_ns in 1..=3 {
-        tell(&map, "kiwi", NOW_NS + later_ns);
+        tell(&replica, "kiwi", NOW_NS + later_ns);
     }
-    assert_eq!(map.waiting_len(&follower, shard_index(b"kiwi")), 1);
-    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
-    assert_eq!(replica.held.values().next().unwrap().0.received_ns(), NOW_NS + 3);
-    assert_eq!(replica.drain(&map, &follower), [""; 0]);
-    assert!(map.forget(NOW_NS + 4, client("kiwi")).0);
-    assert_eq!(replica.drain(&map, &follower), ["kiwi"], "a tombstone is a record");
+    assert_eq!(replica.waiting_len(&follower, shard_index(b"kiwi")), 1);
+    assert_eq!(mirror.drain(&replica, &follower), ["kiwi"]);
+    assert_eq!(mirror.held.values().next().unwrap().0.received_ns(), NOW_NS + 3);
+    assert_eq!(mirror.drain(&replica, &follower), [""; 0]);
+    assert!(replica.forget(NOW_NS + 4, client("kiwi")).0);
+    assert_eq!(mirror.drain(&replica, &follower), ["kiwi"], "a tombstone is a record");
 }
 
 #[test]
 fn a_follower_that_begins_with_all_that_is_held_is_told_so_of_each_shard() {
-    let (map, mut replica) = (map("Riley"), Mirror::default());
+    let (replica, mut mirror) = (replica("Riley"), Mirror::default());
     for number in 0..100 {
-        tell(&map, &format!("client-{number}"), NOW_NS);
+        tell(&replica, &format!("client-{number}"), NOW_NS);
     }
-    let follower = follow(&map, ALL);
+    let follower = follow(&replica, ALL);
     let mut bites = 0;
-    while !map.drain(&follower, 7, |told| replica.take(told)) {
+    while !replica.drain(&follower, 7, |told| mirror.take(told)) {
         bites += 1;
     }
     assert!(bites >= 100 / 7, "{bites} bites");
-    assert_eq!(replica.told.iter().filter(|told| *told == "anew").count(), SHARDS);
-    assert_eq!((replica.told.len(), replica.held), (100 + SHARDS, held(&map)));
+    assert_eq!(mirror.told.iter().filter(|told| *told == "anew").count(), SHARDS);
+    assert_eq!((mirror.told.len(), mirror.held), (100 + SHARDS, held(&replica)));
 }
 
 #[test]
 fn a_removed_record_is_told_once_and_before_what_comes_after_it() {
-    let (map, mut replica) = (forgetful(), Mirror::default());
-    let follower = follow(&map, NEWS);
-    tell(&map, "kiwi", NOW_NS);
-    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
-    assert_eq!(map.sweep(LATER_NS, 100), 1);
-    assert_eq!((map.clients(), map.locate(NOW_NS, client("kiwi"), |_| ())), (0, None), "it is not held");
-    assert_eq!(replica.drain(&map, &follower), ["no kiwi"]);
-    assert_eq!(replica.drain(&map, &follower), [""; 0]);
+    let (replica, mut mirror) = (forgetful(), Mirror::default());
+    let follower = follow(&replica, NEWS);
+    tell(&replica, "kiwi", NOW_NS);
+    assert_eq!(mirror.drain(&replica, &follower), ["kiwi"]);
+    assert_eq!(replica.sweep(LATER_NS, 100), 1);
+    assert_eq!(
+        (replica.clients(), replica.locate(NOW_NS, client("kiwi"), |_| ())),
+        (0, None),
+        "it is not held"
+    );
+    assert_eq!(mirror.drain(&replica, &follower), ["no kiwi"]);
+    assert_eq!(mirror.drain(&replica, &follower), [""; 0]);
     // It goes and comes back while nobody looks.
     for round in 0..3 {
-        tell(&map, "kiwi", LATER_NS + round * 10 * SECOND_NS);
-        assert_eq!(map.sweep(LATER_NS + round * 10 * SECOND_NS + 5 * SECOND_NS, 100), 1);
+        tell(&replica, "kiwi", LATER_NS + round * 10 * SECOND_NS);
+        assert_eq!(replica.sweep(LATER_NS + round * 10 * SECOND_NS + 5 * SECOND_NS, 100), 1);
     }
-    tell(&map, "kiwi", 2 * LATER_NS);
-    assert_eq!(replica.drain(&map, &follower), ["no kiwi", "no kiwi", "no kiwi", "kiwi"]);
-    assert_eq!(replica.held, held(&map));
+    tell(&replica, "kiwi", 2 * LATER_NS);
+    assert_eq!(mirror.drain(&replica, &follower), ["no kiwi", "no kiwi", "no kiwi", "kiwi"]);
+    assert_eq!(mirror.held, held(&replica));
 }
 
 #[test]
 fn who_does_not_want_removed_records_is_not_told_and_keeps_nothing() {
-    let (map, mut replica) = (forgetful(), Mirror::default());
-    let follower = follow(&map, REPORTS_ONLY);
-    tell(&map, "kiwi", NOW_NS);
-    assert_eq!(map.sweep(LATER_NS, 100), 1);
-    assert_eq!(replica.drain(&map, &follower), [""; 0]);
-    tell(&map, "kiwi", LATER_NS);
-    assert_eq!(replica.drain(&map, &follower), ["kiwi"]);
+    let (replica, mut mirror) = (forgetful(), Mirror::default());
+    let follower = follow(&replica, REPORTS_ONLY);
+    tell(&replica, "kiwi", NOW_NS);
+    assert_eq!(replica.sweep(LATER_NS, 100), 1);
+    assert_eq!(mirror.drain(&replica, &follower), [""; 0]);
+    tell(&replica, "kiwi", LATER_NS);
+    assert_eq!(mirror.drain(&replica, &follower), ["kiwi"]);
 }
 
 #[test]
 fn a_record_waits_until_all_who_want_to_know_have_been_told_that_it_is_gone() {
-    let map = forgetful();
-    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&map, following), Mirror::default()));
+    let replica = forgetful();
+    let [swift, slow] = [NEWS, NEWS].map(|following| (follow(&replica, following), Mirror::default()));
     let ((swift, mut one), (slow, mut other)) = (swift, slow);
-    tell(&map, "kiwi", NOW_NS);
-    assert_eq!(map.sweep(LATER_NS, 100), 1);
-    assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
-    tell(&map, "kiwi", LATER_NS);
-    assert_eq!(one.drain(&map, &swift), ["kiwi"]);
-    assert_eq!(other.drain(&map, &slow), ["no kiwi", "kiwi"]);
+    tell(&replica, "kiwi", NOW_NS);
+    assert_eq!(replica.sweep(LATER_NS, 100), 1);
+    assert_eq!(one.drain(&replica, &swift), ["no kiwi"]);
+    tell(&replica, "kiwi", LATER_NS);
+    assert_eq!(one.drain(&replica, &swift), ["kiwi"]);
+    assert_eq!(other.drain(&replica, &slow), ["no kiwi", "kiwi"]);
     // A follower that leaves does not keep what nobody else waits for.
-    assert_eq!(map.sweep(2 * LATER_NS, 100), 1);
-    assert_eq!(one.drain(&map, &swift), ["no kiwi"]);
-    map.unfollow(slow);
-    assert_eq!(map.contradiction(), None);
+    assert_eq!(replica.sweep(2 * LATER_NS, 100), 1);
+    assert_eq!(one.drain(&replica, &swift), ["no kiwi"]);
+    replica.unfollow(slow);
+    assert_eq!(replica.contradiction(), None);
 }
 
 #[test]
 fn a_follower_that_does_not_drain_begins_anew_and_holds_up_a_bounded_number_of_slots() {
-    let (map, mut replica) = (forgetful(), Mirror::default());
-    let [slow, swift] = [NEWS, NEWS].map(|following| follow(&map, following));
+    let (replica, mut mirror) = (forgetful(), Mirror::default());
+    let [slow, swift] = [NEWS, NEWS].map(|following| follow(&replica, following));
     let shard = shard_index(b"kiwi");
     let mut most = 0;
     for round in 0..3 * REMOVED_WAITING_MIN as u64 {
         let now_ns = NOW_NS + round * 10 * SECOND_NS;
-        tell(&map, "kiwi", now_ns);
-        assert_eq!(map.sweep(now_ns + 5 * SECOND_NS, usize::MAX / 2), 1);
-        most = most.max(map.waiting_len(&slow, shard));
-        let told = map.drain(&swift, 10, |_| ());
+        tell(&replica, "kiwi", now_ns);
+        assert_eq!(replica.sweep(now_ns + 5 * SECOND_NS, usize::MAX / 2), 1);
+        most = most.max(replica.waiting_len(&slow, shard));
+        let told = replica.drain(&swift, 10, |_| ());
         assert!(told, "a swift follower has little to take");
     }
-    assert_eq!(map.contradiction(), None);
+    assert_eq!(replica.contradiction(), None);
     assert!((REMOVED_WAITING_MIN..=REMOVED_WAITING_MIN + 2).contains(&most), "{most} entries");
-    assert_eq!(map.waiting_len(&slow, shard), 0, "it has lost its queue");
-    tell(&map, "kiwi", u64::MAX / 4);
-    while !map.drain(&slow, 10, |told| replica.take(told)) {}
+    assert_eq!(replica.waiting_len(&slow, shard), 0, "it has lost its queue");
+    tell(&replica, "kiwi", u64::MAX / 4);
+    while !replica.drain(&slow, 10, |told| mirror.take(told)) {}
     assert_eq!(
-        (&replica.told[..], &replica.held),
-        (&["anew".to_owned(), "kiwi".to_owned()][..], &held(&map))
+        (&mirror.told[..], &mirror.held),
+        (&["anew".to_owned(), "kiwi".to_owned()][..], &held(&replica))
     );
 }
 
 #[test]
 fn a_follower_that_fails_while_it_is_told_leaves_reports_alone_and_gives_its_place_back() {
-    let (map, mut replica) = (forgetful(), Mirror::default());
-    let other = follow(&map, NEWS);
+    let (replica, mut mirror) = (forgetful(), Mirror::default());
+    let other = follow(&replica, NEWS);
     for following in [ALL, NEWS] {
-        let failing = follow(&map, following);
-        tell(&map, "kiwi", NOW_NS);
-        let drain = || map.drain(&failing, FOLLOWER_BITE_MAX, |_| panic!("a fault of its own"));
+        let failing = follow(&replica, following);
+        tell(&replica, "kiwi", NOW_NS);
+        let drain = || replica.drain(&failing, FOLLOWER_BITE_MAX, |_| panic!("a fault of its own"));
         assert!(catch_unwind(AssertUnwindSafe(drain)).is_err());
-        tell(&map, "kiwi", NOW_NS + 1);
-        assert_eq!(map.sweep(LATER_NS, 1000), 1);
-        tell(&map, "kiwi", NOW_NS);
-        map.unfollow(failing);
-        assert_eq!(map.contradiction(), None);
-        assert_eq!(replica.drain(&map, &other), ["no kiwi", "kiwi"]);
-        assert_eq!(replica.held, held(&map));
-        assert_eq!(map.sweep(LATER_NS, 1000), 1);
-        assert_eq!(replica.drain(&map, &other), ["no kiwi"]);
+        tell(&replica, "kiwi", NOW_NS + 1);
+        assert_eq!(replica.sweep(LATER_NS, 1000), 1);
+        tell(&replica, "kiwi", NOW_NS);
+        replica.unfollow(failing);
+        assert_eq!(replica.contradiction(), None);
+        assert_eq!(mirror.drain(&replica, &other), ["no kiwi", "kiwi"]);
+        assert_eq!(mirror.held, held(&replica));
+        assert_eq!(replica.sweep(LATER_NS, 1000), 1);
+        assert_eq!(mirror.drain(&replica, &other), ["no kiwi"]);
     }
 }
 
 #[test]
 fn a_follower_is_woken_when_it_has_something_and_does_not_know() {
-    let map = forgetful();
+    let replica = forgetful();
     let woken = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&woken);
     let wake = move || {
         count.fetch_add(1, SeqCst);
     };
-    let follower = map.follow(NEWS, wake).unwrap();
+    let follower = replica.follow(NEWS, wake).unwrap();
     assert_eq!(woken.load(SeqCst), 1, "it looks once");
-    assert!(map.drain(&follower, 1, |_| ()));
+    assert!(replica.drain(&follower, 1, |_| ()));
     for (later_ns, name) in (0..).zip(["kiwi", "kiwi", "apple", "pear"]) {
-        tell(&map, name, NOW_NS + later_ns);
+        tell(&replica, name, NOW_NS + later_ns);
         assert_eq!(woken.load(SeqCst), 2, "{name}");
     }
-    while !map.drain(&follower, 1, |_| ()) {}
-    assert!(!map.is_ready_for(&follower));
-    assert_eq!((map.sweep(LATER_NS, 100), woken.load(SeqCst)), (3, 3), "what is removed wakes it");
-    assert!(map.is_ready_for(&follower));
+    while !replica.drain(&follower, 1, |_| ()) {}
+    assert!(!replica.is_ready_for(&follower));
+    assert_eq!((replica.sweep(LATER_NS, 100), woken.load(SeqCst)), (3, 3), "what is removed wakes it");
+    assert!(replica.is_ready_for(&follower));
 }
 
 #[test]
 fn there_is_room_for_so_many_followers_and_for_another_when_one_has_gone() {
-    let map = map("Riley");
-    let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow(&map, ALL)).collect();
-    assert!(map.follow(ALL, || ()).is_none());
-    tell(&map, "kiwi", NOW_NS);
+    let replica = replica("Riley");
+    let mut followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow(&replica, ALL)).collect();
+    assert!(replica.follow(ALL, || ()).is_none());
+    tell(&replica, "kiwi", NOW_NS);
     let mut gone = Mirror::default();
-    assert_eq!(gone.drain(&map, &followers[3]), ["kiwi"]);
-    tell(&map, "kiwi", NOW_NS + 1);
-    map.unfollow(followers.remove(3));
-    assert_eq!(map.contradiction(), None);
-    let next = follow(&map, NEWS);
+    assert_eq!(gone.drain(&replica, &followers[3]), ["kiwi"]);
+    tell(&replica, "kiwi", NOW_NS + 1);
+    replica.unfollow(followers.remove(3));
+    assert_eq!(replica.contradiction(), None);
+    let next = follow(&replica, NEWS);
     assert_eq!(
-        Mirror::default().drain(&map, &next),
+        Mirror::default().drain(&replica, &next),
         [""; 0],
         "what waited for the last one is not told to it"
     );
@@ -296,8 +300,8 @@ impl Journal {
     }
 
     /// Writes a bite to the disk, and releases replies. Each promises that the disk has its report.
-    fn write(&mut self, map: &Replica, follower: &FollowerId, most: usize) -> bool {
-        let is_all = map.drain(follower, most, |told| self.disk.take(told));
+    fn write(&mut self, replica: &Replica, follower: &FollowerId, most: usize) -> bool {
+        let is_all = replica.drain(follower, most, |told| self.disk.take(told));
         let covered = self.disk.covered;
         let is_covered = |position: &Position| position.seq <= covered[position.shard];
         let (go, stay): (Vec<_>, _) =
@@ -314,67 +318,67 @@ impl Journal {
 
 #[test]
 fn a_journal_holds_replies_until_what_they_promise_is_written() {
-    let (map, mut journal) = (map("Riley"), Journal::default());
-    let follower = follow(&map, ALL);
+    let (replica, mut journal) = (replica("Riley"), Journal::default());
+    let follower = follow(&replica, ALL);
     let mut clock_ns = NOW_NS;
-    let _ = map.mend(clock_ns);
+    let _ = replica.mend(clock_ns);
     for round in 0..400u64 {
         let names: Vec<_> =
             (0..8).map(|number| format!("client-{}", (round * 7 + number * 13) % 90)).collect();
         clock_ns += 1;
         let mut offers: Vec<_> =
             names.iter().map(|name| Offer::new(report(name.as_bytes(), clock_ns))).collect();
-        let _ = map.report_all(clock_ns, &mut offers);
+        let _ = replica.report_all(clock_ns, &mut offers);
         offers.iter().for_each(|offer| journal.hold(offer, clock_ns));
         // It never catches up, and its bites end anywhere; positions still advance.
-        let _ = journal.write(&map, &follower, 1 + round as usize % 9);
+        let _ = journal.write(&replica, &follower, 1 + round as usize % 9);
         if round == 200 {
             // The server begins a new incarnation, and sequences begin anew.
-            let before = map.origin();
+            let before = replica.origin();
             clock_ns += 2 * ABSENCE_NS;
-            let _ = map.mend(clock_ns);
-            assert_ne!(map.origin(), before);
+            let _ = replica.mend(clock_ns);
+            assert_ne!(replica.origin(), before);
         }
     }
     assert!(journal.released.len() > 50, "{} replies have left under load", journal.released.len());
-    while !journal.write(&map, &follower, 5) {}
+    while !journal.write(&replica, &follower, 5) {}
     assert!(journal.waiting.is_empty(), "{:?} wait for ever", journal.waiting);
-    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| map.taken(shard)));
+    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| replica.taken(shard)));
 }
 
 #[test]
 fn a_follower_that_never_catches_up_is_told_how_far_it_is_all_the_same() {
-    let (map, mut replica) = (map("Riley"), Mirror::default());
-    let follower = follow(&map, NEWS);
+    let (replica, mut mirror) = (replica("Riley"), Mirror::default());
+    let follower = follow(&replica, NEWS);
     let all = (0..).map(|number| format!("client-{number}"));
     let names: Vec<_> = all.filter(|name| shard_index(name.as_bytes()) == 0).take(50).collect();
     let (mut now_ns, mut positions) = (NOW_NS, Vec::new());
     for turn in names.iter().cycle().take(1000).collect::<Vec<_>>().chunks(10) {
         for name in turn {
             now_ns += 1;
-            tell(&map, name, now_ns);
+            tell(&replica, name, now_ns);
         }
-        let is_all = map.drain(&follower, 9, |told| replica.take(told));
+        let is_all = replica.drain(&follower, 9, |told| mirror.take(told));
         assert!(!is_all, "ten come and nine go");
-        if positions.last() != Some(&replica.covered[0]) {
-            positions.push(replica.covered[0]);
+        if positions.last() != Some(&mirror.covered[0]) {
+            positions.push(mirror.covered[0]);
         }
     }
     assert!(positions.len() > 10 && positions.last() > Some(&800), "{positions:?}");
-    assert_eq!(map.contradiction(), None);
+    assert_eq!(replica.contradiction(), None);
 }
 
 #[test]
 fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
-    let (riley, jaquez, mut replica) = (map("Riley"), map("Jaquez"), Mirror::default());
+    let (riley, jaquez, mut mirror) = (replica("Riley"), replica("Jaquez"), Mirror::default());
     tell(&jaquez, "kiwi", NOW_NS);
     let _ = jaquez.tell(NOW_NS, Kind(200), b"fence", 0, b"here");
     let follower = follow(&riley, NEWS);
     let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     settle(&mut one, &mut other);
-    let mut told = replica.drain(&riley, &follower);
+    let mut told = mirror.drain(&riley, &follower);
     told.sort();
-    assert_eq!((told, replica.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
+    assert_eq!((told, mirror.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
 }
 
 /// What happens to a replica that is followed.
@@ -445,28 +449,28 @@ proptest! {
                     let following = Following { begins, wants_removed };
                     let seat = &mut followers[usize::from(at)];
                     if seat.is_none() {
-                        let mut replica = Mirror::default();
+                        let mut mirror = Mirror::default();
                         if !all {
-                            replica.held = held(&riley);
+                            mirror.held = held(&riley);
                         }
-                        *seat = Some((follow(&riley, following), following, replica));
+                        *seat = Some((follow(&riley, following), following, mirror));
                     }
                 }
                 Step::Leave(at) => if let Some((follower, ..)) = followers[usize::from(at)].take() {
                     riley.unfollow(follower);
                 },
-                Step::Drain(at, most) => if let Some((follower, _, replica)) = &mut followers[usize::from(at)] {
-                    let _ = riley.drain(follower, most.into(), |told| replica.take(told));
+                Step::Drain(at, most) => if let Some((follower, _, mirror)) = &mut followers[usize::from(at)] {
+                    let _ = riley.drain(follower, most.into(), |told| mirror.take(told));
                 },
             }
             prop_assert_eq!(riley.contradiction(), None);
         }
-        for (follower, following, replica) in followers.iter_mut().flatten() {
-            replica.drain(&riley, follower);
+        for (follower, following, mirror) in followers.iter_mut().flatten() {
+            mirror.drain(&riley, follower);
             if !following.wants_removed {
-                replica.held.retain(|key, _| held(&riley).contains_key(key));
+                mirror.held.retain(|key, _| held(&riley).contains_key(key));
             }
-            prop_assert_eq!(&replica.held, &held(&riley));
+            prop_assert_eq!(&mirror.held, &held(&riley));
         }
     }
 }
@@ -483,20 +487,20 @@ const WAKE_MAX: Duration = Duration::from_secs(60);
 struct Shared {
     is_woken: Mutex<bool>,
     woken: Condvar,
-    replica: Mutex<Mirror>,
+    mirror: Mutex<Mirror>,
     drained: Condvar,
 }
 
 #[test]
 fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let shared = Arc::new(Shared::default());
     let waker = Arc::clone(&shared);
     let wake = move || {
         *waker.is_woken.lock().unwrap() = true;
         waker.woken.notify_one();
     };
-    let follower = map.follow(ALL, wake.clone()).unwrap();
+    let follower = replica.follow(ALL, wake.clone()).unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         // It drains only when it is woken.
@@ -506,15 +510,15 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
                 let mut is_woken = shared.woken.wait_while(is_woken, |is_woken| !*is_woken).unwrap();
                 *is_woken = false;
                 drop(is_woken);
-                let mut replica = shared.replica.lock().unwrap();
-                while !map.drain(&follower, 50, |told| {
+                let mut mirror = shared.mirror.lock().unwrap();
+                while !replica.drain(&follower, 50, |told| {
                     if let FollowerEvent::Record(now) = told
                         && let Some((before, ..)) =
-                            replica.held.get(&(now.record.kind, now.record.key.to_vec()))
+                            mirror.held.get(&(now.record.kind, now.record.key.to_vec()))
                     {
                         assert!(before.received_ns() < now.record.received_ns(), "{now:?} after {before:?}");
                     }
-                    replica.take(told);
+                    mirror.take(told);
                 }) {}
                 shared.drained.notify_one();
             }
@@ -522,32 +526,32 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
         for phase in 0..PHASES {
             thread::scope(|scope| {
                 for reporter in 0..REPORTERS {
-                    let map = &map;
+                    let replica = &replica;
                     scope.spawn(move || {
                         for number in 0..REPORTS {
                             let at_ns = NOW_NS + (phase * REPORTS + number) * REPORTERS + reporter;
                             let name = format!("client-{}", number % 50);
-                            let _ = map.report(at_ns, &report(name.as_bytes(), at_ns));
+                            let _ = replica.report(at_ns, &report(name.as_bytes(), at_ns));
                         }
                     });
                 }
             });
-            let taken: [u64; SHARDS] = std::array::from_fn(|shard| map.taken(shard));
-            let replica = shared.replica.lock().unwrap();
-            let lags = |replica: &mut Mirror| replica.covered != taken;
-            let (replica, late) = shared.drained.wait_timeout_while(replica, WAKE_MAX, lags).unwrap();
-            let is_held = replica.held == held(&map);
-            drop(replica);
+            let taken: [u64; SHARDS] = std::array::from_fn(|shard| replica.taken(shard));
+            let mirror = shared.mirror.lock().unwrap();
+            let lags = |mirror: &mut Mirror| mirror.covered != taken;
+            let (mirror, late) = shared.drained.wait_timeout_while(mirror, WAKE_MAX, lags).unwrap();
+            let is_held = mirror.held == held(&replica);
+            drop(mirror);
             if late.timed_out() || !is_held {
                 // Otherwise the scope would wait for the thread, which nobody has woken.
                 is_over.store(true, SeqCst);
                 wake();
             }
             assert!(!late.timed_out(), "phase {phase}: a wake was lost");
-            assert!(is_held, "phase {phase}: all is covered, and the replica is another");
+            assert!(is_held, "phase {phase}: all is covered, and the mirror is another");
         }
         is_over.store(true, SeqCst);
         wake();
     });
-    assert_eq!(map.contradiction(), None);
+    assert_eq!(replica.contradiction(), None);
 }

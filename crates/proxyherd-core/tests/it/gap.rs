@@ -14,7 +14,7 @@ use proxyherd_core::{
 };
 
 use crate::herd::{
-    End, NOW_NS, SECOND_NS, content, empty_vectors, join, join_as, link, map, origin, record_of, report,
+    End, NOW_NS, SECOND_NS, content, empty_vectors, join, join_as, link, origin, record_of, replica, report,
     settings, settle,
 };
 
@@ -30,9 +30,9 @@ fn clients(prefix: &str, count: usize) -> Vec<Vec<u8>> {
 }
 
 /// How far an origin is covered.
-fn covered(map: &Replica, origin: &Origin) -> u64 {
+fn covered(replica: &Replica, origin: &Origin) -> u64 {
     let mut found = 0;
-    map.for_each_covered(0, |one, covered| found = if one == origin { covered } else { found });
+    replica.for_each_covered(0, |one, covered| found = if one == origin { covered } else { found });
     found
 }
 
@@ -41,9 +41,9 @@ fn joined<'m>(a: &'m Replica, b: &'m Replica) -> (End<'m>, End<'m>) {
 }
 
 fn joined_as<'m>(a: &'m Replica, b: &'m Replica, version: u16) -> (End<'m>, End<'m>) {
-    for map in [a, b] {
+    for replica in [a, b] {
         let agreed = Agreed { version, has_tree: false };
-        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+        let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
     }
     let (mut a, mut b) = join_as(NOW_NS, (a, link(0)), (b, link(0)), version, ORIGINS_NAMED_MAX);
     settle(&mut a, &mut b);
@@ -67,11 +67,11 @@ impl Load {
         for end in [&mut *a, &mut *b] {
             end.now_ns = self.now_ns;
             self.reports += 1;
-            let busy = clients(end.map.me().server.as_str(), 1);
-            let (offered, _) = end.map.report(self.now_ns, &report(&busy[0], self.now_ns + self.reports));
+            let busy = clients(end.replica.me().server.as_str(), 1);
+            let (offered, _) = end.replica.report(self.now_ns, &report(&busy[0], self.now_ns + self.reports));
             assert!(offered.is_taken(), "{offered:?}");
             end.flush();
-            end.map.write_heartbeat(end.link, self.now_ns, &mut end.encoder);
+            end.replica.write_heartbeat(end.link, self.now_ns, &mut end.encoder);
         }
         let _ = a.take_from(b);
         let _ = b.take_from(a);
@@ -85,15 +85,16 @@ impl Load {
     fn assert_covered<'m>(&mut self, a: &mut End<'m>, b: &mut End<'m>) {
         self.beat(a, b);
         for (one, other) in [(&*a, &*b), (&*b, &*a)] {
-            let origin = one.map.origin();
-            let (there, here) = (covered(other.map, &origin), covered(one.map, &origin));
+            let origin = one.replica.origin();
+            let (there, here) = (covered(other.replica, &origin), covered(one.replica, &origin));
             assert!(here > 2 && there + 2 >= here, "{origin:?} is covered up to {there} of {here}");
         }
     }
 
     fn assert_not_covered<'m>(&mut self, a: &mut End<'m>, b: &mut End<'m>) {
-        let ends =
-            |a: &End<'_>, b: &End<'_>| (covered(a.map, &b.map.origin()), covered(b.map, &a.map.origin()));
+        let ends = |a: &End<'_>, b: &End<'_>| {
+            (covered(a.replica, &b.replica.origin()), covered(b.replica, &a.replica.origin()))
+        };
         let before = ends(a, b);
         self.beats(a, b, SOON);
         assert_eq!(ends(a, b), before, "markers do not count");
@@ -106,7 +107,7 @@ fn mismatches(a: &Replica, b: &Replica) -> u64 {
 
 #[test]
 fn what_both_ends_have_refused_and_given_up_since_no_longer_keeps_markers_from_counting_under_load() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
     let (ours, theirs) = (clients("ours", 1), clients("theirs", 1));
     let far_ns = NOW_NS + TEN_YEARS_NS;
@@ -116,10 +117,10 @@ fn what_both_ends_have_refused_and_given_up_since_no_longer_keeps_markers_from_c
     load.beats(&mut to_jaquez, &mut to_riley, 2);
     load.assert_not_covered(&mut to_jaquez, &mut to_riley);
     // The held record gives way to an honest report that does not win over it.
-    for (map, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
-        assert_eq!(map.report(load.now_ns, &report(client, load.now_ns)).0, Outcome::Moved);
+    for (replica, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
+        assert_eq!(replica.report(load.now_ns, &report(client, load.now_ns)).0, Outcome::Moved);
         // Both give up what they held, and begin new incarnations.
-        let _ = map.mend(load.now_ns);
+        let _ = replica.mend(load.now_ns);
     }
     load.beats(&mut to_jaquez, &mut to_riley, LATER);
     load.assert_covered(&mut to_jaquez, &mut to_riley);
@@ -131,7 +132,7 @@ fn what_both_ends_have_refused_and_given_up_since_no_longer_keeps_markers_from_c
 
 #[test]
 fn what_can_be_merged_by_now_is_told_anew_under_load() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
     let ahead_ns = NOW_NS + settings("Riley").clock_offset_max_ns + 20 * SECOND_NS;
     let (ours, theirs) = (clients("ours", 1), clients("theirs", 1));
@@ -149,8 +150,8 @@ fn what_can_be_merged_by_now_is_told_anew_under_load() {
 }
 
 /// A member fills the table of strangers.
-fn fill_with_strangers(map: &Replica, prefix: &str) {
-    map.set_members([&origin("Riley", 1).server, &origin("Jaquez", 1).server]);
+fn fill_with_strangers(replica: &Replica, prefix: &str) {
+    replica.set_members([&origin("Riley", 1).server, &origin("Jaquez", 1).server]);
     let (mut incoming, mut encoder) = (Incoming::new(link(9)), empty_vectors());
     let clients = clients(prefix, STRANGERS_MAX);
     let strangers = (0..).map(|number| format!("{prefix}-{number}"));
@@ -158,14 +159,14 @@ fn fill_with_strangers(map: &Replica, prefix: &str) {
         let index = encoder.index_of(&origin(&stranger, 1)).unwrap();
         encoder.record(index, 1, &record_of(&report(client, NOW_NS)));
     }
-    incoming.receive(map, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
-    let _ = map.link_down(link(9));
+    incoming.receive(replica, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
+    let _ = replica.link_down(link(9));
 }
 
 #[test]
 fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_markers_from_counting_under_load()
 {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     fill_with_strangers(&riley, "one");
     fill_with_strangers(&jaquez, "other");
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
@@ -175,8 +176,8 @@ fn what_found_no_room_at_either_end_and_has_been_overtaken_no_longer_keeps_marke
     // Clients of either server report everything again that was refused.
     let all: Vec<_> =
         ["one", "other"].into_iter().flat_map(|prefix| clients(prefix, STRANGERS_MAX)).collect();
-    for (client, map) in all.iter().zip([&riley, &jaquez].into_iter().cycle()) {
-        assert!(map.report(load.now_ns, &report(client, load.now_ns)).0.is_taken());
+    for (client, replica) in all.iter().zip([&riley, &jaquez].into_iter().cycle()) {
+        assert!(replica.report(load.now_ns, &report(client, load.now_ns)).0.is_taken());
     }
     load.beats(&mut to_jaquez, &mut to_riley, LATER);
     load.assert_covered(&mut to_jaquez, &mut to_riley);
@@ -206,7 +207,7 @@ fn what_was_refused_and_has_expired_everywhere_no_longer_keeps_markers_from_coun
 fn beats<'m>(to_jaquez: &mut End<'m>, to_riley: &mut End<'m>) {
     for _ in 0..SOON {
         for end in [&mut *to_jaquez, &mut *to_riley] {
-            end.map.write_heartbeat(end.link, NOW_NS, &mut end.encoder);
+            end.replica.write_heartbeat(end.link, NOW_NS, &mut end.encoder);
         }
         settle(to_jaquez, to_riley);
     }
@@ -214,7 +215,7 @@ fn beats<'m>(to_jaquez: &mut End<'m>, to_riley: &mut End<'m>) {
 
 #[test]
 fn a_difference_on_a_link_whose_ends_had_refused_something_raises_the_alarm_again() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let rules = Rules { broken: Some(Broken::LoseSome) };
     let jaquez = Replica::new(ReplicaSettings { rules, ..settings("Jaquez") });
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
@@ -223,8 +224,8 @@ fn a_difference_on_a_link_whose_ends_had_refused_something_raises_the_alarm_agai
     let _ = riley.report(far_ns, &report(&ours[0], far_ns));
     let _ = jaquez.report(far_ns, &report(&theirs[0], far_ns));
     settle(&mut to_jaquez, &mut to_riley);
-    for (map, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
-        let _ = map.report(NOW_NS, &report(client, NOW_NS));
+    for (replica, client) in [(&riley, &ours[0]), (&jaquez, &theirs[0])] {
+        let _ = replica.report(NOW_NS, &report(client, NOW_NS));
     }
     beats(&mut to_jaquez, &mut to_riley);
     assert_eq!((mismatches(&riley, &jaquez), content(&riley)), (0, content(&jaquez)));
@@ -241,7 +242,7 @@ fn a_difference_on_a_link_whose_ends_had_refused_something_raises_the_alarm_agai
 
 #[test]
 fn a_neighbor_that_answers_no_fences_is_believed_again_when_both_ends_hold_the_same() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = joined_as(&riley, &jaquez, 2);
     let far_ns = NOW_NS + TEN_YEARS_NS;
     let [ours] = &clients("ours", 1)[..] else { panic!() };
@@ -260,7 +261,7 @@ fn a_neighbor_that_answers_no_fences_is_believed_again_when_both_ends_hold_the_s
 
 #[test]
 fn a_server_that_has_given_up_what_it_held_is_told_all_again_under_load() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let far_ns = NOW_NS + TEN_YEARS_NS;
     let lost = clients("lost", 1);
     let _ = riley.report(NOW_NS, &report(&lost[0], NOW_NS));
@@ -282,18 +283,18 @@ fn a_server_that_has_given_up_what_it_held_is_told_all_again_under_load() {
 #[test]
 fn a_server_that_gives_up_what_it_held_just_when_a_link_is_agreed_is_told_all_again() {
     for version in 2..=HIGHEST {
-        let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+        let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
         let far_ns = NOW_NS + TEN_YEARS_NS;
         let lost = clients("lost", 1);
         let _ = riley.report(NOW_NS, &report(&lost[0], NOW_NS));
         drop(joined_as(&riley, &jaquez, version));
-        let _ = [&riley, &jaquez].map(|map| map.link_down(link(0)));
+        let _ = [&riley, &jaquez].map(|replica| replica.link_down(link(0)));
         let _ = jaquez.report(far_ns, &report(&lost[0], far_ns));
-        let mut ends = [&riley, &jaquez].map(|map| {
+        let mut ends = [&riley, &jaquez].map(|replica| {
             let (mut encoder, agreed) = (Encoder::default(), Agreed { version, has_tree: false });
-            let _ = map.agree(link(0), &map.me().server, agreed, &mut encoder);
+            let _ = replica.agree(link(0), &replica.me().server, agreed, &mut encoder);
             let incoming = Incoming::new(link(0)).with_version(version);
-            End { map, link: link(0), now_ns: NOW_NS, encoder, incoming }
+            End { replica, link: link(0), now_ns: NOW_NS, encoder, incoming }
         });
         // Jaquez has announced that it covers Riley's record, and forgets what had overtaken it.
         let _ = jaquez.trust_clock(link(0), NOW_NS);
@@ -309,7 +310,7 @@ fn a_server_that_gives_up_what_it_held_just_when_a_link_is_agreed_is_told_all_ag
 
 #[test]
 fn nobody_is_told_that_a_servers_own_updates_are_covered_after_it_has_given_one_up() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let lost = clients("lost", 2);
     let ahead_ns = NOW_NS + settings("Riley").clock_offset_max_ns + SECOND_NS;
     let (mut to_jaquez, mut to_riley) = joined(&riley, &jaquez);
@@ -542,7 +543,7 @@ fn nobody_has_been_told_all_by_what_cannot_be_so_or_says_nothing() {
 
 #[test]
 fn a_record_with_sequence_0_is_held_and_told_as_one_that_vectors_can_lack() {
-    let (jaquez, campbell) = (map("Jaquez"), map("Campbell"));
+    let (jaquez, campbell) = (replica("Jaquez"), replica("Campbell"));
     let client = clients("zero", 1).remove(0);
     let eve = origin("Eve", 1);
     let mut encoder = empty_vectors();
@@ -573,7 +574,7 @@ fn a_record_with_sequence_0_is_held_and_told_as_one_that_vectors_can_lack() {
 
 #[test]
 fn a_record_with_sequence_0_in_a_servers_own_name_is_a_lie_as_any() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let client = clients("zero", 1).remove(0);
     let mut encoder = empty_vectors();
     let index = encoder.index_of(&riley.origin()).unwrap();

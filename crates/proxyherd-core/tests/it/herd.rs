@@ -36,7 +36,7 @@ pub(crate) fn settings(server: &str) -> ReplicaSettings {
 }
 
 /// An empty replica.
-pub(crate) fn map(server: &str) -> Replica {
+pub(crate) fn replica(server: &str) -> Replica {
     Replica::new(settings(server))
 }
 
@@ -123,9 +123,9 @@ pub(crate) fn seen(held: Update<'_>) -> Seen {
 }
 
 /// Everything that a replica holds, in the order of keys.
-pub(crate) fn content(map: &Replica) -> Vec<Seen> {
+pub(crate) fn content(replica: &Replica) -> Vec<Seen> {
     let mut content = Vec::new();
-    map.for_each(|held| content.push(seen(held)));
+    replica.for_each(|held| content.push(seen(held)));
     content.sort();
     content
 }
@@ -133,7 +133,7 @@ pub(crate) fn content(map: &Replica) -> Vec<Seen> {
 /// One end of a link.
 #[derive(Debug)]
 pub(crate) struct End<'m> {
-    pub(crate) map: &'m Replica,
+    pub(crate) replica: &'m Replica,
     pub(crate) link: LinkId,
     /// This server's clock.
     pub(crate) now_ns: u64,
@@ -142,17 +142,18 @@ pub(crate) struct End<'m> {
 }
 
 impl<'m> End<'m> {
-    fn new(now_ns: u64, (map, link): (&'m Replica, LinkId), version: u16, origins_max: usize) -> End<'m> {
+    fn new(now_ns: u64, (replica, link): (&'m Replica, LinkId), version: u16, origins_max: usize) -> End<'m> {
         let mut encoder = Encoder::default().with_origins_max(origins_max);
         encoder.agree(version);
-        map.write_vectors(&mut encoder);
-        End { map, link, now_ns, encoder, incoming: Incoming::new(link).with_version(version) }
+        replica.write_vectors(&mut encoder);
+        End { replica, link, now_ns, encoder, incoming: Incoming::new(link).with_version(version) }
     }
 
     /// Takes what `other` has encoded.
     pub(crate) fn take_from(&mut self, other: &mut End<'_>) -> Wake {
         let mut wake = Wake::default();
-        let taken = self.incoming.receive(self.map, self.now_ns, other.encoder.bytes(), &mut wake).unwrap();
+        let taken =
+            self.incoming.receive(self.replica, self.now_ns, other.encoder.bytes(), &mut wake).unwrap();
         assert_eq!(taken, other.encoder.len(), "frames are encoded whole");
         other.encoder.clear();
         wake
@@ -160,7 +161,7 @@ impl<'m> End<'m> {
 
     /// Encodes the next batch. Returns whether it was the last.
     pub(crate) fn flush(&mut self) -> bool {
-        self.map.flush(self.link, &mut self.encoder)
+        self.replica.flush(self.link, &mut self.encoder)
     }
 }
 

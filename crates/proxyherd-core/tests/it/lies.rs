@@ -17,13 +17,13 @@ use proxyherd_core::{
 };
 
 use crate::herd::{
-    End, NOW_NS, SECOND_NS, Seen, content, empty_vectors, join, link, map, origin, record_of, report,
+    End, NOW_NS, SECOND_NS, Seen, content, empty_vectors, join, link, origin, record_of, replica, report,
     settings, settle, timestamp_of,
 };
 
 /// A member that sends one server anything, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Replica,
+    replica: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
 }
@@ -31,10 +31,10 @@ struct Eve<'m> {
 const EVES: usize = 9;
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Replica) -> Eve<'m> {
+    fn at(replica: &'m Replica) -> Eve<'m> {
         let mut incoming = Incoming::new(link(EVES));
-        incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
-        Eve { map, encoder: Encoder::default(), incoming }
+        incoming.receive(replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+        Eve { replica, encoder: Encoder::default(), incoming }
     }
 
     /// Sends a record that claims to have been received when it was made.
@@ -61,7 +61,7 @@ impl<'m> Eve<'m> {
 
     /// The link must not break.
     fn send(&mut self, now_ns: u64) {
-        self.incoming.receive(self.map, now_ns, self.encoder.bytes(), &mut Wake::default()).unwrap();
+        self.incoming.receive(self.replica, now_ns, self.encoder.bytes(), &mut Wake::default()).unwrap();
         self.encoder.clear();
     }
 }
@@ -70,18 +70,18 @@ fn is_false(seen: &Seen) -> bool {
     seen.place.contains("66.6")
 }
 
-fn of_client(map: &Replica, client: &[u8]) -> Seen {
-    content(map).into_iter().find(|seen| seen.key == client).unwrap()
+fn of_client(replica: &Replica, client: &[u8]) -> Seen {
+    content(replica).into_iter().find(|seen| seen.key == client).unwrap()
 }
 
-fn nonsense(map: &Replica, link: LinkId, what: Nonsense) -> u64 {
-    map.nonsense(link)[what.index()]
+fn nonsense(replica: &Replica, link: LinkId, what: Nonsense) -> u64 {
+    replica.nonsense(link)[what.index()]
 }
 
 /// The origins of which a replica covers anything.
-fn covered(map: &Replica) -> Vec<Origin> {
+fn covered(replica: &Replica) -> Vec<Origin> {
     let mut origins = Vec::new();
-    (0..SHARDS).for_each(|shard| map.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
+    (0..SHARDS).for_each(|shard| replica.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
     origins.sort();
     origins.dedup();
     origins
@@ -97,7 +97,7 @@ fn clients_of_shard_0(count: usize) -> Vec<Vec<u8>> {
 fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
-        let _ = end.map.mend(now_ns);
+        let _ = end.replica.mend(now_ns);
     }
     settle(a, b);
 }
@@ -106,14 +106,14 @@ fn mend<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
 fn beat<'m>(now_ns: u64, a: &mut End<'m>, b: &mut End<'m>) {
     for end in [&mut *a, &mut *b] {
         end.now_ns = now_ns;
-        end.map.write_heartbeat(end.link, now_ns, &mut end.encoder);
+        end.replica.write_heartbeat(end.link, now_ns, &mut end.encoder);
     }
     settle(a, b);
 }
 
 #[test]
 fn what_a_server_never_said_is_contradicted_everywhere_and_nothing_that_it_said_is_lost() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     for client in ["fast", "slow"] {
         let _ = riley.report(NOW_NS, &report(client.as_bytes(), NOW_NS - SECOND_NS));
@@ -175,7 +175,7 @@ fn a_lie_that_claims_to_have_come_when_the_truth_had_expired_does_not_make_it_ol
 
 #[test]
 fn what_is_said_to_be_covered_and_is_not_is_sent_when_the_link_is_back() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
     settle(&mut to_jaquez, &mut to_riley);
@@ -193,10 +193,10 @@ fn what_is_said_to_be_covered_and_is_not_is_sent_when_the_link_is_back() {
 
 #[test]
 fn a_tombstone_that_is_about_to_expire_still_ends_a_lie_that_neighbors_hold() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
-    for map in [&riley, &jaquez] {
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
+    for replica in [&riley, &jaquez] {
         let agreed = Agreed { version: 2, has_tree: false };
-        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+        let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
     }
     // By their vectors both have everything that Juzang has issued: the lie was sent as the update that contradicted
     // it.
@@ -220,7 +220,7 @@ fn a_tombstone_that_is_about_to_expire_still_ends_a_lie_that_neighbors_hold() {
 
 #[test]
 fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let agreed = Agreed { version: 2, has_tree: true };
     let _ = riley.agree(link(0), &origin("Eve", 1).server, agreed, &mut Encoder::default());
     let (mut incoming, mut encoder) = (Incoming::new(link(0)), Encoder::default());
@@ -245,7 +245,7 @@ fn a_promise_of_more_than_a_server_has_said_is_contradicted_and_not_waited_for()
 
 #[test]
 fn nonsense_in_a_question_that_had_to_wait_is_counted_for_the_neighbor_that_asked() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let (mut incoming, mut encoder) = (Incoming::new(link(0)), Encoder::default());
     let index = encoder.index_of(&riley.origin()).unwrap();
     encoder.vector(1, &[]);
@@ -261,7 +261,7 @@ fn nonsense_in_a_question_that_had_to_wait_is_counted_for_the_neighbor_that_aske
 
 #[test]
 fn a_server_begins_anew_on_account_of_lies_at_most_once_a_minute() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let mut eve = Eve::at(&riley);
     let mut last = riley.origin();
     let mut begun = 0;
@@ -280,7 +280,7 @@ fn a_server_begins_anew_on_account_of_lies_at_most_once_a_minute() {
 
 #[test]
 fn only_so_many_lies_are_answered_between_two_looks_and_the_rest_when_they_come_again() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let _ = riley.mend(NOW_NS);
     let mut eve = Eve::at(&riley);
     let clients = clients_of_shard_0(LIES_ANSWERED_MAX as usize + 9);
@@ -294,7 +294,7 @@ fn only_so_many_lies_are_answered_between_two_looks_and_the_rest_when_they_come_
 
 #[test]
 fn what_answers_an_old_lie_is_soon_forgotten() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let mut eve = Eve::at(&riley);
     eve.tell(&riley.origin(), 1, b"old", NOW_NS - 2 * TOMBSTONE_TTL_NS);
     let offset_ns = settings("Riley").clock_offset_max_ns;
@@ -304,7 +304,7 @@ fn what_answers_an_old_lie_is_soon_forgotten() {
 
 #[test]
 fn what_is_told_of_an_earlier_life_is_believed() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let mut eve = Eve::at(&riley);
     for earlier in [0, NOW_NS + SECOND_NS] {
         eve.tell(&origin("Riley", earlier), 7, format!("client-{earlier}").as_bytes(), NOW_NS);
@@ -317,10 +317,10 @@ fn what_is_told_of_an_earlier_life_is_believed() {
 #[test]
 fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since() {
     // What it issued before the snapshot and after it.
-    let (before, jaquez) = (map("Riley"), map("Jaquez"));
+    let (before, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let _ = riley.mend(NOW_NS);
     for second in 1..20 {
@@ -349,7 +349,7 @@ fn a_server_that_is_restored_from_a_snapshot_takes_back_what_it_has_said_since()
 
 /// Riley as it is when it is restored from a snapshot, its neighbor Jaquez, and what Riley had issued before.
 fn restored(snapshot_age_s: u64) -> (Replica, Replica, Vec<Seen>) {
-    let (before, jaquez, riley) = (map("Riley"), map("Jaquez"), map("Riley"));
+    let (before, jaquez, riley) = (replica("Riley"), replica("Jaquez"), replica("Riley"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&before, link(0)), (&jaquez, link(0)));
     let _ = before.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let agreed = Agreed { version: 2, has_tree: false };
@@ -410,7 +410,7 @@ fn a_server_that_is_restored_from_a_young_snapshot_loses_nothing_that_it_has_sai
 #[test]
 fn the_second_neighbor_may_be_the_one_that_knows_what_a_restored_server_has_said() {
     let (riley, jaquez, said) = restored(10);
-    let juzang = map("Juzang");
+    let juzang = replica("Juzang");
     let now_ns = NOW_NS + 10 * SECOND_NS + 1;
     let (mut to_juzang, mut from_juzang) = link_up(now_ns, (&riley, link(1)), (&juzang, link(0)));
     settle(&mut to_juzang, &mut from_juzang);
@@ -426,7 +426,7 @@ fn the_second_neighbor_may_be_the_one_that_knows_what_a_restored_server_has_said
 
 #[test]
 fn what_a_neighbor_claims_while_another_link_has_long_been_up_is_a_lie() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let agreed = Agreed { version: 2, has_tree: false };
     let _ = riley.trust_clock(link(0), NOW_NS);
     let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
@@ -444,7 +444,7 @@ fn what_a_neighbor_claims_while_another_link_has_long_been_up_is_a_lie() {
 
 #[test]
 fn what_is_claimed_of_a_server_that_has_just_started_is_a_lie() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let _ = riley.trust_clock(link(EVES), NOW_NS);
     let agreed = Agreed { version: 2, has_tree: false };
     let _ = riley.agree(link(EVES), &origin("Eve", 1).server, agreed, &mut Encoder::default());
@@ -456,7 +456,7 @@ fn what_is_claimed_of_a_server_that_has_just_started_is_a_lie() {
 
 #[test]
 fn a_liar_that_links_again_and_again_is_answered_no_more_often() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let _ = riley.mend(NOW_NS);
     let agreed = Agreed { version: 2, has_tree: false };
     let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
@@ -502,7 +502,7 @@ fn neighbors_that_differed_from_a_clock_that_was_wrong_are_heard_anew_when_it_is
 
 #[test]
 fn what_is_given_up_between_two_looks_is_asked_for_at_once_and_with_the_next_look() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let agreed = Agreed { version: 2, has_tree: true };
     let _ = riley.agree(link(0), &origin("Jaquez", 1).server, agreed, &mut Encoder::default());
     let far_ns = NOW_NS + TEN_YEARS_NS;
@@ -532,7 +532,7 @@ fn what_is_given_up_between_two_looks_is_asked_for_at_once_and_with_the_next_loo
 
 #[test]
 fn nobody_merges_what_was_received_or_began_further_in_the_future_than_clocks_may_differ() {
-    let (riley, mut told) = (map("Riley"), 0);
+    let (riley, mut told) = (replica("Riley"), 0);
     let mut eve = Eve::at(&riley);
     let offset_ns = settings("Riley").clock_offset_max_ns;
     for (ahead_ns, is_merged) in [(offset_ns, true), (offset_ns + 1, false), (u64::MAX / 4, false)] {
@@ -553,10 +553,10 @@ fn nobody_merges_what_was_received_or_began_further_in_the_future_than_clocks_ma
 
 #[test]
 fn what_this_server_cannot_merge_yet_is_not_covered_until_it_is_merged() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
-    for map in [&riley, &jaquez] {
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
+    for replica in [&riley, &jaquez] {
         let agreed = Agreed { version: 2, has_tree: false };
-        let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+        let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
     }
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let ahead_ns = NOW_NS + settings("Riley").clock_offset_max_ns + SECOND_NS;
@@ -589,7 +589,7 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
     // The clock is right again. Until now the link would have been refused.
     let _ = riley.mend(NOW_NS);
     let _ = riley.trust_clock(link(0), NOW_NS);
-    let jaquez = map("Jaquez");
+    let jaquez = replica("Jaquez");
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     settle(&mut to_jaquez, &mut to_riley);
     assert_eq!(content(&riley), content(&jaquez));
@@ -609,7 +609,7 @@ fn what_a_server_took_while_its_clock_was_years_ahead_is_put_right_when_a_link_i
 
 #[test]
 fn what_others_told_a_server_whose_clock_was_years_ahead_is_forgotten_when_it_is_right() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let ahead_ns = NOW_NS + TEN_YEARS_NS;
     let mut encoder = Encoder::default();
     for (life, at_ns, client) in [(1, ahead_ns, b"far"), (ahead_ns, NOW_NS, b"new"), (1, NOW_NS, b"old")] {
@@ -626,10 +626,10 @@ fn what_others_told_a_server_whose_clock_was_years_ahead_is_forgotten_when_it_is
 
 #[test]
 fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let _ = riley.report(NOW_NS + TEN_YEARS_NS, &report(b"fast", NOW_NS + TEN_YEARS_NS));
     let _ = riley.mend(NOW_NS + TEN_YEARS_NS);
-    let received_ns = |map: &Replica| of_client(map, b"fast").received_ns();
+    let received_ns = |replica: &Replica| of_client(replica, b"fast").received_ns();
     let look = |from: u64| {
         (from..).take(CLOCK_TRUST_LOOKS as usize).for_each(|second| {
             let _ = riley.mend(NOW_NS + second * SECOND_NS);
@@ -654,7 +654,7 @@ fn a_clock_that_goes_back_is_believed_when_links_stay_up() {
 
 #[test]
 fn an_honest_report_wins_over_what_was_received_in_the_future() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let far_ns = NOW_NS + TEN_YEARS_NS;
     for client in [b"kiwi", b"lime"] {
         let _ = riley.report(far_ns, &report(client, far_ns));
@@ -713,11 +713,11 @@ fn what_has_expired_only_by_the_clock_of_a_server_is_passed_on_by_it_and_not_sho
 
 #[test]
 fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_finds_room() {
-    let (jaquez, juzang) = (map("Jaquez"), map("Juzang"));
+    let (jaquez, juzang) = (replica("Jaquez"), replica("Juzang"));
     let (mut to_juzang, mut to_jaquez) = join(NOW_NS, (&jaquez, link(0)), (&juzang, link(0)));
     let names = ["Riley", "Jaquez", "Juzang"].map(|name| origin(name, 1).server);
-    for map in [&jaquez, &juzang] {
-        map.set_members(&names);
+    for replica in [&jaquez, &juzang] {
+        replica.set_members(&names);
     }
     let clients = clients_of_shard_0(4 * INCARNATIONS_MAX);
     let mut eve = Eve::at(&jaquez);
@@ -745,16 +745,16 @@ fn a_flood_of_incarnations_has_an_end_and_the_next_life_of_an_honest_server_find
     assert!(lives(&juzang).contains(&honest));
     assert_eq!((jaquez.contradiction(), juzang.contradiction()), (None, None));
     // A neighbor that has nothing is sent all of it.
-    let campbell = map("Campbell");
+    let campbell = replica("Campbell");
     let (mut to_jaquez, mut to_campbell) = join(NOW_NS, (&campbell, link(0)), (&jaquez, link(1)));
     settle(&mut to_jaquez, &mut to_campbell);
     assert_eq!(content(&campbell), content(&jaquez));
 }
 
 /// The origins of what a replica holds.
-fn lives(map: &Replica) -> BTreeSet<Origin> {
+fn lives(replica: &Replica) -> BTreeSet<Origin> {
     let mut lives = BTreeSet::new();
-    map.for_each(|held| {
+    replica.for_each(|held| {
         lives.insert(held.origin.clone());
     });
     lives
@@ -813,10 +813,10 @@ proptest! {
     fn whatever_is_told_in_the_name_of_a_server_its_neighbors_come_to_hold_what_it_said(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let (riley, jaquez) = (map("Riley"), map("Jaquez"));
-        for map in [&riley, &jaquez] {
+        let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
+        for replica in [&riley, &jaquez] {
             let agreed = Agreed { version: 2, has_tree: false };
-            let _ = map.agree(link(0), &map.me().server, agreed, &mut Encoder::default());
+            let _ = replica.agree(link(0), &replica.me().server, agreed, &mut Encoder::default());
         }
         let mut ends = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
         let mut eve = Eve::at(&jaquez);

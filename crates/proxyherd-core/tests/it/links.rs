@@ -13,13 +13,14 @@ use proxyherd_core::{
 };
 
 use crate::herd::{
-    NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, origin, record_of, report, settings, settle,
+    NOW_NS, SECOND_NS, content, empty_vectors, join, link, origin, record_of, replica, report, settings,
+    settle,
 };
 
 /// Brings up a link to a neighbor that has nothing. Returns the links to wake.
-fn bring_up(map: &Replica, link: LinkId) -> (Incoming, Wake) {
+fn bring_up(replica: &Replica, link: LinkId) -> (Incoming, Wake) {
     let (mut incoming, mut wake) = (Incoming::new(link), Wake::default());
-    incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
+    incoming.receive(replica, NOW_NS, empty_vectors().bytes(), &mut wake).unwrap();
     (incoming, wake)
 }
 
@@ -37,9 +38,9 @@ fn keys(encoder: &Encoder) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_link_that_is_always_behind_still_tells_of_every_client() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let neighbor = link(0);
-    let (_incoming, _) = bring_up(&map, neighbor);
+    let (_incoming, _) = bring_up(&replica, neighbor);
     let mut note = AttributesBuf::default();
     note.set("note", &"x".repeat(400)).unwrap();
     let clients: Vec<_> = (0..500).map(|client| format!("client-{client}").into_bytes()).collect();
@@ -49,9 +50,9 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
     for round in 1..=4 * SHARDS as u64 {
         for client in &clients {
             let report = Report { attributes: note.borrow(), ..report(client, NOW_NS + round) };
-            let _ = map.report(NOW_NS, &report);
+            let _ = replica.report(NOW_NS, &report);
         }
-        assert!(!map.flush(neighbor, &mut encoder), "there is more than one batch takes");
+        assert!(!replica.flush(neighbor, &mut encoder), "there is more than one batch takes");
         assert!(encoder.len() < LINK_BATCH_LEN + 1024);
         told.extend(keys(&encoder));
         encoder.clear();
@@ -61,7 +62,7 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
 
 #[test]
 fn a_link_that_is_always_behind_still_moves_the_neighbors_vector() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let mut note = AttributesBuf::default();
     note.set("note", &"x".repeat(400)).unwrap();
@@ -85,21 +86,21 @@ fn a_link_that_is_always_behind_still_moves_the_neighbors_vector() {
 
 #[test]
 fn a_neighbor_that_breaks_off_in_a_marker_does_not_silence_the_others() {
-    let map = map("Riley");
-    let (mut bad, _) = bring_up(&map, link(0));
-    let (_good, _) = bring_up(&map, link(1));
+    let replica = replica("Riley");
+    let (mut bad, _) = bring_up(&replica, link(0));
+    let (_good, _) = bring_up(&replica, link(1));
     let mut encoder = Encoder::default();
     let index = encoder.index_of(&origin("Jaquez", 1)).unwrap();
     let known = report(b"kiwi", NOW_NS);
     let record = record_of(&known);
     encoder.record(index, 1, &record);
-    bad.receive(&map, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
-    assert!(map.flush(link(1), &mut Encoder::default()));
+    bad.receive(&replica, NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
+    assert!(replica.flush(link(1), &mut Encoder::default()));
 
     encoder.clear();
     encoder.marker(shard_index(b"kiwi") as u8, &[(index, 1), (99, 1)]);
     let mut wake = Wake::default();
-    let broken = bad.receive(&map, NOW_NS, encoder.bytes(), &mut wake);
+    let broken = bad.receive(&replica, NOW_NS, encoder.bytes(), &mut wake);
     assert_eq!(broken, Err(LinkError::UnknownOrigin(99)));
     assert_eq!(wake.links().collect::<Vec<_>>(), [link(1)], "the marker's first entry is news to it");
 }
@@ -126,27 +127,27 @@ fn a_client_that_begins_again_after_it_expired_does_so_everywhere() {
 
 #[test]
 fn a_client_whose_clock_is_ahead_can_be_forgotten_at_a_server_whose_clock_is_behind() {
-    let map = map("Riley");
-    let _ = map.report(NOW_NS, &report(b"kiwi", NOW_NS + 100 * SECOND_NS));
-    let (was_known, _) = map.forget(NOW_NS - SECOND_NS, ClientId::new(b"kiwi").unwrap());
+    let replica = replica("Riley");
+    let _ = replica.report(NOW_NS, &report(b"kiwi", NOW_NS + 100 * SECOND_NS));
+    let (was_known, _) = replica.forget(NOW_NS - SECOND_NS, ClientId::new(b"kiwi").unwrap());
     assert!(was_known);
-    assert!(content(&map).iter().all(|seen| seen.place.is_empty()));
+    assert!(content(&replica).iter().all(|seen| seen.place.is_empty()));
 }
 
 #[test]
 fn a_shards_vector_is_told_once() {
-    let map = map("Riley");
-    let (mut bad, _) = bring_up(&map, link(0));
-    let again = bad.receive(&map, NOW_NS, empty_vectors().bytes(), &mut Wake::default());
+    let replica = replica("Riley");
+    let (mut bad, _) = bring_up(&replica, link(0));
+    let again = bad.receive(&replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default());
     assert_eq!(again, Err(LinkError::VectorAgain(0)));
 }
 
 #[test]
 fn a_links_number_can_be_used_again_for_another_neighbor() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let mut clients = BTreeSet::new();
     for number in 0..2 * LINKS_MAX {
-        let neighbor = map(&format!("server-{number}"));
+        let neighbor = replica(&format!("server-{number}"));
         let client = format!("client-{number}");
         let _ = neighbor.report(NOW_NS, &report(client.as_bytes(), NOW_NS));
         clients.insert(client.into_bytes());
@@ -165,10 +166,10 @@ fn a_links_number_can_be_used_again_for_another_neighbor() {
 
 #[test]
 fn a_neighbor_that_wants_no_link_any_more_says_why() {
-    let map = map("Riley");
-    let (mut incoming, _) = bring_up(&map, link(0));
+    let replica = replica("Riley");
+    let (mut incoming, _) = bring_up(&replica, link(0));
     let mut encoder = Encoder::default();
     encoder.refusal("Riley is no neighbor of Jaquez");
-    let ended = incoming.receive(&map, NOW_NS, encoder.bytes(), &mut Wake::default());
+    let ended = incoming.receive(&replica, NOW_NS, encoder.bytes(), &mut Wake::default());
     assert_eq!(ended, Err(LinkError::Refused("Riley is no neighbor of Jaquez".into())));
 }

@@ -14,7 +14,7 @@ use proxyherd_core::{
     },
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, Seen, content, empty_vectors, link, map, origin, report};
+use crate::herd::{NOW_NS, SECOND_NS, Seen, content, empty_vectors, link, origin, replica, report};
 
 /// A record as a server may have taken it. Small ranges make keys, versions and whole records collide often.
 #[derive(Clone, Debug)]
@@ -70,8 +70,8 @@ fn made() -> impl Strategy<Value = Made> {
     })
 }
 
-/// Lets `map` take these records over one link.
-fn offer(map: &Replica, place: usize, records: &[Made]) {
+/// Lets `replica` take these records over one link.
+fn offer(replica: &Replica, place: usize, records: &[Made]) {
     let mut encoder = Encoder::default();
     for one in records {
         let index = encoder.index_of(&one.origin()).unwrap();
@@ -79,15 +79,15 @@ fn offer(map: &Replica, place: usize, records: &[Made]) {
     }
     let mut incoming = Incoming::new(link(place));
     let mut wake = Wake::default();
-    let taken = incoming.receive(map, NOW_NS, encoder.bytes(), &mut wake).unwrap();
+    let taken = incoming.receive(replica, NOW_NS, encoder.bytes(), &mut wake).unwrap();
     assert_eq!(taken, encoder.len());
 }
 
 fn merged(records: &[Made]) -> Vec<Seen> {
-    let map = map("Merger");
-    offer(&map, 0, records);
-    assert_eq!(map.contradiction(), None);
-    content(&map)
+    let replica = replica("Merger");
+    offer(&replica, 0, records);
+    assert_eq!(replica.contradiction(), None);
+    content(&replica)
 }
 
 /// The greatest record of a key, found by comparing all of them.
@@ -106,7 +106,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_order_with_any_repetition_makes_the_same_map(
+    fn any_order_with_any_repetition_makes_the_same_replica(
         (records, shuffled) in prop::collection::vec(made(), 1..40).prop_flat_map(|records| {
             let again = prop::sample::subsequence(records.clone(), 0..=records.len());
             let shuffled = again.prop_flat_map({
@@ -126,13 +126,13 @@ proptest! {
         third in prop::collection::vec(made(), 0..15),
     ) {
         // (one + other) + third = one + (other + third), where a sum is offered as the replica that it makes.
-        let (left, right) = (map("Left"), map("Right"));
+        let (left, right) = (replica("Left"), replica("Right"));
         offer(&left, 0, &one);
         offer(&left, 1, &other);
         offer(&right, 0, &other);
         offer(&right, 1, &third);
-        let of = |map: &Replica, all: &[&[Made]]| -> Vec<Made> {
-            let held = content(map);
+        let of = |replica: &Replica, all: &[&[Made]]| -> Vec<Made> {
+            let held = content(replica);
             let all = all.iter().flat_map(|records| records.iter());
             all.filter(|one| one.record(|record| held.iter().any(|seen| {
                 seen.key == record.key && seen.timestamp == record.timestamp
@@ -184,30 +184,30 @@ proptest! {
 
     #[test]
     fn what_loses_is_told_to_nobody(records in prop::collection::vec(made(), 1..40)) {
-        let map = map("Merger");
-        offer(&map, 0, &records);
+        let replica = replica("Merger");
+        offer(&replica, 0, &records);
         // A neighbor comes up at another link and is sent everything; from then on it waits for changes.
         let (mut incoming, mut encoder) = (Incoming::new(link(1)), Encoder::default());
-        incoming.receive(&map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
-        while !map.flush(link(1), &mut encoder) {}
+        incoming.receive(&replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+        while !replica.flush(link(1), &mut encoder) {}
         for one in &records {
             let timestamp_ns = one.timestamp_ns.min(one.timestamp_ns.saturating_add_signed(
                 one.difference_ns + 5_000_000_000,
             ));
             let key = [b'a' + one.key];
-            let (outcome, wake) = map.report(NOW_NS + 10, &report(&key, timestamp_ns - 1));
+            let (outcome, wake) = replica.report(NOW_NS + 10, &report(&key, timestamp_ns - 1));
             prop_assert_eq!((outcome, wake), (Outcome::Stale, Wake::default()));
         }
-        offer(&map, 2, &records);
-        prop_assert!(!map.is_ready(link(1)));
-        let queued: usize = (0..SHARDS).map(|shard| map.queue_len(link(1), shard)).sum();
+        offer(&replica, 2, &records);
+        prop_assert!(!replica.is_ready(link(1)));
+        let queued: usize = (0..SHARDS).map(|shard| replica.queue_len(link(1), shard)).sum();
         prop_assert_eq!(queued, 0);
     }
 }
 
 #[test]
 fn the_line_that_was_sent_again_elsewhere_changes_nothing_and_floods_nothing() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = crate::herd::join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let sent = report(b"kiwi", NOW_NS);
     let _ = riley.report(NOW_NS, &sent);

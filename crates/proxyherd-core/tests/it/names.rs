@@ -10,7 +10,7 @@ use proxyherd_core::{
     types::{Attributes, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp},
 };
 
-use crate::herd::{End, NOW_NS, SECOND_NS, content, empty_vectors, join, link, map, report};
+use crate::herd::{End, NOW_NS, SECOND_NS, content, empty_vectors, join, link, replica, report};
 
 const NAMES: [&str; 4] = ["Bernard", "Campbell", "Jaquez", "Riley"];
 /// Eve's link, at each server.
@@ -29,36 +29,37 @@ const NETS: [&[(usize, usize)]; 5] = [LINE, OTHER_LINE, STAR, RING, FULL];
 
 /// The four servers, and Eve, who has links with some.
 struct Net<'m> {
-    maps: &'m [Replica],
+    replicas: &'m [Replica],
     ends: Vec<(End<'m>, End<'m>)>,
     eves: Vec<(Encoder, Incoming)>,
     now_ns: u64,
 }
 
 impl<'m> Net<'m> {
-    fn new(maps: &'m [Replica], edges: &[(usize, usize)]) -> Net<'m> {
-        for (at, map) in maps.iter().enumerate() {
-            for (other, other_map) in maps.iter().enumerate().filter(|(other, _)| *other != at) {
+    fn new(replicas: &'m [Replica], edges: &[(usize, usize)]) -> Net<'m> {
+        for (at, replica) in replicas.iter().enumerate() {
+            for (other, other_replica) in replicas.iter().enumerate().filter(|(other, _)| *other != at) {
                 let agreed = Agreed { version: 2, has_tree: false };
-                let _ = map.agree(link(other), &other_map.me().server, agreed, &mut Encoder::default());
+                let _ =
+                    replica.agree(link(other), &other_replica.me().server, agreed, &mut Encoder::default());
             }
         }
-        let join = |&(a, b): &(usize, usize)| join(NOW_NS, (&maps[a], link(b)), (&maps[b], link(a)));
-        let eve = |map: &Replica| {
+        let join = |&(a, b): &(usize, usize)| join(NOW_NS, (&replicas[a], link(b)), (&replicas[b], link(a)));
+        let eve = |replica: &Replica| {
             let mut incoming = Incoming::new(link(EVES));
-            incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+            incoming.receive(replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
             (Encoder::default(), incoming)
         };
         let ends = edges.iter().map(join).collect();
-        Net { maps, ends, eves: maps.iter().map(eve).collect(), now_ns: NOW_NS }
+        Net { replicas, ends, eves: replicas.iter().map(eve).collect(), now_ns: NOW_NS }
     }
 
     fn tell(&mut self, at: usize, lie: &Lie) {
         let (encoder, incoming) = &mut self.eves[at];
-        let origin = Origin { incarnation: lie.incarnation, ..self.maps[lie.name].origin() };
+        let origin = Origin { incarnation: lie.incarnation, ..self.replicas[lie.name].origin() };
         let index = encoder.index_of(&origin).unwrap();
         lie.record(|record| encoder.record(index, lie.seq, record));
-        incoming.receive(&self.maps[at], self.now_ns, encoder.bytes(), &mut Wake::default()).unwrap();
+        incoming.receive(&self.replicas[at], self.now_ns, encoder.bytes(), &mut Wake::default()).unwrap();
         encoder.clear();
     }
 
@@ -89,12 +90,12 @@ impl<'m> Net<'m> {
         for (a, b) in &mut self.ends {
             for end in [a, b] {
                 end.now_ns = self.now_ns;
-                end.map.write_heartbeat(end.link, self.now_ns, &mut end.encoder);
+                end.replica.write_heartbeat(end.link, self.now_ns, &mut end.encoder);
             }
         }
         self.settle();
-        for map in self.maps {
-            let _ = map.mend(self.now_ns);
+        for replica in self.replicas {
+            let _ = replica.mend(self.now_ns);
         }
         self.settle();
     }
@@ -106,7 +107,7 @@ impl<'m> Net<'m> {
 
     fn nonsense(&self) -> u64 {
         let links = (0..10).filter_map(LinkId::new);
-        links.flat_map(|link| self.maps.iter().flat_map(move |map| map.nonsense(link))).sum()
+        links.flat_map(|link| self.replicas.iter().flat_map(move |replica| replica.nonsense(link))).sum()
     }
 }
 
@@ -142,27 +143,31 @@ impl Lie {
     }
 }
 
-fn maps() -> Vec<Replica> {
-    NAMES.into_iter().map(map).collect()
+fn replicas() -> Vec<Replica> {
+    NAMES.into_iter().map(replica).collect()
 }
 
 /// All servers hold the same, and nothing that Eve sent; a client that reported is where it reported, or gone.
 fn check_end(net: &mut Net<'_>, is_honest: bool) -> bool {
     net.pass(SOON_S);
-    let held = content(&net.maps[0]);
-    for map in net.maps {
-        assert_eq!(content(map), held);
-        assert_eq!(map.contradiction(), None);
+    let held = content(&net.replicas[0]);
+    for replica in net.replicas {
+        assert_eq!(content(replica), held);
+        assert_eq!(replica.contradiction(), None);
     }
     assert!(!held.iter().any(|seen| seen.place.contains("66.")), "{held:?}");
     let is_there = held.iter().any(|seen| seen.key == CLIENT && !seen.place.is_empty());
     assert!(is_honest || !is_there, "{held:?}");
     // When it reports again, everybody knows that.
     let now_ns = net.now_ns;
-    let _ = net.maps[2].report(now_ns, &report(CLIENT, now_ns));
+    let _ = net.replicas[2].report(now_ns, &report(CLIENT, now_ns));
     net.settle();
-    for map in net.maps {
-        assert!(content(map).iter().any(|seen| seen.timestamp.nanos() == now_ns), "{:?}", content(map));
+    for replica in net.replicas {
+        assert!(
+            content(replica).iter().any(|seen| seen.timestamp.nanos() == now_ns),
+            "{:?}",
+            content(replica)
+        );
     }
     is_there
 }
@@ -200,10 +205,10 @@ fn a_client_told_in_four_names_over_all_links_is_in_nobodys_name_when_the_liar_h
                 // The client has reported to no server, or to one of two.
                 let home = [None, Some(0), Some(2), Some(3)][case / 6 % 4];
                 let is_settled_between = case / 24 == 0;
-                let maps = maps();
-                let mut net = Net::new(&maps, edges);
+                let replicas = replicas();
+                let mut net = Net::new(&replicas, edges);
                 if let Some(home) = home {
-                    let _ = maps[home].report(NOW_NS, &report(CLIENT, NOW_NS));
+                    let _ = replicas[home].report(NOW_NS, &report(CLIENT, NOW_NS));
                     net.settle();
                 }
                 for &which in &order {
@@ -225,42 +230,42 @@ fn a_client_told_in_four_names_over_all_links_is_in_nobodys_name_when_the_liar_h
 fn what_a_server_never_heard_in_another_name_does_not_become_its_own_word() {
     // Jaquez receives the lie about Riley, and one about itself before it passes on the first, which never reaches
     // Riley.
-    let maps = maps();
-    let mut net = Net::new(&maps, FULL);
+    let replicas = replicas();
+    let mut net = Net::new(&replicas, FULL);
     let lies = four_lies(1000, false);
     net.tell(2, &Lie { later_ns: 1, ..lies[3].clone() });
     net.tell(2, &Lie { later_ns: 9, ..lies[2].clone() });
-    let held = content(&maps[2]);
-    assert_eq!(held[0].server, maps[3].me().server, "{held:?}");
+    let held = content(&replicas[2]);
+    assert_eq!(held[0].server, replicas[3].me().server, "{held:?}");
     net.settle();
-    assert!(content(&maps[3])[0].place.is_empty());
+    assert!(content(&replicas[3])[0].place.is_empty());
     check_end(&mut net, false);
 }
 
 #[test]
 fn the_own_word_of_a_server_that_a_lie_in_a_third_name_displaced_is_its_word_again() {
-    let maps = maps();
-    let mut net = Net::new(&maps, LINE);
-    let _ = maps[0].report(NOW_NS, &report(CLIENT, NOW_NS));
+    let replicas = replicas();
+    let mut net = Net::new(&replicas, LINE);
+    let _ = replicas[0].report(NOW_NS, &report(CLIENT, NOW_NS));
     net.settle();
-    let before = content(&maps[0]);
+    let before = content(&replicas[0]);
     net.tell(0, &four_lies(1000, false)[3]);
-    assert_ne!(content(&maps[0])[0].place, before[0].place);
+    assert_ne!(content(&replicas[0])[0].place, before[0].place);
     net.settle();
-    let after = content(&maps[0]);
+    let after = content(&replicas[0]);
     assert_eq!((&after[0].place, &after[0].server), (&before[0].place, &before[0].server));
-    assert!(maps.iter().all(|map| content(map) == after));
+    assert!(replicas.iter().all(|replica| content(replica) == after));
     assert!(check_end(&mut net, true));
 }
 
 #[test]
 fn what_is_told_as_retold_is_believed_only_if_it_was_said() {
-    let maps = maps();
-    let mut net = Net::new(&maps, STAR);
+    let replicas = replicas();
+    let mut net = Net::new(&replicas, STAR);
     let lie = |name: usize, later_ns| Lie { seq: u64::MAX, later_ns, ..four_lies(1, false)[name].clone() };
     net.tell(1, &lie(0, 5));
     net.settle();
-    assert!(content(&maps[0])[0].place.is_empty());
+    assert!(content(&replicas[0])[0].place.is_empty());
     net.tell(1, &lie(1, 9));
     net.tell(1, &lie(2, 9));
     check_end(&mut net, false);
@@ -268,8 +273,8 @@ fn what_is_told_as_retold_is_believed_only_if_it_was_said() {
 
 #[test]
 fn answers_count_against_the_bound_and_two_servers_do_not_go_on_answering_each_other() {
-    let maps = maps();
-    let mut net = Net::new(&maps, FULL);
+    let replicas = replicas();
+    let mut net = Net::new(&replicas, FULL);
     let lies = four_lies(0, false);
     // Each holds a lie in the other's name.
     net.tell(0, &lies[1]);
@@ -277,13 +282,13 @@ fn answers_count_against_the_bound_and_two_servers_do_not_go_on_answering_each_o
     net.tell(0, &Lie { later_ns: 2000, ..lies[0].clone() });
     net.tell(1, &Lie { later_ns: 2000, ..lies[1].clone() });
     net.settle();
-    let seqs: u64 = maps
+    let seqs: u64 = replicas
         .iter()
-        .map(|map| {
+        .map(|replica| {
             let mut last = 0;
             (0..proxyherd_core::limits::SHARDS).for_each(|shard| {
-                map.for_each_covered(shard, |origin, covered| {
-                    if origin == map.me() {
+                replica.for_each_covered(shard, |origin, covered| {
+                    if origin == replica.me() {
                         last += covered;
                     }
                 });
@@ -325,19 +330,19 @@ proptest! {
         net in 0usize..NETS.len(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let maps = maps();
-        let mut net = Net::new(&maps, NETS[net]);
+        let replicas = replicas();
+        let mut net = Net::new(&replicas, NETS[net]);
         let mut is_honest = false;
         for step in steps {
             match step {
                 // About present lives: what is sent of earlier ones is believed.
                 Step::Tell(at, lie) => {
-                    let incarnation = maps[lie.name].origin().incarnation;
+                    let incarnation = replicas[lie.name].origin().incarnation;
                     net.tell(at, &Lie { incarnation, ..lie });
                 }
                 Step::Report(at) => {
                     is_honest = true;
-                    let _ = maps[at].report(net.now_ns, &report(CLIENT, net.now_ns));
+                    let _ = replicas[at].report(net.now_ns, &report(CLIENT, net.now_ns));
                 }
                 Step::Move(which) => net.move_one(which),
                 Step::Settle => net.settle(),

@@ -9,7 +9,7 @@ use proxyherd_core::{
     types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, map, report, settings};
+use crate::herd::{NOW_NS, SECOND_NS, replica, report, settings};
 
 const TTL_NS: u64 = 100 * SECOND_NS;
 
@@ -49,18 +49,18 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 fn filled(all: &[Made]) -> Replica {
-    let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
+    let replica = Replica::new(ReplicaSettings { client_ttl_ns: Some(TTL_NS), ..settings("Riley") });
     for made in all {
         let name = made.name();
         let received_ns = if made.fate == Fate::Expired { NOW_NS - TTL_NS } else { NOW_NS };
         let sent = Report { coordinates: made.coordinates(), ..report(name.as_bytes(), received_ns) };
-        let _ = map.report(received_ns, &sent);
+        let _ = replica.report(received_ns, &sent);
         if made.fate == Fate::Forgotten {
-            let _ = map.forget(NOW_NS, ClientId::new(name.as_bytes()).unwrap());
+            let _ = replica.forget(NOW_NS, ClientId::new(name.as_bytes()).unwrap());
         }
     }
-    let _ = map.tell(NOW_NS, Kind::QUOTA, b"no/client", 0, b"told");
-    map
+    let _ = replica.tell(NOW_NS, Kind::QUOTA, b"no/client", 0, b"told");
+    replica
 }
 
 fn limit(limit: usize) -> Limit {
@@ -77,11 +77,11 @@ proptest! {
         most in 0usize..40,
     ) {
         let all: Vec<Made> = all.into_values().collect();
-        let map = filled(&all);
+        let replica = filled(&all);
         let around = Around::Point(Point::new(center.0.into(), center.1.into()).unwrap());
         let near = Near { around, radius_m, limit: limit(most) };
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
-        let found = map.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
+        let found = replica.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
 
         let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
@@ -103,15 +103,16 @@ proptest! {
 
 #[test]
 fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let mut note = AttributesBuf::default();
     note.set("note", "on my way").unwrap();
     let kiwi = Report { attributes: note.borrow(), ..report(b"kiwi", NOW_NS - 7) };
-    let _ = map.report(NOW_NS, &kiwi);
+    let _ = replica.report(NOW_NS, &kiwi);
     let far = Coordinates::parse(b"-34.068930+61.554873").unwrap();
-    let _ = map.report(NOW_NS, &Report { coordinates: far, ..report(b"antipode", NOW_NS) });
+    let _ = replica.report(NOW_NS, &Report { coordinates: far, ..report(b"antipode", NOW_NS) });
     let around = |client: &'static [u8]| Around::Client(ClientId::new(client).unwrap());
-    let near = |around, radius_m| map.near(NOW_NS, &Near { around, radius_m, limit: limit(10) }, |_| true);
+    let near =
+        |around, radius_m| replica.near(NOW_NS, &Near { around, radius_m, limit: limit(10) }, |_| true);
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
@@ -124,7 +125,7 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
         assert_eq!(near(around(b"kiwi"), radius_m).unwrap().len(), 2, "{radius_m:?}");
     }
     assert_eq!(near(around(b"nobody"), None), None);
-    let _ = map.forget(NOW_NS, kiwi.client);
+    let _ = replica.forget(NOW_NS, kiwi.client);
     assert_eq!(near(around(b"kiwi"), None), None);
 }
 

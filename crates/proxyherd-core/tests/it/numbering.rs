@@ -9,23 +9,23 @@ use proxyherd_core::{
     types::Origin,
 };
 
-use crate::herd::{End, NOW_NS, empty_vectors, join_as, link, map, origin, record_of, report, settle};
+use crate::herd::{End, NOW_NS, empty_vectors, join_as, link, origin, record_of, replica, report, settle};
 
 /// A member that invents incarnations and sends one server records of them, over that server's link 9.
 struct Eve<'m> {
-    map: &'m Replica,
+    replica: &'m Replica,
     encoder: Encoder,
     incoming: Incoming,
     lives: u64,
 }
 
 impl<'m> Eve<'m> {
-    fn at(map: &'m Replica, version: u16) -> Eve<'m> {
+    fn at(replica: &'m Replica, version: u16) -> Eve<'m> {
         let mut incoming = Incoming::new(link(9)).with_version(version);
-        incoming.receive(map, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
+        incoming.receive(replica, NOW_NS, empty_vectors().bytes(), &mut Wake::default()).unwrap();
         let mut encoder = Encoder::default();
         encoder.agree(version);
-        Eve { map, encoder, incoming, lives: 0 }
+        Eve { replica, encoder, incoming, lives: 0 }
     }
 
     /// Sends a record of each client under a new incarnation, and that all of it is covered.
@@ -45,7 +45,7 @@ impl<'m> Eve<'m> {
 
     /// The link must not break.
     fn send(&mut self) {
-        self.incoming.receive(self.map, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
+        self.incoming.receive(self.replica, NOW_NS, self.encoder.bytes(), &mut Wake::default()).unwrap();
         self.encoder.clear();
     }
 }
@@ -75,11 +75,11 @@ struct Agreed {
     covered: Vec<(usize, Origin, u64)>,
 }
 
-fn agreed(map: &Replica) -> Agreed {
+fn agreed(replica: &Replica) -> Agreed {
     let (mut held, mut covered) = (Vec::new(), Vec::new());
-    map.for_each(|one| held.push((one.record.key.to_vec(), one.origin.clone(), one.seq)));
+    replica.for_each(|one| held.push((one.record.key.to_vec(), one.origin.clone(), one.seq)));
     for shard in 0..SHARDS {
-        map.for_each_covered(shard, |origin, seq| covered.push((shard, origin.clone(), seq)));
+        replica.for_each_covered(shard, |origin, seq| covered.push((shard, origin.clone(), seq)));
     }
     held.sort();
     covered.sort();
@@ -96,7 +96,7 @@ fn settle_all<'m>(links: &mut [(End<'m>, End<'m>)]) {
 #[test]
 fn a_flood_of_invented_incarnations_takes_no_link_of_honest_servers_down() {
     const LIVES: u64 = 200_000;
-    let [riley, jaquez, juzang] = ["Riley", "Jaquez", "Juzang"].map(map);
+    let [riley, jaquez, juzang] = ["Riley", "Jaquez", "Juzang"].map(replica);
     let joined = |one, other| join_as(NOW_NS, one, other, HIGHEST, ORIGINS_NAMED_MAX);
     let mut links =
         [joined((&riley, link(0)), (&jaquez, link(0))), joined((&jaquez, link(1)), (&juzang, link(0)))];
@@ -126,7 +126,7 @@ fn a_flood_of_invented_incarnations_takes_no_link_of_honest_servers_down() {
 
 #[test]
 fn a_link_of_the_version_before_is_exhausted_by_such_a_flood_and_no_other_link_is() {
-    let [riley, jaquez, juzang] = ["Riley", "Jaquez", "Juzang"].map(map);
+    let [riley, jaquez, juzang] = ["Riley", "Jaquez", "Juzang"].map(replica);
     let joined = |place, other, version| {
         join_as(NOW_NS, (&riley, link(place)), (other, link(0)), version, ORIGINS_NAMED_MAX)
     };
@@ -152,7 +152,7 @@ fn a_link_of_the_version_before_is_exhausted_by_such_a_flood_and_no_other_link_i
 
 #[test]
 fn what_is_covered_of_more_origins_than_a_link_can_name_at_once_is_told_frame_by_frame() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut eve, clients) = (Eve::at(&riley, HIGHEST), clients(20));
     eve.invent(&clients);
     let (mut to_jaquez, mut to_riley) = join_as(NOW_NS, (&riley, link(0)), (&jaquez, link(0)), HIGHEST, 3);
@@ -164,7 +164,7 @@ fn what_is_covered_of_more_origins_than_a_link_can_name_at_once_is_told_frame_by
 
 #[test]
 fn a_stream_that_numbers_anew_means_the_same_wherever_it_is_cut() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     Eve::at(&riley, HIGHEST).invent(&clients(1)[..7]);
     let mut encoder = Encoder::default().with_origins_max(2);
     encoder.agree(HIGHEST);
@@ -174,13 +174,13 @@ fn a_stream_that_numbers_anew_means_the_same_wherever_it_is_cut() {
     assert!(riley.flush(link(0), &mut encoder) && encoder.numbering() > 5);
     let bytes = encoder.bytes();
     let received = |cut: usize| {
-        let map = map("Jaquez");
+        let replica = replica("Jaquez");
         let mut incoming = Incoming::new(link(0)).with_version(HIGHEST);
         let mut wake = Wake::default();
-        let taken = incoming.receive(&map, NOW_NS, &bytes[..cut], &mut wake).unwrap();
-        let rest = incoming.receive(&map, NOW_NS, &bytes[taken..], &mut wake).unwrap();
+        let taken = incoming.receive(&replica, NOW_NS, &bytes[..cut], &mut wake).unwrap();
+        let rest = incoming.receive(&replica, NOW_NS, &bytes[taken..], &mut wake).unwrap();
         assert_eq!(taken + rest, bytes.len());
-        agreed(&map)
+        agreed(&replica)
     };
     let whole = received(bytes.len());
     assert_eq!((whole.held.len(), whole.covered.len()), (7, 7));
@@ -206,11 +206,11 @@ fn introductions(indices: impl IntoIterator<Item = u16>) -> Vec<u8> {
 
 #[test]
 fn an_index_out_of_turn_ends_the_link() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let check = |version: u16, indices: &[u16], expected: Result<(), LinkError>| {
         let mut incoming = Incoming::new(link(9)).with_version(version);
         let told = introductions(indices.iter().copied());
-        let received = incoming.receive(&map, NOW_NS, &told, &mut Wake::default());
+        let received = incoming.receive(&replica, NOW_NS, &told, &mut Wake::default());
         assert_eq!(received.map(drop), expected, "version {version}: {indices:?}");
     };
     let out_of_turn = |index| Err(LinkError::IndexOutOfTurn(index));
@@ -233,13 +233,13 @@ fn an_index_out_of_turn_ends_the_link() {
 
 #[test]
 fn an_index_from_before_the_numbering_began_anew_ends_the_link() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let told = |indices: &[u16], tell: &dyn Fn(&mut Encoder)| {
         let mut incoming = Incoming::new(link(9)).with_version(HIGHEST);
         let mut encoder = Encoder::default();
         tell(&mut encoder);
         let bytes = [introductions(indices.iter().copied()), encoder.bytes().to_vec()].concat();
-        incoming.receive(&map, NOW_NS, &bytes, &mut Wake::default()).map(drop)
+        incoming.receive(&replica, NOW_NS, &bytes, &mut Wake::default()).map(drop)
     };
     let tellings: [&dyn Fn(&mut Encoder); 5] = [
         &|encoder| encoder.record(2, 1, &record_of(&report(b"kiwi", NOW_NS))),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    places::quota::{KnownAccounts, Period, PurseNews, QuotaAccount, QuotaBook, Span, Terms, Turn},
+    places::quota::{KnownAccounts, Period, QuotaAccount, QuotaBook, ReserveNews, Span, Terms, Turn},
     types::ServerName,
 };
 
@@ -64,10 +64,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Server {
     book: QuotaBook,
     kept: Option<Vec<u8>>,
-    purse: u64,
-    /// The day for which the purse was filled.
+    reserve: u64,
+    /// The day for which the reserve was filled.
     day: Option<Period>,
-    news: PurseNews,
+    news: ReserveNews,
     heard: BTreeMap<(Period, usize), QuotaAccount>,
     told: Vec<(Period, QuotaAccount)>,
     clock: i64,
@@ -105,9 +105,9 @@ impl Herd {
             herd.servers.push(Server {
                 book: herd.open(index, None),
                 kept: None,
-                purse: 0,
+                reserve: 0,
                 day: None,
-                news: PurseNews::default(),
+                news: ReserveNews::default(),
                 heard: BTreeMap::new(),
                 told: Vec::new(),
                 clock: 0,
@@ -139,10 +139,10 @@ impl Herd {
         let now_ns = self.clock(at);
         let server = &mut self.servers[at];
         server.news.asked += 1;
-        if server.purse == 0 || server.day != Some(Span::Day.at(now_ns)) {
+        if server.reserve == 0 || server.day != Some(Span::Day.at(now_ns)) {
             return false;
         }
-        server.purse -= 1;
+        server.reserve -= 1;
         server.news.taken += 1;
         for span in Span::ALL {
             *self.spent.entry(span.at(now_ns)).or_default() += 1;
@@ -171,10 +171,10 @@ impl Herd {
         if !server.is_alone {
             server.book.note_heard();
         }
-        if server.book.wants_purse_back(now_ns, &known) {
-            server.news.returned += std::mem::take(&mut server.purse);
+        if server.book.wants_reserve_back(now_ns, &known) {
+            server.news.returned += std::mem::take(&mut server.reserve);
         }
-        server.news.left = server.purse;
+        server.news.left = server.reserve;
         let turn = server.book.turn(now_ns, &known, &std::mem::take(&mut server.news));
         if let End::Early = end {
             self.crash(at);
@@ -192,7 +192,7 @@ impl Herd {
             self.crash(at);
             return turn;
         }
-        server.purse += turn.reserved;
+        server.reserve += turn.reserved;
         server.day = Some(Span::Day.at(now_ns));
         for (period, account) in &turn.told {
             server.heard.insert((*period, at), account.clone());
@@ -204,7 +204,7 @@ impl Herd {
     fn crash(&mut self, at: usize) {
         let book = self.open(at, self.servers[at].kept.as_deref());
         let server = &mut self.servers[at];
-        (server.book, server.purse, server.day, server.news) = (book, 0, None, PurseNews::default());
+        (server.book, server.reserve, server.day, server.news) = (book, 0, None, ReserveNews::default());
         server.heard.clear();
         if server.is_reminded {
             self.remind(at);
@@ -213,7 +213,7 @@ impl Herd {
 
     fn stop(&mut self, at: usize) {
         let server = &mut self.servers[at];
-        server.news.returned += std::mem::take(&mut server.purse);
+        server.news.returned += std::mem::take(&mut server.reserve);
         server.book.settle(&server.news);
         if server.kept.is_some() {
             server.keep();
@@ -346,12 +346,12 @@ fn a_herd_cut_in_two_spends_the_shares_that_each_part_has() {
 }
 
 #[test]
-fn a_server_that_was_asked_by_nobody_gives_up_its_purse_where_it_is_wanted() {
+fn a_server_that_was_asked_by_nobody_gives_up_its_reserve_where_it_is_wanted() {
     let mut herd = Herd::new([30, 0]);
     herd.round();
-    assert!(herd.servers.iter().all(|server| server.purse > 0));
+    assert!(herd.servers.iter().all(|server| server.reserve > 0));
     assert_eq!(herd.exhaust(2), 30);
-    assert!(herd.servers.iter().all(|server| server.purse == 0));
+    assert!(herd.servers.iter().all(|server| server.reserve == 0));
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn a_restart_does_not_bring_back_what_was_spent() {
         herd.crash(0);
     }
     assert!((1..=10).contains(&taken), "{taken}");
-    assert_eq!(herd.exhaust(0), 20, "the others' shares; a crash costs what was in the purse");
+    assert_eq!(herd.exhaust(0), 20, "the others' shares; a crash costs what was in the reserve");
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn what_the_herd_learns_later_of_a_server_closes_its_account() {
     herd.servers[0].heard.insert((day, 0), other);
     assert_eq!(herd.turn(0, End::Well).closed, [day]);
     herd.turn(0, End::Well);
-    assert_eq!(herd.servers[0].purse, 0);
+    assert_eq!(herd.servers[0].reserve, 0);
 }
 
 #[test]

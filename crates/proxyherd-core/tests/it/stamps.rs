@@ -11,23 +11,23 @@ use proxyherd_core::{
     types::{ClientId, Difference, Report, Stamp, Timestamp},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, content, join, link, map, report, settings, settle};
+use crate::herd::{NOW_NS, SECOND_NS, content, join, link, replica, report, settings, settle};
 
 /// A report to which the server gives the time.
 fn undated(client: &[u8]) -> Report<'_> {
     Report { stamp: Stamp::Server, ..report(client, NOW_NS) }
 }
 
-fn take<'a>(map: &Replica, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
+fn take<'a>(replica: &Replica, now_ns: u64, condition: Condition, report: Report<'a>) -> Offer<'a> {
     let mut offers = [Offer::on(condition, report)];
-    let _ = map.report_all(now_ns, &mut offers);
+    let _ = replica.report_all(now_ns, &mut offers);
     offers[0]
 }
 
 /// What the replica shows of a client: its time, and when it was received.
-fn shown(map: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
+fn shown(replica: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Difference)> {
     let client = ClientId::new(client).unwrap();
-    map.locate(now_ns, client, |held| (held.record.timestamp, held.record.difference))
+    replica.locate(now_ns, client, |held| (held.record.timestamp, held.record.difference))
 }
 
 #[test]
@@ -37,11 +37,11 @@ fn what_reports_can_ask_for_makes_them_no_larger() {
 
 #[test]
 fn a_report_without_a_time_gets_the_servers_clock() {
-    let map = map("Riley");
-    let offer = take(&map, NOW_NS, Condition::Always, undated(b"kiwi"));
+    let replica = replica("Riley");
+    let offer = take(&replica, NOW_NS, Condition::Always, undated(b"kiwi"));
     let (timestamp, difference) = offer.times(NOW_NS).unwrap();
     assert_eq!((offer.outcome, timestamp.nanos(), difference.nanos()), (Outcome::Added, NOW_NS, 0));
-    assert_eq!(shown(&map, NOW_NS, b"kiwi"), Some((timestamp, difference)));
+    assert_eq!(shown(&replica, NOW_NS, b"kiwi"), Some((timestamp, difference)));
 }
 
 proptest! {
@@ -49,17 +49,17 @@ proptest! {
     fn the_servers_times_of_a_client_ascend_whatever_clocks_do(
         steps in prop::collection::vec((-4_000_000_000i64..4_000_000_000, 1usize..BATCH_LEN_MAX, prop::option::of(-9i64..9)), 1..20),
     ) {
-        let map = map("Riley");
+        let replica = replica("Riley");
         let (mut now_ns, mut last) = (NOW_NS, None);
         for (step_ns, count, told_s) in steps {
             now_ns = now_ns.saturating_add_signed(step_ns);
             if let Some(told_s) = told_s {
                 // In between, the client gives a time itself.
                 let told_ns = now_ns.saturating_add_signed(told_s * SECOND_NS.cast_signed());
-                let _ = map.report(now_ns, &report(b"kiwi", told_ns));
+                let _ = replica.report(now_ns, &report(b"kiwi", told_ns));
             }
             let mut offers = vec![Offer::new(undated(b"kiwi")); count];
-            let _ = map.report_all(now_ns, &mut offers);
+            let _ = replica.report_all(now_ns, &mut offers);
             for offer in &offers {
                 prop_assert!(offer.outcome.is_taken());
                 let (timestamp, _) = offer.times(now_ns).unwrap();
@@ -68,7 +68,7 @@ proptest! {
                 prop_assert!(Some(timestamp) > last, "{timestamp} {last:?}");
                 last = Some(timestamp);
             }
-            prop_assert_eq!(shown(&map, now_ns, b"kiwi"), offers.last().unwrap().times(now_ns));
+            prop_assert_eq!(shown(&replica, now_ns, b"kiwi"), offers.last().unwrap().times(now_ns));
         }
     }
 }
@@ -77,7 +77,7 @@ proptest! {
 fn what_was_written_is_what_is_read_though_another_servers_clock_is_ahead() {
     // With 30 s the bound on fast clocks is passed too.
     for ahead_ns in [0, 1, 3 * SECOND_NS, 30 * SECOND_NS] {
-        let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+        let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
         let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
         let ahead = take(&jaquez, NOW_NS + ahead_ns, Condition::Always, undated(b"kiwi"));
         settle(&mut to_jaquez, &mut to_riley);
@@ -95,7 +95,7 @@ fn what_was_written_is_what_is_read_though_another_servers_clock_is_ahead() {
 
 #[test]
 fn a_held_report_from_a_clock_that_was_years_ahead_gives_way_to_the_servers_present_time() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let years_ns = 3 * 365 * 24 * 3600 * SECOND_NS;
     let _ = riley.report(NOW_NS + years_ns, &report(b"kiwi", NOW_NS + years_ns));
     let offer = take(&riley, NOW_NS, Condition::Always, undated(b"kiwi"));
@@ -110,7 +110,7 @@ fn a_held_report_from_a_clock_that_was_years_ahead_gives_way_to_the_servers_pres
 
 #[test]
 fn past_the_year_2286_the_server_has_no_time_to_give() {
-    let riley = map("Riley");
+    let riley = replica("Riley");
     let offer = take(&riley, 10_000_000_000 * SECOND_NS, Condition::Always, undated(b"kiwi"));
     assert_eq!((offer.outcome, offer.times(NOW_NS), offer.position()), (Outcome::Stale, None, None));
 }
@@ -136,28 +136,28 @@ fn a_condition_is_judged_by_what_the_server_shows() {
         (true, false, ttl_ns, Known, Outcome::Unmet),
     ] {
         for is_stamped_here in [false, true] {
-            let map = Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
+            let replica = Replica::new(ReplicaSettings { client_ttl_ns: Some(ttl_ns), ..settings("Riley") });
             if is_told {
-                let _ = map.report(NOW_NS, &report(b"kiwi", NOW_NS));
+                let _ = replica.report(NOW_NS, &report(b"kiwi", NOW_NS));
             }
             if is_forgotten {
-                let _ = map.forget(NOW_NS, ClientId::new(b"kiwi").unwrap());
+                let _ = replica.forget(NOW_NS, ClientId::new(b"kiwi").unwrap());
             }
-            let before = content(&map);
+            let before = content(&replica);
             let now_ns = NOW_NS + later_ns;
             let sent = if is_stamped_here { undated(b"kiwi") } else { report(b"kiwi", now_ns) };
-            let offer = take(&map, now_ns, condition, sent);
+            let offer = take(&replica, now_ns, condition, sent);
             let case = (is_told, is_forgotten, later_ns, condition, is_stamped_here);
             assert_eq!(offer.outcome, outcome, "{case:?}");
             assert_eq!(offer.position().is_some(), outcome.is_taken(), "{case:?}");
-            assert_eq!(content(&map) != before, outcome.is_taken(), "{case:?}");
+            assert_eq!(content(&replica) != before, outcome.is_taken(), "{case:?}");
         }
     }
 }
 
 #[test]
 fn a_report_whose_condition_is_not_met_wakes_nobody() {
-    let (riley, jaquez) = (map("Riley"), map("Jaquez"));
+    let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let _ = riley.report(NOW_NS, &report(b"kiwi", NOW_NS));
     settle(&mut to_jaquez, &mut to_riley);
@@ -171,8 +171,8 @@ fn a_report_whose_condition_is_not_met_wakes_nobody() {
 #[test]
 fn a_condition_is_judged_before_the_room_and_the_client_s_interval() {
     let tight = ReplicaSettings { max_clients: 1, client_interval_ns: SECOND_NS, ..settings("Riley") };
-    let map = Replica::new(tight);
-    let outcome = |now_ns, condition, client| take(&map, now_ns, condition, undated(client)).outcome;
+    let replica = Replica::new(tight);
+    let outcome = |now_ns, condition, client| take(&replica, now_ns, condition, undated(client)).outcome;
     assert_eq!(outcome(NOW_NS, Condition::New, b"one"), Outcome::Added);
     assert_eq!(outcome(NOW_NS, Condition::Known, b"other"), Outcome::Unmet);
     assert_eq!(outcome(NOW_NS, Condition::New, b"other"), Outcome::Full);
@@ -183,11 +183,11 @@ fn a_condition_is_judged_before_the_room_and_the_client_s_interval() {
 
 #[test]
 fn each_report_that_is_taken_is_told_its_position() {
-    let map = map("Riley");
+    let replica = replica("Riley");
     let clients: Vec<String> = (0..40).map(|number| format!("client-{}", number % 25)).collect();
     let mut offers: Vec<_> = clients.iter().map(|client| Offer::new(undated(client.as_bytes()))).collect();
     offers.push(Offer::new(report(b"client-1", 1)));
-    let _ = map.report_all(NOW_NS, &mut offers);
+    let _ = replica.report_all(NOW_NS, &mut offers);
     assert_eq!(offers.last().unwrap().position(), None, "it is older than what is held");
     let mut latest = std::collections::BTreeMap::new();
     for offer in offers.iter().filter(|offer| offer.outcome.is_taken()) {
@@ -197,7 +197,7 @@ fn each_report_that_is_taken_is_told_its_position() {
         assert!(before < Some(position.seq));
     }
     let mut held = Vec::new();
-    map.for_each(|it| held.push(((shard_index(it.record.key), it.record.key.to_vec()), it.seq)));
+    replica.for_each(|it| held.push(((shard_index(it.record.key), it.record.key.to_vec()), it.seq)));
     held.sort();
     let latest: Vec<_> = latest.into_iter().map(|((shard, key), seq)| ((shard, key.to_vec()), seq)).collect();
     assert_eq!(held, latest);

@@ -8,7 +8,7 @@ use proxyherd_core::{
     types::{Advertisement, ServerName},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, link, map, origin};
+use crate::herd::{NOW_NS, SECOND_NS, link, origin, replica};
 
 const NAMES: [&str; 3] = ["Bernard", "Jaquez", "Riley"];
 /// At each server, the number of Eve's link.
@@ -16,7 +16,7 @@ const EVES: usize = 9;
 
 /// Three servers, each linked with the others, and Eve, who is linked with the first.
 struct Ring {
-    maps: Vec<Replica>,
+    replicas: Vec<Replica>,
     /// By server and neighbor.
     incoming: Vec<Vec<Incoming>>,
     eve: Incoming,
@@ -24,19 +24,30 @@ struct Ring {
 
 impl Ring {
     fn new() -> Ring {
-        let maps: Vec<_> = NAMES.iter().map(|name| map(name)).collect();
+        let replicas: Vec<_> = NAMES.iter().map(|name| replica(name)).collect();
         let incoming = |_| (0..NAMES.len()).map(|other| Incoming::new(link(other))).collect();
-        let mut ring =
-            Ring { maps, incoming: (0..NAMES.len()).map(incoming).collect(), eve: Incoming::new(link(EVES)) };
+        let mut ring = Ring {
+            replicas,
+            incoming: (0..NAMES.len()).map(incoming).collect(),
+            eve: Incoming::new(link(EVES)),
+        };
         let agreed = Agreed { version: 2, has_tree: true };
-        for (at, map) in ring.maps.iter().enumerate() {
+        for (at, replica) in ring.replicas.iter().enumerate() {
             for (other, name) in NAMES.iter().enumerate().filter(|(other, _)| *other != at) {
-                let _ =
-                    map.agree(link(other), &ServerName::new(name).unwrap(), agreed, &mut Encoder::default());
+                let _ = replica.agree(
+                    link(other),
+                    &ServerName::new(name).unwrap(),
+                    agreed,
+                    &mut Encoder::default(),
+                );
             }
         }
-        let _ =
-            ring.maps[0].agree(link(EVES), &ServerName::new("Eve").unwrap(), agreed, &mut Encoder::default());
+        let _ = ring.replicas[0].agree(
+            link(EVES),
+            &ServerName::new("Eve").unwrap(),
+            agreed,
+            &mut Encoder::default(),
+        );
         ring.settle();
         ring
     }
@@ -50,14 +61,14 @@ impl Ring {
                 for to in (0..NAMES.len()).filter(|to| *to != from) {
                     // Each batch by itself: it names its origins again.
                     let mut encoder = Encoder::default();
-                    while self.maps[from].is_ready(link(to)) {
-                        self.maps[from].flush(link(to), &mut encoder);
+                    while self.replicas[from].is_ready(link(to)) {
+                        self.replicas[from].flush(link(to), &mut encoder);
                     }
                     is_quiet &= encoder.is_empty();
                     self.incoming[to][from] = Incoming::new(link(from));
                     let bytes = encoder.bytes();
                     self.incoming[to][from]
-                        .receive(&self.maps[to], NOW_NS, bytes, &mut Wake::default())
+                        .receive(&self.replicas[to], NOW_NS, bytes, &mut Wake::default())
                         .unwrap();
                 }
             }
@@ -69,15 +80,15 @@ impl Ring {
         let up = up.iter().map(|name| ServerName::new(name).unwrap()).collect();
         let mut encoder = Encoder::default();
         encoder.state(&Advertisement { origin: origin(about, incarnation), stamp, up });
-        self.eve.receive(&self.maps[0], NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
+        self.eve.receive(&self.replicas[0], NOW_NS, encoder.bytes(), &mut Wake::default()).unwrap();
         self.settle();
     }
 
     fn look(&mut self) {
         let members: Vec<_> =
             NAMES.iter().chain(&["Eve"]).map(|name| ServerName::new(name).unwrap()).collect();
-        for map in &self.maps {
-            let _ = map.look_at_tree(NOW_NS, &members);
+        for replica in &self.replicas {
+            let _ = replica.look_at_tree(NOW_NS, &members);
         }
         self.settle();
     }
@@ -85,7 +96,7 @@ impl Ring {
     /// The eager links.
     fn edges(&self) -> Vec<(usize, usize)> {
         let pairs = (0..NAMES.len()).flat_map(|at| (0..NAMES.len()).map(move |other| (at, other)));
-        pairs.filter(|&(at, other)| self.maps[at].is_eager(link(other))).collect()
+        pairs.filter(|&(at, other)| self.replicas[at].is_eager(link(other))).collect()
     }
 }
 
@@ -99,7 +110,7 @@ fn forged_states_do_not_lead_the_tree_around_servers_that_are_there() {
         ring.lie(about, u64::MAX, NOW_NS, &[]);
         assert_eq!(ring.edges(), before);
     }
-    assert_eq!(ring.maps[0].nonsense(link(EVES))[Nonsense::State.index()], 6);
+    assert_eq!(ring.replicas[0].nonsense(link(EVES))[Nonsense::State.index()], 6);
     // Within the allowed offset of clocks she is contradicted.
     for (about, stamp) in NAMES.iter().zip(NOW_NS..) {
         ring.lie(about, 1, stamp, &[]);
@@ -107,8 +118,8 @@ fn forged_states_do_not_lead_the_tree_around_servers_that_are_there() {
         ring.look();
         assert_eq!(ring.edges(), before, "{about}");
     }
-    assert_eq!(ring.maps[0].nonsense(link(EVES))[Nonsense::State.index()], 6);
-    for map in &ring.maps {
-        assert!(map.nonsense(link(0)).iter().chain(&map.nonsense(link(1))).all(|count| *count == 0));
+    assert_eq!(ring.replicas[0].nonsense(link(EVES))[Nonsense::State.index()], 6);
+    for replica in &ring.replicas {
+        assert!(replica.nonsense(link(0)).iter().chain(&replica.nonsense(link(1))).all(|count| *count == 0));
     }
 }

@@ -19,7 +19,7 @@ use proxyherd_core::{
     replica::{Offer, Replica},
 };
 
-use crate::herd::{NOW_NS, content, link, map, report};
+use crate::herd::{NOW_NS, content, link, replica, report};
 
 /// Every server is linked to both others.
 const NAMES: [&str; 3] = ["Riley", "Jaquez", "Juzang"];
@@ -56,7 +56,7 @@ struct Direction {
 }
 
 struct Herd {
-    maps: [Replica; 3],
+    replicas: [Replica; 3],
     /// By the server that sends and its link, 0 to the next server and 1 to the one after.
     signals: [[Signal; 2]; 3],
     directions: [[Mutex<Direction>; 2]; 3],
@@ -69,7 +69,7 @@ impl Herd {
     fn new() -> Herd {
         let direction = |place| Mutex::new(Direction::new(place));
         Herd {
-            maps: NAMES.map(map),
+            replicas: NAMES.map(replica),
             signals: Default::default(),
             directions: [(); 3].map(|()| [direction(0), direction(1)]),
             is_down: Default::default(),
@@ -93,7 +93,7 @@ impl Herd {
                 return;
             }
             let mut direction = self.directions[server][place].lock().unwrap();
-            while !self.maps[server].flush(link(place), &mut direction.encoder) {
+            while !self.replicas[server].flush(link(place), &mut direction.encoder) {
                 self.deliver(server, place, &mut direction);
             }
             self.deliver(server, place, &mut direction);
@@ -103,7 +103,7 @@ impl Herd {
     fn deliver(&self, server: usize, place: usize, direction: &mut Direction) {
         let other = (server + place + 1) % 3;
         let (mut wake, Direction { encoder, incoming }) = (Wake::default(), direction);
-        incoming.receive(&self.maps[other], NOW_NS, encoder.bytes(), &mut wake).unwrap();
+        incoming.receive(&self.replicas[other], NOW_NS, encoder.bytes(), &mut wake).unwrap();
         encoder.clear();
         self.wake(other, wake);
     }
@@ -115,7 +115,7 @@ impl Herd {
         let mut directions = ends.map(|(server, place)| self.directions[server][place].lock().unwrap());
         for (server, place) in ends {
             self.is_down[server][place].store(true, SeqCst);
-            let _ = self.maps[server].link_down(link(place));
+            let _ = self.replicas[server].link_down(link(place));
         }
         thread::yield_now();
         for (server, place) in ends {
@@ -124,7 +124,7 @@ impl Herd {
         }
         let renew = |direction: &mut MutexGuard<'_, Direction>, (server, place): (usize, usize)| {
             **direction = Direction::new(1 - place);
-            self.maps[server].write_vectors(&mut direction.encoder);
+            self.replicas[server].write_vectors(&mut direction.encoder);
         };
         // Vectors are written before either end hears the other's.
         for (direction, end) in directions.iter_mut().zip(ends) {
@@ -147,12 +147,12 @@ impl Herd {
                 .iter()
                 .map(|client| Offer::new(report(client, NOW_NS + 3 * round + server as u64)))
                 .collect();
-            self.wake(server, self.maps[server].report_all(NOW_NS, &mut offers));
+            self.wake(server, self.replicas[server].report_all(NOW_NS, &mut offers));
         }
     }
 
     fn agrees(&self) -> bool {
-        let [riley, jaquez, juzang] = self.maps.each_ref().map(content);
+        let [riley, jaquez, juzang] = self.replicas.each_ref().map(content);
         riley == jaquez && jaquez == juzang
     }
 
@@ -175,13 +175,14 @@ impl Herd {
     }
 
     fn trouble(&self) -> String {
-        let [riley, jaquez, juzang] = self.maps.each_ref().map(|map| {
-            let queued = |place| (0..SHARDS).map(|shard| map.queue_len(link(place), shard)).sum::<usize>();
+        let [riley, jaquez, juzang] = self.replicas.each_ref().map(|replica| {
+            let queued =
+                |place| (0..SHARDS).map(|shard| replica.queue_len(link(place), shard)).sum::<usize>();
             (
-                map.len(),
+                replica.len(),
                 [0, 1].map(queued),
-                [0, 1].map(|place| map.is_ready(link(place))),
-                map.contradiction(),
+                [0, 1].map(|place| replica.is_ready(link(place))),
+                replica.contradiction(),
             )
         });
         format!("{riley:?} {jaquez:?} {juzang:?}")
@@ -208,5 +209,7 @@ fn no_wake_is_lost_between_threads() {
         herd.signals.iter().flatten().for_each(Signal::set);
         assert_eq!(trouble, None, "records, queued and ready by link");
     });
-    assert!(herd.maps.iter().all(|map| map.contradiction().is_none() && map.len() == CLIENTS));
+    assert!(
+        herd.replicas.iter().all(|replica| replica.contradiction().is_none() && replica.len() == CLIENTS)
+    );
 }

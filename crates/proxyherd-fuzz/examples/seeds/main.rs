@@ -20,7 +20,6 @@ const NOW_NS: u64 = 1_621_464_828_223_371_889;
 fn main() -> io::Result<()> {
     let seeds = [
         ("attributes", values::attributes()),
-        ("budget", values::budget()),
         ("certificate", values::certificates()),
         ("config", text::config()),
         ("extract", extract::extract()),
@@ -33,6 +32,7 @@ fn main() -> io::Result<()> {
         ("numbers", values::numbers()),
         ("places_index", places_index::places_index()),
         ("query", text::seeds(&text::QUERY)),
+        ("quota", values::quota()),
         ("replies", text::replies()),
     ];
     for (codec, seeds) in seeds {

@@ -2,7 +2,7 @@
 //! other seeds use.
 
 use proxyherd_core::{
-    places::quota::{PurseNews, QuotaAccount, QuotaBook, Span, Terms},
+    places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
     types::{AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
 };
 
@@ -44,13 +44,13 @@ pub(super) fn attributes() -> Vec<Seed> {
     ]
 }
 
-pub(super) fn budget() -> Vec<Seed> {
+pub(super) fn quota() -> Vec<Seed> {
     let mut book = QuotaBook::new(name("Riley"));
     for span in Span::ALL {
         book.set_terms(span, Terms::new(1000, ["Riley", "Jaquez", "Juzang"].map(name)));
     }
     book.note_heard();
-    let turn = book.turn(NOW_NS, &[].into(), &PurseNews { asked: 5, ..PurseNews::default() });
+    let turn = book.turn(NOW_NS, &[].into(), &ReserveNews { asked: 5, ..ReserveNews::default() });
     let without_sum = |bytes: Vec<u8>| bytes[..bytes.len() - 8].to_vec();
     let granted =
         [("Jaquez", 3), ("Riley", u64::MAX)].map(|(server, granted)| (name(server), granted)).into();

@@ -51,8 +51,8 @@ macro_rules! replayed {
 }
 
 replayed! {
-    attributes, budget, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers,
-    places_index, query, replies,
+    attributes, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers,
+    places_index, query, quota, replies,
 }
 
 #[test]

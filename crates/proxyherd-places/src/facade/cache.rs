@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proxyherd_core::places::{Ages, Answer, CacheKey, Freshness, Status};
+use proxyherd_core::places::{Ages, Answer, AnswerStatus, CacheKey, Freshness};
 use quick_cache::{Weighter, sync};
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ impl CachedAnswer {
     }
 
     fn is_empty(&self) -> bool {
-        self.answer.status == Status::ZeroResults
+        self.answer.status == AnswerStatus::ZeroResults
     }
 }
 

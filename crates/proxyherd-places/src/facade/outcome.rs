@@ -111,7 +111,7 @@ impl OutcomeCounts {
 
 #[cfg(test)]
 mod tests {
-    use proxyherd_core::places::Status;
+    use proxyherd_core::places::AnswerStatus;
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
             (Some(300), Some(340), Some(-40)),
         ] {
             let answered = Answered {
-                answer: Arc::new(Answer::failed(Status::UnknownError, "")),
+                answer: Arc::new(Answer::failed(AnswerStatus::UnknownError, "")),
                 outcome: LookupOutcome::Hit,
                 provider: "scripted",
                 age: age.map(Duration::from_secs),

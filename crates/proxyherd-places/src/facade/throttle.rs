@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxyherd_core::limits::BREAKER_FAILURES;
-use proxyherd_core::places::{Breaker, Cause, RequestEnd, Shut};
+use proxyherd_core::places::{Breaker, RequestOutcome, Shut, ShutCause};
 use proxyherd_core::rate::SlidingWindow;
 use tokio::time::Instant;
 
@@ -125,9 +125,9 @@ impl Throttle {
     }
 
     /// Reports the result of a request to the breaker.
-    fn end(&self, verdict: RequestEnd, failure: Option<&Failure>) {
+    fn end(&self, verdict: RequestOutcome, failure: Option<&Failure>) {
         let mut state = self.state.lock();
-        if verdict == RequestEnd::Denied {
+        if verdict == RequestOutcome::Denied {
             state.denial = failure.cloned();
         }
         let (now, before) = (self.shared.began.elapsed(), state.breaker.cause());
@@ -156,9 +156,9 @@ impl Throttle {
 impl ProviderState {
     fn why(&self, shut: Shut) -> Failure {
         match (shut.cause, &self.denial) {
-            (Cause::Denied, Some(denial)) => denial.clone(),
-            (Cause::OverLimit, _) => Failure::OverLimit { retry_after: Some(shut.remaining) },
-            (Cause::Denied | Cause::Failing, _) => {
+            (ShutCause::Denied, Some(denial)) => denial.clone(),
+            (ShutCause::OverLimit, _) => Failure::OverLimit { retry_after: Some(shut.remaining) },
+            (ShutCause::Denied | ShutCause::Failing, _) => {
                 let wait_ms = shut.remaining.as_millis();
                 let message = format!(
                     "it has failed at least {BREAKER_FAILURES} times in a row, so it gets no requests for {wait_ms} ms"
@@ -193,18 +193,18 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.state == PermitUse::Pending {
-            self.throttle.end(RequestEnd::Failed, None);
+            self.throttle.end(RequestOutcome::Failed, None);
         }
     }
 }
 
 /// What a failure says about the provider. A provider that refuses a question as invalid works well. A provider also
 /// works well if its answer found no room in the memory of this process.
-fn verdict(failure: Option<&Failure>) -> RequestEnd {
+fn verdict(failure: Option<&Failure>) -> RequestOutcome {
     match failure {
-        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestEnd::Answered,
-        Some(Failure::Denied(_)) => RequestEnd::Denied,
-        Some(Failure::OverLimit { retry_after }) => RequestEnd::OverLimit(*retry_after),
-        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => RequestEnd::Failed,
+        None | Some(Failure::BadQuery(_) | Failure::NoRoom) => RequestOutcome::Answered,
+        Some(Failure::Denied(_)) => RequestOutcome::Denied,
+        Some(Failure::OverLimit { retry_after }) => RequestOutcome::OverLimit(*retry_after),
+        Some(Failure::Unavailable(_) | Failure::Unreadable(_) | Failure::Late(_)) => RequestOutcome::Failed,
     }
 }

@@ -22,7 +22,7 @@ const BODIES_LEN_MAX: usize = 32 * 1024 * 1024;
 static ROOM: AnswerRoom = AnswerRoom::new(BODIES_LEN_MAX);
 
 /// Bytes of memory that may still be taken.
-pub(super) struct AnswerRoom(AtomicUsize);
+struct AnswerRoom(AtomicUsize);
 
 impl AnswerRoom {
     const fn new(len: usize) -> AnswerRoom {

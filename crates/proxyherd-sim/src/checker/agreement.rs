@@ -52,13 +52,13 @@ impl Checker {
     pub(crate) fn agreement<'a>(
         &self,
         from_ns: u64,
-        map: impl Fn(usize) -> &'a Replica,
+        replica: impl Fn(usize) -> &'a Replica,
     ) -> Result<(), String> {
         for floor in &self.floors {
-            let passing = self.passing(floor.servers.iter().map(|&server| map(server)), from_ns);
+            let passing = self.passing(floor.servers.iter().map(|&server| replica(server)), from_ns);
             let is_counted = |one: &Taken| self.is_agreed_on(one, from_ns) && !passing.contains(&one.key);
-            let view = |map| View::of(map, &self.ledger, is_counted);
-            let mut views = floor.servers.iter().map(|&server| (server, view(map(server))));
+            let view = |replica| View::of(replica, &self.ledger, is_counted);
+            let mut views = floor.servers.iter().map(|&server| (server, view(replica(server))));
             let Some((first, one)) = views.next() else { continue };
             for (second, other) in views {
                 one.compare(&other).map_err(|text| format!("servers {first} and {second}: {text}"))?;
@@ -77,11 +77,11 @@ impl Checker {
 
     /// The keys of which a bad member sent a record and some server holds a record that servers no longer compare.
     /// Another record of the key may live longer, and a server whose clock is ahead may already hold that record.
-    fn passing<'a>(&self, maps: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
+    fn passing<'a>(&self, replicas: impl Iterator<Item = &'a Replica>, from_ns: u64) -> HashSet<Key> {
         let mut passing = HashSet::new();
         if self.ledger.knows_lies() {
-            for map in maps {
-                map.for_each(|held| {
+            for replica in replicas {
+                replica.for_each(|held| {
                     let one = Taken::from(held);
                     if !one.is_compared(from_ns, self.client_ttl) && self.ledger.is_told_of(&one.key) {
                         passing.insert(one.key);
@@ -93,17 +93,21 @@ impl Checker {
     }
 
     /// The first record in which two servers of one part differ, among the records that have not expired at `from_ns`.
-    pub(crate) fn difference<'a>(&self, from_ns: u64, map: impl Fn(usize) -> &'a Replica) -> Option<String> {
+    pub(crate) fn difference<'a>(
+        &self,
+        from_ns: u64,
+        replica: impl Fn(usize) -> &'a Replica,
+    ) -> Option<String> {
         let mut all =
             self.floors.iter().flat_map(|floor| floor.servers.windows(2).map(|pair| (pair[0], pair[1])));
         all.find_map(|(one, other)| {
             let mut found = None;
-            let passing = self.passing([map(one), map(other)].into_iter(), from_ns);
+            let passing = self.passing([replica(one), replica(other)].into_iter(), from_ns);
             for (one, other) in [(one, other), (other, one)] {
-                map(one).for_each(|held| {
+                replica(one).for_each(|held| {
                     let record = Taken::from(held);
                     let key = &record.key;
-                    let there = map(other).find(0, key.0, &key.1, |there| {
+                    let there = replica(other).find(0, key.0, &key.1, |there| {
                         (Taken::from(there) != record).then(|| format!("{there:?}"))
                     });
                     let is_same = there.as_ref().is_some_and(Option::is_none);
@@ -122,18 +126,18 @@ impl Checker {
         at: Nanos,
         from_ns: u64,
         clock_ns: impl Fn(usize) -> u64,
-        map: impl Fn(usize) -> &'a Replica,
+        replica: impl Fn(usize) -> &'a Replica,
     ) {
         let mut lost = Vec::new();
         for floor in &self.floors {
-            let passing = self.passing(floor.servers.iter().map(|&server| map(server)), from_ns);
+            let passing = self.passing(floor.servers.iter().map(|&server| replica(server)), from_ns);
             for &server in &floor.servers {
                 let clock_ns = clock_ns(server);
                 // Records on which servers need not agree yet may still be in transit.
                 let is_counted =
                     |best: &&Taken| self.is_agreed_on(best, from_ns) && !passing.contains(&best.key);
                 let mut best = floor.held.values().filter(is_counted);
-                let missing = best.find(|best| !self.is_covered(clock_ns, map(server), best));
+                let missing = best.find(|best| !self.is_covered(clock_ns, replica(server), best));
                 lost.extend(missing.map(|best| format!("server {server} does not hold {best:?}")));
             }
         }
@@ -144,10 +148,10 @@ impl Checker {
 }
 
 impl Floor {
-    fn of(maps: Vec<(usize, &Replica)>, counts: impl Fn(&Taken) -> bool) -> Floor {
+    fn of(replicas: Vec<(usize, &Replica)>, counts: impl Fn(&Taken) -> bool) -> Floor {
         let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
-        for (_, map) in &maps {
-            map.for_each(|one| {
+        for (_, replica) in &replicas {
+            replica.for_each(|one| {
                 let one = Taken::from(one);
                 if !counts(&one) {
                     return;
@@ -159,7 +163,7 @@ impl Floor {
                 }
             });
         }
-        Floor { servers: maps.into_iter().map(|(server, _)| server).collect(), held }
+        Floor { servers: replicas.into_iter().map(|(server, _)| server).collect(), held }
     }
 }
 
@@ -172,11 +176,11 @@ struct View {
 }
 
 impl View {
-    fn of(map: &Replica, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
+    fn of(replica: &Replica, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
         // An origin leaves the vector with its last record, which each server forgets by its own clock.
         let mut origins = BTreeSet::new();
-        map.for_each(|held| {
+        replica.for_each(|held| {
             let record = Taken::from(held);
             if counts(&record) {
                 records += 1;
@@ -186,7 +190,7 @@ impl View {
         });
         let mut vectors = Vec::new();
         for shard in (0..SHARDS).filter(|&shard| !ledger.is_lied_about(shard)) {
-            map.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
+            replica.for_each_covered(shard, |origin, covered| vectors.push((shard, origin.clone(), covered)));
         }
         vectors.retain(|(shard, origin, _)| origins.contains(&(*shard, origin.clone())));
         vectors.sort();

@@ -69,9 +69,9 @@ impl Checker {
     /// Whether this update is covered. There are four ways: the update, or a record that wins over it, is held; or the
     /// update has expired; or a bad member's record won over the update and has expired; or no server has to take the
     /// update, because its time of receipt is further ahead than clocks may be apart.
-    fn is_covered(&self, clock_ns: u64, map: &Replica, update: &Taken) -> bool {
+    fn is_covered(&self, clock_ns: u64, replica: &Replica, update: &Taken) -> bool {
         let (kind, key) = &update.key;
-        map.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
+        replica.find(clock_ns, *kind, key, |held| update.is_covered_by(held)) == Some(true)
             || update.is_over(clock_ns, self.client_ttl)
             || self.is_ahead(clock_ns, update)
             || self.ledger.is_excused(update, clock_ns, self.client_ttl)
@@ -100,8 +100,8 @@ impl Checker {
     }
 
     /// Notes that a server has taken a client's report, or has forgotten a client.
-    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, map: &Replica, client: ClientId<'_>) {
-        let entered = map.locate(clock_ns, client, |held| {
+    pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, client: ClientId<'_>) {
+        let entered = replica.locate(clock_ns, client, |held| {
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
                 // Records that the server has issued as answers to lies may have been replaced before the checker could
@@ -119,7 +119,7 @@ impl Checker {
 
     /// Notes that a server has answered a report, and has taken no other report of that client since. The server must
     /// show the report if it claims to have taken it.
-    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, map: &Replica, offer: &Offer<'_>) {
+    pub(crate) fn answered(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, offer: &Offer<'_>) {
         let client = offer.report.client;
         if offer.report.stamp == Stamp::Server && offer.outcome == Outcome::Stale {
             self.found(at, Symptom::Read, format!("{client:?} was told that the server's own time is stale"));
@@ -127,13 +127,13 @@ impl Checker {
         if !offer.outcome.is_taken() {
             return;
         }
-        let shown = map.locate(clock_ns, client, |held| {
+        let shown = replica.locate(clock_ns, client, |held| {
             let record = held.record;
             ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
         // Positions continue when sequences begin anew with an incarnation.
         let shown = shown
-            .map(|(times, (shard, seq))| (times, Position { shard, seq: map.taken_before(shard) + seq }));
+            .map(|(times, (shard, seq))| (times, Position { shard, seq: replica.taken_before(shard) + seq }));
         let told = offer.times(clock_ns).zip(offer.position());
         if shown != told {
             let text = format!("{client:?} was told {told:?}, but the server shows {shown:?}");
@@ -147,16 +147,16 @@ impl Checker {
         at: Nanos,
         life: LifeId,
         clock_ns: u64,
-        map: &Replica,
+        replica: &Replica,
         client: ClientId<'_>,
     ) {
         let known = |held: Update<'_>| (self.ledger.knows(held), Taken::from(held));
-        let (is_known, now) = map.locate(clock_ns, client, known).unzip();
+        let (is_known, now) = replica.locate(clock_ns, client, known).unzip();
         if is_known == Some(false) {
             self.found(
                 at,
                 Symptom::Foreign,
-                format!("server {} answers with a record that no server took: {now:?}", life.0),
+                format!("server {} answers with a record that no server accepted: {now:?}", life.0),
             );
         }
         let key = (life, client.as_bytes().into());
@@ -177,10 +177,10 @@ impl Checker {
     }
 
     /// Checks the vectors of these shards against the ledger, as far as the vectors have moved.
-    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica, shards: u32) {
+    pub(crate) fn vectors(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica, shards: u32) {
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let mut moved = Vec::new();
-            map.for_each_covered(shard, |origin, covered| {
+            replica.for_each_covered(shard, |origin, covered| {
                 if self.ledger.is_unsure(origin, shard) {
                     return;
                 }
@@ -195,7 +195,7 @@ impl Checker {
                 }
             });
             for (origin, number, proven, covered) in moved {
-                if let Err(text) = self.prove(clock_ns, map, (number, shard), proven, covered) {
+                if let Err(text) = self.prove(clock_ns, replica, (number, shard), proven, covered) {
                     let text = format!("server {} covers {origin:?} up to {covered}: {text}", life.0);
                     self.found(at, Symptom::Invariant1, text);
                 }
@@ -206,7 +206,7 @@ impl Checker {
     fn prove(
         &self,
         clock_ns: u64,
-        map: &Replica,
+        replica: &Replica,
         (origin, shard): (usize, usize),
         proven: u64,
         covered: u64,
@@ -217,7 +217,7 @@ impl Checker {
         };
         for (seq, update) in (proven + 1..).zip(updates).filter_map(|(seq, it)| Some((seq, it.as_ref()?))) {
             let is_outbid = || self.ledger.is_outbid(update, clock_ns, self.client_ttl);
-            if !self.is_covered(clock_ns, map, update) && !is_outbid() {
+            if !self.is_covered(clock_ns, replica, update) && !is_outbid() {
                 return Err(format!("update {seq} is not covered: {update:?}"));
             }
         }
@@ -235,13 +235,13 @@ impl Checker {
     }
 
     /// Enters the records that a server has issued by itself in these shards.
-    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, map: &Replica, shards: u32) {
-        self.retold(server, map);
-        let me = &map.origin();
+    pub(crate) fn said_by_itself(&mut self, at: Nanos, server: usize, replica: &Replica, shards: u32) {
+        self.retold(server, replica);
+        let me = &replica.origin();
         let mut said = Vec::new();
         for shard in (0..SHARDS).filter(|shard| shards & 1 << shard != 0) {
             let entered = self.ledger.taken_by(me, shard);
-            map.for_each_covered(shard, |origin, covered| {
+            replica.for_each_covered(shard, |origin, covered| {
                 if origin == me && covered > entered {
                     said.push((shard, entered, covered));
                 }
@@ -251,7 +251,7 @@ impl Checker {
             return;
         }
         let mut records = Vec::new();
-        map.for_each(|held| {
+        replica.for_each(|held| {
             let shard = shard_index(held.record.key);
             if held.origin == me && said.iter().any(|&(it, entered, _)| it == shard && held.seq > entered) {
                 records.push((shard, held.seq, Taken::from(held)));
@@ -271,15 +271,15 @@ impl Checker {
 
     /// Enters the records that a server has retold in other servers' names, if the server has received a lie since the
     /// last call.
-    fn retold(&mut self, server: usize, map: &Replica) {
+    fn retold(&mut self, server: usize, replica: &Replica) {
         let links = (0..LINKS_MAX).filter_map(LinkId::new);
-        let heard = links.map(|link| map.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
+        let heard = links.map(|link| replica.nonsense(link)[Nonsense::OwnRecord.index()]).sum();
         if self.answered_lies.insert(server, heard) == Some(heard) {
             return;
         }
         let (mut retold, mut answers) = (Vec::new(), Vec::new());
-        let (me, is_restored) = (map.origin(), self.ledger.is_restored(&map.origin()));
-        map.for_each(|held| {
+        let (me, is_restored) = (replica.origin(), self.ledger.is_restored(&replica.origin()));
+        replica.for_each(|held| {
             if held.seq == u64::MAX && !self.ledger.knows(held) {
                 retold.push(Taken::from(held));
             } else if is_restored && *held.origin == me && !self.ledger.knows(held) {
@@ -297,12 +297,12 @@ impl Checker {
     pub(crate) fn in_others_names(
         &self,
         server: usize,
-        map: &Replica,
+        replica: &Replica,
         from_ns: u64,
         present: impl Fn(&ServerName, u64) -> Option<bool>,
     ) -> Option<String> {
         let mut lies = Vec::new();
-        map.for_each(|held| {
+        replica.for_each(|held| {
             let record = Taken::from(held);
             if let Some(told) =
                 self.ledger.names_of_lie(&record).filter(|_| self.is_agreed_on(&record, from_ns))
@@ -322,21 +322,21 @@ impl Checker {
     }
 
     /// Proves every vector of a replica again from its first update, because covered updates must stay covered.
-    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, map: &Replica) {
+    pub(crate) fn vectors_again(&mut self, at: Nanos, life: LifeId, clock_ns: u64, replica: &Replica) {
         self.proven.retain(|(proven, ..), _| *proven != life);
-        self.vectors(at, life, clock_ns, map, u32::MAX);
+        self.vectors(at, life, clock_ns, replica, u32::MAX);
     }
 
     /// Checks a replica's outboxes and bookkeeping, and each record's origin.
-    pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, map: &Replica, links: usize) {
-        if let Some(text) = map.contradiction() {
+    pub(crate) fn bookkeeping(&mut self, at: Nanos, server: usize, replica: &Replica, links: usize) {
+        if let Some(text) = replica.contradiction() {
             self.found(at, Symptom::Bookkeeping, format!("server {server}: {text}"));
         }
         let (mut foreign, mut records) = (None, [0; SHARDS]);
-        map.for_each(|held| {
+        replica.for_each(|held| {
             records[shard_index(held.record.key)] += 1;
             if !self.ledger.knows(held) {
-                foreign = Some(format!("server {server} holds a record that no server took: {held:?}"));
+                foreign = Some(format!("server {server} holds a record that no server accepted: {held:?}"));
             }
         });
         if let Some(text) = foreign {
@@ -344,7 +344,7 @@ impl Checker {
         }
         for link in (0..links).filter_map(LinkId::new) {
             for (shard, records) in records.iter().enumerate() {
-                let queued = map.queue_len(link, shard);
+                let queued = replica.queue_len(link, shard);
                 // A slot that is freed keeps its position in the queue.
                 let slots = if self.client_ttl.is_some() { self.ledger.keys_len() } else { *records };
                 if queued > slots + 1 {
@@ -361,10 +361,10 @@ impl Checker {
         &self,
         server: usize,
         clock_ns: u64,
-        map: &Replica,
+        replica: &Replica,
     ) -> Result<(), (Symptom, String)> {
         let (mut ahead, mut lives) = (None, BTreeMap::<_, BTreeSet<u64>>::new());
-        map.for_each(|held| {
+        replica.for_each(|held| {
             let record = Taken::from(held);
             let lives = lives.entry((shard_index(held.record.key), held.origin.server.clone())).or_default();
             lives.insert(held.origin.incarnation);
@@ -398,7 +398,7 @@ mod tests {
 
     const CLOCK_NS: u64 = 1_700_000_000_000_000_000;
 
-    fn map(server: &str) -> Replica {
+    fn replica(server: &str) -> Replica {
         Replica::new(ReplicaSettings {
             me: Origin { server: ServerName::new(server).unwrap(), incarnation: 1 },
             seed: 1,
@@ -414,14 +414,14 @@ mod tests {
         ClientId::new(b"kiwi").unwrap()
     }
 
-    fn report(map: &Replica, later_ns: u64) {
+    fn report(replica: &Replica, later_ns: u64) {
         let report = Report {
             client: client(),
             coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
             stamp: Stamp::Client(Timestamp::from_nanos(CLOCK_NS + later_ns).unwrap()),
             attributes: Attributes::NONE,
         };
-        let _ = map.report(CLOCK_NS + later_ns, &report);
+        let _ = replica.report(CLOCK_NS + later_ns, &report);
     }
 
     fn symptoms(checker: Checker) -> Vec<Symptom> {
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn updates_are_entered_in_their_order_and_none_is_left_out() {
-        let (riley, mut checker) = (map("Riley"), Checker::default());
+        let (riley, mut checker) = (replica("Riley"), Checker::default());
         report(&riley, 0);
         checker.took(0, CLOCK_NS, &riley, client());
         assert!(!checker.has_found(Symptom::Bookkeeping));
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_vector_that_covers_what_was_never_taken_is_found() {
-        let (riley, mut checker) = (map("Riley"), Checker::default());
+        let (riley, mut checker) = (replica("Riley"), Checker::default());
         report(&riley, 0);
         checker.took(0, CLOCK_NS, &riley, client());
         checker.vectors(0, (0, 1), CLOCK_NS, &riley, u32::MAX);
@@ -454,23 +454,23 @@ mod tests {
 
     #[test]
     fn what_was_held_when_peace_began_must_be_held_in_the_end() {
-        let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
+        let (riley, jaquez, mut checker) = (replica("Riley"), replica("Jaquez"), Checker::default());
         report(&riley, 0);
         checker.peace(CLOCK_NS, [vec![(0, &riley), (1, &jaquez)]]);
         assert!(checker.agreement(0, |server| [&riley, &jaquez][server]).is_err());
         // The herd may hold a newer record, but it must hold some record.
-        let newer = map("Riley");
+        let newer = replica("Riley");
         report(&newer, 1);
         checker.losses(0, 0, |_| CLOCK_NS, |_| &newer);
         assert!(!checker.has_found(Symptom::Lost));
-        assert_eq!(checker.agreement(0, |_| &jaquez), Ok(()), "empty maps agree, too");
+        assert_eq!(checker.agreement(0, |_| &jaquez), Ok(()), "empty replicas agree, too");
         checker.losses(0, 0, |_| CLOCK_NS, |_| &jaquez);
         assert_eq!(symptoms(checker), [Symptom::Lost]);
     }
 
     #[test]
     fn parts_that_do_not_reach_each_other_need_not_agree() {
-        let (riley, jaquez, mut checker) = (map("Riley"), map("Jaquez"), Checker::default());
+        let (riley, jaquez, mut checker) = (replica("Riley"), replica("Jaquez"), Checker::default());
         report(&riley, 0);
         checker.peace(CLOCK_NS, [vec![(0, &riley)], vec![(1, &jaquez)]]);
         assert_eq!(checker.agreement(0, |server| [&riley, &jaquez][server]), Ok(()));
@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn a_record_that_no_server_took_is_found() {
-        let (riley, mut checker) = (map("Riley"), Checker::default());
+        let (riley, mut checker) = (replica("Riley"), Checker::default());
         report(&riley, 0);
         checker.bookkeeping(0, 0, &riley, 0);
         assert_eq!(symptoms(checker), [Symptom::Foreign]);

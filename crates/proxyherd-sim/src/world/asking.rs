@@ -43,12 +43,12 @@ impl World {
         }
         let mut offers: Vec<_> =
             batch.iter().filter_map(|request| request.report()).map(Offer::new).collect();
-        let mut wake = life.map.report_all(clock_ns, &mut offers);
+        let mut wake = life.replica.report_all(clock_ns, &mut offers);
         let is_news = |offer: &&Offer<'_>| offer.outcome.is_taken();
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
         for offer in &offers {
             life.followers.iter_mut().flatten().for_each(|follower| follower.hold(offer));
-            self.checker.answered(now, clock_ns, &life.map, offer);
+            self.checker.answered(now, clock_ns, &life.replica, offer);
         }
         self.tally.reports += offers.len() as u64;
         for request in batch.iter().filter(|request| request.is_to_read()) {
@@ -56,10 +56,10 @@ impl World {
             if !is_judged {
                 continue;
             }
-            self.checker.read(now, (server, *lives), clock_ns, &life.map, request.client());
+            self.checker.read(now, (server, *lives), clock_ns, &life.replica, request.client());
         }
         for request in batch.iter().filter(|request| request.is_to_forget()) {
-            let (was_known, woken) = life.map.forget(clock_ns, request.client());
+            let (was_known, woken) = life.replica.forget(clock_ns, request.client());
             wake = wake.and(woken);
             if was_known {
                 self.tally.forgotten += 1;
@@ -71,11 +71,11 @@ impl World {
             self.trace.note_bytes(client.as_bytes());
             self.story.tell(now, || format!("server {server} takes {client:?}"));
             self.tally.accepted += 1;
-            self.checker.took(now, clock_ns, &life.map, client);
+            self.checker.took(now, clock_ns, &life.replica, client);
             shards |= 1 << shard_index(client.as_bytes());
         }
         if is_judged {
-            self.checker.vectors(now, (server, *lives), clock_ns, &life.map, shards);
+            self.checker.vectors(now, (server, *lives), clock_ns, &life.replica, shards);
         }
         self.with(server, |life: &mut Life, out| life.wake(wake, out));
     }

@@ -32,9 +32,9 @@ impl World {
                 if seat.is_none() && rng.chance(100) {
                     let begins = if rng.chance(500) { Begin::WithAllHeld } else { Begin::Now };
                     let following = Following { begins, wants_removed: !is_slow || rng.chance(500) };
-                    *seat = Follower::new(&life.map, following);
+                    *seat = Follower::new(&life.replica, following);
                 } else if let Some(follower) = seat.take_if(|_| rng.chance(5)) {
-                    follower.leave(&life.map);
+                    follower.leave(&life.replica);
                 }
                 let Some(follower) = seat else { continue };
                 let most = match is_slow {
@@ -42,12 +42,12 @@ impl World {
                     true => rng.between(1, SLOW_MOST + 1) as usize,
                     false => SWIFT_MOST,
                 };
-                let is_all = follower.drain(&life.map, most);
+                let is_all = follower.drain(&life.replica, most);
                 // Comparing all records each time would take most of a run.
                 let is_looked_at = is_all == Ok(true) && rng.chance(50);
                 turn = turn.and(is_all.map(|_| ()));
                 if is_looked_at {
-                    turn = turn.and_then(|()| follower.compare(&life.map));
+                    turn = turn.and_then(|()| follower.compare(&life.replica));
                 }
             }
             self.note_turn(server, turn);
@@ -55,16 +55,16 @@ impl World {
         self.timeline.put(self.now + INTERVAL, Event::Follow);
     }
 
-    /// Handles the herd's peace: followers take everything that they know of, and must then hold the records that their
-    /// replicas hold.
+    /// Called when the herd is quiescent: no faults, and nothing on its way. Followers take everything that waits for
+    /// them, and must then hold the records that their replicas hold.
     pub(super) fn look_at_followers(&mut self) {
         for server in 0..self.servers.len() {
-            let Server { life: Some(Life { map, followers, .. }), .. } = &mut self.servers[server] else {
+            let Server { life: Some(Life { replica, followers, .. }), .. } = &mut self.servers[server] else {
                 continue;
             };
             let catch_up = |follower: &mut Follower| {
-                while !follower.drain(map, SWIFT_MOST)? {}
-                follower.compare(map)
+                while !follower.drain(replica, SWIFT_MOST)? {}
+                follower.compare(replica)
             };
             let caught_up = followers.iter_mut().flatten().try_for_each(catch_up);
             self.note_turn(server, caught_up);

@@ -64,7 +64,7 @@ impl World {
 
     fn draw_lies(&mut self, server: usize, manner: &Manner) -> Vec<Saying> {
         let current: Vec<Origin> =
-            self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin())).collect();
+            self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.replica.origin())).collect();
         let names: Vec<_> = (0..self.servers.len()).map(name).collect();
         let known = Known {
             ledger: &self.checker.ledger,
@@ -115,7 +115,7 @@ impl World {
     /// Makes a server continue from its state at the time `ago` earlier.
     pub(super) fn restore(&mut self, server: usize, ago: Nanos) {
         let Some(life) = &self.servers[server].life else { return };
-        let me = life.map.me().clone();
+        let me = life.replica.me().clone();
         let is_up_since = self.servers[server].started_at + ago <= self.now;
         if self.is_bad(server) || !is_up_since || self.servers[server].paused_until > self.now {
             return;
@@ -137,10 +137,10 @@ impl World {
                 if update.received_ns() > then_ns {
                     break;
                 }
-                let _ = life.map.report(update.received_ns(), &report);
+                let _ = life.replica.report(update.received_ns(), &report);
             }
         }
-        let _ = life.map.mend(then_ns);
+        let _ = life.replica.mend(then_ns);
         self.checker.ledger.restore(&me);
     }
 
@@ -181,7 +181,7 @@ impl World {
         if before.unsigned_abs().max(self.servers[server].jumped.unsigned_abs()) > FAR_OFF_NS {
             self.tally.far_jumps += 1;
             // The server refuses and gives up records of all present lives, and its vectors may cover these records.
-            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.map.origin()));
+            let lives = self.servers.iter().filter_map(|server| Some(server.life.as_ref()?.replica.origin()));
             let past = self.checker.ledger.origins().cloned();
             for origin in lives.chain(past).collect::<Vec<_>>() {
                 self.checker.ledger.doubt(&origin);
@@ -193,8 +193,8 @@ impl World {
 
     /// Enters the records that a server has issued by itself in these shards.
     pub(super) fn note_what_was_said(&mut self, server: usize, shards: u32) {
-        if let Some(Life { map, .. }) = &self.servers[server].life {
-            self.checker.said_by_itself(self.now, server, map, shards);
+        if let Some(Life { replica, .. }) = &self.servers[server].life {
+            self.checker.said_by_itself(self.now, server, replica, shards);
         }
     }
 }

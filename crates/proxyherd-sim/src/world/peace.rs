@@ -50,8 +50,8 @@ impl World {
             self.inflict(fault);
         }
         let parts = self.parts();
-        let with_map = |server: usize| Some((server, map_of(&self.servers, server)?));
-        let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_map).collect());
+        let with_replica = |server: usize| Some((server, replica_of(&self.servers, server)?));
+        let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_replica).collect());
         self.checker.peace(super::EPOCH_NS + self.now, parts);
         self.story.tell(self.now, || "peace begins".to_owned());
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
@@ -83,7 +83,7 @@ impl World {
             if let Some(life) = life
                 && *paused_until <= self.now
             {
-                life.map.sweep(self.clock_ns(server), slots);
+                life.replica.sweep(self.clock_ns(server), slots);
             }
         }
     }
@@ -94,9 +94,9 @@ impl World {
             // The first sweep continues where the last sweep ended, and the second begins at the first slot.
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }
-        let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
+        let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let agreed = self.have_no_leftovers().and_then(|()| {
-            let agreed = self.checker.agreement(self.compared_from_ns(), map);
+            let agreed = self.checker.agreement(self.compared_from_ns(), replica);
             agreed.map_err(|text| (Symptom::NeverConverged, text))
         });
         let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
@@ -106,7 +106,7 @@ impl World {
             }
             Err((symptom, text)) => {
                 self.has_given_up = true;
-                let difference = self.checker.difference(self.compared_from_ns(), map);
+                let difference = self.checker.difference(self.compared_from_ns(), replica);
                 self.checker.found(self.now, symptom, format!("{text}; {}", difference.unwrap_or_default()));
             }
             Ok(()) => self.agreed(),
@@ -119,13 +119,13 @@ impl World {
         self.story.tell(self.now, || "the herd agrees".to_owned());
         self.tally.settling += taken;
         self.tally.settling_max = self.tally.settling_max.max(taken);
-        let map = |server| map_of(&self.servers, server).expect("no server crashes in peace");
+        let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let clocks_ns: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
-        self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], map);
+        self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], replica);
         for server in 0..self.servers.len() {
             let clock_ns = self.clock_ns(server);
             if let Server { life: Some(life), lives, .. } = &self.servers[server] {
-                self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.map);
+                self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.replica);
             }
         }
         self.look_at_names();
@@ -149,11 +149,12 @@ impl World {
         for part in self.checker.parts() {
             let present = |of: &ServerName, incarnation| {
                 let server = part.iter().find(|&&server| name(server) == *of)?;
-                Some(map_of(&self.servers, *server)?.is_present(incarnation))
+                Some(replica_of(&self.servers, *server)?.is_present(incarnation))
             };
-            let maps = part.iter().filter_map(|&server| Some((server, map_of(&self.servers, server)?)));
-            for (server, map) in maps {
-                found = found.or_else(|| self.checker.in_others_names(server, map, from_ns, present));
+            let replicas =
+                part.iter().filter_map(|&server| Some((server, replica_of(&self.servers, server)?)));
+            for (server, replica) in replicas {
+                found = found.or_else(|| self.checker.in_others_names(server, replica, from_ns, present));
             }
         }
         if let Some(text) = found {
@@ -193,8 +194,8 @@ impl World {
     /// servers. The records are sent again whenever a neighbor asks for what it lacks.
     fn holds_uncovered(&self) -> bool {
         let mut is_held = false;
-        for map in (0..self.servers.len()).filter_map(|server| map_of(&self.servers, server)) {
-            map.for_each(|held| is_held |= held.seq == u64::MAX);
+        for replica in (0..self.servers.len()).filter_map(|server| replica_of(&self.servers, server)) {
+            replica.for_each(|held| is_held |= held.seq == u64::MAX);
         }
         is_held && self.scenario.bad.is_some()
     }
@@ -211,7 +212,7 @@ impl World {
             return;
         }
         for (server, Server { life, .. }) in self.servers.iter().enumerate() {
-            let found = life.as_ref().map_or(0, |life| life.map.root_mismatches());
+            let found = life.as_ref().map_or(0, |life| life.replica.root_mismatches());
             if found > 0 {
                 let text = format!("server {server} found {found} differences");
                 self.checker.found(self.now, Symptom::Root, text);
@@ -228,7 +229,7 @@ impl World {
         self.look_at_mismatches();
         for (server, Server { life, .. }) in self.servers.iter().enumerate() {
             if let Some(life) = life {
-                self.checker.bookkeeping(self.now, server, &life.map, life.links_len());
+                self.checker.bookkeeping(self.now, server, &life.replica, life.links_len());
             }
         }
     }
@@ -257,8 +258,8 @@ impl World {
         names.sort();
         let mut eager = 0;
         for &server in part {
-            let Some(map) = map_of(&self.servers, server) else { continue };
-            let found = map.tree_servers();
+            let Some(replica) = replica_of(&self.servers, server) else { continue };
+            let found = replica.tree_servers();
             if found != names {
                 return Err(format!(
                     "server {server} has {found:?} in its tree, but the servers of its part are {names:?}"
@@ -267,7 +268,7 @@ impl World {
             let neighbors = self.scenario.neighbors(server);
             let here = (0..).zip(&neighbors).filter(|(_, (neighbor, _))| part.contains(neighbor));
             eager +=
-                here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| map.is_eager(link)).count();
+                here.filter_map(|(link, _)| LinkId::new(link)).filter(|&link| replica.is_eager(link)).count();
         }
         let edges = 2 * (part.len() - 1);
         if eager == edges {
@@ -281,11 +282,11 @@ impl World {
     /// server that is alone cannot know whether its clock is right.
     fn have_no_leftovers(&self) -> Result<(), (Symptom, String)> {
         for &server in self.checker.parts().filter(|part| part.len() > 1).flatten() {
-            let Some(map) = map_of(&self.servers, server) else { continue };
-            self.checker.leftovers(server, self.clock_ns(server), map)?;
+            let Some(replica) = replica_of(&self.servers, server) else { continue };
+            self.checker.leftovers(server, self.clock_ns(server), replica)?;
             // Servers of earlier versions do not answer fences.
-            if !self.scenario.old_servers.contains(&true) && map.gaps() > 0 {
-                let text = format!("server {server} still has {} open gaps", map.gaps());
+            if !self.scenario.old_servers.contains(&true) && replica.gaps() > 0 {
+                let text = format!("server {server} still has {} open gaps", replica.gaps());
                 return Err((Symptom::NeverConverged, text));
             }
         }
@@ -312,6 +313,6 @@ impl World {
     }
 }
 
-fn map_of(servers: &[Server], server: usize) -> Option<&Replica> {
-    Some(&servers[server].life.as_ref()?.map)
+fn replica_of(servers: &[Server], server: usize) -> Option<&Replica> {
+    Some(&servers[server].life.as_ref()?.replica)
 }

@@ -51,7 +51,7 @@ impl World {
         if touched != 0 && self.is_judged(server) && self.servers[server].life.is_some() {
             let id = (server, self.servers[server].lives);
             let life = self.servers[server].life.as_ref().expect("it has just received");
-            self.checker.vectors(now, id, clock_ns, &life.map, touched);
+            self.checker.vectors(now, id, clock_ns, &life.replica, touched);
         }
     }
 
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    pub(super) fn flush_soon(&mut self, server: usize, conn: ConnId) {
+    fn flush_soon(&mut self, server: usize, conn: ConnId) {
         if self.due.insert((server, conn)) {
             let at = self.now + self.rng.below(WRITER_DELAY_MAX);
             self.timeline.put(at, Event::Own(server, self.servers[server].lives, Own::Flush(conn)));
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    pub(super) fn tick_later(&mut self, server: usize, conn: ConnId) {
+    fn tick_later(&mut self, server: usize, conn: ConnId) {
         let at = self.now + HEARTBEAT_INTERVAL.as_nanos() as Nanos;
         self.timeline.put(at, Event::Own(server, self.servers[server].lives, Own::Tick(conn)));
     }

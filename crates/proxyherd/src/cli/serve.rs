@@ -21,8 +21,8 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("Exit codes"),
-    "  0   it was asked to end
-  1   it could not run
+    "  0   the server was asked to end, and has ended
+  1   the server could not run
   2   the command line is wrong
   78  the configuration is wrong
 ",

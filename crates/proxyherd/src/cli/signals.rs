@@ -34,7 +34,7 @@ pub(super) fn end_at_once_when_asked_again() -> io::Result<()> {
 /// second request to end is different: it ends the process at once.
 #[derive(Clone)]
 pub(super) struct SignalRequests {
-    /// Cancelled by the first SIGTERM or SIGINT.
+    /// Canceled by the first SIGTERM or SIGINT.
     pub(super) to_end: CancellationToken,
     /// Notified by each SIGHUP.
     pub(super) to_read_files: Arc<Notify>,

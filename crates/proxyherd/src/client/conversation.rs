@@ -25,7 +25,7 @@ const READ_LEN: usize = 64 * 1024;
 /// A conversation with a herd.
 pub(super) struct Conversation {
     servers: Servers,
-    connection: Option<Connection>,
+    connection: Option<DoorConnection>,
     silence_max: Duration,
     unanswered: UnansweredLines,
     /// The bytes that this connection has received. The caller already has the bytes before `handed_out`, which are
@@ -35,7 +35,7 @@ pub(super) struct Conversation {
     replies: Replies,
 }
 
-struct Connection {
+struct DoorConnection {
     stream: Box<dyn DoorStream>,
     /// Whether the stream may hold back written bytes.
     is_held_back: bool,
@@ -117,7 +117,7 @@ impl Conversation {
         }
         let stream = self.servers.connect().await?;
         self.connection =
-            Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
+            Some(DoorConnection { stream, is_held_back: false, heard: Instant::now(), closed: None });
         if self.unanswered.is_empty() {
             self.servers.recovered();
         }
@@ -204,7 +204,7 @@ impl Conversation {
     }
 }
 
-impl Connection {
+impl DoorConnection {
     /// Waits until something can be read or written, or until the server has been silent for too long. Reading has
     /// priority. A read makes room for the server to write, and shows that the server is not silent.
     async fn wait(
@@ -249,7 +249,7 @@ mod tests {
         // Without a flush, this stream would write nothing until many lines have come.
         let stream = Box::new(BufWriter::new(here));
         conversation.connection =
-            Some(Connection { stream, is_held_back: false, heard: Instant::now(), closed: None });
+            Some(DoorConnection { stream, is_held_back: false, heard: Instant::now(), closed: None });
         let server = tokio::spawn(async move {
             let (mut there, mut line) = (BufReader::new(there), String::new());
             there.read_line(&mut line).await.unwrap();

@@ -77,7 +77,7 @@ fn feed(script: &mut Script, chunk: Option<Chunk>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `input` on a thread of its own, which ends with the input. A read of a terminal or a pipe cannot be cancelled,
+/// Reads `input` on a thread of its own, which ends with the input. A read of a terminal or a pipe cannot be canceled,
 /// so nothing may wait for this thread.
 fn read_ahead(mut input: impl Read + Send + 'static) -> anyhow::Result<Receiver<Chunk>> {
     let (sender, receiver) = channel(CHUNKS_MAX);

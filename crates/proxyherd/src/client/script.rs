@@ -1,7 +1,7 @@
 //! Splits a piped input into lines. The chunks of the input and the lines may have any length.
 
 use proxyherd_core::{
-    codec::line::{Lines, NextLine, Stream},
+    codec::line::{Lines, NextLine, StreamState},
     limits::LINE_LEN_MAX,
 };
 
@@ -55,7 +55,7 @@ impl Script {
             return None;
         }
         let start = self.start;
-        let (len, line_len) = match self.lines.next(&self.buffer[start..], Stream::new(self.has_ended)) {
+        let (len, line_len) = match self.lines.next(&self.buffer[start..], StreamState::new(self.has_ended)) {
             NextLine::Line(line, len) => (len, line.len()),
             NextLine::Incomplete => return None,
             NextLine::TooLong(_) => {

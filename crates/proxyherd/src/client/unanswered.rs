@@ -24,11 +24,11 @@ pub(super) struct UnansweredLines {
     answered: usize,
     /// Number of bytes of `text` that the current connection has taken.
     sent: usize,
-    lines: VecDeque<Line>,
+    lines: VecDeque<UnansweredLine>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct UnansweredLine {
     len: usize,
     form: ReplyForm,
     ends_connection: bool,
@@ -40,7 +40,7 @@ impl UnansweredLines {
         debug_assert!(line.len() <= LINE_LEN_MAX, "a longer line is cut, and ends its connection");
         self.text.extend_from_slice(line);
         self.text.push(b'\n');
-        self.lines.push_back(Line { len: line.len() + 1, form, ends_connection: false });
+        self.lines.push_back(UnansweredLine { len: line.len() + 1, form, ends_connection: false });
     }
 
     /// Adds the start of a line that is too long: one byte more than a line may have. The server answers it and closes
@@ -48,7 +48,11 @@ impl UnansweredLines {
     pub(super) fn push_overlong(&mut self, start: &[u8]) {
         debug_assert_eq!(start.len(), LINE_LEN_MAX + 1, "exactly one byte more than a line may have");
         self.text.extend_from_slice(start);
-        self.lines.push_back(Line { len: start.len(), form: ReplyForm::Line, ends_connection: true });
+        self.lines.push_back(UnansweredLine {
+            len: start.len(),
+            form: ReplyForm::Line,
+            ends_connection: true,
+        });
     }
 
     /// Whether there is room for another line.

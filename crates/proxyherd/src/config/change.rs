@@ -15,15 +15,15 @@ pub struct HerdChange {
     /// Servers that are no longer in the herd.
     pub removed: Vec<ServerName>,
     /// New links between servers that were already in the herd.
-    pub links_added: Vec<Pair>,
+    pub links_added: Vec<LinkEnds>,
     /// Removed links between servers that stay.
-    pub links_removed: Vec<Pair>,
+    pub links_removed: Vec<LinkEnds>,
     /// Servers that other servers now dial at another address.
     pub moved: Vec<(ServerName, Address)>,
 }
 
 /// The two ends of a link. The first server dials the second one.
-pub type Pair = (ServerName, ServerName);
+pub type LinkEnds = (ServerName, ServerName);
 
 /// What one server must do about its links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,10 @@ impl HerdChange {
     pub fn between(before: &Config, after: &Config) -> HerdChange {
         let links =
             |config: &Config| config.servers.iter().flat_map(|server| dialed(config, &server.name)).collect();
-        let (old, new): (BTreeSet<Pair>, BTreeSet<Pair>) = (links(before), links(after));
-        let stay =
-            |(one, other): &&Pair| [one, other].iter().all(|name| is_in(before, name) && is_in(after, name));
+        let (old, new): (BTreeSet<LinkEnds>, BTreeSet<LinkEnds>) = (links(before), links(after));
+        let stay = |(one, other): &&LinkEnds| {
+            [one, other].iter().all(|name| is_in(before, name) && is_in(after, name))
+        };
         let added = after.servers.iter().filter(|server| !is_in(before, &server.name));
         let with_links =
             |name: &ServerName| after.links_of(name).into_iter().map(|neighbor| neighbor.name).collect();
@@ -67,7 +68,7 @@ fn is_in(config: &Config, name: &ServerName) -> bool {
 }
 
 /// The links that `name` dials.
-fn dialed(config: &Config, name: &ServerName) -> Vec<Pair> {
+fn dialed(config: &Config, name: &ServerName) -> Vec<LinkEnds> {
     let neighbors = config.links_of(name).into_iter().filter(|neighbor| neighbor.dial);
     neighbors.map(|neighbor| (name.clone(), neighbor.name)).collect()
 }
@@ -108,8 +109,8 @@ impl fmt::Display for HerdChange {
             });
         }
         parts.extend(self.removed.iter().map(|server| format!("removed server {server}")));
-        let pairs = |verb, pairs: &[Pair]| {
-            let pair = |(one, other): &Pair| format!("{verb} link {one}-{other}");
+        let pairs = |verb, pairs: &[LinkEnds]| {
+            let pair = |(one, other): &LinkEnds| format!("{verb} link {one}-{other}");
             pairs.iter().map(pair).collect::<Vec<_>>()
         };
         parts.extend(pairs("added", &self.links_added));

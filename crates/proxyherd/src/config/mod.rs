@@ -52,13 +52,13 @@ use proxyherd_core::types::ServerName;
 use proxyherd_log::LogSettings;
 
 pub use address::{Address, AddressError};
-pub use change::{HerdChange, LinkChange, Pair};
+pub use change::{HerdChange, LinkChange, LinkEnds};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
-pub use settings::{Flood, Herd, Limits, Removed, Tls};
+pub use settings::{Flood, HerdSettings, Limits, Removed, Tls};
 pub use site::{Site, ValueSource};
 
 /// Maximum length of the file, bytes. A longer file cannot be a configuration.
@@ -79,7 +79,7 @@ pub struct Config {
     /// The file that holds this configuration.
     pub path: PathBuf,
     /// The section `[herd]`: settings that all servers share.
-    pub herd: Herd,
+    pub herd: HerdSettings,
     /// The section `[places]`: the providers of places.
     pub places: proxyherd_places::Settings,
     /// Maximum numbers of requests that the herd may make to providers of places.
@@ -158,7 +158,7 @@ impl Config {
     pub fn classic() -> Config {
         Config {
             path: PathBuf::from("herd.toml"),
-            herd: Herd::default(),
+            herd: HerdSettings::default(),
             places: proxyherd_places::Settings::default(),
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),

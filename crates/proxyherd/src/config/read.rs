@@ -14,7 +14,7 @@ use super::{
     servers::{self, Draft},
     settings,
     site::FileText,
-    syntax::{self, Rest},
+    syntax::{self, Readability},
     topology,
 };
 
@@ -31,7 +31,7 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     let path = source.path;
     let mut parsed = syntax::parse(source);
     parsed.mistakes.extend(before);
-    if parsed.rest == Rest::Guesswork {
+    if parsed.rest == Readability::Guesswork {
         return Err(Diagnostics::only(path, parsed.mistakes));
     }
     let mut mistakes = parsed.mistakes.clone();

@@ -16,7 +16,7 @@ use super::{
     nearest, overrides,
     reader::{KnownKeys, Reader, Stray, header, join},
     site::Site,
-    value::{GivenValue, Placed, Raw, grouped},
+    value::{GivenValue, Placed, RawValue, grouped},
 };
 
 /// A table of the file. If the table is missing, every setting has its default.
@@ -90,7 +90,7 @@ impl<'r, 'a> Section<'r, 'a> {
             return Section::new(self.reader, path, kind, None, site);
         };
         let table = match given.raw {
-            Raw::Toml(DeValue::Table(table)) => Some(table),
+            RawValue::Toml(DeValue::Table(table)) => Some(table),
             _ => {
                 self.refuse(
                     &given,
@@ -110,7 +110,7 @@ impl<'r, 'a> Section<'r, 'a> {
         mut read: impl FnMut(usize, Section<'_, 'a>) -> T,
     ) -> Vec<T> {
         let Some(given) = self.take_from_file(key) else { return Vec::new() };
-        let Raw::Toml(DeValue::Array(tables)) = given.raw else {
+        let RawValue::Toml(DeValue::Array(tables)) = given.raw else {
             let named =
                 given.raw.first_table().map(|name| format!("write [[{key}]], and name = {name:?} below it"));
             let help = named.unwrap_or_else(|| format!("begin each with a line [[{key}]]"));
@@ -120,7 +120,7 @@ impl<'r, 'a> Section<'r, 'a> {
         let mut values = Vec::with_capacity(tables.len());
         for (index, item) in tables.iter().enumerate() {
             let given = self.given(format!("{}[{index}]", self.key(key)), item);
-            let Raw::Toml(DeValue::Table(table)) = given.raw else {
+            let RawValue::Toml(DeValue::Table(table)) = given.raw else {
                 self.refuse(&given, "must be a table", &format!("begin it with a line [[{key}]]"));
                 continue;
             };
@@ -154,14 +154,14 @@ impl<'r, 'a> Section<'r, 'a> {
         let expected =
             format!("takes a whole number from {} to {}", grouped(*range.start()), grouped(*range.end()));
         let help = format!("the default is {}", grouped(default));
-        let read = |raw: &Raw<'a>| raw.integer().filter(|value| range.contains(value));
+        let read = |raw: &RawValue<'a>| raw.integer().filter(|value| range.contains(value));
         self.value(key, read, &expected, &help).unwrap_or_else(|| self.placed(key, default))
     }
 
     /// `true` or `false`, or the default.
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Placed<bool> {
         let help = format!("the default is {default}");
-        let read = self.value(key, Raw::boolean, "takes true or false", &help);
+        let read = self.value(key, RawValue::boolean, "takes true or false", &help);
         read.unwrap_or_else(|| self.placed(key, default))
     }
 
@@ -215,10 +215,10 @@ impl<'r, 'a> Section<'r, 'a> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Vec<Placed<T>> {
         let Some(given) = self.take(key) else { return Vec::new() };
-        let Raw::Toml(DeValue::Array(items)) = given.raw else {
+        let RawValue::Toml(DeValue::Array(items)) = given.raw else {
             let help = match given.raw {
-                Raw::Toml(_) => "write a list in square brackets: [\"a\", \"b\"]",
-                Raw::Text(_) => "a list can only be set in the file",
+                RawValue::Toml(_) => "write a list in square brackets: [\"a\", \"b\"]",
+                RawValue::Text(_) => "a list can only be set in the file",
             };
             self.refuse(&given, "takes a list of texts", help);
             return Vec::new();
@@ -236,7 +236,7 @@ impl<'r, 'a> Section<'r, 'a> {
         let given = self.take(key)?;
         let (key, site) = (given.key.clone(), given.site.clone());
         Some(match given.raw {
-            Raw::Toml(DeValue::Array(items)) => {
+            RawValue::Toml(DeValue::Array(items)) => {
                 let values = self.each(&key, items, expected, parse);
                 OneOrMore { values, count: items.len(), key, site }
             }
@@ -292,7 +292,7 @@ impl<'r, 'a> Section<'r, 'a> {
         }
         self.settable.push(key);
         let from_outside = self.reader.set_outside(&self.path, key).map(|entry| GivenValue {
-            raw: Raw::Text(&entry.text),
+            raw: RawValue::Text(&entry.text),
             key: self.key(key),
             site: entry.site.clone(),
         });
@@ -311,13 +311,13 @@ impl<'r, 'a> Section<'r, 'a> {
     }
 
     fn given(&self, key: String, item: &'a Spanned<DeValue<'a>>) -> GivenValue<'a> {
-        GivenValue { raw: Raw::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
+        GivenValue { raw: RawValue::Toml(item.get_ref()), key, site: self.reader.site(item.span()) }
     }
 
     fn value<T>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&Raw<'a>) -> Option<T>,
+        read: impl Fn(&RawValue<'a>) -> Option<T>,
         expected: &str,
         help: &str,
     ) -> Option<Placed<T>> {
@@ -325,7 +325,7 @@ impl<'r, 'a> Section<'r, 'a> {
         if let Some(value) = read(&given.raw) {
             return Some(Placed { value, key: given.key, site: given.site });
         }
-        let unquoted = given.raw.text().filter(|text| read(&Raw::Text(text)).is_some());
+        let unquoted = given.raw.text().filter(|text| read(&RawValue::Text(text)).is_some());
         let unquoted = unquoted.map(|text| format!("write it without quotes: {text}"));
         self.refuse(&given, expected, unquoted.as_deref().unwrap_or(help));
         None
@@ -339,7 +339,7 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Option<Placed<T>> {
         let Some(text) = given.raw.text() else {
             let help = match given.raw {
-                Raw::Toml(DeValue::Array(_)) => "write only one, without square brackets",
+                RawValue::Toml(DeValue::Array(_)) => "write only one, without square brackets",
                 _ => "write a text in quotes",
             };
             self.refuse(&given, expected, help);

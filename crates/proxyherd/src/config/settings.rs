@@ -19,7 +19,7 @@ pub(super) const MEGABYTE: u64 = 1_000_000;
 
 /// The section `[herd]`: settings that all servers share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Herd {
+pub struct HerdSettings {
     /// The name of the herd: 1 to 64 letters, digits, `.`, `_` and `-`. Servers of different herds do not link.
     pub id: String,
     /// Maximum number of clients. Further new clients are refused.
@@ -90,9 +90,9 @@ pub struct Limits {
     pub buffers: usize,
 }
 
-impl Default for Herd {
-    fn default() -> Herd {
-        Herd {
+impl Default for HerdSettings {
+    fn default() -> HerdSettings {
+        HerdSettings {
             id: "herd".to_owned(),
             max_clients: 10_000_000,
             data: PathBuf::from("data"),
@@ -121,8 +121,8 @@ impl Default for Limits {
     }
 }
 
-pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
-    let default = Herd::default();
+pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettings {
+    let default = HerdSettings::default();
     let expected = "takes 1 to 64 letters, digits, `.`, `_` or `-`";
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
     let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
@@ -139,7 +139,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> Herd {
     let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
     let client_ttl = (client_ttl_s.value > 0).then(|| Duration::from_secs(client_ttl_s.value));
-    Herd {
+    HerdSettings {
         id,
         max_clients,
         data,

@@ -39,12 +39,12 @@ const CURLY_QUOTES: [char; 7] = ['“', '”', '„', '‘', '’', '«', '»'];
 pub(super) struct Parsed<'a> {
     pub(super) table: DeTable<'a>,
     pub(super) mistakes: Vec<Diagnostic>,
-    pub(super) rest: Rest,
+    pub(super) rest: Readability,
 }
 
 /// Whether the rest of a file can be read in spite of its mistakes of syntax.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(super) enum Readability {
     /// All mistakes are mild.
     Sound,
     /// The last mistake is not mild.
@@ -57,7 +57,7 @@ pub(super) fn parse(source: FileText<'_>) -> Parsed<'_> {
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed"));
     let is_mild = |error: &Error| !unclosed && (begins(error, &MILD) || begins(error, &NO_VALUE));
     let sound = errors.iter().take_while(|error| is_mild(error)).count();
-    let rest = if sound < errors.len() { Rest::Guesswork } else { Rest::Sound };
+    let rest = if sound < errors.len() { Readability::Guesswork } else { Readability::Sound };
     errors.truncate(sound + 1);
     let mut mistakes: Vec<Diagnostic> =
         errors.iter().map(|error| describe(source, error, unclosed)).collect();

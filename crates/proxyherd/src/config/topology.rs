@@ -25,7 +25,7 @@ use super::{
 use crate::door_kind::DoorKind;
 
 /// For each server, by index, the indices of the servers that it has a link with.
-type Links = Vec<BTreeSet<usize>>;
+type LinkedServers = Vec<BTreeSet<usize>>;
 
 pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     let is_misspelled = reader.has_errors_in("server") || reader.has_slip_of_section("server");
@@ -73,7 +73,7 @@ fn check_names(drafts: &[Draft], reader: &mut Reader<'_>) {
 }
 
 /// Reports neighbors that are not servers, and returns the links. A link exists if either end names the other.
-fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> Links {
+fn check_neighbors(drafts: &[Draft], reader: &mut Reader<'_>) -> LinkedServers {
     let names: Vec<Option<&str>> =
         drafts.iter().map(|draft| draft.name.as_ref().map(|name| name.value.as_str())).collect();
     // A neighbor that is not the name of a server may be meant for a server whose name is wrong in the file.
@@ -310,7 +310,7 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
 
 /// Warns of servers that have no path to the rest of the herd. An operator may intend such a herd for a while, so this
 /// is not an error.
-fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
+fn warn_of_parts(drafts: &[Draft], links: &LinkedServers, reader: &mut Reader<'_>) {
     let mut parts = parts_of(links);
     let Some(largest) = (0..parts.len()).max_by_key(|&index| (parts[index].len(), parts.len() - index))
     else {
@@ -333,7 +333,7 @@ fn warn_of_parts(drafts: &[Draft], links: &Links, reader: &mut Reader<'_>) {
 }
 
 /// The connected components of the herd, as sets of indices.
-fn parts_of(links: &Links) -> Vec<BTreeSet<usize>> {
+fn parts_of(links: &LinkedServers) -> Vec<BTreeSet<usize>> {
     let mut parts: Vec<BTreeSet<usize>> = Vec::new();
     for start in 0..links.len() {
         if parts.iter().any(|part| part.contains(&start)) {

@@ -19,13 +19,13 @@ pub(super) struct Placed<T> {
 
 /// An unchecked value with its key and its place.
 pub(super) struct GivenValue<'a> {
-    pub(super) raw: Raw<'a>,
+    pub(super) raw: RawValue<'a>,
     pub(super) key: String,
     pub(super) site: Site,
 }
 
 /// An unchecked value. Values from the file and values from elsewhere are written differently.
-pub(super) enum Raw<'a> {
+pub(super) enum RawValue<'a> {
     /// From the file.
     Toml(&'a DeValue<'a>),
     /// From a variable or a flag. There, neither texts nor numbers have quotes.
@@ -43,33 +43,33 @@ impl Placed<PathBuf> {
     }
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawValue<'a> {
     pub(super) fn integer(&self) -> Option<u64> {
         let read = |integer: &DeInteger<'_>| u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         match self {
-            Raw::Toml(DeValue::Integer(integer)) => read(integer),
-            Raw::Toml(_) => None,
-            Raw::Text(text) => DeValue::parse(text.trim()).ok()?.get_ref().as_integer().and_then(read),
+            RawValue::Toml(DeValue::Integer(integer)) => read(integer),
+            RawValue::Toml(_) => None,
+            RawValue::Text(text) => DeValue::parse(text.trim()).ok()?.get_ref().as_integer().and_then(read),
         }
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
         match self {
-            Raw::Toml(value) => value.as_bool(),
-            Raw::Text(text) => text.trim().parse().ok(),
+            RawValue::Toml(value) => value.as_bool(),
+            RawValue::Text(text) => text.trim().parse().ok(),
         }
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
         match self {
-            Raw::Toml(value) => value.as_str(),
-            Raw::Text(text) => Some(text),
+            RawValue::Toml(value) => value.as_str(),
+            RawValue::Text(text) => Some(text),
         }
     }
 
     /// The key of the first table in a table.
     pub(super) fn first_table(&self) -> Option<&'a str> {
-        let Raw::Toml(DeValue::Table(table)) = self else { return None };
+        let RawValue::Toml(DeValue::Table(table)) = self else { return None };
         let mut tables = table.iter().filter(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
         tables.next().map(|(key, _)| key.get_ref().as_ref())
     }
@@ -80,14 +80,14 @@ impl<'a> Raw<'a> {
             return format!("what looks like {secret}");
         }
         match self {
-            Raw::Text(text) => format!("{text:?}"),
-            Raw::Toml(DeValue::String(text)) => format!("the text {text:?}"),
-            Raw::Toml(DeValue::Integer(integer)) => integer.to_string(),
-            Raw::Toml(DeValue::Float(float)) => float.as_str().to_owned(),
-            Raw::Toml(DeValue::Boolean(value)) => value.to_string(),
-            Raw::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
-            Raw::Toml(DeValue::Array(_)) => "a list".to_owned(),
-            Raw::Toml(DeValue::Table(_)) => "a table".to_owned(),
+            RawValue::Text(text) => format!("{text:?}"),
+            RawValue::Toml(DeValue::String(text)) => format!("the text {text:?}"),
+            RawValue::Toml(DeValue::Integer(integer)) => integer.to_string(),
+            RawValue::Toml(DeValue::Float(float)) => float.as_str().to_owned(),
+            RawValue::Toml(DeValue::Boolean(value)) => value.to_string(),
+            RawValue::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
+            RawValue::Toml(DeValue::Array(_)) => "a list".to_owned(),
+            RawValue::Toml(DeValue::Table(_)) => "a table".to_owned(),
         }
     }
 }

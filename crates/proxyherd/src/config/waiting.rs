@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{Config, DoorCertificate, Herd, Limits, PlacesBudget, ServerConfig};
+use super::{Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
@@ -36,12 +36,12 @@ impl Config {
     }
 }
 
-fn compare_herd(before: &Herd, after: &Herd, keys: &mut Vec<&'static str>) {
+fn compare_herd(before: &HerdSettings, after: &HerdSettings, keys: &mut Vec<&'static str>) {
     compare!(
         keys,
         before,
         after,
-        Herd {
+        HerdSettings {
             id: "herd.id",
             max_clients: "herd.max_clients",
             data: "herd.data",

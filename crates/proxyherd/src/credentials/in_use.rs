@@ -10,7 +10,7 @@ use super::{
     certificate::{OutOfTime, Validity},
     error::CredentialsError,
 };
-use crate::{clock, settled::Stamps};
+use crate::{clock, settled::FileStamps};
 
 /// Something that is valid in a period of time.
 pub(crate) trait Dated {
@@ -30,7 +30,7 @@ struct Loaded<T> {
     value: Arc<T>,
     /// The stamps of the files at the last attempt to read them. If that attempt failed, the next attempt waits until a
     /// file changes.
-    stamps: Stamps,
+    stamps: FileStamps,
 }
 
 impl<T: Dated> InUse<T> {
@@ -39,7 +39,7 @@ impl<T: Dated> InUse<T> {
         paths: Vec<PathBuf>,
         read: impl FnOnce() -> Result<T, CredentialsError>,
     ) -> Result<InUse<T>, CredentialsError> {
-        let stamps = Stamps::of(&paths);
+        let stamps = FileStamps::of(&paths);
         let loaded = RwLock::new(Loaded { value: Arc::new(read()?), stamps });
         Ok(InUse { paths, loaded })
     }
@@ -51,7 +51,7 @@ impl<T: Dated> InUse<T> {
         read: impl FnOnce() -> Result<T, CredentialsError>,
         refuse: impl FnOnce(OutOfTime) -> CredentialsError,
     ) -> Result<(), CredentialsError> {
-        let (stamps, now_s) = (Stamps::of(&self.paths), clock::now_s());
+        let (stamps, now_s) = (FileStamps::of(&self.paths), clock::now_s());
         let read = read();
         let mut loaded = self.loaded.write();
         loaded.stamps = stamps;
@@ -74,7 +74,7 @@ impl<T: Dated> InUse<T> {
     }
 
     /// The stamps of the files at the last attempt to read them, even if that attempt failed.
-    pub(crate) fn read_at(&self) -> Stamps {
+    pub(crate) fn read_at(&self) -> FileStamps {
         self.loaded.read().stamps.clone()
     }
 

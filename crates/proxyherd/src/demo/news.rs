@@ -14,7 +14,7 @@ use proxyherd_log::escape::shown;
 use super::walker;
 use crate::{
     clock,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     places::{Embedded, Provider as _},
 };
 

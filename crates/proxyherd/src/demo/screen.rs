@@ -16,7 +16,7 @@ use super::{
     console::{Console, ConsoleInput},
     news::News,
 };
-use crate::herd::{Inside, Status};
+use crate::herd::{Internals, Status};
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);

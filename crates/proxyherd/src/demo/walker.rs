@@ -8,14 +8,14 @@ pub(super) const CENTER: (f64, f64) = (34.068930, -118.445127);
 const REACH_M: f64 = 9_000.0;
 
 /// A source of random numbers in 0..1.
-pub(super) type Chance<'a> = &'a mut dyn FnMut() -> f64;
+type Chance<'a> = &'a mut dyn FnMut() -> f64;
 
 /// A moving client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walker {
     /// Meters north and east of the center.
     at: (f64, f64),
-    towards: (f64, f64),
+    toward: (f64, f64),
     /// Meters a second.
     speed: f64,
 }
@@ -34,7 +34,7 @@ impl Walker {
     }
 
     fn at_speed(speed: f64, chance: Chance<'_>) -> Walker {
-        Walker { at: somewhere(chance), towards: somewhere(chance), speed }
+        Walker { at: somewhere(chance), toward: somewhere(chance), speed }
     }
 
     /// The same client, moved to the center.
@@ -44,11 +44,11 @@ impl Walker {
 
     /// Moves on for a number of seconds. A client that arrives chooses its next point.
     pub(super) fn step(&mut self, seconds: f64, chance: Chance<'_>) {
-        let (north, east) = (self.towards.0 - self.at.0, self.towards.1 - self.at.1);
+        let (north, east) = (self.toward.0 - self.at.0, self.toward.1 - self.at.1);
         let (left, step) = (north.hypot(east), self.speed * seconds);
         if step >= left {
-            self.at = self.towards;
-            self.towards = somewhere(chance);
+            self.at = self.toward;
+            self.toward = somewhere(chance);
         } else {
             self.at = (self.at.0 + north / left * step, self.at.1 + east / left * step);
         }

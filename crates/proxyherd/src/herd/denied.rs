@@ -4,7 +4,7 @@
 
 use crate::caller::{Caller, Rights};
 
-/// The right that a caller lacks. Nothing was changed, and nothing was revealed.
+/// A call was refused because the caller lacks this right. The call changed nothing and revealed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// To report or to forget a client.

@@ -12,7 +12,7 @@ use proxyherd_core::{
 };
 
 use super::{
-    Denied, Herd, Inside as _, Link,
+    Denied, Herd, Internals as _, Link,
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
 };
 use crate::{

@@ -7,14 +7,14 @@
 //!
 //! Core makes the decisions. This module adds what core must not have: the clock, the tasks to wake, the providers of
 //! places, and the log. This module knows no protocol. The parts of the server that are not doors (links, quota,
-//! topology, watchdog) use the methods of the trait `Inside`. A door must not import this trait. A test of the floors
+//! topology, watchdog) use the methods of the trait `Internals`. A door must not import this trait. A test of the floors
 //! checks this rule.
 
 mod denied;
 mod durability;
 mod figures;
 mod flapping;
-mod inside;
+mod internals;
 mod links;
 mod readiness;
 mod status;
@@ -51,7 +51,7 @@ pub use self::{
     status::{BudgetStatus, LinkStatus, ReportStatus, Status},
     watching::{Change, WatchHandle},
 };
-pub(crate) use self::{flapping::FlapChange, inside::Inside};
+pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
     admission::Admission,
     caller::Caller,

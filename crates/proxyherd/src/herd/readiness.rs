@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Herd, Inside as _};
+use super::{Herd, Internals as _};
 
 /// The first version of the link protocol in which a neighbor says when it has sent everything.
 const CHECK_VERSION: u16 = 2;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proxyherd_core::{
     command::{Condition, Limit, Outcome},
-    places::{Point, Status as PlacesStatus, Wish},
+    places::{AnswerStatus, Point, Wish},
     types::{Radius, Report, Stamp},
 };
 
@@ -113,7 +113,7 @@ async fn a_question_about_places_tells_where_its_client_is_and_what_is_there() {
         told.push((found.client.to_vec(), found.coordinates, found.timestamp.nanos(), found.server.clone()));
     });
     let Ok(Some(Looked::AtHand(answered))) = looked else { panic!("{looked:?}") };
-    assert_eq!((answered.outcome, answered.answer.status), (How::Fetched, PlacesStatus::Ok));
+    assert_eq!((answered.outcome, answered.answer.status), (How::Fetched, AnswerStatus::Ok));
     assert!(!answered.answer.places.is_empty());
     assert_eq!(told, [(b"kiwi".to_vec(), report().coordinates, NOW_NS, herd.name().clone())]);
     let stranger = Nearby { around: Around::Client(ClientId::new(b"nobody").unwrap()), ..nearby };
@@ -122,7 +122,7 @@ async fn a_question_about_places_tells_where_its_client_is_and_what_is_there() {
     let wish = Wish { keyword: Some("no place is called so".to_owned()), ..Wish::default() };
     let looked = herd.nearby(&caller, NOW_NS, &Nearby { wish: Some(&wish), ..nearby }, |_| ());
     let Ok(Some(Looked::AtHand(answered))) = looked else { panic!("{looked:?}") };
-    assert_eq!(answered.answer.status, PlacesStatus::ZeroResults);
+    assert_eq!(answered.answer.status, AnswerStatus::ZeroResults);
 }
 
 #[tokio::test]

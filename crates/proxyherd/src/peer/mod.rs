@@ -37,7 +37,7 @@ use crate::{
     clock,
     config::{Address, LinkChange},
     credentials::HandshakeError,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
     listen,
 };
 

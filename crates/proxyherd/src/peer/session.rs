@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
     liveness::Pulse,
 };
 

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock,
     config::Address,
-    herd::{Herd, Inside, Link},
+    herd::{Herd, Internals, Link},
 };
 
 /// Maximum time in which the other end must accept a frame of the handshake. Such a frame is short.

@@ -1,18 +1,18 @@
 //! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
 //! Each server has a share of each quota and an account of the requests that it has made. [`run`] starts the keeper,
-//! one task of a server. The keeper fills the purse, and requests are taken from the purse. The keeper also writes the
+//! one task of a server. The keeper fills the reserve, and requests are taken from the reserve. The keeper also writes the
 //! book to the file, floods the account, and grants other servers the requests that this server can spare. The keeper
-//! has a turn every second, and sooner when the purse runs low.
+//! has a turn every second, and sooner when the reserve runs low.
 //!
 //! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
 //! accounts. It does not know who makes the requests.
 //!
 //! Invariants:
 //!
-//! - A turn writes the file first, then floods the account, then fills the purse. So a server spends only requests that
+//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only requests that
 //!   it has written to the file and flooded before.
-//! - While the file cannot be written, the keeper puts nothing into the purse and grants nothing.
+//! - While the file cannot be written, the keeper puts nothing into the reserve and grants nothing.
 //!
 //! An operator may have restored an older file. So after every start the keeper waits for its neighbors. If a
 //! neighbor's record of its account is higher than its file, the keeper uses the neighbor's record. If no neighbor
@@ -47,13 +47,13 @@ use self::file::QuotaFile;
 use crate::{
     clock,
     config::Config,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     places::{ReservedQuota, Rest},
 };
 
 /// Maximum time between two turns.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// Minimum time between two turns, even if many requests find the purse empty.
+/// Minimum time between two turns, even if many requests find the reserve empty.
 const TURN_GAP: Duration = Duration::from_millis(20);
 /// Time between two checks whether a server has heard from its neighbors.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -69,7 +69,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// The quotas of one server, for [`run`].
 #[derive(Debug)]
 pub struct HerdQuota {
-    purse: Arc<ReservedQuota>,
+    reserved: Arc<ReservedQuota>,
     book: QuotaBook,
     file: QuotaFile,
     wholes: Vec<(Span, u64)>,
@@ -95,9 +95,9 @@ impl HerdQuota {
         }
         let (file, book) = QuotaFile::open(&config.herd.data, name)?;
         let (members, servers) = (config.names(), Vec::new());
-        let purse = Arc::default();
+        let reserved = Arc::default();
         let mut quota = HerdQuota {
-            purse,
+            reserved,
             book,
             file,
             wholes,
@@ -121,9 +121,9 @@ impl HerdQuota {
         self.members = members;
     }
 
-    /// The purse from which requests are taken.
-    pub fn purse(&self) -> &Arc<ReservedQuota> {
-        &self.purse
+    /// The reserve from which requests are taken.
+    pub fn reserved(&self) -> &Arc<ReservedQuota> {
+        &self.reserved
     }
 }
 
@@ -159,7 +159,7 @@ impl Keeper {
 
     async fn pause(&self) {
         sleep(TURN_GAP).await;
-        let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.purse.is_low()).await;
+        let _ = timeout(TURN_EVERY - TURN_GAP, self.quota.reserved.is_low()).await;
     }
 
     /// Waits until the neighbors have sent everything that they know. A server that has a file stops waiting if no
@@ -209,8 +209,8 @@ impl Keeper {
         }
         let known = self.known(now_ns);
         let quota = &mut self.quota;
-        let rest = if quota.book.wants_purse_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
-        let mut news = quota.purse.take_news(rest);
+        let rest = if quota.book.wants_reserve_back(now_ns, &known) { Rest::Return } else { Rest::Keep };
+        let mut news = quota.reserved.take_news(rest);
         news.returned += std::mem::take(&mut quota.unkept);
         let turn = quota.book.turn(now_ns, &known, &news);
         self.warn_of(&turn);
@@ -222,8 +222,8 @@ impl Keeper {
         for (period, account) in turn.told {
             self.tell(now_ns, period, &account);
         }
-        self.quota.purse.fill(now_ns, turn.reserved);
-        self.quota.purse.show(turn.standings);
+        self.quota.reserved.fill(now_ns, turn.reserved);
+        self.quota.reserved.show(turn.standings);
     }
 
     /// All accounts in the replica. A record counts for a server's account only if that server itself has issued the
@@ -321,10 +321,10 @@ impl Keeper {
         self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back the rest of the purse, so that a stop costs no requests, and floods the account. A server without an
+    /// Gives back the rest of the reserve, so that a stop costs no requests, and floods the account. A server without an
     /// account has nothing to give back.
     async fn close(&mut self) {
-        let mut news = self.quota.purse.take_news(Rest::Return);
+        let mut news = self.quota.reserved.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.quota.unkept);
         self.quota.book.settle(&news);
         if self.quota.book.is_new() || !self.keep().await {

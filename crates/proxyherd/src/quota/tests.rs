@@ -1,4 +1,4 @@
-//! Servers with real sockets and files, whose purses the tests empty as providers of places would.
+//! Servers with real sockets and files, whose reserves the tests empty as providers of places would.
 
 use std::collections::BTreeMap;
 
@@ -64,13 +64,13 @@ impl Row {
         self.running.remove(name).unwrap().stop().await;
     }
 
-    fn purse(&self, name: &str) -> &ReservedQuota {
+    fn reserved(&self, name: &str) -> &ReservedQuota {
         self.running[name].herd().quota().unwrap()
     }
 
     /// For each budget, the number of requests that the server may still make on its own.
     fn own(&self, name: &str) -> Vec<u64> {
-        self.purse(name).standings().iter().map(|standing| standing.own).collect()
+        self.reserved(name).standings().iter().map(|standing| standing.own).collect()
     }
 
     fn wait_until_all_have_shares(&self) {
@@ -82,7 +82,7 @@ impl Row {
         let mut made = 0;
         eventually("the requests are made", || {
             for name in names {
-                made += u64::from(made < requests && self.purse(name).take(clock::now_ns()));
+                made += u64::from(made < requests && self.reserved(name).take(clock::now_ns()));
             }
             made == requests
         });
@@ -91,7 +91,7 @@ impl Row {
     /// Waits until each of `names` knows that it has nothing left; it must have none to give either.
     fn wait_until_spent(&self, names: &[&str]) {
         eventually("all is spent", || names.iter().all(|name| self.own(name) == [0]));
-        assert!(names.iter().all(|name| !self.purse(name).take(clock::now_ns())), "nothing is left");
+        assert!(names.iter().all(|name| !self.reserved(name).take(clock::now_ns())), "nothing is left");
     }
 }
 
@@ -101,9 +101,9 @@ async fn one_server_that_is_asked_spends_what_all_have() {
     row.wait_until_all_have_shares();
     assert_eq!(NAMES.map(|name| row.own(name)), [[20, 34], [20, 33], [20, 33]]);
     row.spend(&["Riley"], 60);
-    let known = |name: &str| row.purse(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
+    let known = |name: &str| row.reserved(name).standings().iter().map(|it| it.spent).collect::<Vec<_>>();
     eventually("all know of all", || NAMES.iter().all(|name| known(name) == [60, 60]));
-    assert!(NAMES.iter().all(|name| !row.purse(name).take(clock::now_ns())), "nobody has any left");
+    assert!(NAMES.iter().all(|name| !row.reserved(name).take(clock::now_ns())), "nobody has any left");
     let log = row.config.log.dir.join("Riley.log");
     let told = |what| std::fs::read_to_string(&log).unwrap_or_default().matches(what).count();
     eventually("the log says so", || told("all 60 requests of the places budget of ") > 0);
@@ -146,19 +146,19 @@ async fn an_older_file_that_is_put_back_again_and_again_does_not_make_more_of_th
     let file = row.config.herd.data.join("Riley").join("budget");
     let older = std::fs::read(&file).unwrap();
     for round in 0..4 {
-        // A stop gives back the rest of the purse. So the spent requests are exactly the requests that were made.
+        // A stop gives back the rest of the reserve. So the spent requests are exactly the requests that were made.
         row.spend(&["Riley"], 10);
         row.stop("Riley").await;
         std::fs::write(&file, &older).unwrap();
         row.start_again("Riley").await;
-        let spent = || row.purse("Riley").standings().first().map(|standing| standing.spent);
+        let spent = || row.reserved("Riley").standings().first().map(|standing| standing.spent);
         eventually("Riley knows what it has spent", || {
             spent().is_some_and(|spent| spent >= 10 * (round + 1))
         });
     }
     let mut made = 40;
     eventually("nothing is left", || {
-        made += NAMES.iter().map(|name| u64::from(row.purse(name).take(clock::now_ns()))).sum::<u64>();
+        made += NAMES.iter().map(|name| u64::from(row.reserved(name).take(clock::now_ns()))).sum::<u64>();
         NAMES.iter().all(|name| row.own(name) == [0])
     });
     assert!(made <= 60, "{made}");

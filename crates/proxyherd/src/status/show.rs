@@ -7,7 +7,7 @@ use proxyherd_log::escape;
 
 use super::{
     AskedServer, HerdSnapshot, StatusAnswer,
-    table::{Cell, Side, Table},
+    table::{Alignment, Cell, Table},
     troubles,
     window::wrapped,
 };
@@ -19,16 +19,16 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::BrightRed.on_default();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 
-const HEAD: [(&str, Side); 9] = [
-    ("SERVER", Side::Left),
-    ("STATE", Side::Left),
-    ("UPTIME", Side::Right),
-    ("RECORDS", Side::Right),
-    ("CONNS", Side::Right),
-    ("ACCEPTED", Side::Right),
-    ("STALE", Side::Right),
-    ("REJECTED", Side::Right),
-    ("LINKS", Side::Right),
+const HEAD: [(&str, Alignment); 9] = [
+    ("SERVER", Alignment::Left),
+    ("STATE", Alignment::Left),
+    ("UPTIME", Alignment::Right),
+    ("RECORDS", Alignment::Right),
+    ("CONNS", Alignment::Right),
+    ("ACCEPTED", Alignment::Right),
+    ("STALE", Alignment::Right),
+    ("REJECTED", Alignment::Right),
+    ("LINKS", Alignment::Right),
 ];
 
 /// The columns that a narrow window leaves out, the first to go first.

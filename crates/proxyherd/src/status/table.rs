@@ -10,7 +10,7 @@ const GAP: usize = 2;
 
 /// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Alignment {
     Left,
     Right,
 }
@@ -39,14 +39,14 @@ impl Cell {
 /// Rows below a heading. Each row has as many cells as the heading.
 #[derive(Debug)]
 pub(crate) struct Table {
-    sides: Vec<Side>,
+    sides: Vec<Alignment>,
     rows: Vec<Vec<Cell>>,
     gap: usize,
 }
 
 impl Table {
     /// A table with these columns and no rows.
-    pub(crate) fn new(head: &[(&str, Side)], style: Style) -> Table {
+    pub(crate) fn new(head: &[(&str, Alignment)], style: Style) -> Table {
         let (names, sides): (Vec<_>, Vec<_>) =
             head.iter().map(|(name, side)| (Cell::new(*name, style), *side)).unzip();
         Table { sides, rows: vec![names], gap: GAP }
@@ -90,7 +90,7 @@ impl Table {
             let mut owed = 0;
             for ((cell, side), width) in row.iter().zip(&self.sides).zip(&widths) {
                 let space = width - cell.width();
-                let (before, after) = if *side == Side::Right { (space, 0) } else { (0, space) };
+                let (before, after) = if *side == Alignment::Right { (space, 0) } else { (0, space) };
                 let style = cell.style;
                 write!(out, "{:1$}{style}{2}{style:#}", "", owed + before, cell.text)
                     .expect("writing to a String does not fail");
@@ -109,8 +109,10 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_must_be_and_numbers_stand_to_the_right() {
-        let mut table =
-            Table::new(&[("NAME", Side::Left), ("N", Side::Right), ("WHY", Side::Left)], Style::new());
+        let mut table = Table::new(
+            &[("NAME", Alignment::Left), ("N", Alignment::Right), ("WHY", Alignment::Left)],
+            Style::new(),
+        );
         table.push(vec![Cell::plain("Riley"), Cell::plain("7"), Cell::plain("")]);
         table.push(vec![Cell::plain("Be\u{301}"), Cell::plain("1234"), Cell::plain("x")]);
         table.push(vec![Cell::plain("東京"), Cell::plain("8"), Cell::plain("y")]);
@@ -124,7 +126,7 @@ mod tests {
     fn colors_take_no_space() {
         let mut text = String::new();
         let red = AnsiColor::Red.on_default();
-        let mut table = Table::new(&[("A", Side::Right), ("B", Side::Left)], Style::new());
+        let mut table = Table::new(&[("A", Alignment::Right), ("B", Alignment::Left)], Style::new());
         table.push(vec![Cell::new("xx", red), Cell::plain("y")]);
         table.write(&mut text);
         assert_eq!(text, format!(" A  B\n{red}xx{red:#}  y\n"));
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn a_table_that_is_too_wide_is_set_closer_and_then_loses_what_can_be_spared() {
         let shown = |width: usize| {
-            let columns = ["NAME", "A", "BB", "C"].map(|name| (name, Side::Left));
+            let columns = ["NAME", "A", "BB", "C"].map(|name| (name, Alignment::Left));
             let mut table = Table::new(&columns, Style::new());
             table.push(["Riley", "1", "2", "3"].map(Cell::plain).to_vec());
             table.fit(width, &["BB", "A"]);

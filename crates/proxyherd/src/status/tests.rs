@@ -335,7 +335,7 @@ fn whoever_else_is_at_a_servers_door_is_not_taken_for_it() {
     check("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "it answers HTTP 404");
     check("HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "it answers HTTP 302");
     check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "is not a status of this version");
-    check("? GET /v1/status HTTP/1.1\n", "no HTTP");
+    check("? GET /v1/status HTTP/1.1\n", "not HTTP");
     check("", "the connection was lost");
     let check = |shown: Status, expected: &str| {
         let body = serde_json::to_string(&shown).unwrap();

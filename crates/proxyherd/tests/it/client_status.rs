@@ -143,7 +143,7 @@ fn a_byte_that_is_no_utf8_costs_its_line_and_not_the_prompt() {
     let herd = Plan::single().start();
     let mut typist = Typist::at_prompt(&herd, "Riley");
     typist.types(b"IAMAT caf\xe9\n");
-    typist.sees("the line is dropped");
+    typist.sees("the line was not UTF-8 and is dropped");
     typist.types(b"HELLO\n");
     typist.sees_prompt_after("\n? HELLO\r\n");
     typist.types(b"\x04");

@@ -323,17 +323,17 @@ fn doors_are_beside_each_other_and_may_not_import_each_other() {
     for (one, other) in [("door::line", "door::http"), ("door::reactor::thread", "door::line::batch")] {
         assert!(is_wrong(one, other) && !is_wrong("door", one) && !is_wrong(one, "door::entrance"), "{one}");
     }
-    assert!(is_wrong("door::http::visit", "door::line::batch"), "files of doors, too");
-    assert!(!is_wrong("door::http::visit", "door::http::seat"), "files of one door have no floors");
+    assert!(is_wrong("door::http::connection", "door::line::batch"), "files of doors, too");
+    assert!(!is_wrong("door::http::connection", "door::http::slot"), "files of one door have no floors");
     let read = Crate::read("proxyherd");
     let doors = read.modules.iter().filter(|module| module.len() == 2 && module[0] == "door");
     let without = doors.filter(|door| floor_of(&floors, door).is_none_or(|(_, name)| name != *door));
     assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
 }
 
-/// Files of `herd` for the parts of a server that are not doors. `Inside` is a trait, so a module that calls one of its
+/// Files of `herd` for the parts of a server that are not doors. `Internals` is a trait, so a module that calls one of its
 /// methods must import it.
-const NO_DOORS_BUSINESS: [&str; 2] = ["herd::inside", "herd::links"];
+const NO_DOORS_BUSINESS: [&str; 2] = ["herd::internals", "herd::links"];
 
 #[test]
 fn doors_import_of_the_herd_only_what_is_for_doors() {
@@ -350,7 +350,7 @@ fn doors_import_of_the_herd_only_what_is_for_doors() {
     };
     assert_eq!(wrong("door"), Vec::<String>::new());
     // Other modules do import it, so the test would notice such an import.
-    assert!(wrong("peer").contains(&"peer::session imports herd::inside".to_owned()));
+    assert!(wrong("peer").contains(&"peer::session imports herd::internals".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Du
 use proxyherd::places;
 use proxyherd_core::{
     limits::PLACES_MAX,
-    places::{Answer, Point, Query, Rank, Status, Wish},
+    places::{Answer, AnswerStatus, Point, Query, Rank, Wish},
 };
 use proxyherd_log::ServerLog;
 use proxyherd_places::{
@@ -74,7 +74,7 @@ async fn one_question_is_one_request_with_nothing_in_it_that_need_not_be() {
         assert!(asking.provider.is_remote());
         assert_eq!(asking.provider.name(), name.as_str());
         let answer = asking.ask(Wish::default()).await.unwrap();
-        assert_eq!((answer.status, results(&answer).len()), (Status::Ok, 20));
+        assert_eq!((answer.status, results(&answer).len()), (AnswerStatus::Ok, 20));
         let [asked] = &asking.google.requests()[..] else { panic!("{:?}", asking.google.requests()) };
         assert_eq!(asked.key.as_deref(), Some(asking.google.key()));
         let mut headers: Vec<&str> = asked.headers.keys().map(String::as_str).collect();
@@ -139,10 +139,10 @@ async fn wishes_are_kept_by_either_interface() {
         match name {
             ProviderName::Google => {
                 let answer = no_kind.unwrap();
-                assert_eq!((answer.status, results(&answer).len()), (Status::ZeroResults, 0));
+                assert_eq!((answer.status, results(&answer).len()), (AnswerStatus::ZeroResults, 0));
                 assert_eq!(answer.info_messages, ["Unsupported types: volcano."]);
             }
-            _ => assert_eq!(no_kind.unwrap().status, Status::ZeroResults),
+            _ => assert_eq!(no_kind.unwrap().status, AnswerStatus::ZeroResults),
         }
     }
 }
@@ -168,7 +168,7 @@ async fn nothing_found_is_an_answer() {
         let asking = Asking::new(name);
         asking.google.behave(Behavior::Nothing);
         let answer = asking.ask(Wish::default()).await.unwrap();
-        assert_eq!((answer.status, results(&answer).len()), (Status::ZeroResults, 0));
+        assert_eq!((answer.status, results(&answer).len()), (AnswerStatus::ZeroResults, 0));
     }
 }
 
@@ -253,7 +253,7 @@ async fn ranking_by_distance_alone_is_answered_by_either_interface() {
     for name in BOTH {
         let asking = Asking::new(name);
         let answer = asking.ask(Wish { rank: Rank::Distance, ..Wish::default() }).await.unwrap();
-        assert_eq!((answer.status, results(&answer).len()), (Status::Ok, 20));
+        assert_eq!((answer.status, results(&answer).len()), (AnswerStatus::Ok, 20));
     }
 }
 

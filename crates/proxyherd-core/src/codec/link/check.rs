@@ -1,7 +1,7 @@
 //! Frames of the anti-entropy: CHECK, BRANCHES and LEAVES. With them two servers find out whether they hold the same
 //! records, and which records differ. `flood::anti_entropy` knows what the sums count.
 
-use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
+use super::frame::{BodyReader, Encoder, FrameError, put_u16, put_u64};
 use crate::limits::CHECK_BRANCHES_MAX;
 
 /// The number of children of a branch of the hash tree.
@@ -83,7 +83,7 @@ impl Leaves<'_> {
     }
 }
 
-pub(super) fn decode_check(reader: &mut Reader<'_>) -> Option<Check> {
+pub(super) fn decode_check(reader: &mut BodyReader<'_>) -> Option<Check> {
     Some(Check {
         shard: reader.u8()?,
         received: reader.u64()?,
@@ -93,19 +93,19 @@ pub(super) fn decode_check(reader: &mut Reader<'_>) -> Option<Check> {
     })
 }
 
-pub(super) fn decode_branches<'a>(reader: &mut Reader<'a>) -> Result<Option<Branches<'a>>, FrameError> {
+pub(super) fn decode_branches<'a>(reader: &mut BodyReader<'a>) -> Result<Option<Branches<'a>>, FrameError> {
     let Some((level, count)) = decode_level(reader) else { return Ok(None) };
     check_level(level, CHECK_BRANCHES_MAX, count, "BRANCHES")?;
     Ok(reader.take(count * BRANCH_LEN).map(|entries| Branches { level, entries }))
 }
 
-pub(super) fn decode_leaves<'a>(reader: &mut Reader<'a>) -> Result<Option<Leaves<'a>>, FrameError> {
+pub(super) fn decode_leaves<'a>(reader: &mut BodyReader<'a>) -> Result<Option<Leaves<'a>>, FrameError> {
     let Some((level, count)) = decode_level(reader) else { return Ok(None) };
     check_level(level, CHECK_BRANCHES_MAX * FAN_OUT, count, "LEAVES")?;
     Ok(reader.take(count * 8).map(|entries| Leaves { level, entries }))
 }
 
-fn decode_level(reader: &mut Reader<'_>) -> Option<(Level, usize)> {
+fn decode_level(reader: &mut BodyReader<'_>) -> Option<(Level, usize)> {
     let level = Level { shard: reader.u8()?, depth: reader.u8()?, from_ns: reader.u64()? };
     Some((level, usize::from(reader.u16()?)))
 }

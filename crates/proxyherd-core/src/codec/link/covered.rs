@@ -2,7 +2,7 @@
 //! uses for its own such frames. This file also holds ORIGIN, which gives an origin its index; `numbering` chooses the
 //! index.
 
-use super::frame::{Encoder, FrameError, Reader, put_text, put_u16, put_u64};
+use super::frame::{BodyReader, Encoder, FrameError, put_text, put_u16, put_u64};
 use crate::{
     limits::FRAME_BODY_LEN_MAX,
     types::{Origin, ServerName},
@@ -33,20 +33,20 @@ impl Covered<'_> {
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
         let (entries, _) = self.entries.as_chunks::<COVERED_LEN>();
         entries.iter().map(|entry| {
-            let mut reader = Reader::new(entry);
+            let mut reader = BodyReader::new(entry);
             (reader.u16().expect("an entry has ten bytes"), reader.u64().expect("an entry has ten bytes"))
         })
     }
 }
 
-pub(super) fn decode_covered<'a>(reader: &mut Reader<'a>) -> Option<Covered<'a>> {
+pub(super) fn decode_covered<'a>(reader: &mut BodyReader<'a>) -> Option<Covered<'a>> {
     let shard = reader.u8()?;
     let count = usize::from(reader.u16()?);
     Some(Covered { shard, entries: reader.take(count * COVERED_LEN)? })
 }
 
 /// An index, and the origin that the index names from now on.
-pub(super) fn decode_origin(reader: &mut Reader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
+pub(super) fn decode_origin(reader: &mut BodyReader<'_>) -> Result<Option<(u16, Origin)>, FrameError> {
     let mut read = || Some((reader.u16()?, reader.text()?, reader.u64()?));
     let Some((index, server, incarnation)) = read() else { return Ok(None) };
     let server = ServerName::new(server).map_err(|_| FrameError::Value("ORIGIN"))?;

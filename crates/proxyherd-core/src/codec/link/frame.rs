@@ -1,6 +1,6 @@
 //! What all frames between servers have in common: length (2 bytes, little endian, of the body), type, flags, body.
 //!
-//! [`Encoder`] writes frames, [`Raw`] finds the next frame, and [`Reader`] reads values off a frame's body. Numbers are
+//! [`Encoder`] writes frames, [`RawFrame`] finds the next frame, and [`BodyReader`] reads values off a frame's body. Numbers are
 //! little endian. Texts and lists carry their length, which is checked against the remaining bytes before anything is
 //! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of [`Encoder`]
 //! in a file of its own, and `link` knows all types.
@@ -30,7 +30,7 @@ pub enum FrameError {
 }
 
 /// A frame of any type, before its body is read.
-pub(super) struct Raw<'a> {
+pub(super) struct RawFrame<'a> {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) body: &'a [u8],
@@ -38,23 +38,23 @@ pub(super) struct Raw<'a> {
     pub(super) end: usize,
 }
 
-impl Raw<'_> {
+impl RawFrame<'_> {
     /// The frame at the front of `bytes`. `None` if some of its bytes have not come yet.
-    pub(super) fn split(bytes: &[u8]) -> Option<Raw<'_>> {
+    pub(super) fn split(bytes: &[u8]) -> Option<RawFrame<'_>> {
         let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
         let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
-        Some(Raw { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
+        Some(RawFrame { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
     }
 }
 
 /// Reads values off the front of a body. Each method returns `None` if the body ends too early.
-pub(super) struct Reader<'a> {
+pub(super) struct BodyReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Reader<'a> {
-        Reader { rest: body }
+impl<'a> BodyReader<'a> {
+    pub(super) fn new(body: &'a [u8]) -> BodyReader<'a> {
+        BodyReader { rest: body }
     }
 
     pub(super) fn is_empty(&self) -> bool {

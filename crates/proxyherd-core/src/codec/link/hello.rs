@@ -1,6 +1,6 @@
 //! Frames of the handshake: HELLO, REFUSAL. The module `link` decides which server may have a link.
 
-use super::frame::{Encoder, FrameError, HEADER_LEN, Reader, put_text, put_u16, put_u64};
+use super::frame::{BodyReader, Encoder, FrameError, HEADER_LEN, put_text, put_u16, put_u64};
 use crate::{
     limits::{HERD_ID_LEN_MAX, REFUSAL_LEN_MAX},
     types::{Origin, ServerName},
@@ -38,7 +38,7 @@ pub fn may_be_hello(bytes: &[u8]) -> bool {
         && (bytes.get(2) == Some(&REFUSAL) || head.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic))
 }
 
-pub(super) fn decode_hello(reader: &mut Reader<'_>) -> Result<Option<Hello>, FrameError> {
+pub(super) fn decode_hello(reader: &mut BodyReader<'_>) -> Result<Option<Hello>, FrameError> {
     if reader.take(MAGIC.len()) != Some(&MAGIC) {
         return Err(FrameError::NoHerd);
     }
@@ -64,7 +64,7 @@ pub(super) fn decode_hello(reader: &mut Reader<'_>) -> Result<Option<Hello>, Fra
     Ok(Some(Hello { lowest, highest, features, herd, origin, shards, clock_ns }))
 }
 
-pub(super) fn decode_refusal<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+pub(super) fn decode_refusal<'a>(reader: &mut BodyReader<'a>) -> Option<&'a str> {
     reader.text()
 }
 

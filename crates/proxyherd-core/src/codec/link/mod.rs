@@ -17,7 +17,7 @@ pub mod spanning_tree;
 use self::{
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    frame::{Raw, Reader},
+    frame::{BodyReader, RawFrame},
     heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::{RECORD, decode_record},
@@ -103,8 +103,8 @@ pub enum Frame<'a> {
 
 /// Reads the frame at the front of `bytes`, and returns the number of its bytes. `None` if more bytes are needed.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    let Some(Raw { kind, flags, body, end }) = Raw::split(bytes) else { return Ok(None) };
-    let mut reader = Reader::new(body);
+    let Some(RawFrame { kind, flags, body, end }) = RawFrame::split(bytes) else { return Ok(None) };
+    let mut reader = BodyReader::new(body);
     let name = name_of(kind);
     let frame = match kind {
         HELLO => decode_hello(&mut reader)?.map(Frame::Hello),

@@ -1,6 +1,6 @@
 //! The frame that carries a record: RECORD. `flood` knows what happens to it.
 
-use super::frame::{Encoder, FrameError, Reader, put_u16, put_u64};
+use super::frame::{BodyReader, Encoder, FrameError, put_u16, put_u64};
 use crate::{
     limits::DATA_LEN_MAX,
     types::{Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Record, Timestamp},
@@ -15,7 +15,7 @@ const DATA: u8 = 0b0000_0010;
 
 /// A record, with the index of its origin and its sequence.
 pub(super) fn decode_record<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut BodyReader<'a>,
     flags: u8,
 ) -> Result<Option<(u16, u64, Record<'a>)>, FrameError> {
     let broken = FrameError::Value("RECORD");

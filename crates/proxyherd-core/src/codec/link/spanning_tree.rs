@@ -3,7 +3,7 @@
 
 use super::{
     covered::Covered,
-    frame::{Encoder, FrameError, OPTIONAL, Reader, put_text, put_u64},
+    frame::{BodyReader, Encoder, FrameError, OPTIONAL, put_text, put_u64},
 };
 use crate::{
     limits::LINKS_MAX,
@@ -30,7 +30,7 @@ pub enum GraftMode {
     Onward,
 }
 
-pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<Advertisement>, FrameError> {
+pub(super) fn decode_state(reader: &mut BodyReader<'_>) -> Result<Option<Advertisement>, FrameError> {
     let broken = FrameError::Value("STATE");
     let mut head = || Some((reader.u64()?, reader.u64()?, reader.text()?, reader.u8()?));
     let Some((incarnation, stamp, server, count)) = head() else { return Ok(None) };
@@ -46,7 +46,7 @@ pub(super) fn decode_state(reader: &mut Reader<'_>) -> Result<Option<Advertiseme
     Ok(Some(Advertisement { origin, stamp, up }))
 }
 
-pub(super) fn decode_fence(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
+pub(super) fn decode_fence(reader: &mut BodyReader<'_>) -> Option<(u8, u64)> {
     Some((reader.u8()?, reader.u64()?))
 }
 

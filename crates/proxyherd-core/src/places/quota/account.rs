@@ -28,7 +28,7 @@ pub struct QuotaAccount {
     pub terms: u64,
     /// The server's share of the whole, fixed for the whole period.
     pub share: u64,
-    /// Requests that may have been made: the requests put into the purse and not taken out of it again.
+    /// Requests that may have been made: the requests put into the reserve and not taken out of it again.
     pub reserved: u64,
     /// Requests that have been made, as far as is known.
     pub taken: u64,
@@ -82,7 +82,7 @@ impl QuotaAccount {
     /// Whether this account comes from an older memory than `told`, which an earlier life announced. `remembered` is
     /// the number of requests that the account had reserved at the start of this life; `None` if there was no account.
     ///
-    /// Returning a purse lowers the number of reserved requests. If the lower number was written but could not be
+    /// Returning a reserve lowers the number of reserved requests. If the lower number was written but could not be
     /// announced before a crash, this method also returns true, and the returned requests are lost.
     pub(super) fn is_behind(&self, told: &QuotaAccount, remembered: Option<u64>) -> bool {
         let is_older = remembered.is_none_or(|remembered| told.reserved > remembered);

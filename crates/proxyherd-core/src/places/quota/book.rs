@@ -8,11 +8,11 @@ use super::{
 };
 use crate::types::ServerName;
 
-/// Minimum number of requests that are put into the purse at once, if this many are left.
+/// Minimum number of requests that are put into the reserve at once, if this many are left.
 const CHUNK_MIN: u64 = 8;
-/// Maximum number of requests that are put into the purse at once. A crash may cost this many.
+/// Maximum number of requests that are put into the reserve at once. A crash may cost this many.
 const CHUNK_MAX: u64 = 256;
-/// The fraction of the remaining requests that is put into the purse at once.
+/// The fraction of the remaining requests that is put into the reserve at once.
 const CHUNK_PART: u64 = 8;
 /// Number of periods of each span that are kept. With one more period, the earliest is over for good.
 const PERIODS_MAX: usize = 4;
@@ -30,16 +30,16 @@ pub struct KnownAccounts {
     pub others: QuotaAccounts,
 }
 
-/// What happened to the purse since the last turn. The purse holds reserved requests that have not been made yet.
+/// What happened to the reserve since the last turn. The reserve holds reserved requests that have not been made yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PurseNews {
+pub struct ReserveNews {
     /// The number of times that a request was asked for.
     pub asked: u64,
-    /// The number of times that there was a request in the purse, so that the request was made.
+    /// The number of times that there was a request in the reserve, so that the request was made.
     pub taken: u64,
-    /// The number of requests that were taken out of the purse to be returned: all of them or none.
+    /// The number of requests that were taken out of the reserve to be returned: all of them or none.
     pub returned: u64,
-    /// The number of requests that are left in the purse.
+    /// The number of requests that are left in the reserve.
     pub left: u64,
 }
 
@@ -47,9 +47,9 @@ pub struct PurseNews {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
     /// The book has to be written, and [noted as kept](QuotaBook::note_kept), before anything else is done. Until then
-    /// no request may be put into the purse, and nothing may be announced.
+    /// no request may be put into the reserve, and nothing may be announced.
     pub must_keep: bool,
-    /// The number of requests to put into the purse.
+    /// The number of requests to put into the reserve.
     pub reserved: u64,
     /// Accounts to announce through the replica.
     pub told: Vec<(Period, QuotaAccount)>,
@@ -101,7 +101,7 @@ pub(super) struct Pages {
     compared: BTreeSet<u32>,
     /// Periods up to this one are over.
     pub(super) over: Option<u32>,
-    /// The period from which the purse was filled.
+    /// The period from which the reserve was filled.
     current: Option<u32>,
 }
 
@@ -161,22 +161,22 @@ impl QuotaBook {
         self.pages.iter().filter(|pages| pages.terms.is_some()).map(|pages| pages.span.at(now_ns)).collect()
     }
 
-    /// Whether the purse should be emptied and its contents returned. There are two reasons: the period for which the
-    /// purse was filled is over, or nobody asks here while other servers are short of requests.
-    pub fn wants_purse_back(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>) -> bool {
+    /// Whether the reserve should be emptied and its contents returned. There are two reasons: the period for which the
+    /// reserve was filled is over, or nobody asks here while other servers are short of requests.
+    pub fn wants_reserve_back(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>) -> bool {
         self.pages.iter().any(|pages| pages.is_over(now_ns))
             || self.pace.per_minute(now_ns) == 0
                 && self.pages.iter().any(|pages| pages.is_anyone_short(now_ns, &self.me, known))
     }
 
-    /// Notes what happened to the purse when no further turn will follow.
-    pub fn settle(&mut self, news: &PurseNews) {
+    /// Notes what happened to the reserve when no further turn will follow.
+    pub fn settle(&mut self, news: &ReserveNews) {
         self.pages.iter_mut().for_each(|pages| pages.settle(news));
     }
 
-    /// Brings the book up to date: notes what happened to the purse, begins periods, grants and reserves requests.
+    /// Brings the book up to date: notes what happened to the reserve, begins periods, grants and reserves requests.
     /// `known` holds the replica's accounts of the [present periods](QuotaBook::periods).
-    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &PurseNews) -> Turn {
+    pub fn turn(&mut self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &ReserveNews) -> Turn {
         self.pace.note(now_ns, news.asked);
         let wants = self.pace.per_minute(now_ns).next_power_of_two();
         let wants = if self.pace.per_minute(now_ns) == 0 { 0 } else { wants.max(CHUNK_MIN) };
@@ -210,14 +210,14 @@ impl QuotaBook {
         &mut self,
         now_ns: u64,
         known: &BTreeMap<Period, KnownAccounts>,
-        news: &PurseNews,
+        news: &ReserveNews,
         turn: &mut Turn,
     ) {
         let with_budget = || self.pages.iter().filter(|pages| pages.terms.is_some());
         let rights = with_budget().map(|pages| pages.rights(now_ns, &self.me, known)).min().unwrap_or(0);
         let chunk = (rights / CHUNK_PART).clamp(CHUNK_MIN, CHUNK_MAX);
         let is_low = news.left < chunk.div_ceil(2);
-        if rights == 0 || !is_low || self.wants_purse_back(now_ns, known) {
+        if rights == 0 || !is_low || self.wants_reserve_back(now_ns, known) {
             return;
         }
         turn.reserved = chunk.saturating_sub(news.left).min(rights);
@@ -245,7 +245,13 @@ impl QuotaBook {
         present.filter(is_news).map(|(period, account)| (period, account.clone())).collect()
     }
 
-    fn stand(&self, now_ns: u64, known: &BTreeMap<Period, KnownAccounts>, news: &PurseNews, turn: &mut Turn) {
+    fn stand(
+        &self,
+        now_ns: u64,
+        known: &BTreeMap<Period, KnownAccounts>,
+        news: &ReserveNews,
+        turn: &mut Turn,
+    ) {
         let nothing = KnownAccounts::default();
         for pages in &self.pages {
             let (Some(terms), Some((period, account))) = (&pages.terms, pages.present(now_ns)) else {
@@ -292,8 +298,8 @@ impl Pages {
         })
     }
 
-    /// Notes what happened to the purse in the period from which it was filled, even if that period is over.
-    fn settle(&mut self, news: &PurseNews) {
+    /// Notes what happened to the reserve in the period from which it was filled, even if that period is over.
+    fn settle(&mut self, news: &ReserveNews) {
         let Some(account) = self.current.and_then(|number| self.accounts.get_mut(&number)) else { return };
         account.taken = account.taken.saturating_add(news.taken);
         account.reserved = account.reserved.saturating_sub(news.returned);

@@ -25,7 +25,7 @@ pub enum MemoryError {
     #[error("it is damaged")]
     Damaged,
     /// Another version of the program has written the bytes.
-    #[error("another version of the program has written it")]
+    #[error("another version of proxyherd has written the file")]
     Version,
     /// The bytes are another server's book.
     #[error("it is the memory of the server {0}")]
@@ -53,7 +53,7 @@ impl QuotaBook {
         out
     }
 
-    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the purse count
+    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the reserve count
     /// as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
@@ -105,7 +105,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::places::quota::{PurseNews, Terms};
+    use crate::places::quota::{ReserveNews, Terms};
 
     const NOW_NS: u64 = 1_791_158_400_000_000_000;
 
@@ -119,7 +119,7 @@ mod tests {
             book.set_terms(span, Terms::new(100, [name("Riley")]));
         }
         for day in 0..6 {
-            let news = PurseNews { returned: if day > 0 { 12 } else { 0 }, ..PurseNews::default() };
+            let news = ReserveNews { returned: if day > 0 { 12 } else { 0 }, ..ReserveNews::default() };
             let turn = book.turn(NOW_NS + day * 24 * 3600 * 1_000_000_000, &BTreeMap::new(), &news);
             assert_eq!(turn.reserved, 12);
         }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_book_comes_back_with_its_purse_spent() {
+    fn a_book_comes_back_with_its_reserve_spent() {
         let bytes = book().to_bytes();
         let again = QuotaBook::from_bytes(&name("Riley"), &bytes).unwrap();
         assert!(!again.is_new());

@@ -55,7 +55,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::{
     account::{ACCOUNT_LEN_MAX, QuotaAccount},
-    book::{KnownAccounts, PurseNews, QuotaBook, Standing, Turn},
+    book::{KnownAccounts, QuotaBook, ReserveNews, Standing, Turn},
     key::{QuotaKey, key},
     lease::QuotaAccounts,
     memory::MemoryError,

@@ -240,12 +240,12 @@ mod tests {
         assert_eq!(Embedded.nearby_now(&query, 20), None);
         let pending = Embedded.nearby(&query).as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(Err(failure)) = pending else { panic!("memory knows no pages") };
-        assert_eq!(failure.status(), proxyherd_core::places::Status::InvalidRequest);
+        assert_eq!(failure.status(), proxyherd_core::places::AnswerStatus::InvalidRequest);
     }
 
     #[test]
     fn the_middle_of_the_sea_is_empty() {
         let answer = Embedded.nearby_now(&query(-48.9, -123.4, 50_000.0), 20).unwrap();
-        assert_eq!(answer.status, proxyherd_core::places::Status::ZeroResults);
+        assert_eq!(answer.status, proxyherd_core::places::AnswerStatus::ZeroResults);
     }
 }

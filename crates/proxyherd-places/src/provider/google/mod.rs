@@ -182,7 +182,7 @@ fn fits(matcher: &Matcher, place: &Place) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proxyherd_core::places::{Geometry, Point, Status, Viewport};
+    use proxyherd_core::places::{AnswerStatus, Geometry, Point, Viewport};
 
     use super::*;
 
@@ -271,7 +271,7 @@ mod tests {
         ] {
             let answer = sifted(answer_of(count), Some(&wish));
             assert_eq!((answer.places.len(), !answer.info_messages.is_empty()), (left, says_so), "{wish:?}");
-            let status = if left == 0 { Status::ZeroResults } else { Status::Ok };
+            let status = if left == 0 { AnswerStatus::ZeroResults } else { AnswerStatus::Ok };
             assert_eq!(answer.status, status, "{wish:?}");
         }
         assert_eq!(sifted(answer_of(20), None), answer_of(20));

@@ -2,7 +2,7 @@
 //!
 //! [`read`] takes a whole reply. This module does not know the question, except for its type of places.
 
-use proxyherd_core::places::{Answer, Status, Verbatim};
+use proxyherd_core::places::{Answer, AnswerStatus, Verbatim};
 use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
@@ -29,8 +29,8 @@ pub(crate) fn read(
     let body = body.ok_or_else(|| Failure::Unreadable("it is not a JSON object".to_owned()))?;
     let said = |status: &str| message.clone().unwrap_or_else(|| format!("it says {status}"));
     match part(body.status).as_str() {
-        Some("OK") => found(&body, kind, Status::Ok),
-        Some("ZERO_RESULTS") => found(&body, kind, Status::ZeroResults),
+        Some("OK") => found(&body, kind, AnswerStatus::Ok),
+        Some("ZERO_RESULTS") => found(&body, kind, AnswerStatus::ZeroResults),
         Some(status @ "INVALID_REQUEST") => Err(Failure::BadQuery(said(status))),
         Some(status @ "REQUEST_DENIED") => Err(Failure::Denied(said(status))),
         Some("OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT") => {
@@ -70,7 +70,7 @@ impl<'a> ReplyMembers<'a> {
     }
 }
 
-fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: Status) -> Result<Answer, Failure> {
+fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: AnswerStatus) -> Result<Answer, Failure> {
     let Some(listed) = body.results.map_or(Some(Vec::new()), first_items) else {
         return Err(Failure::Unreadable("its `results` is not a list".to_owned()));
     };
@@ -84,7 +84,7 @@ fn found(body: &ReplyMembers<'_>, kind: Option<&str>, status: Status) -> Result<
         }
     }
     if passed_on.is_empty() && !listed.is_empty() {
-        return Err(Failure::Unreadable("no result in it has a name and is short enough".to_owned()));
+        return Err(Failure::Unreadable("every result in the answer lacks a name or is too long".to_owned()));
     }
     let mut info_messages = texts(&part(body.info_messages));
     if let Some(kind) = kind.filter(|_| !has_kind && !passed_on.is_empty()) {

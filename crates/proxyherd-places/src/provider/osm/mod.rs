@@ -271,7 +271,7 @@ mod extracts;
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
-    use proxyherd_core::places::{Rank, Status, Wish};
+    use proxyherd_core::places::{AnswerStatus, Rank, Wish};
 
     use super::index::{IndexPoint, IndexWriter, Locale, Object, ObjectId};
     use super::tags::kind_of;
@@ -441,7 +441,7 @@ mod tests {
         ] {
             let answer = osm.nearby(&around(wish.clone())).await.unwrap();
             assert_eq!(names(&answer), expected, "{wish:?}");
-            let status = if expected.is_empty() { Status::ZeroResults } else { Status::Ok };
+            let status = if expected.is_empty() { AnswerStatus::ZeroResults } else { AnswerStatus::Ok };
             assert_eq!(answer.status, status);
         }
         let paged = around(Wish { page_token: text("x"), ..Wish::default() });

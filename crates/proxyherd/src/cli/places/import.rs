@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let summary = if io::stderr().is_terminal() {
         places::import(&args.file, &args.out, &mut Bar(None))?
     } else {
-        places::import(&args.file, &args.out, &mut Lines(None))?
+        places::import(&args.file, &args.out, &mut ProgressLines(None))?
     };
     let out = args.out.display();
     let took_s = began.elapsed().as_secs_f64();
@@ -129,9 +129,9 @@ impl Drop for Bar {
 }
 
 /// Writes a line for each part of the work, if standard error is not a terminal.
-struct Lines(Option<(&'static str, Instant)>);
+struct ProgressLines(Option<(&'static str, Instant)>);
 
-impl Progress for Lines {
+impl Progress for ProgressLines {
     fn begin(&mut self, what: &'static str, _total: u64) {
         self.0 = Some((what, Instant::now()));
     }

@@ -22,7 +22,7 @@ use crate::{
     config::{Config, Overrides},
     places,
     status::{
-        table::{Cell, Side, Table},
+        table::{Alignment, Cell, Table},
         window::Window,
     },
 };
@@ -158,11 +158,11 @@ fn text(places: &[NearPlace], file: &Path, columns: Option<usize>) -> String {
         return format!("{} has no such place within that distance\n", file.display());
     }
     let head = [
-        ("DISTANCE", Side::Right),
-        ("NAME", Side::Left),
-        ("TYPE", Side::Left),
-        ("VICINITY", Side::Left),
-        ("NOW", Side::Left),
+        ("DISTANCE", Alignment::Right),
+        ("NAME", Alignment::Left),
+        ("TYPE", Alignment::Left),
+        ("VICINITY", Alignment::Left),
+        ("NOW", Alignment::Left),
     ];
     let mut table = Table::new(&head, FAINT);
     for (separation, place) in places {

@@ -16,7 +16,7 @@ use crate::{
     config::{Address, Config, Door, Tls},
     door_kind::DoorKind,
     door_trust::{self, testing::TlsDoor},
-    herd::Inside as _,
+    herd::Internals as _,
     server::Server,
 };
 

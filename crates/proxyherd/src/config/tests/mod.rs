@@ -203,7 +203,7 @@ fn every_value_is_read() {
     let config = read(text).unwrap();
     assert_eq!(
         config.herd,
-        Herd {
+        HerdSettings {
             id: "h.1_-".into(),
             max_clients: 5,
             data: "/var".into(),

@@ -35,7 +35,7 @@ use super::{
         STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
-    slot::Slot,
+    slot::ConnectionSlot,
     slots::Slots,
 };
 use crate::{
@@ -98,7 +98,7 @@ pub(super) async fn serve(
     context: ListenerContext,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     caller: Caller,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
 ) {
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -227,7 +227,7 @@ async fn serve_dateless(
 }
 
 /// Waits until the connection with this slot has to be closed.
-async fn time_is_up(slot: &Slot) -> CloseReason {
+async fn time_is_up(slot: &ConnectionSlot) -> CloseReason {
     loop {
         tokio::select! {
             directive = slot.directive() => if let Directive::Close(why) = directive { return why },

@@ -23,7 +23,7 @@ use super::{
     request_body,
     request_log::LoggedRequest,
     response_body::{ResponseBody, ResponseForm},
-    slot::{RequestGuard, Slot},
+    slot::{ConnectionSlot, RequestGuard},
 };
 use crate::{caller::Caller, herd::Herd};
 
@@ -35,7 +35,7 @@ const OPERATORS_PATHS: [&str; 4] = ["/health/livez", "/health/readyz", "/metrics
 pub(super) struct RequestHandler {
     pub(super) herd: Arc<Herd>,
     pub(super) router: Router,
-    pub(super) slot: Arc<Slot>,
+    pub(super) slot: Arc<ConnectionSlot>,
     pub(super) caller: Caller,
 }
 

@@ -15,17 +15,17 @@ use tokio::{
     time::Instant,
 };
 
-use super::slot::Slot;
+use super::slot::ConnectionSlot;
 
 /// A stream whose input is counted at a slot.
 pub(super) struct MeteredStream<S> {
     // Fields are dropped in this order, so the socket is closed before another connection gets the slot.
     stream: S,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
 }
 
 impl<S> MeteredStream<S> {
-    pub(super) fn new(stream: S, slot: Arc<Slot>) -> MeteredStream<S> {
+    pub(super) fn new(stream: S, slot: Arc<ConnectionSlot>) -> MeteredStream<S> {
         MeteredStream { stream, slot }
     }
 }

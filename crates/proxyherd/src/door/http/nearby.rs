@@ -17,7 +17,7 @@ use proxyherd_core::{
     codec::line,
     command::{self, Nearby},
     limits::PLACES_MAX,
-    places::{Answer, Status},
+    places::{Answer, AnswerStatus},
     types::{ClientId, Radius},
 };
 
@@ -82,7 +82,7 @@ async fn answer(herd: &Herd, caller: &Caller, request: &NearbyRequest) -> Result
 }
 
 fn invalid(message: String) -> Response {
-    json(&Answer::failed(Status::InvalidRequest, message)).into_response()
+    json(&Answer::failed(AnswerStatus::InvalidRequest, message)).into_response()
 }
 
 /// The reason why the search has no center.

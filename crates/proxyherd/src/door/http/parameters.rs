@@ -63,8 +63,8 @@ pub(crate) enum BadParameter {
     #[error("`location` takes LAT,LNG in degrees, up to 90 and 180, such as 34.068930,-118.445127")]
     BadLocation,
     #[error(
-        "`client` and `location` can't go together: `client` names a client of this herd, which is where the \
-         question is about; leave one out"
+        "`client` and `location` can't go together: `client` already gives the position to search around; \
+         leave one out"
     )]
     ClientAndLocation,
     #[error("`client` takes an ID of 1 to {CLIENT_ID_LEN_MAX} bytes without white space")]

@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{
     limits::{BODY_LEN_MAX, BODY_TIMEOUT},
-    slot::Slot,
+    slot::ConnectionSlot,
 };
 
 /// Why a request is refused because of its body, or because of what its header section says about the body. A refused
@@ -77,7 +77,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
 /// given back to the input allowance of the connection with this slot.
 pub(super) async fn limited(
     request: Request<Body>,
-    slot: &Arc<Slot>,
+    slot: &Arc<ConnectionSlot>,
     respond: impl AsyncFnOnce(Request<Body>) -> Response,
 ) -> Response {
     if request.body().is_end_stream() {
@@ -95,14 +95,14 @@ type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 /// A request's body that ends with an error if it exceeds a limit.
 struct LimitedBody {
     body: Body,
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     left_len: usize,
     timeout: Pin<Box<Sleep>>,
     broken: BrokenBound,
 }
 
 impl LimitedBody {
-    fn new(body: Body, slot: Arc<Slot>, broken: BrokenBound) -> LimitedBody {
+    fn new(body: Body, slot: Arc<ConnectionSlot>, broken: BrokenBound) -> LimitedBody {
         LimitedBody { body, slot, left_len: BODY_LEN_MAX, timeout: Box::pin(sleep(BODY_TIMEOUT)), broken }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Slots::open`] returns the guard. The connection's task, its stream and its responses share the guard. The slot is
 //! given back when all of them are dropped. So an upgraded stream, which outlives its connection's task, keeps the
-//! slot. A request in progress is a [`RequestGuard`]. It lives from [`Slot::begin`] until its response was handed over
+//! slot. A request in progress is a [`RequestGuard`]. It lives from [`ConnectionSlot::begin`] until its response was handed over
 //! or the client canceled the request.
 //!
 //! A slot keeps the connection's state and the table of slots consistent. The slot locks the table before it changes
@@ -19,26 +19,26 @@ use super::{
 
 /// A connection's slot. Dropping this value gives the slot back.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct ConnectionSlot {
     slots: Arc<Slots>,
     connection: Arc<ConnectionState>,
 }
 
 impl Slots {
     /// Gives a new connection from `ip` a slot, for as long as the connection lives.
-    pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<Slot> {
-        Arc::new(Slot { slots: Arc::clone(self), connection: self.allot(ip, now) })
+    pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<ConnectionSlot> {
+        Arc::new(ConnectionSlot { slots: Arc::clone(self), connection: self.allot(ip, now) })
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// Counts a request that was refused because this slot is in the reserve.
     pub(super) fn count_refusal(&self) {
         self.slots.count_refusal();
     }
 
     /// Begins a request whose header section has arrived completely.
-    pub(super) fn begin(self: &Arc<Slot>, audience: Audience) -> RequestGuard {
+    pub(super) fn begin(self: &Arc<ConnectionSlot>, audience: Audience) -> RequestGuard {
         let mut table = self.slots.table();
         let (id, idle_since) = self.connection.begin_request(audience);
         if let Some(since) = idle_since {
@@ -48,7 +48,7 @@ impl Slot {
     }
 }
 
-impl Deref for Slot {
+impl Deref for ConnectionSlot {
     type Target = ConnectionState;
 
     fn deref(&self) -> &ConnectionState {
@@ -56,7 +56,7 @@ impl Deref for Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut table = self.slots.table();
         if !self.connection.is_evicted() {
@@ -68,7 +68,7 @@ impl Drop for Slot {
 /// A request in progress. If this value is dropped before a call of [`RequestGuard::answered`], the request counts as
 /// canceled.
 pub(super) struct RequestGuard {
-    slot: Arc<Slot>,
+    slot: Arc<ConnectionSlot>,
     id: u64,
     end: RequestEnd,
 }
@@ -123,7 +123,7 @@ mod tests {
     };
     use crate::{admission::Admission, config::Limits};
 
-    fn slot(limits: &Limits, now: Instant) -> Arc<Slot> {
+    fn slot(limits: &Limits, now: Instant) -> Arc<ConnectionSlot> {
         Slots::new(&Arc::new(Admission::new(limits, 9))).open(IpAddr::from([127, 0, 0, 1]), now)
     }
 

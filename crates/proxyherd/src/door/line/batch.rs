@@ -55,7 +55,7 @@ pub(super) fn answer_lines(
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
-        match lines.next(&input.bytes[consumed..], codec::Stream::new(input.is_last)) {
+        match lines.next(&input.bytes[consumed..], codec::StreamState::new(input.is_last)) {
             codec::NextLine::Line(line, len) => {
                 consumed += len;
                 lines_in += 1;

@@ -99,7 +99,11 @@ async fn a_client_that_is_turned_out_is_told_why_and_that_tls_ends() {
     let house = House::new("");
     let door = house.line(true).await;
     for (said, answer, why) in [
-        (vec![b'x'; 100_000], [b"? ", &[b'x'; 64][..], b"\n"].concat(), "a line of more than 8192 bytes"),
+        (
+            vec![b'x'; 100_000],
+            [b"? ", &[b'x'; 64][..], b"\n"].concat(),
+            "the client sent a line of more than 8192 bytes",
+        ),
         (b"GET / HTTP/1.1\n".to_vec(), b"? GET / HTTP/1.1\n".to_vec(), "the client sent an HTTP request"),
     ] {
         let mut client = house.tls(door);

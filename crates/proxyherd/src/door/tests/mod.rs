@@ -42,7 +42,7 @@ use super::{
 use crate::{
     config::{Address, Config, Overrides},
     door_kind::DoorKind,
-    herd::{Herd, Inside},
+    herd::{Herd, Internals},
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},
 };

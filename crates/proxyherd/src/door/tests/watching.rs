@@ -82,10 +82,11 @@ impl House {
 
     /// Whether the replica has no followers.
     fn is_unfollowed(&self) -> bool {
-        let (map, following) = (self.herd.replica(), Following { begins: Begin::Now, wants_removed: false });
-        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| map.follow(following, || ())).collect();
+        let (replica, following) =
+            (self.herd.replica(), Following { begins: Begin::Now, wants_removed: false });
+        let places: Vec<_> = (0..FOLLOWERS_MAX).map_while(|_| replica.follow(following, || ())).collect();
         let count = places.len();
-        places.into_iter().for_each(|place| map.unfollow(place));
+        places.into_iter().for_each(|place| replica.unfollow(place));
         count == FOLLOWERS_MAX
     }
 }

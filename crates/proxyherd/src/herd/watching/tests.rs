@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     caller::Rights,
     herd::{
-        Herd, Inside as _,
+        Herd, Internals as _,
         tests::{alone, alone_with, caller},
     },
     wait::{PATIENCE, eventually},

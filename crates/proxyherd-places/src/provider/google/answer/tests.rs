@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxyherd_core::places::Status;
+use proxyherd_core::places::AnswerStatus;
 use serde_json::json;
 
 use super::super::super::room;
@@ -244,7 +244,7 @@ fn the_last_of_two_lists_of_places_counts() {
 fn nothing_is_found_where_nothing_is_told() {
     for body in ["{}", " {} \n", r#"{"places":[]}"#, r#"{"routingSummaries":[]}"#] {
         let answer = replied(200, body).unwrap();
-        assert_eq!((answer.status, answer.places.len()), (Status::ZeroResults, 0), "{body}");
+        assert_eq!((answer.status, answer.places.len()), (AnswerStatus::ZeroResults, 0), "{body}");
     }
 }
 

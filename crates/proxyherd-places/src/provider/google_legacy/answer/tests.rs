@@ -174,7 +174,7 @@ fn the_status_says_how_it_went() {
         assert_eq!(replied(200, body.to_string()), expected, "{status}");
     }
     let nothing = replied(200, r#"{"html_attributions":[],"results":[],"status":"ZERO_RESULTS"}"#).unwrap();
-    assert_eq!((nothing.status, nothing.passed_on.len()), (Status::ZeroResults, 0));
+    assert_eq!((nothing.status, nothing.passed_on.len()), (AnswerStatus::ZeroResults, 0));
     let silent = replied(200, r#"{"results":[],"status":"REQUEST_DENIED"}"#);
     assert_eq!(silent, Err(Failure::Denied("it says REQUEST_DENIED".into())));
 }

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use super::super::index::{self, ANTIMERIDIAN, IndexPoint, POLE};
 
 /// The nodes of a way whose points are known, in their order.
-pub(super) type Piece = Vec<(i64, IndexPoint)>;
+pub(super) type OutlinePiece = Vec<(i64, IndexPoint)>;
 
 const GIRTH: f64 = index::GIRTH as f64;
 
 /// The middle of the area or line that these ways form. `None` if there is no point.
-pub(super) fn middle(pieces: Vec<Piece>) -> Option<IndexPoint> {
+pub(super) fn middle(pieces: Vec<OutlinePiece>) -> Option<IndexPoint> {
     let origin = pieces.iter().flatten().next()?.1;
     let points = || pieces.iter().flatten().map(|&(_, point)| Flat::new(origin, point));
     let boxed = middle_of_box(points());
@@ -93,9 +93,9 @@ impl Mass {
 /// The closed rings that these ways form when their ends are joined. Ways that are in no closed ring are left out.
 ///
 /// The time is linear in the number of nodes and does not depend on the number of ways.
-fn rings(pieces: Vec<Piece>) -> Vec<Piece> {
+fn rings(pieces: Vec<OutlinePiece>) -> Vec<OutlinePiece> {
     let mut ends = Ends::of(&pieces);
-    let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
+    let mut pieces: Vec<Option<OutlinePiece>> = pieces.into_iter().map(Some).collect();
     let mut rings = Vec::new();
     for first in 0..pieces.len() {
         let Some(mut chain) = pieces[first].take() else { continue };
@@ -107,7 +107,7 @@ fn rings(pieces: Vec<Piece>) -> Vec<Piece> {
     rings
 }
 
-fn is_closed(piece: &Piece) -> bool {
+fn is_closed(piece: &OutlinePiece) -> bool {
     piece.len() > 3 && piece.first().map(|node| node.0) == piece.last().map(|node| node.0)
 }
 
@@ -115,7 +115,7 @@ fn is_closed(piece: &Piece) -> bool {
 struct Ends(HashMap<i64, Vec<usize>>);
 
 impl Ends {
-    fn of(pieces: &[Piece]) -> Ends {
+    fn of(pieces: &[OutlinePiece]) -> Ends {
         let mut ends: HashMap<i64, Vec<usize>> = HashMap::new();
         for (at, piece) in pieces.iter().enumerate().rev() {
             for end in [piece.first(), piece.last()].into_iter().flatten() {
@@ -127,7 +127,7 @@ impl Ends {
 }
 
 /// Lengthens a chain by a piece that begins or ends at the end of the chain.
-fn join_one(chain: &mut Piece, pieces: &mut [Option<Piece>], ends: &mut Ends) -> bool {
+fn join_one(chain: &mut OutlinePiece, pieces: &mut [Option<OutlinePiece>], ends: &mut Ends) -> bool {
     let Some(&(last, _)) = chain.last() else { return false };
     let Some(there) = ends.0.get_mut(&last) else { return false };
     // Pieces that are already used are dropped here, at most once for each of their two ends.
@@ -145,7 +145,7 @@ fn join_one(chain: &mut Piece, pieces: &mut [Option<Piece>], ends: &mut Ends) ->
 mod tests {
     use super::*;
 
-    fn piece(nodes: &[(i64, i32, i32)]) -> Piece {
+    fn piece(nodes: &[(i64, i32, i32)]) -> OutlinePiece {
         nodes.iter().map(|&(id, longitude, latitude)| (id, IndexPoint { longitude, latitude })).collect()
     }
 
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn an_outline_in_very_many_pieces_is_put_together() {
         const COUNT: i32 = 400_000;
-        // A square. Each of its sides has the nodes of a quarter of the pieces, and the pieces are in random order.
+        // A square. Each side is made from a quarter of the pieces, and the pieces are in random order.
         let node = |number: i32| {
             let (side, at) = (number % COUNT / (COUNT / 4), number % (COUNT / 4));
             let (x, y) =

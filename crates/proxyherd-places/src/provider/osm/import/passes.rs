@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::nodes::Nodes;
-use super::outline::{Piece, middle};
+use super::outline::{OutlinePiece, middle};
 use super::place::ImportedPlaces;
 use super::source::{ExtractFile, Halt};
 use super::spool::{Spool, WaitingWay, packed, unpacked};
@@ -293,7 +293,7 @@ fn directory_of(path: &Path) -> &Path {
 
 impl Nodes {
     /// The nodes of a way whose points are known.
-    fn piece(&self, refs: impl Iterator<Item = i64>) -> Piece {
+    fn piece(&self, refs: impl Iterator<Item = i64>) -> OutlinePiece {
         refs.filter_map(|id| Some((id, self.find(id)?))).collect()
     }
 }
@@ -304,7 +304,7 @@ impl Nodes {
 /// of references to nodes and ways, and each reference takes memory in the importer. The memory that a file may use is
 /// therefore limited by the file's length.
 #[derive(Debug)]
-pub(super) struct MemoryAllowance(u64);
+struct MemoryAllowance(u64);
 
 const TOO_MUCH: Damage =
     Damage("with it, the file has far more references than a file of its length can hold");

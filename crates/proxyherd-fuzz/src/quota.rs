@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use proxyherd_core::{
-    places::quota::{KnownAccounts, PurseNews, QuotaAccount, QuotaBook, Span, Terms},
+    places::quota::{KnownAccounts, QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
     types::ServerName,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -45,7 +45,7 @@ fn run_some_turns(mut book: QuotaBook, told: Option<QuotaAccount>) {
             book.note_heard();
         }
         let taken = asked.min(left);
-        let turn = book.turn(NOW_NS, &known, &PurseNews { asked, taken, returned: 0, left: left - taken });
+        let turn = book.turn(NOW_NS, &known, &ReserveNews { asked, taken, returned: 0, left: left - taken });
         left = left - taken + turn.reserved;
         asked = 3;
         let again = QuotaBook::from_bytes(&name("Riley"), &book.to_bytes());

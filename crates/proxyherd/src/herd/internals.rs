@@ -1,5 +1,5 @@
 //! The operations of the handle for the parts of a server that are not doors. Links, budget, topology, watchdog, and
-//! the server itself use the trait [`Inside`].
+//! the server itself use the trait [`Internals`].
 //!
 //! This file also has methods that serve the connections of doors: the log, the pulses, admission, and the durability
 //! of reports. Doors may call these methods, because these methods are not part of the trait.
@@ -116,7 +116,7 @@ impl Herd {
 
 /// The methods for the parts of a server that are not doors. They form a trait, because code can call them only where
 /// the trait is imported. `tests/it/floors.rs` fails if a door imports the trait.
-pub(crate) trait Inside {
+pub(crate) trait Internals {
     /// The identity of this server for its neighbors.
     fn identity(&self) -> &Identity;
 
@@ -129,7 +129,7 @@ pub(crate) trait Inside {
     /// The places, which answer queries about places.
     fn places(&self) -> &Arc<Places>;
 
-    /// The purse of requests to providers of places. `None`: the number of requests has no limit.
+    /// The reserve of requests to providers of places. `None`: the number of requests has no limit.
     #[cfg(test)]
     fn quota(&self) -> Option<&Arc<ReservedQuota>>;
 
@@ -176,7 +176,7 @@ pub(crate) trait Inside {
     fn is_removed(&self) -> bool;
 }
 
-impl Inside for Herd {
+impl Internals for Herd {
     fn identity(&self) -> &Identity {
         &self.identity
     }
