@@ -108,7 +108,7 @@ impl Buffer {
         len_max.checked_sub(self.len() + size_of::<BufferEntry>())
     }
 
-    /// Appends one line if it fits. Returns the number of lines that were kept.
+    /// Appends one line if it fits. Returns 1 if the line was kept, and otherwise 0.
     pub(super) fn push_line(&mut self, tag: LineTag, line: &[u8]) -> u64 {
         match self.room(&tag.source) {
             Some(room) if line.len() <= room => self.push(tag, line, 1),

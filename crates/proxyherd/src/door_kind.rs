@@ -74,7 +74,7 @@ impl DoorKind {
 
     /// The kind's key in `[[server]]`.
     pub fn key(self) -> &'static str {
-        self.setting().strip_prefix(SECTION).expect("every row begins with the section, as a test checks")
+        self.setting().strip_prefix(SECTION).expect("every row begins with its section (a test checks this)")
     }
 
     /// Its key with the section before it: `server.listen`.

@@ -97,7 +97,10 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, slot: SlotId) {
-        debug_assert_ne!(slot.0, MARKER, "a shard holds fewer records than that");
+        debug_assert_ne!(
+            slot.0, MARKER,
+            "a shard holds fewer records than the number that stands for the marker"
+        );
         self.fifo.push_back(slot.0);
     }
 

@@ -8,7 +8,7 @@ const CAPACITY: usize = PLACES_MAX as usize;
 /// Keeps the nearest of all items that it is offered, in order of distance. It takes a fixed amount of memory, and does
 /// not sort the items that it drops.
 ///
-/// Items of equal distance are ordered by their own order, so the order of the offers does not affect the result.
+/// Items at equal distance are ordered by `Ord`, so the result does not depend on the order in which items are offered.
 #[derive(Clone, Debug)]
 pub struct Nearest<T> {
     kept: [Option<(Separation, T)>; CAPACITY],

@@ -74,7 +74,11 @@ impl Record<'_> {
     /// the same line again, to this server or to another, nothing changes and nothing is flooded. The rest of the rule
     /// only has to be the same at every server.
     pub fn precedence(&self, server: &ServerName, other: &Record<'_>, other_server: &ServerName) -> Ordering {
-        debug_assert_eq!((self.kind, self.key), (other.kind, other.key), "only records of one key compare");
+        debug_assert_eq!(
+            (self.kind, self.key),
+            (other.kind, other.key),
+            "only records with the same key can be compared"
+        );
         self.version().cmp(&other.version()).then_with(|| {
             let is_gone = |record: &Record<'_>| record.body == Body::Gone;
             (is_gone(self).cmp(&is_gone(other)))

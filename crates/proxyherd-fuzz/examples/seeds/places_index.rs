@@ -27,7 +27,7 @@ fn place_record(number: u8, locale: u8, kinds: &[u8], texts: [&str; 4]) -> Vec<u
     out
 }
 
-/// A file of these blocks, without checksums. The check adds them.
+/// A file of these blocks, without checksums. The fuzz target adds the checksums.
 fn index(blocks: &[&[(i32, i32, Vec<u8>)]], locales: &[[&str; 2]]) -> Vec<u8> {
     let (mut body, mut directory) = (Vec::new(), Vec::new());
     for places in blocks {

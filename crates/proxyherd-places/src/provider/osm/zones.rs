@@ -36,7 +36,8 @@ impl Zones {
     pub(super) fn new() -> Zones {
         let mut by_region: HashMap<_, Vec<ZoneRow>> = HashMap::new();
         for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-            let (region, row) = read(line).expect("a test reads every line of the table");
+            let (region, row) =
+                read(line).expect("every line of the table can be parsed (a test checks this)");
             by_region.entry(region).or_default().push(row);
         }
         Zones { by_region }

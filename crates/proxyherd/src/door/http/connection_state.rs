@@ -345,7 +345,7 @@ impl ConnectionState {
         self.activity.lock().ticket.as_ref().is_none_or(Ticket::is_last)
     }
 
-    /// Requests that the connection closes when its requests in progress are answered.
+    /// Asks the connection to close after it has answered the requests in progress.
     pub(super) fn drain(&self) {
         let mut activity = self.activity.lock();
         if activity.directive == Directive::Serve {

@@ -93,7 +93,7 @@ impl RequestHandler {
         .await
     }
 
-    /// Requests that the connection closes when this response and the responses in progress are sent.
+    /// Asks the connection to close after it has sent this response and the responses in progress.
     fn close_after(&self, response: &mut Response, version: Version) {
         if version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -21,8 +21,8 @@ pub(super) struct Sorter {
     len_max: usize,
 }
 
-/// The order of the index: band by band, and from west to east. With the latitude, the order does not depend on the
-/// order of the input.
+/// The order of the index: band by band, and from west to east. Entries of equal longitude are sorted by
+/// latitude, so the result does not depend on the order of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SortKey {
     band: u16,
