@@ -104,12 +104,13 @@ impl RequestHandler {
 }
 
 /// Length of a request's header section, bytes, rounded up. Because of the rounding, small frames of HTTP/2, such as
-/// WINDOW_UPDATE, do not add up over many requests.
+/// WINDOW_UPDATE, do not add up over many requests. A proxy sends a whole URL as the target, with the authority in it.
 fn header_section_len<B>(request: &Request<B>) -> usize {
     const EXTRA_LEN: usize = 64;
     let target_len = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let authority_len = request.uri().authority().map_or(0, |authority| authority.as_str().len());
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    EXTRA_LEN + target_len + fields.sum::<usize>()
+    EXTRA_LEN + target_len + authority_len + fields.sum::<usize>()
 }
 
 fn audience(path: &str) -> Audience {
@@ -144,4 +145,19 @@ fn bounded(response: Response, form: ResponseForm, guard: RequestGuard, audience
     let connection = response.headers().get(header::CONNECTION).cloned();
     instead.headers_mut().extend(connection.map(|value| (header::CONNECTION, value)));
     instead.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_section_counts_at_least_its_bytes_whatever_the_form_of_its_target() {
+        let long = "http://a-very-long-name.of.a.server.in.a.herd.example:8000/health/livez?verbose=1";
+        for target in ["/health/livez", long] {
+            let sent = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\r\n");
+            let request = Request::get(target).header("host", "localhost").header("accept", "*/*");
+            assert!(header_section_len(&request.body(()).unwrap()) >= sent.len(), "{target}");
+        }
+    }
 }
