@@ -2,9 +2,10 @@
 //!
 //! The tests use only the program's executable, with two exceptions. `google_asked` calls the providers. Tests that
 //! speak to a peer port as a neighbor use the link's codec from the core. There is one file per topic. `harness` starts
-//! herds and asks them, and `google` is a stand-in for Google.
+//! herds and asks them. `google` is a stand-in for Google, and lies beside the providers that ask it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
 
+#[path = "../../../proxyherd-places/tests/google/mod.rs"]
 mod google;
 mod harness;
 

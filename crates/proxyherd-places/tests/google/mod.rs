@@ -13,7 +13,7 @@
 //!
 //! The stand-in knows the [`Spot`]s of `spots`, including sixty within two kilometers around [`CENTER`], and finds them
 //! by distance. It does not use the test's runtime, and ends when it is dropped. It does not know which program sends
-//! the requests.
+//! the requests. A test binary that includes this module has the tests' harness as `harness`.
 #![allow(dead_code, unused_imports, reason = "each test takes what it needs of it")]
 
 mod behavior;
