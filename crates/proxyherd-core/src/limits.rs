@@ -156,7 +156,7 @@ pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
 /// Time after a server that had no link gets its first link, nanoseconds. If neighbors show during this time that they
 /// know more updates of the server than it has issued, the server believes them: it may have been restored from a
-/// younger snapshot. It begins a new incarnation.
+/// snapshot younger than [`ABSENCE_NS`]. The server then begins a new incarnation.
 pub const REUNION_NS: u64 = 5 * 1_000_000_000;
 /// Minimum step of a clock that counts as put back, nanoseconds. With a smaller step the clock is only being adjusted.
 pub const CLOCK_STEP_NS: u64 = 1_000_000_000;

@@ -35,7 +35,8 @@
 //! - after its clock was put back, if it had expired records or changed the times of own ones before;
 //! - after a long time without a look at the clock, which may mean that the server was restored from a snapshot;
 //! - when the server had no link, and the first neighbors that it reaches know more updates of it than it has issued
-//!   ([`REUNION_NS`]): then it was restored from a younger snapshot.
+//!   ([`REUNION_NS`]): then it was restored from a snapshot younger than
+//!   [`ABSENCE_NS`](crate::limits::ABSENCE_NS).
 //!
 //! A server knows nothing about its earlier lives, so records of earlier lives are merged.
 

@@ -42,7 +42,7 @@ use tokio::sync::{oneshot, watch};
 use self::connection::{Listener, Reset};
 pub(crate) use self::{
     behavior::Behavior,
-    spots::{CENTER, Spot, metres_between, spots},
+    spots::{CENTER, Spot, meters_between, spots},
 };
 use crate::harness::eventually;
 

@@ -37,7 +37,7 @@ pub(crate) fn spots() -> Vec<Spot> {
 
 /// The places within a circle. Either the nearest place or the best place comes first.
 pub(super) fn within(center: (f64, f64), radius_m: f64, nearest_first: bool) -> Vec<Spot> {
-    let distance = |spot: &Spot| metres_between(center, (spot.latitude, spot.longitude));
+    let distance = |spot: &Spot| meters_between(center, (spot.latitude, spot.longitude));
     let mut found: Vec<Spot> = spots().into_iter().filter(|spot| distance(spot) <= radius_m).collect();
     if nearest_first {
         found.sort_by(|one, other| distance(one).total_cmp(&distance(other)));
@@ -48,7 +48,7 @@ pub(super) fn within(center: (f64, f64), radius_m: f64, nearest_first: bool) -> 
 }
 
 /// The distance along the ground, by the haversine formula.
-pub(crate) fn metres_between(one: (f64, f64), other: (f64, f64)) -> f64 {
+pub(crate) fn meters_between(one: (f64, f64), other: (f64, f64)) -> f64 {
     let haversine = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let over = one.0.to_radians().cos() * other.0.to_radians().cos() * haversine(one.1 - other.1);
     2.0 * EARTH_RADIUS_M * (haversine(one.0 - other.0) + over).sqrt().asin()

@@ -247,7 +247,7 @@ fn what_an_operator_should_look_at_is_a_sentence() {
     );
     check(
         |status| status.root_mismatches = 2,
-        "Riley has found 2 differences between its map and its neighbors', and repaired them; look at its log",
+        "Riley has found 2 differences between its records and its neighbors', and repaired them; look at its log",
     );
     check(|status| status.links[0].clock_offset_s = -1.26, "Jaquez's clock is 1.3 s behind Riley's");
     check(

@@ -68,7 +68,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     troubles.extend(status.certificate_days_left.and_then(|days| of_certificate(name, days)));
     if status.root_mismatches > 0 {
         troubles.push(format!(
-            "{name} has found {} differences between its map and its neighbors', and repaired them; look at its log",
+            "{name} has found {} differences between its records and its neighbors', and repaired them; look at its log",
             status.root_mismatches
         ));
     }

@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 use serde_json::Value;
 
 use crate::{
-    google::{Behavior, CENTER, Google, metres_between},
+    google::{Behavior, CENTER, Google, meters_between},
     harness::{Finished, Herd, Plan, Process, WHERE_AND_WHEN, get},
 };
 
@@ -56,7 +56,7 @@ fn a_client_sees_what_google_knows_whichever_interface_is_asked() {
         for result in results {
             let location = &result["geometry"]["location"];
             let at = (location["lat"].as_f64().unwrap(), location["lng"].as_f64().unwrap());
-            assert!(metres_between(CENTER, at) <= 1000.0, "{result}");
+            assert!(meters_between(CENTER, at) <= 1000.0, "{result}");
             assert!(result["name"].as_str().unwrap().starts_with("Westwood "), "{result}");
             assert_eq!(result["place_id"], result["reference"]);
         }
