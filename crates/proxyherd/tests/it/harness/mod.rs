@@ -22,7 +22,7 @@ pub(crate) use self::{
     client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
     herd::Herd,
-    http::{drip_until_closed, eventually_metric, fetch, get, metric, request, status, try_request},
+    http::{Reply, drip_until_closed, eventually_metric, fetch, get, metric, request, status, try_request},
     ledger::Ledger,
     network::{Loss, Network},
     plan::{Addresses, Plan},

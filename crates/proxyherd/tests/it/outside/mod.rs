@@ -1,0 +1,143 @@
+//! Tests of the HTTP door with clients of other projects: curl, Python's requests, a browser, and Schemathesis. One more
+//! test crosses the doors: a report over either door is seen over the other door, at every server.
+//!
+//! `./test tools` installs the clients. The scripts that run in them are in `tests/outside`. A test whose client is not
+//! installed prints that it is skipped. Under CI it fails.
+
+mod browser;
+mod crossing;
+mod curl;
+mod python;
+mod schemathesis;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::harness::{Herd, PATIENCE, Plan, Process, Reply, request};
+
+/// A herd whose doors ask for tokens, and the token of its operator.
+struct Guarded {
+    herd: Herd,
+    operator: String,
+}
+
+impl Guarded {
+    /// Writes the files of a herd, with these lines in `[access]`, and starts no server.
+    fn prepare(plan: &Plan, access: &str) -> Guarded {
+        let herd = plan.prepare();
+        let (operator, digest) = operator_token();
+        let mut file = private_file(&herd.dir().join("operator.token"));
+        writeln!(file, "{operator}").unwrap();
+        append(
+            &herd,
+            &format!("[access]\ntokens = \"on\"\noperator_token_sha256 = \"{digest}\"\n{access}\n"),
+        );
+        Guarded { herd, operator }
+    }
+
+    /// One server, which is ready.
+    fn start(access: &str) -> Guarded {
+        let mut guarded = Guarded::prepare(&Plan::single(), access);
+        guarded.herd.start("Riley");
+        guarded
+    }
+
+    fn base_url(&self) -> String {
+        format!("http://{}", self.herd.at("Riley").http)
+    }
+
+    /// A new token with these scopes.
+    fn token(&self, scopes: &[&str]) -> String {
+        let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
+        let arguments: Vec<_> =
+            ["token", "create", "--config", "herd.toml"].into_iter().chain(scopes).collect();
+        let made = Process::run(self.herd.dir(), &arguments);
+        assert_eq!(made.code, 0, "{made:?}");
+        made.out.trim().to_owned()
+    }
+
+    /// Riley's answer to a request without a client's library.
+    fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> Reply {
+        let http = self.herd.at("Riley").http;
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {http}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        request(http, format!("{head}{body}").as_bytes())
+    }
+
+    /// The client as the operator sees it. `None` if Riley does not know the client.
+    fn client(&self, id: &str) -> Option<Value> {
+        let reply = self.ask("GET", &format!("/v1/clients/{id}"), &self.operator, "");
+        assert!([200, 404].contains(&reply.code), "{reply:?}");
+        (reply.code == 200).then(|| reply.json())
+    }
+}
+
+/// An operator's token and its digest, from the files that `init` writes.
+fn operator_token() -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Process::run(dir.path(), &["init"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let token = fs::read_to_string(dir.path().join("operator.token")).unwrap().trim().to_owned();
+    let config = fs::read_to_string(dir.path().join("herd.toml")).unwrap();
+    let digests = config.lines().filter_map(|line| line.trim().strip_prefix("operator_token_sha256 = \""));
+    let digest = digests.last().expect("init writes the digest").split('"').next().unwrap();
+    (token, digest.to_owned())
+}
+
+/// A new file that only its owner may read.
+fn private_file(path: &Path) -> fs::File {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap()
+}
+
+fn append(herd: &Herd, text: &str) {
+    let mut file = OpenOptions::new().append(true).open(herd.dir().join("herd.toml")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// The file of a script.
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outside").join(name)
+}
+
+/// The folder of the virtual environment into which `./test tools` installs the Python clients. If it is missing, this
+/// prints that the test is skipped.
+fn python_or_skip() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("outside");
+    let is_there = folder.join("installed").exists();
+    or_skip(is_there, "Python's requests and Schemathesis are not installed; ./test tools does that")?;
+    Some(folder.join("bin"))
+}
+
+/// Prints that a test is skipped if the client is missing. Under CI the test fails.
+fn or_skip(is_there: bool, why: &str) -> Option<()> {
+    assert!(is_there || std::env::var("CI").as_deref() != Ok("true"), "{why}");
+    if !is_there {
+        eprintln!("skipped: {why}");
+    }
+    is_there.then_some(())
+}
+
+/// Whether a program is in one of the folders of PATH.
+fn is_installed(program: &str) -> bool {
+    let is_program = |path: &Path| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
+/// Runs a program that must succeed, and returns its standard output.
+fn told(herd: &Herd, program: &Path, arguments: &[&str]) -> String {
+    let finished = Process::other(herd.dir(), program, arguments).wait(PATIENCE);
+    assert_eq!(finished.code, 0, "{arguments:?}: {}{}", finished.out, finished.err);
+    finished.out
+}

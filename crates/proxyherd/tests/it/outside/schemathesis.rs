@@ -1,0 +1,45 @@
+//! A test with Schemathesis, which makes requests from `/openapi.json`, valid ones and invalid ones, and checks the
+//! answers against that document.
+//!
+//! The seed is fixed, so a finding comes again in the next run. `PROXYHERD_TEST_EXAMPLES` sets how many requests are
+//! made at most for each operation and phase; `./soak` sets it higher.
+
+use std::{fs, time::Duration};
+
+use super::{Guarded, python_or_skip, script};
+use crate::harness::Process;
+
+/// Requests for each operation and phase in `./test`.
+const EXAMPLES: &str = "25";
+/// Maximum time of a run. `./soak` makes runs of many minutes.
+const TIME_MAX: Duration = Duration::from_secs(3600);
+
+#[test]
+fn schemathesis_finds_nothing() {
+    let Some(python) = python_or_skip() else { return };
+    let guarded = Guarded::start("");
+    let examples = std::env::var("PROXYHERD_TEST_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    let dir = guarded.herd.dir();
+    fs::copy(script("schemathesis.toml"), dir.join("schemathesis.toml")).unwrap();
+    let header = format!("Authorization: Bearer {}", guarded.operator);
+    let document = format!("{}/openapi.json", guarded.base_url());
+    let arguments = [
+        "--no-color",
+        "run",
+        "--checks=all",
+        "--phases=examples,coverage,fuzzing,stateful",
+        "--seed=1",
+        "--generation-database=none",
+        "--continue-on-failure",
+        "--max-examples",
+        &examples,
+        "--header",
+        &header,
+        &document,
+    ];
+    let finished = Process::other(dir, &python.join("schemathesis"), &arguments).wait(TIME_MAX);
+    eprintln!("{}", finished.out);
+    assert_eq!(finished.code, 0, "Schemathesis has found something: {}", finished.err);
+    let alive = guarded.ask("GET", "/v1/status", &guarded.operator, "");
+    assert_eq!(alive.code, 200, "the operator's token still holds: {alive:?}");
+}
