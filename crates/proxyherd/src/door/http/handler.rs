@@ -82,7 +82,7 @@ impl RequestHandler {
             return unavailable("too many connections are open; only operators' paths are answered now\n");
         }
         set_host(&mut request);
-        request.extensions_mut().insert(self.caller);
+        request.extensions_mut().insert(self.caller.clone());
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }
