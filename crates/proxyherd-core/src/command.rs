@@ -135,6 +135,10 @@ pub enum Outcome {
     Full,
     /// The report came too soon after the client's last report at this server. Nothing changed.
     TooSoon,
+    /// The caller's token has reported more in this second than it may. Nothing changed.
+    TooFast,
+    /// The caller may not report this client. Nothing changed.
+    Denied,
 }
 
 impl Outcome {
@@ -142,7 +146,12 @@ impl Outcome {
     pub fn is_taken(self) -> bool {
         match self {
             Outcome::Added | Outcome::Moved => true,
-            Outcome::Stale | Outcome::Unmet | Outcome::Full | Outcome::TooSoon => false,
+            Outcome::Stale
+            | Outcome::Unmet
+            | Outcome::Full
+            | Outcome::TooSoon
+            | Outcome::TooFast
+            | Outcome::Denied => false,
         }
     }
 }

@@ -299,7 +299,9 @@ impl Replica {
                     reports.accepted += 1;
                 }
                 Outcome::Stale => reports.stale += 1,
-                Outcome::Unmet | Outcome::Full | Outcome::TooSoon => reports.refused += 1,
+                Outcome::Unmet | Outcome::Full | Outcome::TooSoon | Outcome::TooFast | Outcome::Denied => {
+                    reports.refused += 1
+                }
             }
         }
         self.recount(&mut guard);

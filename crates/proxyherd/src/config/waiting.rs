@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
+use super::{AccessSettings, Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
@@ -28,6 +28,7 @@ impl Config {
         compare_places(self, now, &mut keys);
         compare_limits(&self.limits, &now.limits, &mut keys);
         compare_log(&self.log, &now.log, &mut keys);
+        compare_access(&self.access, &now.access, &mut keys);
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
         if let (Some(before), Some(now)) = (self.server(name), now.server(name)) {
             compare_server(before, now, &mut keys);
@@ -143,6 +144,23 @@ fn compare_log(before: &LogSettings, after: &LogSettings, keys: &mut Vec<&'stati
             keep: "log.keep",
             lines_per_s: "log.lines_per_s",
         }
+    );
+}
+
+fn compare_access(before: &AccessSettings, after: &AccessSettings, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        AccessSettings {
+            tokens: "access.tokens",
+            exposed: "access.exposed",
+            open: "access.open",
+            hosts: "access.hosts",
+            origins: "access.origins",
+            proxies: "access.proxies",
+            public_url: "access.public_url",
+        } but operator_token_sha256
     );
 }
 

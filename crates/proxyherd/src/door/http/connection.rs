@@ -73,7 +73,7 @@ impl entrance::Service for HttpService {
 
     fn serve(&self, visitor: Visitor) {
         let context = self.listeners[visitor.listener()].clone();
-        let caller = *visitor.caller();
+        let caller = visitor.caller().clone();
         let slot = self.slots.open(caller.address.ip(), Instant::now());
         self.listeners[visitor.listener()].tasks.spawn(async move {
             // Before the TLS handshake is over, the connection may time out, or another connection may need the slot.
@@ -105,7 +105,7 @@ pub(super) async fn serve(
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
-    let handler = RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller };
+    let handler = RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {

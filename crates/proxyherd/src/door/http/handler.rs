@@ -128,7 +128,7 @@ impl RequestHandler {
         {
             return origin::options(row, page, request.headers()).into_response();
         }
-        request.extensions_mut().insert(self.caller);
+        request.extensions_mut().insert(self.caller.clone());
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }

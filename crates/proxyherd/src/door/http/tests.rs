@@ -283,10 +283,11 @@ fn problem_of(response: impl IntoResponse) -> (u16, String) {
 
 #[tokio::test]
 async fn a_caller_who_lacks_a_right_is_answered_403_and_why() {
-    let (herd, caller) = (State(alone()), caller(Rights { operate: false, places: false, ..Rights::ALL }));
+    let (herd, caller) = (State(alone()), caller(Rights::of(&["report:*", "read:*"])));
     let operate = (403, "this caller may not see the state of this server".to_owned());
-    assert_eq!(problem_of(status(herd.clone(), Extension(caller)).await), operate);
-    assert_eq!(problem_of(metrics(herd.clone(), Extension(caller), HeaderMap::new()).await), operate);
+    assert_eq!(problem_of(status(herd.clone(), Extension(caller.clone())).await), operate);
+    let shown = metrics(herd.clone(), Extension(caller.clone()), HeaderMap::new()).await;
+    assert_eq!(problem_of(shown), operate);
     let uri = "/maps/api/place/nearbysearch/json?location=34,-118&radius=500".parse().unwrap();
     let places = (403, "this caller may not ask about places".to_owned());
     assert_eq!(problem_of(nearby::nearby(herd, Extension(caller), uri).await), places);
