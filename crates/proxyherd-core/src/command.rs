@@ -11,7 +11,9 @@
 use crate::{
     limits::NEAR_MAX,
     places::{Point, Wish},
-    types::{ClientId, Radius, Report},
+    types::{
+        Attributes, Body, ClientId, Coordinates, Difference, Radius, Record, Report, ServerName, Timestamp,
+    },
 };
 
 /// One query or report of any protocol.
@@ -118,6 +120,32 @@ pub enum Around<'a> {
     Point(Point),
     /// The center is the present position of this client.
     Client(ClientId<'a>),
+}
+
+/// Where a client is, according to its record. A door writes it in its own protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Whereabouts<'a> {
+    /// The client's ID.
+    pub client: &'a [u8],
+    /// Where the client is.
+    pub coordinates: Coordinates,
+    /// The other attributes of the client's report.
+    pub attributes: Attributes<'a>,
+    /// When the client was there, according to the report.
+    pub timestamp: Timestamp,
+    /// Time between `timestamp` and the moment when the report was received.
+    pub difference: Difference,
+    /// The server that took the report.
+    pub server: &'a ServerName,
+}
+
+impl<'a> Whereabouts<'a> {
+    /// Reads the record that `server` took. `None`: the record is a tombstone, or is not about a client.
+    pub fn of(record: &Record<'a>, server: &'a ServerName) -> Option<Whereabouts<'a>> {
+        let &Record { key, timestamp, difference, body, .. } = record;
+        let Body::Location { coordinates, attributes } = body else { return None };
+        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
+    }
 }
 
 /// The outcome of a report.

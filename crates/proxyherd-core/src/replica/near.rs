@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 use super::Replica;
 use crate::{
-    command::{Around, Near},
+    command::{Around, Near, Whereabouts},
     places::{Center, EARTH_RADIUS_M, Separation},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
 };
@@ -67,6 +67,18 @@ impl FoundClient {
     /// The client's distance from the center.
     pub fn separation(&self) -> Separation {
         self.separation
+    }
+
+    /// The client as a door writes it.
+    pub fn whereabouts(&self) -> Whereabouts<'_> {
+        Whereabouts {
+            client: &self.text[..self.id_len],
+            coordinates: self.coordinates,
+            attributes: self.attributes(),
+            timestamp: self.timestamp,
+            difference: self.difference,
+            server: &self.server,
+        }
     }
 
     fn rank(&self) -> (Separation, &[u8]) {

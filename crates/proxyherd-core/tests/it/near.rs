@@ -6,7 +6,7 @@ use proxyherd_core::{
     limits::NEAR_MAX,
     places::{Center, Point, Separation},
     replica::{Replica, ReplicaSettings},
-    types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
+    types::{AttributeValue, AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, replica, report, settings};
@@ -105,7 +105,7 @@ proptest! {
 fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let replica = replica("Riley");
     let mut note = AttributesBuf::default();
-    note.set("note", "on my way").unwrap();
+    note.set("note", AttributeValue::Text("on my way")).unwrap();
     let kiwi = Report { attributes: note.borrow(), ..report(b"kiwi", NOW_NS - 7) };
     let _ = replica.report(NOW_NS, &kiwi);
     let far = Coordinates::parse(b"-34.068930+61.554873").unwrap();

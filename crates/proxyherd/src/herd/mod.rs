@@ -33,11 +33,11 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     command::{Around, Near, Nearby, Outcome, Watch},
-    flood::{Update, Wake},
+    flood::Wake,
     link::Identity,
     places::Query,
     replica::{FoundClient, Offer, Replica},
-    types::{Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Record, ServerName, Timestamp},
+    types::{ClientId, IdPattern, Record, ServerName},
 };
 use proxyherd_log::ServerLog;
 
@@ -60,6 +60,7 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
+pub use proxyherd_core::command::Whereabouts;
 
 /// One server of the herd.
 pub struct Herd {
@@ -91,33 +92,6 @@ struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
-}
-
-/// Where a client is, according to its record. A door writes it in its own protocol.
-#[derive(Clone, Copy, Debug)]
-pub struct Whereabouts<'a> {
-    /// The client's ID.
-    pub client: &'a [u8],
-    /// Where the client is.
-    pub coordinates: Coordinates,
-    /// The other attributes of the client's report.
-    pub attributes: Attributes<'a>,
-    /// When the client was there, according to the report.
-    pub timestamp: Timestamp,
-    /// Time between `timestamp` and the moment when the report was received.
-    pub difference: Difference,
-    /// The server that took the report.
-    pub server: &'a ServerName,
-}
-
-impl<'a> Whereabouts<'a> {
-    /// `None`: the record is a tombstone.
-    fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
-        let Record { key, timestamp, difference, body, .. } = held.record;
-        let Body::Location { coordinates, attributes } = body else { return None };
-        let server = &held.origin.server;
-        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
-    }
 }
 
 impl Herd {
@@ -273,8 +247,9 @@ impl Herd {
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Option<T> {
-        let found =
-            self.replica.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
+        let found = self.replica.locate(now_ns, client, |held| {
+            Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
+        });
         found.flatten()
     }
 }
