@@ -32,11 +32,11 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Near, Nearby, Watch},
+    command::{Around, List, Near, Nearby, Watch},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{FoundClient, Offer, Replica},
+    replica::{ClientPage, FoundClient, Offer, Replica},
     types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 use proxyherd_log::ServerLog;
@@ -191,10 +191,22 @@ impl Herd {
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
-        wanted: impl FnMut(&Record<'_>) -> bool,
+        wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
         Denied::Read.unless(caller)?;
         Ok(self.replica.near(now_ns, near, wanted))
+    }
+
+    /// The next page of a list of clients. Clients for which `wanted` returns false do not count against the limit.
+    pub fn list(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        list: &List<'_>,
+        wanted: impl FnMut(&Update<'_>) -> bool,
+    ) -> Result<ClientPage, Denied> {
+        Denied::Read.unless(caller)?;
+        Ok(self.replica.list(now_ns, list, wanted))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.
