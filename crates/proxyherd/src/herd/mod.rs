@@ -32,12 +32,12 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Near, Nearby, Outcome, Watch},
-    flood::Wake,
+    command::{Around, List, Near, Nearby, Outcome, Watch},
+    flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{FoundClient, Offer, Replica},
-    types::{ClientId, IdPattern, Record, ServerName},
+    replica::{ClientPage, FoundClient, Offer, Replica},
+    types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::ServerLog;
 
@@ -170,14 +170,31 @@ impl Herd {
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
-        mut wanted: impl FnMut(&Record<'_>) -> bool,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
         match near.around {
             Around::Point(_) => Denied::unless_reads_some(caller, now_ns)?,
             Around::Client(client) => Denied::unless_reads(caller, now_ns, client.as_bytes())?,
         }
-        let may_read = |record: &Record<'_>| caller.rights.may_read(now_ns, record.key);
-        Ok(self.replica.near(now_ns, near, |record| may_read(record) && wanted(record)))
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.near(now_ns, near, |held| may_read(held) && wanted(held)))
+    }
+
+    /// The next page of a list of clients. Clients that the caller may not read, and clients for which `wanted` returns
+    /// false, do not count against the limit. An error: the caller may not read every client of a pattern in the list.
+    pub fn list(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        list: &List<'_>,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
+    ) -> Result<ClientPage, Denied> {
+        Denied::unless_reads_some(caller, now_ns)?;
+        for ids in list.ids {
+            Denied::unless_reads_all(caller, now_ns, ids)?;
+        }
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.
