@@ -16,11 +16,20 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
-pub(super) const SECTIONS: [&str; 8] =
-    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
+pub(super) const SECTIONS: [&str; 9] = [
+    "access",
+    "herd",
+    "places",
+    "places.google",
+    "places.google-legacy",
+    "places.osm",
+    "tls",
+    "limits",
+    "log",
+];
 
 /// Variables that are not settings. The command line reads them.
-const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
+const COMMAND_LINE_VARIABLES: [&str; 3] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME", "PROXYHERD_TOKEN"];
 
 /// The environment variables and flags of one start. [`Config::read`](super::Config::read) takes them as an argument,
 /// so that reading a configuration is pure.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     admission::DoorCounts,
     caller::Caller,
+    clock,
     door_kind::DoorKind,
     places::{LookupOutcome, RemoteStatus},
 };
@@ -50,13 +51,13 @@ pub struct Figures {
 impl Herd {
     /// The status of this server. The caller needs the right to operate.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
-        Denied::Operate.unless(caller)?;
+        Denied::unless_operates(caller, clock::now_ns())?;
         Ok(self.gather())
     }
 
     /// The values that metrics show. The caller needs the right to operate.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
-        Denied::Operate.unless(caller)?;
+        Denied::unless_operates(caller, clock::now_ns())?;
         Ok(Figures {
             status: self.gather(),
             rooms: Class::ALL.map(|class| (class.label(), self.replica.usage(class))),

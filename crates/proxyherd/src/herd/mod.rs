@@ -32,12 +32,12 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Near, Nearby, Watch},
+    command::{Around, List, Near, Nearby, Outcome, Watch},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{FoundClient, Offer, Replica},
-    types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
+    replica::{ClientPage, FoundClient, Offer, Replica},
+    types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::ServerLog;
 
@@ -54,11 +54,13 @@ pub use self::{
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
     admission::Admission,
-    caller::Caller,
+    caller::{Caller, Rights},
+    clock,
     credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
+pub use proxyherd_core::command::Whereabouts;
 
 /// One server of the herd.
 pub struct Herd {
@@ -92,33 +94,6 @@ struct HerdCounters {
     lines_invalid: AtomicU64,
 }
 
-/// Where a client is, according to its record. A door writes it in its own protocol.
-#[derive(Clone, Copy, Debug)]
-pub struct Whereabouts<'a> {
-    /// The client's ID.
-    pub client: &'a [u8],
-    /// Where the client is.
-    pub coordinates: Coordinates,
-    /// The other attributes of the client's report.
-    pub attributes: Attributes<'a>,
-    /// When the client was there, according to the report.
-    pub timestamp: Timestamp,
-    /// Time between `timestamp` and the moment when the report was received.
-    pub difference: Difference,
-    /// The server that took the report.
-    pub server: &'a ServerName,
-}
-
-impl<'a> Whereabouts<'a> {
-    /// `None`: the record is a tombstone.
-    fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
-        let Record { key, timestamp, difference, body, .. } = held.record;
-        let Body::Location { coordinates, attributes } = body else { return None };
-        let server = &held.origin.server;
-        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
-    }
-}
-
 impl Herd {
     /// This server's name.
     pub fn name(&self) -> &ServerName {
@@ -126,12 +101,16 @@ impl Herd {
     }
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
-    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report. The door must
+    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report:
+    /// [`Outcome::Denied`] if the caller may not report the client. An error: the caller may report no client at all, and
+    /// no offer has changed. The door must
     /// [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once for all of them
     /// ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        Denied::Report.unless(caller)?;
-        Ok(self.replica.report_all(now_ns, offers))
+        match &caller.rights {
+            Rights::All => Ok(self.replica.report_all(now_ns, offers)),
+            rights => self.report_with(rights, now_ns, offers),
+        }
     }
 
     /// Wakes the links in `wake`, so that they flush.
@@ -150,7 +129,7 @@ impl Herd {
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Result<Option<T>, Denied> {
-        Denied::Read.unless(caller)?;
+        Denied::unless_reads(caller, now_ns, client.as_bytes())?;
         Ok(self.find(now_ns, client, read))
     }
 
@@ -163,7 +142,7 @@ impl Herd {
         nearby: &Nearby<'_>,
         read: impl FnOnce(&Whereabouts<'_>),
     ) -> Result<Option<Looked>, Denied> {
-        Denied::Places.unless(caller)?;
+        Denied::unless_places(caller, now_ns)?;
         let &Nearby { around, radius, limit, wish } = nearby;
         let query = match around {
             Around::Point(point) => Query::within(point, radius.meters()),
@@ -184,22 +163,43 @@ impl Herd {
         self.places.knows_kind(kind)
     }
 
-    /// The clients around a point or a client, the nearest first. Clients for which `wanted` returns false do not count
-    /// against the limit. `None`: the client in the middle is not known.
+    /// The clients around a point or a client, the nearest first. Clients that the caller may not read, and clients for
+    /// which `wanted` returns false, do not count against the limit. `None`: the client in the middle is not known.
     pub fn near(
         &self,
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
-        wanted: impl FnMut(&Record<'_>) -> bool,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
-        Denied::Read.unless(caller)?;
-        Ok(self.replica.near(now_ns, near, wanted))
+        match near.around {
+            Around::Point(_) => Denied::unless_reads_some(caller, now_ns)?,
+            Around::Client(client) => Denied::unless_reads(caller, now_ns, client.as_bytes())?,
+        }
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.near(now_ns, near, |held| may_read(held) && wanted(held)))
+    }
+
+    /// The next page of a list of clients. Clients that the caller may not read, and clients for which `wanted` returns
+    /// false, do not count against the limit. An error: the caller may not read every client of a pattern in the list.
+    pub fn list(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        list: &List<'_>,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
+    ) -> Result<ClientPage, Denied> {
+        Denied::unless_reads_some(caller, now_ns)?;
+        for ids in list.ids {
+            Denied::unless_reads_all(caller, now_ns, ids)?;
+        }
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
-        Denied::Report.unless(caller)?;
+        Denied::unless_reports(caller, now_ns, client.as_bytes())?;
         let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
         Ok(was_known)
@@ -209,14 +209,15 @@ impl Herd {
     /// Dropping the handle ends the watch. `bell` is called on another thread when a change arrives and no change was
     /// waiting before. `bell` must not wait. A door that also needs the present positions of the clients must watch
     /// first and then ask for the positions. So the door misses no change. `None`: this server has its maximum number
-    /// of watchers.
+    /// of watchers. The caller must be allowed to read every client that it watches. The door must end the watch when
+    /// the caller's rights end.
     pub fn watch(
         &self,
         caller: &Caller,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<WatchHandle>, Denied> {
-        Denied::Read.unless(caller)?;
+        Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
         Ok(self.watchers.watch(&self.liveness, watch, bell))
     }
 
@@ -240,14 +241,41 @@ impl Herd {
         self.is_draining.load(Relaxed)
     }
 
+    /// [`Herd::report`] with rights that have bounds. The allowed offers are taken in runs, in their order.
+    fn report_with(&self, rights: &Rights, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
+        if !rights.may_report_some(now_ns) {
+            return Err(Denied::Report);
+        }
+        let is_allowed = |offer: &Offer<'_>| rights.may_report(now_ns, offer.report.client.as_bytes());
+        let mut wake = Wake::default();
+        for run in offers.chunk_by_mut(|one, other| is_allowed(one) == is_allowed(other)) {
+            if run.first().is_some_and(is_allowed) {
+                wake = wake.and(self.replica.report_all(now_ns, run));
+            } else {
+                run.iter_mut().for_each(|offer| offer.outcome = Outcome::Denied);
+            }
+        }
+        Ok(wake)
+    }
+
     fn find<T>(
         &self,
         now_ns: u64,
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Option<T> {
-        let found =
-            self.replica.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
+        let found = self.replica.locate(now_ns, client, |held| {
+            Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
+        });
         found.flatten()
+    }
+}
+
+/// The IDs of the clients that a watch names.
+fn watched_ids(watch: Watch<'_>) -> IdPattern {
+    match watch {
+        Watch::Client(client) => IdPattern::one(client),
+        Watch::Prefix(prefix) => IdPattern::with_prefix(prefix),
+        Watch::All => IdPattern::all(),
     }
 }

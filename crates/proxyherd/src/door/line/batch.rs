@@ -122,7 +122,7 @@ impl<'i> Batch<'_, 'i> {
             }
             // The line protocol has no words for other commands.
             Line::Command(
-                Command::Locate(_) | Command::Near(_) | Command::Forget(_) | Command::Watch(_),
+                Command::Locate(_) | Command::Near(_) | Command::List(_) | Command::Forget(_) | Command::Watch(_),
                 _,
             )
             | Line::Invalid => {
@@ -235,9 +235,9 @@ mod tests {
         let input = format!("{iamat}\n{whatsat}\n").into_bytes();
         let all = replies(Rights::ALL, &input);
         assert_eq!(all.lines().filter(|line| line.starts_with("AT Riley +")).count(), 2, "{all}");
-        let none = replies(Rights { report: false, ..Rights::ALL }, &input);
+        let none = replies(Rights::of(&["read:*", "places"]), &input);
         assert_eq!(none, format!("? {iamat}\n? {whatsat}\n"), "kiwi has not become known");
-        for rights in [Rights { read: false, ..Rights::ALL }, Rights { places: false, ..Rights::ALL }] {
+        for rights in [Rights::of(&["report:*", "places"]), Rights::of(&["report:*", "read:*"])] {
             let some = replies(rights, &input);
             let (first, rest) = some.split_once('\n').unwrap();
             assert!(first.starts_with("AT Riley +"), "{some}");
