@@ -1,8 +1,8 @@
 //! A test with Schemathesis, which makes requests from `/openapi.json`, valid ones and invalid ones, and checks the
 //! answers against that document.
 //!
-//! The seed is fixed, so a finding comes again in the next run. `PROXYHERD_TEST_EXAMPLES` sets how many requests are
-//! made at most for each operation and phase; `./soak` sets it higher.
+//! The seed is fixed, so a finding comes again in the next run. `./soak` sets `PROXYHERD_TEST_API_SEED` to another seed,
+//! and `PROXYHERD_TEST_API_EXAMPLES` to a higher number of requests for each operation and phase.
 
 use std::{fs, time::Duration};
 
@@ -11,6 +11,7 @@ use crate::harness::Process;
 
 /// Requests for each operation and phase in `./test`.
 const EXAMPLES: &str = "25";
+const SEED: &str = "1";
 /// Maximum time of a run. `./soak` makes runs of many minutes.
 const TIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -18,7 +19,9 @@ const TIME_MAX: Duration = Duration::from_secs(3600);
 fn schemathesis_finds_nothing() {
     let Some(python) = python_or_skip() else { return };
     let guarded = Guarded::start("");
-    let examples = std::env::var("PROXYHERD_TEST_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    let set = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let examples = set("PROXYHERD_TEST_API_EXAMPLES", EXAMPLES);
+    let seed = set("PROXYHERD_TEST_API_SEED", SEED);
     let dir = guarded.herd.dir();
     fs::copy(script("schemathesis.toml"), dir.join("schemathesis.toml")).unwrap();
     let header = format!("Authorization: Bearer {}", guarded.operator);
@@ -28,7 +31,8 @@ fn schemathesis_finds_nothing() {
         "run",
         "--checks=all",
         "--phases=examples,coverage,fuzzing,stateful",
-        "--seed=1",
+        "--seed",
+        &seed,
         "--generation-database=none",
         "--continue-on-failure",
         "--max-examples",
