@@ -12,7 +12,8 @@ use crate::{
     limits::NEAR_MAX,
     places::{Point, Wish},
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Radius, Record, Report, ServerName, Timestamp,
+        Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Radius, Record, Report, ServerName,
+        Timestamp,
     },
 };
 

@@ -190,11 +190,14 @@ impl Herd {
         mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<ClientPage, Denied> {
         Denied::unless_reads_some(caller, now_ns)?;
-        for ids in list.ids {
-            Denied::unless_reads_all(caller, now_ns, ids)?;
-        }
+        self.check_ids(caller, now_ns, list.ids)?;
         let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
         Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
+    }
+
+    /// An error, unless the caller may read every client of these patterns.
+    pub fn check_ids(&self, caller: &Caller, now_ns: u64, ids: &[IdPattern]) -> Result<(), Denied> {
+        ids.iter().try_for_each(|ids| Denied::unless_reads_all(caller, now_ns, ids))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.

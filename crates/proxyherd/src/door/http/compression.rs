@@ -121,7 +121,9 @@ mod tests {
         let plain = compressed(text.clone().into_response(), false).await;
         assert_eq!(plain.headers()[header::VARY], "Accept-Encoding");
         let image = ([(header::CONTENT_TYPE, "image/png")], text).into_response();
-        for response in [plain, compressed("short".into_response(), true).await, compressed(image, true).await] {
+        for response in
+            [plain, compressed("short".into_response(), true).await, compressed(image, true).await]
+        {
             assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
         }
     }

@@ -105,7 +105,8 @@ pub(super) async fn serve(
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
-    let handler = RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
+    let handler =
+        RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::{
     BoxError, Router,
     body::{Body, Bytes, HttpBody},
-    http::{HeaderName, HeaderValue, Request, StatusCode, Version, header},
+    http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use hyper::service::Service as _;
@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::time::Instant;
 
 use super::{
+    compression,
     connection_state::{Audience, SlotKind},
     origin::{self, OriginPolicy, PageOrigin},
     paths::{self, Pages, PathRow},
@@ -86,7 +87,9 @@ impl RequestHandler {
         // would then be read as a request that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
-        let mut response = self.respond(request.map(Body::new), row).await;
+        let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
+        let response = self.respond(request.map(Body::new), row).await;
+        let mut response = compression::compressed(response, accepts_gzip).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
         } else if is_last || self.slot.is_slot_needed() {

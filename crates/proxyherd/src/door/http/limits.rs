@@ -94,6 +94,8 @@ pub(super) const QUERY_LEN_MAX: usize = 16 * 1024;
 pub(super) const IDS_MAX: usize = 1000;
 /// Maximum number of clients in one answer: the greatest `limit`. The response to a greater `limit` is 422.
 pub(super) const CLIENTS_MAX: usize = 10_000;
+/// Maximum number of searches for clients that run at once, if they may look at many clients. Further ones wait in line.
+pub(super) const SEARCHES_MAX: usize = 4;
 /// The `limit` of a query without one.
 pub(super) const CLIENTS_DEFAULT: usize = 100;
 

@@ -8,13 +8,18 @@
 //! The door listens only on loopback addresses, because it has no access tokens yet. The door refuses requests of web
 //! pages of other origins (`origin`).
 
+mod api;
 mod cache_status;
+mod compression;
+mod conditional;
 mod connection;
 mod connection_state;
 mod dateless;
+mod durability;
 mod exposition;
 mod handler;
 mod limits;
+mod media;
 mod metered_stream;
 mod metrics;
 mod nearby;
@@ -22,6 +27,7 @@ mod origin;
 pub(crate) mod parameters;
 mod paths;
 mod problem;
+mod query;
 mod request_body;
 mod request_id;
 mod request_log;
@@ -51,7 +57,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::IntoResponse,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post, put},
 };
 
 /// Serves HTTP until the entrance closes.
@@ -82,6 +88,11 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::Metrics => get(metrics),
         PathName::Status => get(status),
         PathName::NearbySearch => get(nearby::nearby),
+        PathName::Reports => post(api::post_reports),
+        PathName::Clients => get(api::get_clients),
+        PathName::Client => get(api::get_client).delete(api::delete_client),
+        PathName::Location => put(api::put_location),
+        PathName::ClientPlaces => get(api::get_places),
         _ => get(unknown_path),
     }
 }

@@ -151,6 +151,13 @@ fn matches(pattern: &str, path: &str) -> bool {
     id_len > 0 && rest[id_len..] == *after
 }
 
+/// The segment of a path that stands for `{id}` in its pattern, still percent-encoded.
+pub(super) fn id_segment(path: &str) -> Option<&str> {
+    let row = find(path)?;
+    let (before, after) = row.pattern.split_once("{id}")?;
+    path.strip_prefix(before)?.strip_suffix(after)
+}
+
 /// The patterns of all paths, for the answer to an unknown path.
 pub(super) fn list() -> String {
     let patterns: Vec<_> = PATHS.iter().map(|row| row.pattern).collect();

@@ -86,9 +86,15 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, denied.to_string())
+    }
+}
+
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        Problem::new(StatusCode::FORBIDDEN, self.to_string()).into_response()
+        Problem::from(self).into_response()
     }
 }
 

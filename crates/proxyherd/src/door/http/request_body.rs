@@ -107,6 +107,13 @@ pub(super) async fn limited(
     broken.get().map_or(response, |refusal| refusal.into_response())
 }
 
+/// The whole body, which [`limited`] bounds.
+pub(super) async fn whole(body: Body) -> Result<Bytes, Problem> {
+    let whole = axum::body::to_bytes(body, usize::MAX).await;
+    // If the body exceeded a limit, the response says which one instead.
+    whole.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete"))
+}
+
 /// The limit that a body has exceeded, if any.
 type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 
