@@ -173,7 +173,8 @@ fn curl_searches() {
     check(&["near=34.011,-118.4"], &["v2", "v1", "w1"]);
     check(&["near=34.011,-118.4", "limit=1"], &["v2"]);
     check(&["box=-20,170,-10,-170"], &["w1"]);
-    check(&["ids=v1", "ids=w*"], &["v1", "w1"]);
+    check(&["ids=v1", "ids=w*", "near=34,-118.4"], &["v1", "w1"]);
+    check(&["ids=w*"], &["w1"]);
     check(&["near=34,-118.4", "where=battery_pct < 60 and battery_pct != 10"], &["w1"]);
     check(&["near=34,-118.4", "where=note = \"x\""], &[]);
     check(&["ids=v*", "max_age_s=3600", "near=34,-118.4"], &["v1", "v2"]);
