@@ -24,6 +24,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 60_000_000_000,
+        client_index: true,
         rules: Default::default(),
     };
     let before = resident(std::process::id())?;

@@ -11,7 +11,10 @@
 use crate::{
     limits::NEAR_MAX,
     places::{Point, Wish},
-    types::{ClientId, Radius, Report},
+    types::{
+        Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Radius, Record, Report, ServerName,
+        Timestamp,
+    },
 };
 
 /// One query or report of any protocol.
@@ -30,6 +33,8 @@ pub enum Command<'a> {
     Nearby(Nearby<'a>),
     /// Which clients are nearby?
     Near(Near<'a>),
+    /// Which clients are there, by ID or in a box?
+    List(List<'a>),
     /// The whole herd should forget a client.
     Forget(ClientId<'a>),
     /// The caller wants to be sent changes from now on.
@@ -84,6 +89,74 @@ pub struct Near<'a> {
     pub limit: Limit,
 }
 
+/// A query for clients in the order of their shards and IDs, one page at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct List<'a> {
+    /// The box in which the clients are; `None`: anywhere.
+    pub bounds: Option<Bounds>,
+    /// The patterns of which a client's ID must match at least one. No pattern at all matches every ID.
+    pub ids: &'a [IdPattern],
+    /// The last client of the page before this one; `None`: the first page.
+    pub after: Option<ClientId<'a>>,
+    /// Maximum number of clients in the page, at most [`NEAR_MAX`].
+    pub limit: Limit,
+}
+
+/// A box between two latitudes and two longitudes, edges included. A box whose western edge is greater than its eastern
+/// edge crosses the antimeridian. The longitudes -180 and 180 are one meridian. At a pole, a client is in the box
+/// if its longitude, as it was reported, is.
+///
+/// ```
+/// # use proxyherd_core::command::Bounds;
+/// let fiji = Bounds::new(-21.0, 176.0, -12.0, -178.0).unwrap();
+/// assert!(fiji.contains(-17.0, 179.5) && fiji.contains(-17.0, -179.5) && !fiji.contains(-17.0, 0.0));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    south: f64,
+    north: f64,
+    west: f64,
+    east: f64,
+}
+
+impl Bounds {
+    /// Takes degrees: latitudes within ±90, longitudes within ±180. `None`: a number is out of its range, or the
+    /// southern edge is north of the northern edge.
+    pub fn new(south: f64, west: f64, north: f64, east: f64) -> Option<Bounds> {
+        let is_latitude = |degrees: f64| (-90.0..=90.0).contains(&degrees);
+        let is_longitude = |degrees: f64| (-180.0..=180.0).contains(&degrees);
+        let fits = is_latitude(south) && is_latitude(north) && is_longitude(west) && is_longitude(east);
+        if !fits || south > north {
+            return None;
+        }
+        // A box that touches the antimeridian contains both of its names, so it crosses the antimeridian.
+        let (west, east) = match (west, east) {
+            (west, 180.0) if west > -180.0 => (west, -180.0),
+            (-180.0, east) if east < 180.0 => (180.0, east),
+            edges => edges,
+        };
+        Some(Bounds { south, north, west, east })
+    }
+
+    /// Whether a point is in the box. Degrees as in [`Bounds::new`].
+    pub fn contains(&self, latitude: f64, longitude: f64) -> bool {
+        let is_between = (self.south..=self.north).contains(&latitude);
+        is_between && self.longitudes().iter().any(|(west, east)| (*west..=*east).contains(&longitude))
+    }
+
+    /// The southern and the northern edge.
+    pub fn latitudes(&self) -> (f64, f64) {
+        (self.south, self.north)
+    }
+
+    /// The longitudes of the box: a range from west to east on each side of the antimeridian. The ranges are the same
+    /// if the box does not cross the antimeridian.
+    pub fn longitudes(&self) -> [(f64, f64); 2] {
+        let (west, east) = (self.west, self.east);
+        if west > east { [(west, 180.0), (-180.0, east)] } else { [(west, east); 2] }
+    }
+}
+
 /// The number of wanted clients: at most [`NEAR_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(usize);
@@ -118,6 +191,32 @@ pub enum Around<'a> {
     Point(Point),
     /// The center is the present position of this client.
     Client(ClientId<'a>),
+}
+
+/// Where a client is, according to its record. A door writes it in its own protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Whereabouts<'a> {
+    /// The client's ID.
+    pub client: &'a [u8],
+    /// Where the client is.
+    pub coordinates: Coordinates,
+    /// The other attributes of the client's report.
+    pub attributes: Attributes<'a>,
+    /// When the client was there, according to the report.
+    pub timestamp: Timestamp,
+    /// Time between `timestamp` and the moment when the report was received.
+    pub difference: Difference,
+    /// The server that took the report.
+    pub server: &'a ServerName,
+}
+
+impl<'a> Whereabouts<'a> {
+    /// Reads the record that `server` took. `None`: the record is a tombstone, or is not about a client.
+    pub fn of(record: &Record<'a>, server: &'a ServerName) -> Option<Whereabouts<'a>> {
+        let &Record { key, timestamp, difference, body, .. } = record;
+        let Body::Location { coordinates, attributes } = body else { return None };
+        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
+    }
 }
 
 /// The outcome of a report.

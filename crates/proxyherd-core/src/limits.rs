@@ -13,6 +13,13 @@ pub const ATTRIBUTES_LEN_MAX: usize = 512;
 pub const DATA_LEN_MAX: usize = 16 * 1024;
 /// Maximum length of an attribute name, bytes.
 pub const ATTRIBUTE_NAME_LEN_MAX: usize = 32;
+/// Maximum length of an attribute's number, bytes. A report with a longer number is refused.
+pub const ATTRIBUTE_NUMBER_LEN_MAX: usize = 64;
+
+/// Maximum length of the text of a filter `where`, bytes. A query with a longer one is invalid.
+pub const WHERE_LEN_MAX: usize = 2048;
+/// Maximum number of comparisons in a filter `where`. A query with more is invalid.
+pub const WHERE_COMPARISONS_MAX: usize = 16;
 
 /// Maximum length of a line of the line protocol, bytes without the LF. The answer to a longer line is `? ` and the
 /// line's first [`LINE_ECHO_LEN`] bytes. Then the connection is closed.

@@ -97,6 +97,7 @@ fn replica() -> Replica {
         client_ttl_ns: Some(3_600_000_000_000),
         client_interval_ns: 0,
         clock_offset_max_ns: 60_000_000_000,
+        client_index: true,
         rules: Rules::default(),
     })
 }

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use proxyherd_core::types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
+use proxyherd_core::types::{
+    AttributeValue, Attributes, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp,
+};
 
 use crate::{
     rng::Rng,
@@ -165,7 +167,9 @@ impl Clients {
         let mut attributes = AttributesBuf::default();
         if self.settings.note_len_max > 0 && self.rng.chance(700) {
             let note = "x".repeat(self.rng.below(self.settings.note_len_max) as usize);
-            attributes.set("note", &note).expect("no scenario has longer notes than a record may have");
+            attributes
+                .set("note", AttributeValue::Text(&note))
+                .expect("no scenario has longer notes than a record may have");
         }
         let (latitude, longitude) = (self.rng.below(90_000_000), self.rng.below(180_000_000));
         let degrees = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);

@@ -128,6 +128,7 @@ impl Life {
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
             clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
+            client_index: true,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };

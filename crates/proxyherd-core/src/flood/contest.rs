@@ -55,6 +55,7 @@ mod tests {
             client_ttl_ns: Some(TTL_S * SECOND_NS),
             client_interval_ns: 0,
             clock_offset_max_ns: OFFSET_S.unsigned_abs() * SECOND_NS,
+            client_index: true,
             rules: Rules::default(),
         })
     }

@@ -8,8 +8,10 @@
 mod beats;
 mod followers;
 mod links;
+mod list;
 mod mend;
 mod near;
+mod visit;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
@@ -19,7 +21,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
-pub use self::{links::Agreed, near::FoundClient};
+pub use self::{links::Agreed, list::ClientPage, near::FoundClient};
 use crate::{
     command::{Condition, Outcome, Position},
     flood::{
@@ -53,6 +55,8 @@ pub struct ReplicaSettings {
     /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
     /// An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
+    /// Whether an index finds clients by their positions. Without it, a search visits every client.
+    pub client_index: bool,
     /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
 }
@@ -182,6 +186,7 @@ impl Replica {
                 client_ttl_ns: settings.client_ttl_ns,
                 client_interval_ns: settings.client_interval_ns,
                 clock_offset_max_ns: settings.clock_offset_max_ns,
+                client_index: settings.client_index,
                 rules: settings.rules,
             })
         };
@@ -549,6 +554,7 @@ mod tests {
             client_ttl_ns,
             client_interval_ns: 0,
             clock_offset_max_ns: 0,
+            client_index: true,
             rules: Rules::default(),
         })
     }

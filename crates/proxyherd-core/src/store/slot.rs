@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_digest_that_servers_compare_stays_what_it_is() {
         let mut attributes = crate::types::AttributesBuf::default();
-        attributes.set("note", "on my way").unwrap();
+        attributes.set("note", crate::types::AttributeValue::Text("on my way")).unwrap();
         let timestamp = Timestamp::parse(b"1621464827.959498503").unwrap();
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         let location = |attributes| Body::Location { coordinates, attributes };

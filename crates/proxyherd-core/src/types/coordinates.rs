@@ -2,13 +2,28 @@
 
 use std::fmt;
 
-use super::digits::{self, POWERS_OF_TEN};
+use super::{
+    digits::{self, POWERS_OF_TEN},
+    number::Parts,
+};
 
 const MAGNITUDE_BITS: u32 = 48;
 const MAGNITUDE_MASK: u64 = (1 << MAGNITUDE_BITS) - 1;
 const FRACTION_DIGITS_MAX: usize = 12;
 /// The largest angle of a point on Earth, degrees. The number of bits of the magnitude relies on this bound.
 const DEGREES_MAX: u64 = 180;
+/// The largest latitude, degrees.
+const LATITUDE_MAX: u64 = 90;
+/// The powers of ten that the digits of a coordinate can have, in units of 10⁻¹² degrees.
+const UNITS: [u64; FRACTION_DIGITS_MAX + 3] = {
+    let mut units = [1; FRACTION_DIGITS_MAX + 3];
+    let mut exponent = 1;
+    while exponent < units.len() {
+        units[exponent] = units[exponent - 1] * 10;
+        exponent += 1;
+    }
+    units
+};
 /// 10 to the power 12: a degree in units of [`Decimal`]'s magnitude.
 const ONE: u64 = 1_000_000_000_000;
 
@@ -51,6 +66,62 @@ impl Decimal {
             | (integer_digits as u64) << 49
             | (fraction_digits as u64) << 51;
         Some((Decimal(packed), rest))
+    }
+
+    /// Takes a number of JSON, as the shortest text of its value: `-118.40e0` is `-118.4`. Decimals after the twelfth are
+    /// rounded, half away from zero.
+    pub fn from_number(text: &str) -> Option<Decimal> {
+        let parts = Parts::of(text.as_bytes())?;
+        let (digits, point) = parts.significant();
+        let mut magnitude: u64 = 0;
+        let mut exponent = point + FRACTION_DIGITS_MAX as i64;
+        for digit in digits {
+            exponent -= 1;
+            match exponent {
+                0.. if digit > 0 => {
+                    // A digit in front of the third before the point is out of range.
+                    let unit = UNITS.get(usize::try_from(exponent).ok()?)?;
+                    magnitude += u64::from(digit) * unit;
+                }
+                0.. => {}
+                -1 => magnitude += u64::from(digit >= 5),
+                _ => break,
+            }
+        }
+        (magnitude <= DEGREES_MAX * ONE).then(|| Decimal::shortest(magnitude, parts.is_negative))
+    }
+
+    /// The shortest text of a value in units of 10⁻¹² degrees.
+    fn shortest(magnitude: u64, is_negative: bool) -> Decimal {
+        let integer_digits = digits::width(magnitude / ONE);
+        let mut fraction_digits = FRACTION_DIGITS_MAX;
+        while fraction_digits > 0
+            && magnitude.is_multiple_of(POWERS_OF_TEN[FRACTION_DIGITS_MAX - fraction_digits + 1])
+        {
+            fraction_digits -= 1;
+        }
+        let sign = u64::from(is_negative && magnitude > 0);
+        Decimal(
+            magnitude
+                | sign << MAGNITUDE_BITS
+                | (integer_digits as u64) << 49
+                | (fraction_digits as u64) << 51,
+        )
+    }
+
+    /// Appends the number as JSON writes it: the shortest text of its value, without a plus, and `0` for `-0`.
+    pub fn write_shortest(self, out: &mut Vec<u8>) {
+        let shortest = Decimal::shortest(self.magnitude(), self.is_negative());
+        let start = out.len();
+        shortest.write(out);
+        if !shortest.is_negative() {
+            out.remove(start);
+        }
+    }
+
+    /// Whether the number is a latitude.
+    pub(crate) fn is_latitude(self) -> bool {
+        self.is_within(LATITUDE_MAX)
     }
 
     /// The number's 64 bits, for storing and sending.
@@ -138,7 +209,7 @@ impl Coordinates {
 
     /// Combines latitude and longitude, unless one of them is out of its range.
     pub fn new(latitude: Decimal, longitude: Decimal) -> Option<Coordinates> {
-        (latitude.is_within(90) && longitude.is_within(DEGREES_MAX))
+        (latitude.is_latitude() && longitude.is_within(DEGREES_MAX))
             .then_some(Coordinates { latitude, longitude })
     }
 
@@ -250,6 +321,47 @@ mod tests {
         let coordinates = Coordinates::parse(b"+34.068930-118.445127").unwrap();
         assert_eq!(coordinates.latitude().degrees(), 34.068930);
         assert_eq!(coordinates.longitude().degrees(), -118.445127);
+    }
+
+    #[test]
+    fn numbers_become_the_shortest_decimals() {
+        for (number, text, json) in [
+            ("34.0700", "+34.07", "34.07"),
+            ("-118.445127", "-118.445127", "-118.445127"),
+            ("-0", "+0", "0"),
+            ("-0.0e5", "+0", "0"),
+            ("180", "+180", "180"),
+            ("1.8e2", "+180", "180"),
+            ("-1800000E-4", "-180", "-180"),
+            ("0.5e-3", "+0.0005", "0.0005"),
+            ("5e-12", "+0.000000000005", "0.000000000005"),
+            ("0.0000000000005", "+0.000000000001", "0.000000000001"),
+            ("0.00000000000049", "+0", "0"),
+            ("-1e-999999999999999999999", "+0", "0"),
+            ("0e999999999999999999999", "+0", "0"),
+            ("9.9999999999995", "+10", "10"),
+            ("100000000000000000000000e-21", "+100", "100"),
+            ("34.06893000000000111", "+34.06893", "34.06893"),
+        ] {
+            let decimal = Decimal::from_number(number).unwrap();
+            let (mut written, mut shortest) = (Vec::new(), Vec::new());
+            decimal.write(&mut written);
+            decimal.write_shortest(&mut shortest);
+            assert_eq!((written, shortest), (text.into(), json.into()), "{number}");
+            assert_eq!(Decimal::from_bits(decimal.to_bits()), Some(decimal));
+            assert_eq!(Decimal::from_number(json), Some(decimal));
+        }
+        for number in
+            ["", "x", "+1", "01", "181", "-180.000000000001", "180.0000000000005", "1e3", "1e99999999999"]
+        {
+            assert_eq!(Decimal::from_number(number), None, "{number}");
+        }
+        for (text, json) in [("+005.500", "5.5"), ("-0.0", "0"), ("-00.10", "-0.1")] {
+            let (decimal, _) = Decimal::parse(text.as_bytes()).unwrap();
+            let mut shortest = Vec::new();
+            decimal.write_shortest(&mut shortest);
+            assert_eq!(String::from_utf8(shortest).unwrap(), json);
+        }
     }
 
     proptest! {

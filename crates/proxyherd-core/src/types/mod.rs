@@ -6,6 +6,7 @@ mod coordinates;
 mod digits;
 mod id_pattern;
 mod key_hash;
+pub mod number;
 mod origin;
 mod radius;
 mod record;
@@ -13,7 +14,7 @@ mod report;
 mod server_name;
 mod timestamp;
 
-pub use attributes::{AttributeError, Attributes, AttributesBuf};
+pub use attributes::{AttributeError, AttributeValue, Attributes, AttributesBuf, TTL_NAME};
 pub use client_id::ClientId;
 pub(crate) use client_id::{find_white_space, is_white_space};
 pub use coordinates::{Coordinates, Decimal};

@@ -93,6 +93,7 @@ fn linked_shard() -> Shard {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 0,
+        client_index: true,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);

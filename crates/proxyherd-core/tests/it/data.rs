@@ -101,6 +101,7 @@ fn shard(server: &str) -> Shard {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 60 * SECOND_NS,
+        client_index: true,
         rules: Rules::default(),
     })
 }

@@ -452,6 +452,7 @@ fn shard() -> Shard {
         client_ttl_ns: Some(300 * SECOND_NS),
         client_interval_ns: 0,
         clock_offset_max_ns: 60 * SECOND_NS,
+        client_index: true,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);

@@ -31,6 +31,7 @@ pub(crate) fn settings(server: &str) -> ReplicaSettings {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 60 * SECOND_NS,
+        client_index: true,
         rules: Rules::default(),
     }
 }

@@ -19,6 +19,7 @@ fn shard() -> Shard {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 0,
+        client_index: true,
         rules: Rules::default(),
     });
     assert!(shard.link_lazy(link(0)).is_empty());

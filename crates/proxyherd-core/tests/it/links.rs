@@ -9,7 +9,7 @@ use proxyherd_core::{
     limits::{LINK_BATCH_LEN, LINKS_MAX, SHARDS},
     link::{Incoming, LinkError},
     replica::{Replica, ReplicaSettings, shard_index},
-    types::{AttributesBuf, ClientId, Report},
+    types::{AttributeValue, AttributesBuf, ClientId, Report},
 };
 
 use crate::herd::{
@@ -42,7 +42,7 @@ fn a_link_that_is_always_behind_still_tells_of_every_client() {
     let neighbor = link(0);
     let (_incoming, _) = bring_up(&replica, neighbor);
     let mut note = AttributesBuf::default();
-    note.set("note", &"x".repeat(400)).unwrap();
+    note.set("note", AttributeValue::Text(&"x".repeat(400))).unwrap();
     let clients: Vec<_> = (0..500).map(|client| format!("client-{client}").into_bytes()).collect();
     let mut told = BTreeSet::new();
     let mut encoder = Encoder::default();
@@ -65,7 +65,7 @@ fn a_link_that_is_always_behind_still_moves_the_neighbors_vector() {
     let (riley, jaquez) = (replica("Riley"), replica("Jaquez"));
     let (mut to_jaquez, mut to_riley) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
     let mut note = AttributesBuf::default();
-    note.set("note", &"x".repeat(400)).unwrap();
+    note.set("note", AttributeValue::Text(&"x".repeat(400))).unwrap();
     // More of each shard than a batch takes, so that no outbox is ever empty.
     let clients: Vec<_> = (0..4000).map(|client| format!("client-{client}").into_bytes()).collect();
     for round in 1..=60 {

@@ -10,7 +10,8 @@ use proxyherd_core::{
     link::Incoming,
     replica::{Replica, shard_index},
     types::{
-        Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record, Timestamp, Version,
+        AttributeValue, Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, Origin, Record,
+        Timestamp, Version,
     },
 };
 
@@ -40,7 +41,7 @@ impl Made {
         let timestamp = Timestamp::from_nanos(self.timestamp_ns).unwrap();
         let mut attributes = AttributesBuf::default();
         if let Some(note) = self.note {
-            attributes.set("note", &note.to_string()).unwrap();
+            attributes.set("note", AttributeValue::Text(&note.to_string())).unwrap();
         }
         let attributes = if self.note.is_some() { attributes.borrow() } else { Attributes::NONE };
         let body = self.place.map_or(Body::Gone, |place| Body::Location {

@@ -6,7 +6,7 @@ use proxyherd_core::{
     limits::NEAR_MAX,
     places::{Center, Point, Separation},
     replica::{Replica, ReplicaSettings},
-    types::{AttributesBuf, ClientId, Coordinates, Kind, Report},
+    types::{AttributeValue, AttributesBuf, ClientId, Coordinates, Kind, Report},
 };
 
 use crate::herd::{NOW_NS, SECOND_NS, replica, report, settings};
@@ -81,7 +81,7 @@ proptest! {
         let around = Around::Point(Point::new(center.0.into(), center.1.into()).unwrap());
         let near = Near { around, radius_m, limit: limit(most) };
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
-        let found = replica.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
+        let found = replica.near(NOW_NS, &near, |held| is_even(held.record.key)).unwrap();
 
         let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
@@ -95,7 +95,7 @@ proptest! {
         expected.truncate(most);
         let found: Vec<_> = found
             .iter()
-            .map(|found| (found.separation(), String::from_utf8(found.client().as_bytes().to_vec()).unwrap()))
+            .map(|found| (found.separation().unwrap(), String::from_utf8(found.client().as_bytes().to_vec()).unwrap()))
             .collect();
         prop_assert_eq!(found, expected);
     }
@@ -105,7 +105,7 @@ proptest! {
 fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let replica = replica("Riley");
     let mut note = AttributesBuf::default();
-    note.set("note", "on my way").unwrap();
+    note.set("note", AttributeValue::Text("on my way")).unwrap();
     let kiwi = Report { attributes: note.borrow(), ..report(b"kiwi", NOW_NS - 7) };
     let _ = replica.report(NOW_NS, &kiwi);
     let far = Coordinates::parse(b"-34.068930+61.554873").unwrap();
@@ -116,7 +116,7 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
-        (found.client(), found.attributes(), found.separation().meters()),
+        (found.client(), found.attributes(), found.separation().unwrap().meters()),
         (kiwi.client, note.borrow(), 0.0)
     );
     assert_eq!((Some(found.timestamp), found.difference.nanos()), (kiwi.stamp.told(), 7));

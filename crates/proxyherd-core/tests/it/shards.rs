@@ -98,6 +98,7 @@ impl Herd {
             client_ttl_ns: self.ttl_ns,
             client_interval_ns: 0,
             clock_offset_max_ns: 0,
+            client_index: true,
             rules: Rules::default(),
         })
     }
@@ -315,6 +316,7 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
         client_ttl_ns: None,
         client_interval_ns: 0,
         clock_offset_max_ns: 0,
+        client_index: true,
         rules,
     });
     for key in (100..200u8).map(|byte| [byte]) {

@@ -3,7 +3,7 @@
 
 use proxyherd_core::{
     places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
-    types::{AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
+    types::{AttributeValue, AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
 };
 
 use super::{NOW_NS, Seed, text};
@@ -23,9 +23,12 @@ pub(super) fn origin(server: &str) -> Origin {
 
 pub(super) fn some_attributes() -> AttributesBuf {
     let mut attributes = AttributesBuf::default();
-    for (name, value) in
-        [("accuracy", "5.0"), ("battery", "80"), ("heading", ""), ("note", "grüß Gott, on my way")]
-    {
+    for (name, value) in [
+        ("accuracy", AttributeValue::Text("5.0")),
+        ("battery", AttributeValue::Text("80")),
+        ("heading", AttributeValue::Text("")),
+        ("note", AttributeValue::Text("grüß Gott, on my way")),
+    ] {
         attributes.set(name, value).expect("these are attributes");
     }
     attributes
@@ -33,7 +36,7 @@ pub(super) fn some_attributes() -> AttributesBuf {
 
 pub(super) fn attributes() -> Vec<Seed> {
     let mut longest = AttributesBuf::default();
-    longest.set("note", &"x".repeat(505)).expect("this is as long as it may be");
+    longest.set("note", AttributeValue::Text(&"x".repeat(505))).expect("this is as long as it may be");
     vec![
         ("none", Vec::new()),
         ("some", some_attributes().borrow().as_bytes().to_vec()),

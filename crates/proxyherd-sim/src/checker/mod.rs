@@ -406,6 +406,7 @@ mod tests {
             client_ttl_ns: None,
             client_interval_ns: 0,
             clock_offset_max_ns: 60_000_000_000,
+            client_index: true,
             rules: Rules::default(),
         })
     }

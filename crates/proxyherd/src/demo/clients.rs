@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use proxyherd_core::replica::Offer;
-use proxyherd_core::types::{AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
+use proxyherd_core::types::{AttributeValue, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 use proxyherd_log::{LogLevel, Subject};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -140,7 +140,9 @@ impl DemoClient {
             let herd = &herds[choose(herds.len())];
             let (note, speed) = (NOTES[choose(NOTES.len())], format!("{:.1}", self.walker.speed()));
             let mut attributes = AttributesBuf::default();
-            let noted = attributes.set("note", note).and_then(|()| attributes.set("speed", &speed));
+            let noted = attributes
+                .set("note", AttributeValue::Text(note))
+                .and_then(|()| attributes.set("speed_mps", AttributeValue::Number(&speed)));
             noted.expect("the notes above are short");
             self.report_to(herd, &attributes);
             drop(herds);

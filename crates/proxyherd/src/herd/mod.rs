@@ -33,12 +33,12 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Condition, Near, Nearby, Outcome, Watch},
+    command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{FoundClient, Offer, Replica},
-    types::{Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Record, ServerName, Timestamp},
+    replica::{ClientPage, FoundClient, Offer, Replica},
+    types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::ServerLog;
 
@@ -63,6 +63,7 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
+pub use proxyherd_core::command::Whereabouts;
 
 /// One server of the herd.
 pub struct Herd {
@@ -98,33 +99,6 @@ struct HerdCounters {
     lines_invalid: AtomicU64,
     /// Reports that the caller's token does not allow.
     reports_denied: AtomicU64,
-}
-
-/// Where a client is, according to its record. A door writes it in its own protocol.
-#[derive(Clone, Copy, Debug)]
-pub struct Whereabouts<'a> {
-    /// The client's ID.
-    pub client: &'a [u8],
-    /// Where the client is.
-    pub coordinates: Coordinates,
-    /// The other attributes of the client's report.
-    pub attributes: Attributes<'a>,
-    /// When the client was there, according to the report.
-    pub timestamp: Timestamp,
-    /// Time between `timestamp` and the moment when the report was received.
-    pub difference: Difference,
-    /// The server that took the report.
-    pub server: &'a ServerName,
-}
-
-impl<'a> Whereabouts<'a> {
-    /// `None`: the record is a tombstone.
-    fn of(held: Update<'a>) -> Option<Whereabouts<'a>> {
-        let Record { key, timestamp, difference, body, .. } = held.record;
-        let Body::Location { coordinates, attributes } = body else { return None };
-        let server = &held.origin.server;
-        Some(Whereabouts { client: key, coordinates, attributes, timestamp, difference, server })
-    }
 }
 
 impl Herd {
@@ -203,14 +177,34 @@ impl Herd {
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
-        mut wanted: impl FnMut(&Record<'_>) -> bool,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
         match near.around {
             Around::Point(_) => Denied::unless_reads_some(caller, now_ns)?,
             Around::Client(client) => Denied::unless_reads(caller, now_ns, client.as_bytes())?,
         }
-        let may_read = |record: &Record<'_>| caller.rights.may_read(now_ns, record.key);
-        Ok(self.replica.near(now_ns, near, |record| may_read(record) && wanted(record)))
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.near(now_ns, near, |held| may_read(held) && wanted(held)))
+    }
+
+    /// The next page of a list of clients. Clients that the caller may not read, and clients for which `wanted` returns
+    /// false, do not count against the limit. An error: the caller may not read every client of a pattern in the list.
+    pub fn list(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        list: &List<'_>,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
+    ) -> Result<ClientPage, Denied> {
+        Denied::unless_reads_some(caller, now_ns)?;
+        self.check_ids(caller, now_ns, list.ids)?;
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
+    }
+
+    /// An error, unless the caller may read every client of these patterns.
+    pub fn check_ids(&self, caller: &Caller, now_ns: u64, ids: &[IdPattern]) -> Result<(), Denied> {
+        ids.iter().try_for_each(|ids| Denied::unless_reads_all(caller, now_ns, ids))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.
@@ -321,8 +315,9 @@ impl Herd {
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Option<T> {
-        let found =
-            self.replica.locate(now_ns, client, |held| Whereabouts::of(held).map(|found| read(&found)));
+        let found = self.replica.locate(now_ns, client, |held| {
+            Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
+        });
         found.flatten()
     }
 }

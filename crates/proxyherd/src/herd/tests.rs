@@ -5,7 +5,7 @@ use std::path::Path;
 use proxyherd_core::{
     command::{Condition, Limit, Outcome},
     places::{AnswerStatus, Point, Wish},
-    types::{Radius, Report, Stamp},
+    types::{Attributes, Coordinates, Radius, Report, Stamp},
 };
 
 use super::*;

@@ -87,7 +87,7 @@ impl WatchHandle {
         let mut tell = Some(tell);
         let mut tell = |change: Change<'_>| tell.take().map(|tell| tell(change));
         let told = self.replica.find(now_ns, Kind::CLIENT, &client, |held| {
-            Whereabouts::of(held).and_then(|found| tell(Change::Moved(&found)))
+            Whereabouts::of(&held.record, &held.origin.server).and_then(|found| tell(Change::Moved(&found)))
         });
         told.flatten().or_else(|| tell(Change::Gone(&client)))
     }

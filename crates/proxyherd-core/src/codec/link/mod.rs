@@ -176,7 +176,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::types::{
-        Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, ServerName, Timestamp,
+        AttributeValue, Attributes, AttributesBuf, Body, Coordinates, Difference, Kind, ServerName, Timestamp,
     };
 
     pub(in crate::codec::link) fn origin(server: &str) -> Origin {
@@ -219,7 +219,7 @@ pub(super) mod tests {
     /// One frame of every kind.
     fn every_frame() -> Vec<u8> {
         let mut attributes = AttributesBuf::default();
-        attributes.set("note", "on my way").unwrap();
+        attributes.set("note", AttributeValue::Text("on my way")).unwrap();
         let mut encoder = Encoder::default();
         encoder.hello(&hello());
         encoder.refusal("another herd");
@@ -266,7 +266,7 @@ pub(super) mod tests {
         assert_eq!((vector.shard, vector.iter().collect()), (3, vec![(0, 9), (0, u64::MAX)]));
         let Frame::Record { record: with_note, seq: 12, .. } = &frames[4] else { panic!("{:?}", frames[4]) };
         let Body::Location { attributes, .. } = with_note.body else { panic!("{with_note:?}") };
-        assert_eq!(attributes.value("note"), Some("on my way"));
+        assert_eq!(attributes.value("note"), Some(AttributeValue::Text("on my way")));
         let Frame::Record { record: gone, .. } = &frames[5] else { panic!("{:?}", frames[5]) };
         assert_eq!((gone.body, gone.key), (Body::Gone, &[0xff; 256][..]));
         let record = data(Kind(200), b"of a later version");

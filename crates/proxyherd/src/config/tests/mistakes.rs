@@ -82,7 +82,7 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known keys: \
-             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, data",
+             id, max_clients, client_ttl_s, client_index, flood, link_version, max_clock_offset_s, removed, tls, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean [places]?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known keys: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \

@@ -148,6 +148,7 @@ fn every_value_is_read() {
         data = "/var"
         max_clients = 5
         client_ttl_s = 60
+        client_index = false
         flood = "all"
         link_version = 1
         max_clock_offset_s = 7
@@ -209,6 +210,7 @@ fn every_value_is_read() {
             data: "/var".into(),
             tls: Tls::Certs("/etc/herd certs".into()),
             client_ttl: Some(Duration::from_secs(60)),
+            client_index: false,
             flood: Flood::All,
             link_version: 1,
             clock_offset_max: Duration::from_secs(7),

@@ -1,0 +1,321 @@
+//! One report: the body of a PUT, an item of a batch, or a GeoJSON Feature.
+//!
+//! The body is `{"lat","lon","time"?,"ttl_s"?}`, and each other member is an attribute, a string or a number. `id` is
+//! the client's ID where no path names it. Attributes may also be in an object `attributes`, as answers have them. So a
+//! client that was read can be reported again: `id_url` says an ID that is not UTF-8, and the members that only answers
+//! have are skipped. An attribute with one of these names is possible inside `attributes`.
+
+use std::{borrow::Cow, num::NonZeroU32};
+
+use super::members::{self, MembersError, Scalar};
+use crate::{
+    codec::{
+        rfc3339::{self, TimeError},
+        url_id,
+    },
+    limits::CLIENT_ID_LEN_MAX,
+    types::{
+        AttributeError, AttributeValue, Attributes, AttributesBuf, ClientId, Coordinates, Decimal, Report,
+        Stamp, TTL_NAME,
+    },
+};
+
+/// Members of answers that a report does not have. They are skipped.
+pub const ANSWER_MEMBERS: [&str; 6] = ["received", "server", "difference_s", "at", "distance_m", "result"];
+
+/// Characters of a member's name that an error repeats.
+const NAME_SHOWN_LEN: usize = 40;
+
+/// What a report says, apart from its attributes, which are in the buffer that was passed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportBody<'j> {
+    /// The client's ID, if the text names it.
+    pub id: Option<Cow<'j, [u8]>>,
+    /// The client's position.
+    pub coordinates: Coordinates,
+    /// The time of the report, or the information that the server chooses it.
+    pub stamp: Stamp,
+}
+
+impl ReportBody<'_> {
+    /// The client's ID, if the text names it.
+    pub fn client(&self) -> Option<ClientId<'_>> {
+        self.id.as_deref().and_then(ClientId::new)
+    }
+
+    /// The report of `client` with these contents.
+    pub fn report<'a>(&self, client: ClientId<'a>, attributes: Attributes<'a>) -> Report<'a> {
+        Report { client, coordinates: self.coordinates, stamp: self.stamp, attributes }
+    }
+}
+
+/// Why a text is no report. Nothing was taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// The text is not JSON.
+    #[error("this is not JSON: {0}")]
+    Syntax(String),
+    /// The text is JSON of another type.
+    #[error("a report is a JSON object")]
+    NotObject,
+    /// A member is absent.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A member is there twice, or an attribute is also in `attributes`.
+    #[error("{0:?} is there twice")]
+    Twice(String),
+    /// A coordinate is no number, or is out of its range.
+    #[error("`{name}` is a number from -{max} to {max}, in degrees")]
+    Coordinate {
+        /// `lat` or `lon`.
+        name: &'static str,
+        /// The greatest value.
+        max: u8,
+    },
+    /// The time is no time.
+    #[error("`time`: {0}")]
+    Time(#[from] TimeError),
+    /// The time to live is out of its range.
+    #[error("`{TTL_NAME}` is a whole number of seconds from 1 to {}", u32::MAX)]
+    Ttl,
+    /// The ID is no client ID.
+    #[error("`id` is a string of 1 to {CLIENT_ID_LEN_MAX} bytes without white space")]
+    Id,
+    /// `id_url` is no client ID.
+    #[error("`id_url` is a percent-encoded client ID")]
+    IdUrl,
+    /// An attribute is neither a string nor a number.
+    #[error("{0:?} is neither a string nor a number, and attributes have no other values")]
+    AttributeType(String),
+    /// An attribute's name or value is refused.
+    #[error("{0:?}: {1}")]
+    Attribute(String, AttributeError),
+    /// `attributes` is no object.
+    #[error("`attributes` is an object")]
+    Attributes,
+    /// A Feature of GeoJSON is something else than a point.
+    #[error("{0}")]
+    Feature(&'static str),
+}
+
+impl ReportError {
+    /// Whether the text is not even JSON.
+    pub fn is_syntax(&self) -> bool {
+        matches!(self, ReportError::Syntax(_))
+    }
+}
+
+/// Reads a report. The report's attributes, and its time to live, are in `attributes` afterwards. The buffer is cleared
+/// first, so it can be used again and again.
+///
+/// ```
+/// use proxyherd_core::{codec::json::parse_report, types::{AttributeValue, AttributesBuf, Stamp}};
+/// let mut attributes = AttributesBuf::default();
+/// let body = parse_report(br#"{"lat":34.07,"lon":-1.18445e2,"battery_pct":80}"#, &mut attributes)?;
+/// assert_eq!((body.coordinates.to_string().as_str(), body.stamp), ("+34.07-118.445", Stamp::Server));
+/// assert_eq!(attributes.borrow().value("battery_pct"), Some(AttributeValue::Number("80")));
+/// # Ok::<(), proxyherd_core::codec::json::ReportError>(())
+/// ```
+pub fn parse_report<'j>(
+    json: &'j [u8],
+    attributes: &mut AttributesBuf,
+) -> Result<ReportBody<'j>, ReportError> {
+    let mut contents = Contents::new(attributes);
+    read_object(json, ReportError::NotObject, |name, json| contents.take(name, json))?;
+    contents.finish()
+}
+
+/// Reads a GeoJSON Feature as a report: the Feature's `id`, else the ID of its properties; the position from a Point;
+/// everything else from the properties.
+pub(super) fn parse_feature<'j>(
+    json: &'j [u8],
+    attributes: &mut AttributesBuf,
+) -> Result<ReportBody<'j>, ReportError> {
+    let mut contents = Contents::new(attributes);
+    let (mut id, mut is_feature) = (None, false);
+    read_object(json, ReportError::Feature("an item of a FeatureCollection is a Feature"), |name, json| {
+        match &*name {
+            "type" => is_feature = members::scalar(json) == Some(Scalar::Text("Feature".into())),
+            "id" => set(&mut id, "id", read_id(json)?)?,
+            "geometry" => contents.take_geometry(json)?,
+            "properties" if json == "null" => {}
+            "properties" => {
+                let refused = ReportError::Feature("`properties` is an object");
+                read_object(json.as_bytes(), refused, |name, json| match &*name {
+                    "lat" | "lon" => Err(ReportError::Feature("a Feature has its position in `geometry`")),
+                    _ => contents.take(name, json),
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if !is_feature {
+        return Err(ReportError::Feature("an item of a FeatureCollection has the type \"Feature\""));
+    }
+    let mut body = contents.finish()?;
+    body.id = id.or(body.id);
+    Ok(body)
+}
+
+/// Reads the members of an object. `not_object` is the error for JSON of another type.
+fn read_object<'j>(
+    json: &'j [u8],
+    not_object: ReportError,
+    take: impl FnMut(Cow<'j, str>, &'j str) -> Result<(), ReportError>,
+) -> Result<(), ReportError> {
+    members::read(json, take).map_err(|error| match error {
+        MembersError::Syntax(error) => ReportError::Syntax(error.to_string()),
+        MembersError::NotObject => not_object,
+        MembersError::Refused(error) => error,
+    })
+}
+
+/// What has been read so far.
+struct Contents<'j, 'b> {
+    id: Option<Cow<'j, [u8]>>,
+    id_url: Option<Cow<'j, [u8]>>,
+    latitude: Option<Decimal>,
+    longitude: Option<Decimal>,
+    stamp: Option<Stamp>,
+    attributes: &'b mut AttributesBuf,
+    has_attributes: bool,
+}
+
+impl<'j, 'b> Contents<'j, 'b> {
+    fn new(attributes: &'b mut AttributesBuf) -> Contents<'j, 'b> {
+        attributes.clear();
+        let (latitude, longitude, stamp) = (None, None, None);
+        Contents { id: None, id_url: None, latitude, longitude, stamp, attributes, has_attributes: false }
+    }
+
+    fn take(&mut self, name: Cow<'j, str>, json: &'j str) -> Result<(), ReportError> {
+        match &*name {
+            "lat" => set(&mut self.latitude, "lat", latitude(json)?),
+            "lon" => set(&mut self.longitude, "lon", longitude(json)?),
+            "time" => set(&mut self.stamp, "time", read_time(json)?),
+            TTL_NAME => self.take_ttl(json),
+            "id" => set(&mut self.id, "id", read_id(json)?),
+            "id_url" => set(&mut self.id_url, "id_url", read_id_url(json)?),
+            "attributes" if self.has_attributes => Err(ReportError::Twice(shown(&name))),
+            "attributes" => {
+                self.has_attributes = true;
+                read_object(json.as_bytes(), ReportError::Attributes, |name, json| {
+                    self.take_attribute(&name, json)
+                })
+            }
+            name if ANSWER_MEMBERS.contains(&name) => Ok(()),
+            name => self.take_attribute(name, json),
+        }
+    }
+
+    fn take_attribute(&mut self, name: &str, json: &str) -> Result<(), ReportError> {
+        let value = match members::scalar(json) {
+            Some(Scalar::Text(ref text)) => self.set_attribute(name, AttributeValue::Text(text)),
+            Some(Scalar::Number(digits)) => self.set_attribute(name, AttributeValue::Number(digits)),
+            None => return Err(ReportError::AttributeType(shown(name))),
+        };
+        value.map_err(|error| ReportError::Attribute(shown(name), error))?;
+        Ok(())
+    }
+
+    fn set_attribute(&mut self, name: &str, value: AttributeValue<'_>) -> Result<(), AttributeError> {
+        self.attributes.set(name, value)
+    }
+
+    fn take_ttl(&mut self, json: &str) -> Result<(), ReportError> {
+        if self.attributes.borrow().ttl_s().is_some() {
+            return Err(ReportError::Twice(TTL_NAME.to_owned()));
+        }
+        let ttl_s = whole_number(json).and_then(NonZeroU32::new).ok_or(ReportError::Ttl)?;
+        self.attributes.set_ttl_s(ttl_s).map_err(|error| ReportError::Attribute(TTL_NAME.to_owned(), error))
+    }
+
+    /// Takes `{"type":"Point","coordinates":[longitude, latitude, …]}` (RFC 7946, section 3.1.2).
+    fn take_geometry(&mut self, json: &'j str) -> Result<(), ReportError> {
+        const POINT: ReportError =
+            ReportError::Feature("`geometry` is a Point with the coordinates [longitude, latitude]");
+        let (mut is_point, mut position) = (false, None);
+        read_object(json.as_bytes(), POINT, |name, json| {
+            match &*name {
+                "type" => is_point = members::scalar(json) == Some(Scalar::Text("Point".into())),
+                "coordinates" => position = Some(json),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let position = position.filter(|_| is_point).ok_or(POINT)?;
+        // An altitude may follow. It is not taken, because it is an attribute of a client.
+        let numbers = members::elements(position.as_bytes(), 3).map_err(|_| POINT)?;
+        let [east, north, ..] = numbers[..] else { return Err(POINT) };
+        set(&mut self.longitude, "geometry", longitude(east.get())?)?;
+        set(&mut self.latitude, "geometry", latitude(north.get())?)
+    }
+
+    fn finish(self) -> Result<ReportBody<'j>, ReportError> {
+        let latitude = self.latitude.ok_or(ReportError::Missing("lat"))?;
+        let longitude = self.longitude.ok_or(ReportError::Missing("lon"))?;
+        let coordinates = Coordinates::new(latitude, longitude).ok_or(LATITUDE)?;
+        let stamp = self.stamp.unwrap_or(Stamp::Server);
+        Ok(ReportBody { id: self.id_url.or(self.id), coordinates, stamp })
+    }
+}
+
+const LATITUDE: ReportError = ReportError::Coordinate { name: "lat", max: 90 };
+const LONGITUDE: ReportError = ReportError::Coordinate { name: "lon", max: 180 };
+
+fn latitude(json: &str) -> Result<Decimal, ReportError> {
+    Decimal::from_number(json).filter(|latitude| latitude.is_latitude()).ok_or(LATITUDE)
+}
+
+fn longitude(json: &str) -> Result<Decimal, ReportError> {
+    Decimal::from_number(json).ok_or(LONGITUDE)
+}
+
+fn read_time(json: &str) -> Result<Stamp, ReportError> {
+    let time = match members::scalar(json).ok_or(TimeError::Form)? {
+        Scalar::Text(text) => rfc3339::parse(text.as_bytes())?,
+        Scalar::Number(digits) => rfc3339::parse(digits.as_bytes())?,
+    };
+    Ok(Stamp::Client(time))
+}
+
+fn read_id(json: &str) -> Result<Cow<'_, [u8]>, ReportError> {
+    let id: Cow<'_, [u8]> = match members::scalar(json).ok_or(ReportError::Id)? {
+        Scalar::Text(Cow::Borrowed(text)) => text.as_bytes().into(),
+        Scalar::Text(Cow::Owned(text)) => text.into_bytes().into(),
+        Scalar::Number(digits) => digits.as_bytes().into(),
+    };
+    if ClientId::new(&id).is_some() { Ok(id) } else { Err(ReportError::Id) }
+}
+
+fn read_id_url(json: &str) -> Result<Cow<'_, [u8]>, ReportError> {
+    match members::scalar(json) {
+        Some(Scalar::Text(text)) => match url_id::parse(text.as_bytes()) {
+            Ok(id) => Ok(id.into_owned().into()),
+            Err(_) => Err(ReportError::IdUrl),
+        },
+        _ => Err(ReportError::IdUrl),
+    }
+}
+
+/// A number without a fraction. JSON has no integers, so `60.0` is one.
+fn whole_number(json: &str) -> Option<u32> {
+    if let Ok(number) = json.parse() {
+        return Some(number);
+    }
+    let Some(Scalar::Number(digits)) = members::scalar(json) else { return None };
+    let number: f64 = digits.parse().ok()?;
+    (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+}
+
+fn set<T>(member: &mut Option<T>, name: &str, value: T) -> Result<(), ReportError> {
+    match member.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ReportError::Twice(name.to_owned())),
+    }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(NAME_SHOWN_LEN).collect()
+}
