@@ -15,6 +15,7 @@ mod conditional;
 mod connection;
 mod connection_state;
 mod dateless;
+mod docs;
 mod durability;
 mod exposition;
 mod handler;
@@ -23,6 +24,7 @@ mod media;
 mod metered_stream;
 mod metrics;
 mod nearby;
+mod openapi;
 mod origin;
 pub(crate) mod parameters;
 mod paths;
@@ -88,12 +90,16 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::Metrics => get(metrics),
         PathName::Status => get(status),
         PathName::NearbySearch => get(nearby::nearby),
+        PathName::Root => get(docs::get_root),
+        PathName::Docs => get(docs::get_docs),
+        PathName::DocsStyle => get(docs::get_style),
+        PathName::DocsScript => get(docs::get_script),
+        PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
         PathName::Clients => get(api::get_clients),
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),
-        _ => get(unknown_path),
     }
 }
 
