@@ -35,15 +35,7 @@ impl ClientIndex {
             (_, link) = self.child(link, code.side(depth));
             depth += 1;
         }
-        let number = link & !(LEAF | PILE);
-        let (home, is_there) = match link {
-            NONE => return false,
-            _ if link & PILE != 0 => {
-                (IN_PILE << NUMBER_BITS | number, self.piles[number as usize].slots().any(|it| it == slot))
-            }
-            _ => (depth << NUMBER_BITS | number, self.leaves.get(number).slots().contains(&slot)),
-        };
-        is_there && slot < self.homes.room() && *self.homes.get(slot) == home
+        link != NONE && slot < self.homes.room() && *self.homes.get(slot) == home(link, depth)
     }
 
     /// Checks what is behind a link, and counts the clients. Returns their number if they are one leaf or none.
@@ -72,20 +64,28 @@ impl ClientIndex {
             }
             return None;
         }
-        let (parent, len) = if link & PILE == 0 {
+        let has_home = |slot: u32| *self.homes.get(slot) == home(link, depth);
+        let (parent, len, all_have_homes) = if link & PILE == 0 {
             let leaf = self.leaves.get(number);
-            (leaf.parent, leaf.slots().len())
+            (leaf.parent, leaf.slots().len(), leaf.slots().iter().all(|&slot| has_home(slot)))
         } else {
             let pile = &self.piles[number as usize];
             if pile.depth != depth || !pile.is_sorted(entries) {
                 *wrong = Some("a pile is not in its order, or has the depth of another cell".to_owned());
             }
-            (pile.parent, pile.len())
+            (pile.parent, pile.len(), pile.slots().all(has_home))
         };
-        if parent != place || len == 0 {
-            *wrong = Some(format!("a leaf at depth {depth} is empty, or does not know its parent"));
+        if parent != place || len == 0 || !all_have_homes {
+            *wrong =
+                Some(format!("a leaf at depth {depth} is empty, or has a wrong parent or a wrong client"));
         }
         *held += len;
         (link & PILE == 0).then_some(len)
     }
+}
+
+/// The home of the clients behind a link.
+fn home(link: u32, depth: u32) -> u32 {
+    let at = if link & PILE == 0 { depth } else { IN_PILE };
+    at << NUMBER_BITS | link & !(LEAF | PILE)
 }
