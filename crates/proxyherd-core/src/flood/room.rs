@@ -28,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shard, Wake, derived::Before, origins::ME};
+use super::{Shard, Wake, origins::ME};
 use crate::{
     limits::{
         ACCOUNTS_MAX, QUOTA_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
@@ -258,7 +258,7 @@ impl Shard {
         self.origins.set_members(members);
         for &id in &accounts {
             // An account has no position.
-            self.after_change(id, self.key_hash(id), Before::default());
+            self.after_change(id, self.key_hash(id), Default::default());
         }
         let none = SlotId(u32::MAX);
         let classes = [Class::Quota, Class::StrayQuota];
