@@ -1,7 +1,8 @@
 //! The command line of the load generator, with one command for each measurement:
 //!
 //! - `floor` compares one proxyherd server with an echo server, `load` sends lines to any server that speaks the line
-//!   protocol, and `nearby` compares questions about places with reports.
+//!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients, beside
+//!   Redis.
 //! - `http` measures reports, batches and searches over HTTP.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
@@ -19,6 +20,7 @@ mod http;
 mod idle;
 mod load;
 mod memory;
+mod near;
 mod nearby;
 mod places;
 mod procfs;
@@ -88,6 +90,11 @@ enum Command {
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- http --part put --part batch"
     )]
     Http(HttpArgs),
+    /// Fill a replica with clients that move, and measure the rate of searches for the nearest clients, beside Redis.
+    #[command(
+        after_help = "Example:\n  redis-server --port 6399 --save '' & proxyherd-bench near --redis 127.0.0.1:6399"
+    )]
+    Near(near::NearPlan),
     /// Fill a replica with clients and measure the memory that each client takes.
     Memory {
         /// Number of clients.
@@ -301,6 +308,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
+        Command::Near(plan) => near::run(&plan).map(|()| ExitCode::SUCCESS),
         Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)

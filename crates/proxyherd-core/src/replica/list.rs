@@ -76,7 +76,11 @@ impl Replica {
             };
             match &exact {
                 Some(ids) => self.visit_clients(shard, now_ns, ids, &mut take),
-                None => self.visit_slots(shard, now_ns, self.slots_of(shard, list.bounds), &mut take),
+                None => {
+                    let every = || self.every_slot(shard);
+                    let slots = list.bounds.map_or_else(every, |bounds| self.slots_near(shard, &bounds));
+                    self.visit_slots(shard, now_ns, slots, &mut take);
+                }
             }
             clients.extend(first.clients.into_values());
             if clients.len() > limit {
@@ -86,11 +90,6 @@ impl Replica {
             }
         }
         ClientPage { clients, next: None }
-    }
-
-    /// The slots of the clients in the box, and of some others.
-    fn slots_of(&self, shard: usize, _bounds: Option<Bounds>) -> super::visit::Slots {
-        self.every_slot(shard)
     }
 }
 
