@@ -1,9 +1,8 @@
 //! The operations: their parameters, bodies and responses.
 
-use serde_json::Value;
 use utoipa::openapi::{
-    Content, ContentBuilder, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required,
-    Response, ResponseBuilder, Schema,
+    Content, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required, Response,
+    ResponseBuilder, Schema,
     link::{Link, LinkBuilder},
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
     request_body::{RequestBody, RequestBodyBuilder},
@@ -68,7 +67,7 @@ fn meaning(code: &str) -> &'static str {
         "404" => "The herd does not know the client.",
         "406" => "The request accepts none of the media types.",
         "408" => "The body did not arrive in time.",
-        "409" => "Two parameters contradict each other.",
+        "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",
         "413" => "The body is too long, or has too many reports.",
         "414" => "The query is too long.",
         "415" => "The body's media type or content coding is not accepted.",
@@ -146,15 +145,12 @@ fn if_none_match() -> Parameter {
         .build()
 }
 
-fn body(contents: &[(&str, RefOr<Schema>, Option<Value>)]) -> RequestBody {
+fn body(contents: &[(&str, RefOr<Schema>)]) -> RequestBody {
     let body = RequestBodyBuilder::new().required(Some(Required::True));
-    contents
+    let body = contents
         .iter()
-        .fold(body, |body, (kind, schema, example)| {
-            let content = ContentBuilder::new().schema(Some(schema.clone())).example(example.clone());
-            body.content(*kind, content.build())
-        })
-        .build()
+        .fold(body, |body, (kind, schema)| body.content(*kind, Content::new(Some(schema.clone()))));
+    body.build()
 }
 
 fn health(id: &str, summary: &str) -> Operation {
@@ -201,7 +197,7 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "ids",
-        "A client ID, or the beginning of IDs and `*`. May be given several times; one match is enough.",
+        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times; one match is enough.",
         parameters::ids(),
     ))
     .parameter(query(
@@ -265,22 +261,16 @@ fn put_location() -> Operation {
         "The newest time wins, whatever the order of arrival. A report without a time gets the server's time.",
     )
     .parameter(path_id())
-    .request_body(Some(body(&[(JSON, named("Report"), None)])))
+    .request_body(Some(body(&[(JSON, named("Report"))])))
     .response("200", taken);
-    problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
+    problems(operation, &[COMMON, CLIENTS, &["408", "409", "413", "415"]]).build()
 }
 
 fn post_reports() -> Operation {
-    let lines =
-        "{\"id\":\"kiwi\",\"lat\":34.0689,\"lon\":-118.4452}\n{\"id\":\"plum\",\"lat\":-17,\"lon\":179.5}\n";
     let contents = [
-        (
-            NDJSON,
-            text().description(Some("One report a line, each with the member `id`.")).into(),
-            Some(lines.into()),
-        ),
-        (JSON, named("Reports"), None),
-        (GEO_JSON, named("ReportFeatures"), None),
+        (NDJSON, text().description(Some("One report a line, each with the member `id`.")).into()),
+        (JSON, named("Reports")),
+        (GEO_JSON, named("ReportFeatures")),
     ];
     let operation = operation(
         "postReports",

@@ -10,8 +10,8 @@ use utoipa::openapi::{
 };
 
 use super::super::{
-    api::{MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
-    limits::{CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX},
+    api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
+    limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
 };
 
 /// The named schemas.
@@ -108,7 +108,7 @@ fn instant(description: &str) -> ObjectBuilder {
 
 /// A value of an attribute.
 fn attribute() -> Schema {
-    AnyOfBuilder::new().item(text().max_length(Some(400))).item(number()).build().into()
+    AnyOfBuilder::new().item(text()).item(number()).build().into()
 }
 
 fn attribute_name() -> Schema {
@@ -124,7 +124,7 @@ fn attributes() -> ObjectBuilder {
              at most 512 bytes. Some names have a meaning: accuracy_m, speed_mps, heading_deg, altitude_m, battery_pct, \
              note.",
         ))
-        .examples([json!({"battery_pct": 80, "note": "on my way"})])
+        .examples([json!({"speed_mps": 1.4})])
 }
 
 /// The members of a client that are not its ID and its position.
@@ -230,6 +230,8 @@ fn report() -> ObjectBuilder {
             )),
         )
         .property("attributes", named("Attributes"))
+        .property("id", report_id())
+        .property("id_url", id_url().description(Some("Instead of `id`, if the ID is not UTF-8: percent-encoded.")))
         .property_names(Some(attribute_name()))
         .additional_properties(Some(attribute()))
         .description(Some(
@@ -237,6 +239,22 @@ fn report() -> ObjectBuilder {
              too. A client that was read can be reported again: the members that only answers have are skipped.",
         ))
         .examples([json!({"lat": 34.0689, "lon": -118.4452, "battery_pct": 80, "note": "on my way"})])
+}
+
+/// The ID in a report. A number is taken as its text.
+fn report_id() -> Schema {
+    let text = text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
+    AnyOfBuilder::new()
+        .item(text)
+        .item(number())
+        .description(Some("The client's ID. It must be the client of the path, if the path names one."))
+        .build()
+        .into()
+}
+
+fn id_url() -> ObjectBuilder {
+    let pattern = Some("^([A-Za-z0-9._~-]|%(2[1-9A-F]|[3-9A-F][0-9A-F]))+$");
+    text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(pattern)
 }
 
 /// What a body of many reports holds. Bad reports in it are refused one by one, so any item is valid.
@@ -375,13 +393,13 @@ pub(super) mod parameters {
     }
 
     pub(in super::super) fn kind() -> ObjectBuilder {
-        text().min_length(Some(1)).max_length(Some(100)).pattern(Some("^[a-z0-9_]+$"))
+        text().min_length(Some(1)).max_length(Some(KIND_LEN_MAX)).pattern(Some("^[a-z0-9_]+$"))
     }
 
     pub(in super::super) fn ids() -> ArrayBuilder {
         let id =
             text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
-        ArrayBuilder::new().items(id).max_items(Some(IDS_MAX)).examples([json!(["courier-*"])])
+        ArrayBuilder::new().items(id).examples([json!(["courier-*"])])
     }
 
     pub(in super::super) fn filter() -> ObjectBuilder {
@@ -407,9 +425,6 @@ pub(super) mod parameters {
     }
 
     pub(in super::super) fn after() -> ObjectBuilder {
-        text()
-            .min_length(Some(1))
-            .max_length(Some(CLIENT_ID_LEN_MAX))
-            .pattern(Some("^([A-Za-z0-9._~-]|%[2-9A-F][0-9A-F])+$"))
+        id_url()
     }
 }
