@@ -110,6 +110,6 @@ impl Rights {
     /// The rights of a valid token with these scopes.
     pub(crate) fn of(scopes: &[&str]) -> Rights {
         let scopes = proxyherd_core::access::Scopes::parse(scopes.iter().map(|scope| scope.as_bytes()));
-        Rights::Token(Arc::new(Grant::new(None, String::new(), scopes.unwrap())))
+        Rights::Token(Arc::new(Grant::of_scopes(scopes.unwrap())))
     }
 }

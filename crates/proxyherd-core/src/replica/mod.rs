@@ -106,6 +106,16 @@ impl<'a> Offer<'a> {
         Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
     }
 
+    /// The condition of the report.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// From now on the report is taken only if its client is known.
+    pub fn require_known(&mut self) {
+        self.condition = Condition::Known;
+    }
+
     /// The report's position among all updates that this server has taken, if the report was taken.
     pub fn position(&self) -> Option<Position> {
         (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
@@ -332,6 +342,21 @@ impl Replica {
         self.recount(&mut counted);
         drop(counted);
         (offered, self.ready(index, wake))
+    }
+
+    /// Whether the shard of a key has room for a new record of this class with these lengths, so that the record
+    /// displaces no other.
+    pub fn has_room(&self, class: Class, key: &[u8], len: usize) -> bool {
+        let (_, counted) = self.shard_of(key);
+        class.has_room(counted.shard.usage(class), key.len() + len)
+    }
+
+    /// Calls `visit` with each shown record of a kind that is not about clients, and its origin. Each shard is locked
+    /// during its visits, so `visit` must be quick.
+    pub fn for_each_of(&self, now_ns: u64, kind: Kind, mut visit: impl FnMut(Update<'_>)) {
+        for counted in &self.shards {
+            counted.lock().shard.for_each_other(now_ns, kind, &mut visit);
+        }
     }
 
     /// Takes a record that came over `from`.

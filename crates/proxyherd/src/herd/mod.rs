@@ -10,6 +10,7 @@
 //! topology, watchdog) use the methods of the trait `Internals`. A door must not import this trait. A test of the floors
 //! checks this rule.
 
+mod access;
 mod denied;
 mod durability;
 mod figures;
@@ -32,7 +33,7 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, List, Near, Nearby, Outcome, Watch},
+    command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
@@ -43,6 +44,7 @@ use proxyherd_log::ServerLog;
 
 use self::watching::Watchers;
 pub use self::{
+    access::TokenRefusal,
     denied::Denied,
     durability::{Durability, Notice, Positions},
     figures::Figures,
@@ -53,9 +55,11 @@ pub use self::{
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
+    access::{AuditLog, Grant, Tokens},
     admission::Admission,
     caller::{Caller, Rights},
     clock,
+    config::AccessSettings,
     credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
@@ -77,6 +81,9 @@ pub struct Herd {
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
+    access: AccessSettings,
+    tokens: Tokens,
+    audit: AuditLog,
     /// Maximum number of requests to providers of places in progress at the same time.
     requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
@@ -92,6 +99,8 @@ struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
+    /// Reports that the caller's token does not allow.
+    reports_denied: AtomicU64,
 }
 
 impl Herd {
@@ -244,21 +253,62 @@ impl Herd {
         self.is_draining.load(Relaxed)
     }
 
-    /// [`Herd::report`] with rights that have bounds. The allowed offers are taken in runs, in their order.
+    /// [`Herd::report`] with the rights of a token. The allowed offers are taken in runs, in their order.
     fn report_with(&self, rights: &Rights, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        if !rights.may_report_some(now_ns) {
-            return Err(Denied::Report);
+        let grant = rights.grant().filter(|_| rights.may_report_some(now_ns)).ok_or(Denied::Report)?;
+        let mut allowed = 0;
+        for offer in &mut *offers {
+            let is_allowed = grant.scopes().may_report(offer.report.client.as_bytes());
+            offer.outcome = if is_allowed { Outcome::Stale } else { Outcome::Denied };
+            allowed += usize::from(is_allowed);
         }
-        let is_allowed = |offer: &Offer<'_>| rights.may_report(now_ns, offer.report.client.as_bytes());
+        let mut left = grant.take_reports(clock::monotonic_ns(), allowed);
+        for offer in offers.iter_mut().filter(|offer| offer.outcome != Outcome::Denied) {
+            if left == 0 {
+                offer.outcome = Outcome::TooFast;
+            }
+            left = left.saturating_sub(1);
+        }
+        let is_refused = |offer: &Offer<'_>| matches!(offer.outcome, Outcome::Denied | Outcome::TooFast);
         let mut wake = Wake::default();
-        for run in offers.chunk_by_mut(|one, other| is_allowed(one) == is_allowed(other)) {
-            if run.first().is_some_and(is_allowed) {
-                wake = wake.and(self.replica.report_all(now_ns, run));
+        for run in offers.chunk_by_mut(|one, other| is_refused(one) == is_refused(other)) {
+            if run.first().is_some_and(is_refused) {
+                self.counters.reports_denied.fetch_add(run.len() as u64, Relaxed);
             } else {
-                run.iter_mut().for_each(|offer| offer.outcome = Outcome::Denied);
+                wake = wake.and(self.report_within(grant, now_ns, run));
             }
         }
         Ok(wake)
+    }
+
+    /// Takes reports of a token that may add only so many clients.
+    fn report_within(&self, grant: &Grant, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        let note_added = |offers: &[Offer<'_>]| {
+            let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
+            added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
+        };
+        if grant.has_room_for(offers.len()) {
+            let wake = self.replica.report_all(now_ns, offers);
+            note_added(offers);
+            return wake;
+        }
+        // There may not be room for all of them, so they are taken one after the other.
+        offers.chunks_mut(1).fold(Wake::default(), |wake, one| {
+            let (is_full, condition) = (!grant.has_room_for(1), one[0].condition());
+            if is_full && condition == Condition::New {
+                one[0].outcome = Outcome::Full;
+                return wake;
+            }
+            if is_full {
+                one[0].require_known();
+            }
+            let wake = wake.and(self.replica.report_all(now_ns, one));
+            if is_full && condition == Condition::Always && one[0].outcome == Outcome::Unmet {
+                one[0].outcome = Outcome::Full;
+            }
+            note_added(one);
+            wake
+        })
     }
 
     fn find<T>(
