@@ -18,7 +18,7 @@ pub(super) use self::{
     client::{delete_client, get_client},
     places::get_places,
     report::put_location,
-    search::get_clients,
+    search::{MAX_AGE_S_MAX, RADIUS_M_MAX, get_clients},
 };
 
 /// The media type of JSON.

@@ -35,7 +35,7 @@ pub(in crate::door::http) async fn get_places(
     let id = PathId::of(&uri)?;
     media::accepted(&headers, &[JSON])?;
     let query = Query::of(&uri, &["radius_m", "limit", "type"], &[])?;
-    let radius_m = query.number("radius_m", 1e-6..=f64::from(RADIUS_M_MAX))?.unwrap_or(RADIUS_M_DEFAULT);
+    let radius_m = query.number("radius_m", 1.0..=f64::from(RADIUS_M_MAX))?.unwrap_or(RADIUS_M_DEFAULT);
     let limit = query.whole("limit", 1..=usize::from(PLACES_MAX))?;
     let limit = limit.map_or(PLACES_MAX, |limit| limit as u8);
     let kind = query.text("type")?.map(kind_of).transpose()?;
