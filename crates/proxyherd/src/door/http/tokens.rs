@@ -15,7 +15,7 @@ use proxyherd_core::{
     access::{Scopes, TokenId, TokenRecord, TokenState},
     limits::TOKEN_NAME_LEN_MAX,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tokio::task::spawn_blocking;
 
 use super::{media, problem::Problem, query::Query, request_body};
@@ -28,7 +28,7 @@ use crate::{
 
 const JSON: &str = "application/json";
 /// The longest time until the end of a token, seconds: a hundred years.
-const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
+pub(super) const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
 
 /// The body of a request for a new token.
 #[derive(Deserialize)]
@@ -37,11 +37,25 @@ struct Wanted {
     scopes: Vec<String>,
     #[serde(default)]
     name: String,
+    #[serde(default, deserialize_with = "whole")]
     expires_s: Option<u64>,
     #[serde(default)]
     latest_only: bool,
+    #[serde(default, deserialize_with = "whole")]
     clients_max: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
     rate: Option<u32>,
+}
+
+/// Reads a whole number or null. JSON has no integers, so `60.0` is one.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| {
+        let number = number.as_f64()?;
+        (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
+    });
+    let whole = whole.and_then(|whole| T::try_from(whole).ok());
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number in range")))
 }
 
 /// A token as the API shows it.

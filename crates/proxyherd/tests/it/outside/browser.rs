@@ -126,10 +126,10 @@ fn reporting(id: &str, token: &str) -> Value {
 fn a_page_of_an_allowed_origin_reports_and_reads_and_any_other_page_does_not() {
     let Some(browser) = browser_or_skip() else { return };
     let (allowed, refused) = (Site::new(), Site::new());
-    let guarded = Guarded::start(&format!("origins = [\"{}\"]", allowed.origin()));
+    let guarded = Guarded::start_with(&format!("origins = [\"{}\"]", allowed.origin()));
     let (dir, http) = (guarded.herd.dir(), guarded.herd.at("Riley").http);
 
-    let outcomes = allowed.visit(browser, dir, http, &reporting("welcome", &guarded.operator));
+    let outcomes = allowed.visit(browser, dir, http, &reporting("welcome", guarded.operator));
     let [reported, read] = &outcomes[..] else { panic!("{outcomes:?}") };
     for outcome in [reported, read] {
         assert_eq!((&outcome["status"], &outcome["type"]), (&json!(200), &json!("cors")), "{outcomes:?}");
@@ -139,7 +139,7 @@ fn a_page_of_an_allowed_origin_reports_and_reads_and_any_other_page_does_not() {
     }
     assert_eq!(guarded.client("welcome").unwrap()["attributes"]["note"], "from a page");
 
-    let unwelcome = reporting("unwelcome", &guarded.operator);
+    let unwelcome = reporting("unwelcome", guarded.operator);
     let outcomes = refused.visit(browser, dir, http, &unwelcome);
     assert_eq!(outcomes, [json!({ "failed": "TypeError" }), json!({ "failed": "TypeError" })]);
     assert_eq!(guarded.client("unwelcome"), None, "the refused PUT has changed nothing");

@@ -94,7 +94,7 @@ fn next_line(stream: &mut BufReader<Dialed>) -> String {
 /// Three servers with encrypted links. Both doors of each server have TLS and ask for tokens.
 fn guarded() -> Guarded {
     let plan = Plan::pair().with_server("Juzang", &[]).encrypted();
-    let mut guarded = Guarded::prepare(&plan, "");
+    let mut guarded = Guarded::prepare(plan);
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let door = Certified { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() };
     door.put(guarded.herd.dir(), "door");

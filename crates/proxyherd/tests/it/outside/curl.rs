@@ -84,7 +84,7 @@ fn ids(page: &Value) -> Vec<&str> {
 
 #[test]
 fn curl_reports_reads_and_forgets_one_client() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     let reported = put(&guarded, "kiwi", KIWI).expect(200);
     assert_eq!(reported["result"], "accepted", "{reported}");
     let read = curl(&guarded, &["/v1/clients/kiwi"]).expect(200);
@@ -109,7 +109,7 @@ fn curl_reports_reads_and_forgets_one_client() {
 
 #[test]
 fn curl_sends_batches_in_each_format_from_files() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     let write = |name: &str, text: &str| fs::write(guarded.herd.dir().join(name), text).unwrap();
     write(
         "reports.ndjson",
@@ -150,7 +150,7 @@ fn curl_sends_batches_in_each_format_from_files() {
 
 #[test]
 fn curl_searches() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     for (id, lat, lon, battery) in
         [("v1", "34.00", "-118.40", 80), ("v2", "34.01", "-118.40", 10), ("w1", "-17.0", "179.9", 50)]
     {
@@ -189,7 +189,7 @@ fn curl_searches() {
 
 #[test]
 fn curl_asks_everything_else_that_the_door_has() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     put(&guarded, "kiwi", KIWI).expect(200);
     let places = curl(&guarded, &["/v1/clients/kiwi/places?radius_m=10000&limit=5"]).expect(200);
     assert_eq!((&places["status"], places["results"].as_array().unwrap().len()), (&json!("OK"), 5));
@@ -213,12 +213,12 @@ fn curl_asks_everything_else_that_the_door_has() {
 
 #[test]
 fn curl_speaks_http_2_compression_and_both_kinds_of_credentials() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     put(&guarded, "kiwi", KIWI).expect(200);
     let path = "/v1/clients/kiwi";
     let basic = format!("anybody:{}", guarded.operator);
     curl_openly(&guarded, &["-u", &basic, path]).expect(200);
-    curl_openly(&guarded, &["--oauth2-bearer", &guarded.operator, path]).expect(200);
+    curl_openly(&guarded, &["--oauth2-bearer", guarded.operator, path]).expect(200);
     let unknown = curl_openly(&guarded, &[path]);
     unknown.expect_problem(401);
     assert!(unknown.head.to_ascii_lowercase().contains("\nwww-authenticate: "), "{unknown:?}");
@@ -243,7 +243,7 @@ fn curl_speaks_http_2_compression_and_both_kinds_of_credentials() {
 
 #[test]
 fn curl_is_not_sent_again_what_it_has() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     put(&guarded, "kiwi", KIWI).expect(200);
     let asked = |path| curl(&guarded, &["--etag-save", "etag.txt", "--etag-compare", "etag.txt", path]);
     for path in ["/v1/clients/kiwi", "/openapi.json"] {
@@ -260,7 +260,7 @@ fn curl_is_not_sent_again_what_it_has() {
 
 #[test]
 fn curl_names_clients_of_any_bytes() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     let check = |encoded: &str, id: &str| {
         let reported = put(&guarded, encoded, KIWI).expect(200);
         let read = curl(&guarded, &[&format!("/v1/clients/{encoded}")]).expect(200);
@@ -283,7 +283,7 @@ fn curl_names_clients_of_any_bytes() {
 
 #[test]
 fn curl_is_told_what_is_wrong() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     put(&guarded, "kiwi", "{\"lat\": 1").expect_problem(400);
     for body in [
         r#"{"lat": 91, "lon": 0}"#,
@@ -319,7 +319,7 @@ fn curl_is_told_what_is_wrong() {
 
 #[test]
 fn curl_gets_its_request_id_back_or_a_new_one() {
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     let id_of = |answer: &Answer| {
         let mut pairs = answer.head.lines().filter_map(|line| line.split_once(": "));
         let found = pairs.find(|(name, _)| name.eq_ignore_ascii_case("x-request-id"));

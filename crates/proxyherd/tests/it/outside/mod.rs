@@ -19,31 +19,38 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Herd, PATIENCE, Plan, Process, Reply, request};
+use crate::harness::{Herd, OPERATOR_TOKEN, PATIENCE, Plan, Process, Reply, request};
 
-/// A herd whose doors ask for tokens, and the token of its operator.
+/// A herd whose doors ask for tokens.
 struct Guarded {
     herd: Herd,
-    operator: String,
+    operator: &'static str,
 }
 
 impl Guarded {
-    /// Writes the files of a herd, with these lines in `[access]`, and starts no server.
-    fn prepare(plan: &Plan, access: &str) -> Guarded {
-        let herd = plan.prepare();
-        let (operator, digest) = operator_token(&herd);
-        let mut file = private_file(&herd.dir().join("operator.token"));
-        writeln!(file, "{operator}").unwrap();
-        append(
-            &herd,
-            &format!("[access]\ntokens = \"on\"\noperator_token_sha256 = \"{digest}\"\n{access}\n"),
-        );
-        Guarded { herd, operator }
+    /// Writes the files of a herd, and starts no server. The operator's token is beside herd.toml.
+    fn prepare(plan: Plan) -> Guarded {
+        let herd = plan.with_tokens().prepare();
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(herd.dir().join("operator.token"))
+            .unwrap();
+        writeln!(file, "{OPERATOR_TOKEN}").unwrap();
+        Guarded { herd, operator: OPERATOR_TOKEN }
     }
 
     /// One server, which is ready.
-    fn start(access: &str) -> Guarded {
-        let mut guarded = Guarded::prepare(&Plan::single(), access);
+    fn start() -> Guarded {
+        Guarded::start_with("")
+    }
+
+    /// One server with this line in `[access]`, which is ready.
+    fn start_with(access: &str) -> Guarded {
+        let mut guarded = Guarded::prepare(Plan::single().access(access));
         guarded.herd.start("Riley");
         guarded
     }
@@ -75,23 +82,10 @@ impl Guarded {
 
     /// The client as the operator sees it. `None` if Riley does not know the client.
     fn client(&self, id: &str) -> Option<Value> {
-        let reply = self.ask("GET", &format!("/v1/clients/{id}"), &self.operator, "");
+        let reply = self.ask("GET", &format!("/v1/clients/{id}"), self.operator, "");
         assert!([200, 404].contains(&reply.code), "{reply:?}");
         (reply.code == 200).then(|| reply.json())
     }
-}
-
-/// An operator's token and its digest, made as an operator without `init` makes them.
-fn operator_token(herd: &Herd) -> (String, String) {
-    let token = format!("phd_operator_{}", "07".repeat(32));
-    let summed = Process::bash(herd.dir(), &format!("printf %s {token} | sha256sum")).wait(PATIENCE);
-    assert_eq!(summed.code, 0, "{summed:?}");
-    (token, summed.out.split(' ').next().unwrap().to_owned())
-}
-
-/// A new file that only its owner may read.
-fn private_file(path: &Path) -> fs::File {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap()
 }
 
 fn append(herd: &Herd, text: &str) {

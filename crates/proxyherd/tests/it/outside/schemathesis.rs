@@ -18,7 +18,7 @@ const TIME_MAX: Duration = Duration::from_secs(3600);
 #[test]
 fn schemathesis_finds_nothing() {
     let Some(python) = python_or_skip() else { return };
-    let guarded = Guarded::start("");
+    let guarded = Guarded::start();
     let set = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let examples = set("PROXYHERD_TEST_API_EXAMPLES", EXAMPLES);
     let seed = set("PROXYHERD_TEST_API_SEED", SEED);
@@ -44,6 +44,6 @@ fn schemathesis_finds_nothing() {
     let finished = Process::other(dir, &python.join("schemathesis"), &arguments).wait(TIME_MAX);
     eprintln!("{}", finished.out);
     assert_eq!(finished.code, 0, "Schemathesis has found something: {}", finished.err);
-    let alive = guarded.ask("GET", "/v1/status", &guarded.operator, "");
+    let alive = guarded.ask("GET", "/v1/status", guarded.operator, "");
     assert_eq!(alive.code, 200, "the operator's token still holds: {alive:?}");
 }

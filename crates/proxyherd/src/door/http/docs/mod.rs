@@ -236,16 +236,8 @@ impl<'d> Html<'d> {
         let mut contents = members(&body["content"]);
         contents.find_map(|(media_type, content)| {
             let schema = self.resolved(&content["schema"]);
-            let example = match &content["example"] {
-                Value::Null => example(schema),
-                given => given,
-            };
-            let text = match example {
-                Value::Null => return None,
-                Value::String(text) => text.trim_end().to_owned(),
-                other => other.to_string(),
-            };
-            Some((media_type.to_owned(), text))
+            let example = example(schema);
+            (!example.is_null()).then(|| (media_type.to_owned(), example.to_string()))
         })
     }
 
