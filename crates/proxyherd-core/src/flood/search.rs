@@ -4,7 +4,7 @@
 
 use super::{
     Shard, Update,
-    client_index::{Branch, Nearest, Seen},
+    client_index::{Branch, ClientIndex, Nearest, Seen},
 };
 use crate::{
     command::Bounds,
@@ -56,7 +56,7 @@ impl Shard {
 
     /// The number of bytes that the index of clients takes.
     pub fn client_index_bytes(&self) -> usize {
-        self.derived.clients.as_ref().map_or(0, |clients| clients.bytes())
+        self.derived.clients.as_ref().map_or(0, ClientIndex::bytes)
     }
 
     /// A contradiction between the index and the records, if there is one.

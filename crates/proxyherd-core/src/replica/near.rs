@@ -6,10 +6,10 @@
 //! tombstones do not count.
 //!
 //! A filter that rejects most clients makes the search visit many. Under one lock it visits about [`VISITS_MAX`]
-//! clients. Then it notes the slots of the other clients that may be near enough, and visits these slots in bites
-//! (`visit`). Noting the slots takes about a millisecond for a million clients in the shard. A client that moves during
-//! the search is found at most once, at one of its positions during the search. A client that is held and near enough
-//! during the whole search is always found.
+//! clients more than it wants. Then it notes the slots of the other clients that may be near enough, and visits these
+//! slots in bites (`visit`). Noting the slots takes about a millisecond for a million clients in the shard. A client
+//! that moves during the search is found at most once, at one of its positions during the search. A client that is held
+//! and near enough during the whole search is always found.
 //!
 //! Without an index the search visits all slots.
 
@@ -26,8 +26,8 @@ use crate::{
 /// The greatest distance between two points on Earth, meters.
 const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 
-/// The number of clients after which a search visits the rest of a shard in bites. Visiting this many takes about a
-/// fifth of a millisecond.
+/// The number of clients, in addition to the query's limit, after which a search visits the rest of a shard in bites.
+/// Visiting this many takes about a fifth of a millisecond.
 const VISITS_MAX: usize = 2048;
 /// The number of branches for which a search has memory from its beginning.
 const BRANCHES: usize = 64;
@@ -162,8 +162,8 @@ impl Replica {
         let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, is_in_bites: false };
         let mut branches = Vec::with_capacity(BRANCHES);
         for shard in 0..self.shards.len() {
-            let mut search =
-                NearestSearch { now_ns, center: &center, visits_max: VISITS_MAX, branches: &mut branches };
+            let visits_max = VISITS_MAX + limit;
+            let mut search = NearestSearch { now_ns, center: &center, visits_max, branches: &mut branches };
             let rest = self.shards[shard].lock().shard.nearest(&mut search, &mut best);
             let slots = match rest {
                 Some(rest) if rest.is_empty() => continue,

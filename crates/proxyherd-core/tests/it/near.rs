@@ -202,7 +202,7 @@ fn played(steps: &[Step], client_index: bool) -> (Replica, u64, Expected) {
             Step::Pass => now_ns += TTL_NS / 2,
             // Records are removed when they have expired by the clocks of all servers. Expired ones are not found
             // before that either.
-            Step::Sweep => assert!(replica.sweep(now_ns + 60 * SECOND_NS, 1000) <= expected.len()),
+            Step::Sweep => _ = replica.sweep(now_ns + 60 * SECOND_NS, 1000),
         }
         assert_eq!(replica.contradiction(), None);
     }
