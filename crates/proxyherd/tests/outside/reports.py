@@ -136,7 +136,7 @@ def what_is_wrong():
     problem(herd.put(f"{base_url}/v1/clients/walker/location", data="{", headers=json), 400)
     problem(herd.put(f"{base_url}/v1/clients/walker/location", data="lat=1", headers={"Content-Type": "text/csv"}), 415)
     problem(herd.get(f"{base_url}/v1/clients", params={"where": "speed ~ 1"}), 422)
-    problem(herd.get(f"{base_url}/v1/clients", params={"near": "1,1", "after": "x"}), 422)
+    problem(herd.get(f"{base_url}/v1/clients", params={"near": "1,1", "after": "x"}), 409)
     problem(herd.get(f"{base_url}/v1/nothing"), 404)
 
 

@@ -5,6 +5,8 @@ use std::{
     net::SocketAddr,
 };
 
+use serde_json::Value;
+
 use super::{Guarded, append};
 use crate::harness::{
     Plan,
@@ -62,8 +64,17 @@ impl Doors<'_> {
         if answer.starts_with("AT ") { Ok(answer) } else { Err(answer) }
     }
 
-    /// The member `at` of the answer to one request, on a connection of its own.
+    /// The member `at` of the answer to one request.
     fn at(&self, request: &str, body: &str) -> Result<String, String> {
+        let answer = self.answer(request, body);
+        let json: Value = answer.split_once("\r\n\r\n").map_or(Value::Null, |(_, body)| {
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        });
+        json["at"].as_str().map(str::to_owned).ok_or(answer)
+    }
+
+    /// The whole answer to one request, on a connection of its own.
+    fn answer(&self, request: &str, body: &str) -> String {
         let mut stream = dial(self.http, None);
         let (http, token) = (self.http, self.token);
         write!(
@@ -74,14 +85,9 @@ impl Doors<'_> {
         )
         .unwrap();
         let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        let json = answer.split_once("\r\n\r\n").map(|(_, body)| serde_json::from_str(body));
-        match json {
-            Some(Ok(serde_json::Value::Object(client))) if client.contains_key("at") => {
-                Ok(client["at"].as_str().unwrap().to_owned())
-            }
-            _ => Err(format!("{answer} {read:?}")),
-        }
+        // The server may close the connection without the end that TLS has for it.
+        let _ = stream.read_to_string(&mut answer);
+        answer
     }
 }
 
@@ -111,10 +117,15 @@ fn guarded() -> Guarded {
 #[test]
 fn a_report_over_either_door_is_seen_over_either_door_of_every_server() {
     let guarded = guarded();
-    let token = guarded.token(&["report:kiwi-*", "read:kiwi-*", "places"]);
+    let addresses = guarded.herd.at("Riley");
+    let operator = Doors { line: addresses.line, http: addresses.http, token: guarded.operator };
+    let made =
+        operator.answer("POST /v1/tokens", r#"{"scopes": ["report:kiwi-*", "read:kiwi-*", "places"]}"#);
+    let made: Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let token = made["token"].as_str().unwrap();
     let doors_of = |server: &str| {
         let addresses = guarded.herd.at(server);
-        Doors { line: addresses.line, http: addresses.http, token: &token }
+        Doors { line: addresses.line, http: addresses.http, token }
     };
     // A server that does not know the token yet is asked again.
     for server in SERVERS {

@@ -305,10 +305,11 @@ fn curl_is_told_what_is_wrong() {
     let long = format!(r#"{{"lat":1,"lon":0,"note":"{}"}}"#, "x".repeat(4 << 20));
     fs::write(guarded.herd.dir().join("long.json"), long).unwrap();
     put(&guarded, "kiwi", "@long.json").expect_problem(413);
-    for query in
-        ["near=91,0", "near=x", "box=1,2,3", "limit=0", "limit=10001", "where=a%20~%201", "radius_m=1"]
-    {
+    for query in ["near=91,0", "near=x", "box=1,2,3", "limit=0", "limit=10001", "where=a%20~%201"] {
         curl(&guarded, &[&format!("/v1/clients?{query}")]).expect_problem(422);
+    }
+    for contradiction in ["radius_m=1", "near=1,1&after=x"] {
+        curl(&guarded, &[&format!("/v1/clients?{contradiction}")]).expect_problem(409);
     }
     curl(&guarded, &["/v1/nothing"]).expect_problem(404);
     let wrong_method = curl(&guarded, &["-X", "POST", "-d", "", "/v1/clients/kiwi"]);

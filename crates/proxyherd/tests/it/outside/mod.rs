@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Herd, OPERATOR_TOKEN, PATIENCE, Plan, Process, Reply, request};
 
@@ -61,12 +61,9 @@ impl Guarded {
 
     /// A new token with these scopes.
     fn token(&self, scopes: &[&str]) -> String {
-        let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
-        let arguments: Vec<_> =
-            ["token", "create", "--config", "herd.toml"].into_iter().chain(scopes).collect();
-        let made = Process::run(self.herd.dir(), &arguments);
-        assert_eq!(made.code, 0, "{made:?}");
-        made.out.trim().to_owned()
+        let made = self.ask("POST", "/v1/tokens", self.operator, &json!({ "scopes": scopes }).to_string());
+        assert_eq!(made.code, 201, "{made:?}");
+        made.json()["token"].as_str().unwrap().to_owned()
     }
 
     /// Riley's answer to a request without a client's library.
