@@ -264,7 +264,7 @@ impl Tokens {
         match offered {
             Offered::Inserted | Offered::Updated => Ok((text, record, wake)),
             Offered::Full => Err(TokenError::Full),
-            _ => Err(TokenError::Machine),
+            Offered::Stale | Offered::Refused => Err(TokenError::Machine),
         }
     }
 
