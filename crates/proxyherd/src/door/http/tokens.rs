@@ -30,6 +30,9 @@ const JSON: &str = "application/json";
 /// The longest time until the end of a token, seconds: a hundred years.
 pub(super) const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
 
+/// The greatest `clients_max`. No herd holds so many clients.
+pub(super) const CLIENTS_MAX_MAX: u64 = 1_000_000_000_000;
+
 /// The body of a request for a new token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +136,9 @@ fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     }
     if expires_s.is_some_and(|after_s| !(1..=EXPIRES_S_MAX).contains(&after_s)) {
         return Err(Problem::invalid(format!("`expires_s` is from 1 to {EXPIRES_S_MAX}")));
+    }
+    if clients_max.is_some_and(|clients_max| clients_max > CLIENTS_MAX_MAX) {
+        return Err(Problem::invalid(format!("`clients_max` is at most {CLIENTS_MAX_MAX}")));
     }
     if rate == Some(0) {
         return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));
