@@ -240,20 +240,26 @@ fn filter(query: &Query) -> Result<Option<WhereClause>, Problem> {
     clause.map_err(|error| Problem::invalid(error.to_string()))
 }
 
+/// The last client of the page before, percent-encoded as [`next`] writes it.
 fn after(query: &Query) -> Result<Option<Vec<u8>>, Problem> {
-    let id = query.bytes("after").map(url_id::parse).transpose();
-    id.map(|id| id.map(|id| id.into_owned()))
-        .map_err(|_| Problem::invalid("`after` takes the `next` of the page before"))
+    let Some(text) = query.bytes("after") else { return Ok(None) };
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(byte);
+    let id = url_id::parse(text).ok().filter(|_| text.iter().all(is_safe));
+    id.map(|id| Some(id.into_owned()))
+        .ok_or_else(|| Problem::invalid("`after` takes the `next` of the page before"))
+}
+
+/// The cursor after the client with this ID.
+fn next(id: &[u8]) -> String {
+    let mut text = Vec::with_capacity(id.len());
+    url_id::write(&mut text, id);
+    String::from_utf8(text).expect("a percent-encoded ID is ASCII")
 }
 
 /// The page as the media type has it.
 fn write(page: &ClientPage, kind: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 + page.clients.len() * CLIENT_LEN_USUAL);
-    let next = page.next.as_deref().map(|id| {
-        let mut text = Vec::with_capacity(id.len());
-        url_id::write(&mut text, id);
-        String::from_utf8(text).expect("a percent-encoded ID is ASCII")
-    });
+    let next = page.next.as_deref().map(next);
     let distance_m = |found: &FoundClient| found.separation().map(|separation| separation.meters());
     if kind == GEO_JSON {
         let mut collection = FeatureCollection::begin(&mut body);

@@ -1,9 +1,8 @@
 //! The operations: their parameters, bodies and responses.
 
-use serde_json::Value;
 use utoipa::openapi::{
-    Content, ContentBuilder, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required,
-    Response, ResponseBuilder, Schema,
+    Content, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required, Response,
+    ResponseBuilder, Schema,
     link::{Link, LinkBuilder},
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
     request_body::{RequestBody, RequestBodyBuilder},
@@ -29,6 +28,10 @@ pub(super) fn paths() -> Paths {
         .operation(HttpMethod::Get, get_client())
         .operation(HttpMethod::Delete, delete_client())
         .build();
+    let tokens = PathItemBuilder::new()
+        .operation(HttpMethod::Get, get_tokens())
+        .operation(HttpMethod::Post, post_token())
+        .build();
     let one = |method, operation: Operation| PathItem::new(method, operation);
     [
         ("/health/livez", one(HttpMethod::Get, livez)),
@@ -39,6 +42,8 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
         ("/v1/status", one(HttpMethod::Get, get_status())),
+        ("/v1/tokens", tokens),
+        ("/v1/tokens/{id}", one(HttpMethod::Delete, delete_token())),
     ]
     .into_iter()
     .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item))
@@ -65,10 +70,10 @@ fn meaning(code: &str) -> &'static str {
         "400" => "The request is not HTTP, or its body is not JSON.",
         "401" => "A token is needed: there is none, or it is not valid.",
         "403" => "The token does not allow this, or the page's origin or the host name is not allowed.",
-        "404" => "The herd does not know the client.",
+        "404" => "The herd does not know the client or the token.",
         "406" => "The request accepts none of the media types.",
         "408" => "The body did not arrive in time.",
-        "409" => "Two parameters contradict each other.",
+        "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",
         "413" => "The body is too long, or has too many reports.",
         "414" => "The query is too long.",
         "415" => "The body's media type or content coding is not accepted.",
@@ -146,15 +151,12 @@ fn if_none_match() -> Parameter {
         .build()
 }
 
-fn body(contents: &[(&str, RefOr<Schema>, Option<Value>)]) -> RequestBody {
+fn body(contents: &[(&str, RefOr<Schema>)]) -> RequestBody {
     let body = RequestBodyBuilder::new().required(Some(Required::True));
-    contents
+    let body = contents
         .iter()
-        .fold(body, |body, (kind, schema, example)| {
-            let content = ContentBuilder::new().schema(Some(schema.clone())).example(example.clone());
-            body.content(*kind, content.build())
-        })
-        .build()
+        .fold(body, |body, (kind, schema)| body.content(*kind, Content::new(Some(schema.clone()))));
+    body.build()
 }
 
 fn health(id: &str, summary: &str) -> Operation {
@@ -201,7 +203,7 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "ids",
-        "A client ID, or the beginning of IDs and `*`. May be given several times; one match is enough.",
+        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times; one match is enough.",
         parameters::ids(),
     ))
     .parameter(query(
@@ -265,22 +267,16 @@ fn put_location() -> Operation {
         "The newest time wins, whatever the order of arrival. A report without a time gets the server's time.",
     )
     .parameter(path_id())
-    .request_body(Some(body(&[(JSON, named("Report"), None)])))
+    .request_body(Some(body(&[(JSON, named("Report"))])))
     .response("200", taken);
-    problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
+    problems(operation, &[COMMON, CLIENTS, &["408", "409", "413", "415"]]).build()
 }
 
 fn post_reports() -> Operation {
-    let lines =
-        "{\"id\":\"kiwi\",\"lat\":34.0689,\"lon\":-118.4452}\n{\"id\":\"plum\",\"lat\":-17,\"lon\":179.5}\n";
     let contents = [
-        (
-            NDJSON,
-            text().description(Some("One report a line, each with the member `id`.")).into(),
-            Some(lines.into()),
-        ),
-        (JSON, named("Reports"), None),
-        (GEO_JSON, named("ReportFeatures"), None),
+        (NDJSON, text().description(Some("One report a line, each with the member `id`.")).into()),
+        (JSON, named("Reports")),
+        (GEO_JSON, named("ReportFeatures")),
     ];
     let operation = operation(
         "postReports",
@@ -306,4 +302,38 @@ fn get_places() -> Operation {
     .parameter(query("type", "One of Google's types of places, such as restaurant.", parameters::kind()))
     .response("200", response("The places.", &[(JSON, named("NearbySearch"))]));
     problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
+}
+
+fn get_tokens() -> Operation {
+    let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown.")
+        .response("200", response("The tokens, without their texts.", &[(JSON, named("Tokens"))]));
+    problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
+}
+
+fn post_token() -> Operation {
+    let revoke = link("deleteToken", ("id", "$response.body#/id"), "Revokes the token.");
+    let operation =
+        operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it.")
+            .request_body(Some(body(&[(JSON, named("NewToken"))])))
+            .response("201", response("The token.", &[(JSON, named("Token"))]).link("revoke", revoke));
+    problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
+}
+
+fn delete_token() -> Operation {
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The token's ID: the part between the first and the second `_` of the token."))
+        .schema(Some(schemas::token_id()))
+        .build();
+    let operation = operation(
+        "deleteToken",
+        "Tokens",
+        "Revokes a token.",
+        "It holds at every reachable server within a second, on open connections too.",
+    )
+    .parameter(id)
+    .response("204", response("The token is revoked.", &[]));
+    problems(operation, &[COMMON, CLIENTS, &["404"]]).build()
 }

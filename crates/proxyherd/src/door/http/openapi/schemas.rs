@@ -1,7 +1,8 @@
 //! The schemas of bodies and parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_ID_LEN_MAX,
+    TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -10,8 +11,9 @@ use utoipa::openapi::{
 };
 
 use super::super::{
-    api::{MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
-    limits::{CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX},
+    api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
+    limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
+    tokens::{CLIENTS_MAX_MAX, EXPIRES_S_MAX},
 };
 
 /// The named schemas.
@@ -30,6 +32,9 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("Reports", reports()),
         ("ReportFeatures", report_features().into()),
         ("Status", status().into()),
+        ("NewToken", new_token().into()),
+        ("Token", token().into()),
+        ("Tokens", tokens().into()),
     ]
 }
 
@@ -108,7 +113,7 @@ fn instant(description: &str) -> ObjectBuilder {
 
 /// A value of an attribute.
 fn attribute() -> Schema {
-    AnyOfBuilder::new().item(text().max_length(Some(400))).item(number()).build().into()
+    AnyOfBuilder::new().item(text()).item(number()).build().into()
 }
 
 fn attribute_name() -> Schema {
@@ -124,7 +129,7 @@ fn attributes() -> ObjectBuilder {
              at most 512 bytes. Some names have a meaning: accuracy_m, speed_mps, heading_deg, altitude_m, battery_pct, \
              note.",
         ))
-        .examples([json!({"battery_pct": 80, "note": "on my way"})])
+        .examples([json!({"speed_mps": 1.4})])
 }
 
 /// The members of a client that are not its ID and its position.
@@ -230,6 +235,8 @@ fn report() -> ObjectBuilder {
             )),
         )
         .property("attributes", named("Attributes"))
+        .property("id", report_id())
+        .property("id_url", id_url().description(Some("Instead of `id`, if the ID is not UTF-8: percent-encoded.")))
         .property_names(Some(attribute_name()))
         .additional_properties(Some(attribute()))
         .description(Some(
@@ -237,6 +244,22 @@ fn report() -> ObjectBuilder {
              too. A client that was read can be reported again: the members that only answers have are skipped.",
         ))
         .examples([json!({"lat": 34.0689, "lon": -118.4452, "battery_pct": 80, "note": "on my way"})])
+}
+
+/// The ID in a report. A number is taken as its text.
+fn report_id() -> Schema {
+    let text = text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
+    AnyOfBuilder::new()
+        .item(text)
+        .item(number())
+        .description(Some("The client's ID. It must be the client of the path, if the path names one."))
+        .build()
+        .into()
+}
+
+fn id_url() -> ObjectBuilder {
+    let pattern = Some("^([A-Za-z0-9._~-]|%(2[1-9A-F]|[3-9A-F][0-9A-F]))+$");
+    text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(pattern)
 }
 
 /// What a body of many reports holds. Bad reports in it are refused one by one, so any item is valid.
@@ -319,6 +342,69 @@ fn nearby_search() -> ObjectBuilder {
         .description(Some("The answer of Google's Nearby Search (Legacy)."))
 }
 
+/// The ID of a token in a path.
+pub(super) fn token_id() -> ObjectBuilder {
+    text().pattern(Some(format!("^[a-z0-9]{{1,{TOKEN_ID_LEN_MAX}}}$"))).examples(["k3xw5r7q2mza"])
+}
+
+fn scopes() -> ArrayBuilder {
+    let scope = text().pattern(Some(r"^(places|fences|operate|(report|read):([^\t-\r ]{1,100}|\*))$"));
+    ArrayBuilder::new().items(scope).min_items(Some(1)).max_items(Some(SCOPES_MAX)).description(Some(
+        "What the token allows: report:IDS, read:IDS, places, fences, operate. IDS is a client's ID, or the beginning of \
+         IDs and `*`.",
+    ))
+}
+
+fn token_name() -> ObjectBuilder {
+    text().max_length(Some(TOKEN_NAME_LEN_MAX)).description(Some("For people."))
+}
+
+/// A schema, or null.
+fn or_null(schema: ObjectBuilder) -> Schema {
+    AnyOfBuilder::new().item(schema).item(ObjectBuilder::new().schema_type(Type::Null)).build().into()
+}
+
+fn flag() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Boolean)
+}
+
+fn new_token() -> ObjectBuilder {
+    exactly([("scopes", scopes().into())])
+        .property("name", token_name())
+        .property("expires_s", or_null(integer().minimum(Some(1)).maximum(Some(EXPIRES_S_MAX))))
+        .property("latest_only", flag().description(Some("No tracks and no earlier positions.")))
+        .property("clients_max", or_null(count().maximum(Some(CLIENTS_MAX_MAX))))
+        .property("rate", or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX))))
+        .examples([json!({"scopes": ["report:courier-*", "read:courier-*"], "expires_s": 2_592_000})])
+}
+
+fn token() -> ObjectBuilder {
+    let time = || {
+        or_null(
+            text()
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .description(Some("RFC 3339 in UTC.")),
+        )
+    };
+    let text_of_token = text().description(Some("The token. It is shown only here, when it is made."));
+    exactly([
+        ("id", token_id().into()),
+        ("scopes", ArrayBuilder::new().items(text()).into()),
+        ("name", text().into()),
+        ("made_at", time().into()),
+        ("expires_at", time().into()),
+        ("latest_only", flag().into()),
+        ("clients_max", or_null(count()).into()),
+        ("rate", or_null(count()).into()),
+        ("revoked", flag().into()),
+    ])
+    .property("token", text_of_token)
+}
+
+fn tokens() -> ObjectBuilder {
+    exactly([("tokens", ArrayBuilder::new().items(named("Token")).into())])
+}
+
 fn status() -> ObjectBuilder {
     with_members(
         object(),
@@ -375,13 +461,13 @@ pub(super) mod parameters {
     }
 
     pub(in super::super) fn kind() -> ObjectBuilder {
-        text().min_length(Some(1)).max_length(Some(100)).pattern(Some("^[a-z0-9_]+$"))
+        text().min_length(Some(1)).max_length(Some(KIND_LEN_MAX)).pattern(Some("^[a-z0-9_]+$"))
     }
 
     pub(in super::super) fn ids() -> ArrayBuilder {
         let id =
             text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
-        ArrayBuilder::new().items(id).max_items(Some(IDS_MAX)).examples([json!(["courier-*"])])
+        ArrayBuilder::new().items(id).examples([json!(["courier-*"])])
     }
 
     pub(in super::super) fn filter() -> ObjectBuilder {
@@ -407,9 +493,6 @@ pub(super) mod parameters {
     }
 
     pub(in super::super) fn after() -> ObjectBuilder {
-        text()
-            .min_length(Some(1))
-            .max_length(Some(CLIENT_ID_LEN_MAX))
-            .pattern(Some("^([A-Za-z0-9._~-]|%[2-9A-F][0-9A-F])+$"))
+        id_url()
     }
 }
