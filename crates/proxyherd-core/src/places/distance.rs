@@ -31,6 +31,12 @@ impl Center {
         self.longitude
     }
 
+    /// A number of 32 bits that differs between most centers.
+    pub(crate) fn scattered(&self) -> u32 {
+        let mixed = self.latitude.to_bits().rotate_left(32) ^ self.longitude.to_bits();
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    }
+
     /// The cosine of the latitude. It is not exact, so it may be a little below 0 at a pole.
     pub(super) fn cosine(&self) -> f64 {
         self.cosine

@@ -2,8 +2,8 @@
 //!
 //! The search asks the index of each shard in turn, under the shard's lock. A heap holds the nearest clients found so
 //! far; the query's limit bounds the heap. The farthest client in a full heap limits how far the search looks in the
-//! next shard. So the radius hardly changes the cost of a search. As in [`Replica::locate`], expired records and
-//! tombstones do not count.
+//! next shard. So the radius hardly changes the cost of a search. Searches begin at different shards, so that they seldom
+//! wait for each other. As in [`Replica::locate`], expired records and tombstones do not count.
 //!
 //! A filter that rejects most clients makes the search visit many. Under one lock it visits about [`VISITS_MAX`]
 //! clients more than it wants. Then it notes the slots of the other clients that may be near enough, and visits these
@@ -161,7 +161,8 @@ impl Replica {
         let radius = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
         let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, is_in_bites: false };
         let mut branches = Vec::with_capacity(BRANCHES);
-        for shard in 0..self.shards.len() {
+        let first = center.scattered() as usize;
+        for shard in (0..self.shards.len()).map(|index| (first + index) % self.shards.len()) {
             let visits_max = VISITS_MAX + limit;
             let mut search = NearestSearch { now_ns, center: &center, visits_max, branches: &mut branches };
             let rest = self.shards[shard].lock().shard.nearest(&mut search, &mut best);
