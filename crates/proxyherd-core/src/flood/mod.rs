@@ -29,6 +29,7 @@ mod changes;
 mod contest;
 mod derived;
 mod displaced;
+mod expiry;
 mod followers;
 mod gap;
 mod hash_tree;
@@ -67,16 +68,14 @@ pub use self::{
     rules::{Broken, Rules},
 };
 use crate::{
-    limits::{LINKS_MAX, TOMBSTONE_TTL_NS},
+    limits::LINKS_MAX,
     store::{LinkMask, Slot, SlotId, Store, TableHash},
-    types::{Body, KeyHash, Kind, Origin, Record},
+    types::{KeyHash, Kind, Origin, Record},
 };
 
 /// The sequence of a record that no vector covers: a record that is kept under another incarnation than the one that
 /// issued it, or a record that another server has retold.
 const UNCOVERED: u64 = u64::MAX;
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The result of offering a record to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,11 +303,11 @@ impl Shard {
         record.precedence(server, &held.record(), holder).is_gt()
     }
 
-    /// The record of a key and the origin that issued it, unless the record has expired.
+    /// The record of a key and the origin that issued it, unless the record is no longer shown.
     pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Update<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
         let record = slot.record();
-        (!self.is_expired(now_ns, &record)).then(|| self.held(slot))
+        self.is_shown(now_ns, &record).then(|| self.held(slot))
     }
 
     /// Every record, in no particular order, expired ones among them.
@@ -316,39 +315,15 @@ impl Shard {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
-    /// Calls `visit` with every record that has not expired, in no particular order.
+    /// Calls `visit` with every record that is shown, in no particular order.
     pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Update<'_>)) {
-        for held in self.records().filter(|held| !self.is_expired(now_ns, &held.record)) {
+        for held in self.records().filter(|held| self.is_shown(now_ns, &held.record)) {
             visit(held);
         }
     }
 
     fn held<'a>(&'a self, slot: &'a Slot) -> Update<'a> {
         Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
-    }
-
-    /// The time for which a record is kept after its receipt, nanoseconds.
-    fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
-        match record.body {
-            Body::Gone => Some(TOMBSTONE_TTL_NS),
-            Body::Location { .. } => self.settings.client_ttl_ns,
-            Body::Data { keep_s, .. } => (keep_s > 0).then(|| u64::from(keep_s) * NANOS_PER_SECOND),
-        }
-    }
-
-    fn is_expired(&self, now_ns: u64, record: &Record<'_>) -> bool {
-        self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
-    }
-
-    /// Returns whether a record has expired at every server whose clock is within the allowed offset. Until then this
-    /// server still passes the record on to servers at which the record has not expired, but shows the record to no
-    /// client.
-    fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
-        let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
-            true => 0,
-            false => self.settings.clock_offset_max_ns,
-        };
-        self.is_expired(now_ns.saturating_sub(offset_ns), record)
     }
 }
 
