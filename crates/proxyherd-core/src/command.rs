@@ -163,6 +163,10 @@ pub enum Outcome {
     Full,
     /// The report came too soon after the client's last report at this server. Nothing changed.
     TooSoon,
+    /// The report says that its position is less accurate than this server takes. Nothing changed.
+    Inaccurate,
+    /// The client cannot have come from its held position so fast. Nothing changed, unless further reports agree.
+    Implausible,
 }
 
 impl Outcome {
@@ -170,7 +174,12 @@ impl Outcome {
     pub fn is_taken(self) -> bool {
         match self {
             Outcome::Added | Outcome::Moved => true,
-            Outcome::Stale | Outcome::Unmet | Outcome::Full | Outcome::TooSoon => false,
+            Outcome::Stale
+            | Outcome::Unmet
+            | Outcome::Full
+            | Outcome::TooSoon
+            | Outcome::Inaccurate
+            | Outcome::Implausible => false,
         }
     }
 }

@@ -41,6 +41,9 @@ impl Shard {
         if !condition.is_met(is_known) {
             return refused(Outcome::Unmet);
         }
+        if self.settings.report_rules.is_inaccurate(report.attributes) {
+            return refused(Outcome::Inaccurate);
+        }
         if held.is_none() && new_clients == NewClients::Refuse {
             return refused(Outcome::Full);
         }
@@ -57,6 +60,12 @@ impl Shard {
             }
             if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id) {
                 return refused(Outcome::TooSoon);
+            }
+            let expected = Expected { hash, table_hash };
+            if self.settings.report_rules.speed_mps_max.is_some()
+                && !self.is_plausible(now_ns, id, &record, expected)
+            {
+                return refused(Outcome::Implausible);
             }
         }
         match self.issue(held, &record, hash) {

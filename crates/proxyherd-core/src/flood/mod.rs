@@ -41,6 +41,7 @@ mod nonsense;
 mod origins;
 mod outbox;
 mod own;
+mod plausible;
 mod reconcile;
 mod room;
 mod rules;
@@ -57,6 +58,7 @@ use self::{
     origins::{ME, Origins},
     outbox::Outbox,
     own::Own,
+    plausible::Rows,
 };
 pub use self::{
     followers::{Begin, FollowerEvent, FollowerId, Following},
@@ -64,6 +66,7 @@ pub use self::{
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},
+    plausible::ReportRules,
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -107,6 +110,8 @@ pub struct ShardSettings {
     /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
     /// refused.
     pub client_interval_ns: u64,
+    /// The rules by which this server refuses reports that cannot be true.
+    pub report_rules: ReportRules,
     /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
     /// The rules of the flood. Tests may break one of them.
@@ -123,6 +128,7 @@ pub struct Shard {
     /// The last nonsense that a neighbor sent, until [`Shard::take_found`] takes it.
     found: Option<Nonsense>,
     derived: Derived,
+    rows: Rows,
     followers: FollowerQueues,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The eager links. Their neighbors are sent changes.
@@ -147,6 +153,7 @@ impl Shard {
             own: Own::new(settings.me.incarnation),
             found: None,
             derived: Derived::default(),
+            rows: Rows::default(),
             followers: FollowerQueues::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,

@@ -97,6 +97,7 @@ impl Herd {
             seed: 1,
             client_ttl_ns: self.ttl_ns,
             client_interval_ns: 0,
+            report_rules: proxyherd_core::flood::ReportRules::default(),
             clock_offset_max_ns: 0,
             rules: Rules::default(),
         })
@@ -314,6 +315,7 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
         rules,
     });

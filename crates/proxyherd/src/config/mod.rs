@@ -18,7 +18,7 @@
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
 //! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
-//! `section`; `settings`; `log`, `places`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only
+//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only
 //! `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
 mod address;
@@ -32,6 +32,7 @@ mod places;
 mod read;
 mod reader;
 mod render;
+mod reports;
 mod secret;
 mod section;
 mod servers;
@@ -48,7 +49,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proxyherd_core::types::ServerName;
+use proxyherd_core::{flood::ReportRules, types::ServerName};
 use proxyherd_log::LogSettings;
 
 pub use address::{Address, AddressError};
@@ -86,6 +87,8 @@ pub struct Config {
     pub places_budget: PlacesBudget,
     /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
+    /// The section `[reports]`: which reports servers refuse because they cannot be true.
+    pub reports: ReportRules,
     /// The section `[log]`: what servers log.
     pub log: LogSettings,
     /// The section `[tls]`: the certificate of the doors with TLS.
@@ -162,6 +165,7 @@ impl Config {
             places: proxyherd_places::Settings::default(),
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),
+            reports: ReportRules::default(),
             log: LogSettings::default(),
             tls: None,
             servers: (0..).zip(CLASSIC_NAMES).map(|(index, name)| servers::classic(index, name)).collect(),

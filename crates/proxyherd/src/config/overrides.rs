@@ -16,8 +16,17 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
-pub(super) const SECTIONS: [&str; 8] =
-    ["herd", "places", "places.google", "places.google-legacy", "places.osm", "tls", "limits", "log"];
+pub(super) const SECTIONS: [&str; 9] = [
+    "herd",
+    "places",
+    "places.google",
+    "places.google-legacy",
+    "places.osm",
+    "tls",
+    "limits",
+    "reports",
+    "log",
+];
 
 /// Variables that are not settings. The command line reads them.
 const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
     places::quota::Standing,
+    replica::RefusedCounts,
 };
 
 use super::{
@@ -35,6 +36,8 @@ pub struct Figures {
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
     /// Bytes of replies that clients have not read, and of input that waits behind these replies.
     pub buffered: usize,
+    /// Reports that could be read and were refused, by reason, since the start.
+    pub refused: RefusedCounts,
     /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
     /// Seconds until the certificate for links expires. Negative: it has expired.
@@ -63,6 +66,7 @@ impl Herd {
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
+            refused: self.replica.report_counts().refused,
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
@@ -98,7 +102,7 @@ impl Herd {
 
     fn report_status(&self) -> ReportStatus {
         let counts = self.replica.report_counts();
-        let rejected = counts.refused + self.counters.reports_unreadable.load(Relaxed);
+        let rejected = counts.refused.total() + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 
