@@ -157,7 +157,7 @@ impl Shard {
     #[inline(always)]
     fn shows(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        !slot.is_gone() && !(slot.has_tail() && is_hidden(now_ns, &slot.record()))
+        !(slot.is_gone() || slot.has_tail() && is_hidden(now_ns, &slot.record()))
     }
 
     /// Whether the held record stays because `record` does not win over it.
