@@ -242,7 +242,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [log]",
+             [reports], [log]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \
