@@ -25,6 +25,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60_000_000_000,
+        client_index: true,
         rules: Default::default(),
     };
     let before = resident(std::process::id())?;

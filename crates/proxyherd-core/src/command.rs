@@ -12,7 +12,8 @@ use crate::{
     limits::NEAR_MAX,
     places::{Point, Wish},
     types::{
-        Attributes, Body, ClientId, Coordinates, Difference, Radius, Record, Report, ServerName, Timestamp,
+        Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Radius, Record, Report, ServerName,
+        Timestamp,
     },
 };
 
@@ -32,6 +33,8 @@ pub enum Command<'a> {
     Nearby(Nearby<'a>),
     /// Which clients are nearby?
     Near(Near<'a>),
+    /// Which clients are there, by ID or in a box?
+    List(List<'a>),
     /// The whole herd should forget a client.
     Forget(ClientId<'a>),
     /// The caller wants to be sent changes from now on.
@@ -84,6 +87,74 @@ pub struct Near<'a> {
     pub radius_m: Option<f64>,
     /// Maximum number of clients, at most [`NEAR_MAX`].
     pub limit: Limit,
+}
+
+/// A query for clients in the order of their shards and IDs, one page at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct List<'a> {
+    /// The box in which the clients are; `None`: anywhere.
+    pub bounds: Option<Bounds>,
+    /// The patterns of which a client's ID must match at least one. No pattern at all matches every ID.
+    pub ids: &'a [IdPattern],
+    /// The last client of the page before this one; `None`: the first page.
+    pub after: Option<ClientId<'a>>,
+    /// Maximum number of clients in the page, at most [`NEAR_MAX`].
+    pub limit: Limit,
+}
+
+/// A box between two latitudes and two longitudes, edges included. A box whose western edge is greater than its eastern
+/// edge crosses the antimeridian. The longitudes -180 and 180 are one meridian. At a pole, a client is in the box
+/// if its longitude, as it was reported, is.
+///
+/// ```
+/// # use proxyherd_core::command::Bounds;
+/// let fiji = Bounds::new(-21.0, 176.0, -12.0, -178.0).unwrap();
+/// assert!(fiji.contains(-17.0, 179.5) && fiji.contains(-17.0, -179.5) && !fiji.contains(-17.0, 0.0));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    south: f64,
+    north: f64,
+    west: f64,
+    east: f64,
+}
+
+impl Bounds {
+    /// Takes degrees: latitudes within ±90, longitudes within ±180. `None`: a number is out of its range, or the
+    /// southern edge is north of the northern edge.
+    pub fn new(south: f64, west: f64, north: f64, east: f64) -> Option<Bounds> {
+        let is_latitude = |degrees: f64| (-90.0..=90.0).contains(&degrees);
+        let is_longitude = |degrees: f64| (-180.0..=180.0).contains(&degrees);
+        let fits = is_latitude(south) && is_latitude(north) && is_longitude(west) && is_longitude(east);
+        if !fits || south > north {
+            return None;
+        }
+        // A box that touches the antimeridian contains both of its names, so it crosses the antimeridian.
+        let (west, east) = match (west, east) {
+            (west, 180.0) if west > -180.0 => (west, -180.0),
+            (-180.0, east) if east < 180.0 => (180.0, east),
+            edges => edges,
+        };
+        Some(Bounds { south, north, west, east })
+    }
+
+    /// Whether a point is in the box. Degrees as in [`Bounds::new`].
+    pub fn contains(&self, latitude: f64, longitude: f64) -> bool {
+        let is_between = (self.south..=self.north).contains(&latitude);
+        is_between && self.longitudes().iter().any(|(west, east)| (*west..=*east).contains(&longitude))
+    }
+
+    /// The southern and the northern edge.
+    pub fn latitudes(&self) -> (f64, f64) {
+        (self.south, self.north)
+    }
+
+    /// The longitudes of the box: a range from west to east on each side of the antimeridian. The ranges are the same
+    /// if the box does not cross the antimeridian.
+    pub fn longitudes(&self) -> [(f64, f64); 2] {
+        let (west, east) = (self.west, self.east);
+        if west > east { [(west, 180.0), (-180.0, east)] } else { [(west, east); 2] }
+    }
 }
 
 /// The number of wanted clients: at most [`NEAR_MAX`].
@@ -167,6 +238,10 @@ pub enum Outcome {
     Inaccurate,
     /// The client cannot have come from its held position so fast. Nothing changed, unless further reports agree.
     Implausible,
+    /// The caller's token has reported more in this second than it may. Nothing changed.
+    TooFast,
+    /// The caller may not report this client. Nothing changed.
+    Denied,
 }
 
 impl Outcome {
@@ -179,7 +254,9 @@ impl Outcome {
             | Outcome::Full
             | Outcome::TooSoon
             | Outcome::Inaccurate
-            | Outcome::Implausible => false,
+            | Outcome::Implausible
+            | Outcome::TooFast
+            | Outcome::Denied => false,
         }
     }
 }

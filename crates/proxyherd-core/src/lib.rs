@@ -6,6 +6,7 @@
 //!
 //! A module imports only from floors below its own. ARCHITECTURE.md has the table of floors, and a test checks it.
 
+pub mod access;
 pub mod codec;
 pub mod command;
 pub mod flood;

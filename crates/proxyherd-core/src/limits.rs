@@ -135,6 +135,20 @@ pub const STRAY_QUOTA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Maximum number of bytes of records whose kinds this version does not know, all such kinds together, in one server.
 /// If there is no room for all of them, the kind that takes the most bytes loses its oldest record.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Maximum number of bytes of the records of valid tokens in one server, about 40,000 tokens. A server makes no further
+/// token. If neighbors send more, the newest are kept.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum number of bytes of the records of revoked tokens in one server, about 40,000 tokens. If there are more, the
+/// newest are kept.
+pub const REVOKED_TOKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum length of the ID of a token, bytes.
+pub const TOKEN_ID_LEN_MAX: usize = 32;
+/// Maximum length of the name of a token, bytes.
+pub const TOKEN_NAME_LEN_MAX: usize = 100;
+/// Maximum number of scopes of a token. A token with more is not made, and a record with more is no valid token.
+pub const SCOPES_MAX: usize = 32;
+/// Maximum length of the scopes of a token together, bytes.
+pub const SCOPES_BYTES_MAX: usize = 4096;
 /// Number of bytes that one record counts against such a bound in addition to its key and data.
 pub const RECORD_BYTES: usize = 128;
 

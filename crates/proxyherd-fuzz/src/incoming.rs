@@ -98,6 +98,7 @@ fn replica() -> Replica {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60_000_000_000,
+        client_index: true,
         rules: Rules::default(),
     })
 }

@@ -1,7 +1,9 @@
 //! The line protocol: the lines that clients send.
 
 use proxyherd_core::{
-    codec::line::{Line, Lines, NextLine, StreamState, parse, write_at, write_at_reply, write_invalid},
+    codec::line::{
+        Line, Lines, NextLine, StreamState, parse, write_at, write_at_reply, write_auth, write_invalid,
+    },
     command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };
@@ -73,6 +75,16 @@ fn answer(line: &[u8], replies: &mut Vec<u8>) {
             };
             assert_eq!(parse(&whatsat(client, radius, limit)), Line::Command(command, told));
             replies.extend_from_slice(b"a question\n");
+        }
+        Line::Auth(token) => {
+            let start = replies.len();
+            write_auth(replies, token.len() % 2 == 0);
+            assert!(replies[start..].ends_with(b"\n"), "a reply is one line");
+        }
+        Line::InvalidAuth => {
+            let start = replies.len();
+            write_invalid(replies, line);
+            assert_eq!(&replies[start..], b"? AUTH\n", "no token is repeated");
         }
         Line::InvalidReport | Line::HttpRequest | Line::Invalid => {
             let start = replies.len();

@@ -20,7 +20,13 @@ pub fn check(input: &[u8]) {
     // A client that expects a reply of another form than the server sends would wait for ever.
     match (parse(input), ReplyForm::of(input)) {
         (Line::Blank, None)
-        | (Line::Command(Command::Report { .. }, _) | Line::InvalidReport, Some(ReplyForm::Line))
+        | (
+            Line::Command(Command::Report { .. }, _)
+            | Line::InvalidReport
+            | Line::Auth(_)
+            | Line::InvalidAuth,
+            Some(ReplyForm::Line),
+        )
         | (Line::Command(Command::Nearby(_), _), Some(ReplyForm::Places))
         | (Line::Invalid | Line::HttpRequest, Some(_)) => {}
         (line, form) => panic!("the server reads {line:?}, and the client expects {form:?}"),

@@ -129,6 +129,7 @@ impl Life {
             client_interval_ns: 0,
             report_rules: proxyherd_core::flood::ReportRules::default(),
             clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
+            client_index: true,
             rules: settings.rules,
         });
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };

@@ -24,8 +24,6 @@ struct Row {
     told: &'static str,
     /// The hint for a server without such a door, if every server must have one.
     missing: Option<&'static str>,
-    /// Why its addresses must be on loopback, if they must be.
-    loopback_only: Option<&'static str>,
 }
 
 /// The section before the key of each setting of a server.
@@ -39,16 +37,8 @@ const TABLE: [Row; 2] = [
         label: "line",
         told: "clients",
         missing: Some("a server has an address for its clients: listen = \"127.0.0.1:12000\""),
-        loopback_only: None,
     },
-    Row {
-        kind: DoorKind::Http,
-        setting: "server.http",
-        label: "http",
-        told: "HTTP",
-        missing: None,
-        loopback_only: Some("this version's HTTP door does not check who asks"),
-    },
+    Row { kind: DoorKind::Http, setting: "server.http", label: "http", told: "HTTP", missing: None },
 ];
 
 /// The keys of doors that are not built yet, and the clients for which each door is planned.
@@ -95,11 +85,6 @@ impl DoorKind {
     /// The hint for a server without such a door, if every server must have one.
     pub(crate) fn missing(self) -> Option<&'static str> {
         self.row().missing
-    }
-
-    /// Why its addresses must be on loopback, if they must be.
-    pub(crate) fn loopback_only(self) -> Option<&'static str> {
-        self.row().loopback_only
     }
 }
 

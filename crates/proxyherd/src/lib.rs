@@ -1,5 +1,6 @@
 //! The herd's servers: sockets, files and clocks around `proxyherd-core`.
 
+pub mod access;
 pub mod admission;
 pub mod caller;
 pub mod cli;

@@ -10,11 +10,12 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
     net::TcpListener,
     sync::Notify,
-    time::{Instant, interval, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::RECHECK_INTERVAL,
     config::{Config, Door, DoorCertificate, Overrides, ServerConfig, TLS_SCHEME, Tls},
     credentials::{self, Credentials, CredentialsError, Reread},
     door::{
@@ -244,6 +245,9 @@ impl Server {
         if let Some(tls) = &self.tls {
             self.follow_files(tls, "following the certificates of the doors");
         }
+        if herd.are_tokens_on() {
+            self.link_tasks.spawn(recheck_tokens(Arc::clone(herd), self.stop_links.clone()));
+        }
         self.link_tasks.spawn(sweep(Arc::clone(herd), self.stop_links.clone()));
         Ok(())
     }
@@ -385,6 +389,15 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
 
 fn unlimited() -> Arc<dyn Quota> {
     Arc::new(Unlimited)
+}
+
+async fn recheck_tokens(herd: Arc<Herd>, stop: CancellationToken) {
+    let _pulse = herd.liveness().pulse("following the revocations of tokens");
+    let mut ticks = interval(RECHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        herd.recheck_tokens();
+    }
 }
 
 async fn sweep(herd: Arc<Herd>, stop: CancellationToken) {

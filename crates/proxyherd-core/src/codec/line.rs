@@ -1,9 +1,14 @@
-//! The line protocol: `IAMAT`, `WHATSAT` and their replies.
+//! The line protocol: `IAMAT`, `WHATSAT`, `AUTH` and their replies.
 //!
 //! [`Lines`] finds lines in the chunks of a stream, [`parse`] reads one line, and the `write_` functions write replies.
 //! A parsed line borrows from the caller's buffer, so nothing is copied.
 
+use std::borrow::Cow;
+
+use memchr::memmem;
+
 use crate::{
+    access::TOKEN_PREFIX,
     command::{Around, Command, Condition, Nearby},
     limits::{LINE_ECHO_LEN, LINE_LEN_MAX, PLACES_MAX},
     types::{
@@ -82,8 +87,13 @@ pub enum Line<'a> {
     /// A command: a report with the client's own time, or a query for places. The fields of a report follow as they
     /// were written.
     Command(Command<'a>, ReportEcho<'a>),
+    /// The client shows a token, whatever it is: answer with [`write_auth`].
+    Auth(&'a [u8]),
     /// A report that cannot be read: answer with [`write_invalid`].
     InvalidReport,
+    /// A line that begins with `AUTH` but is no such command: answer with [`write_auth`]. The client may have meant to
+    /// show a token, so the line is never repeated.
+    InvalidAuth,
     /// The request line of HTTP: answer with [`write_invalid`], close the connection, and read nothing behind the line.
     /// A web page can make a browser send any bytes as the body of a request, and such bytes must not count as reports.
     HttpRequest,
@@ -107,8 +117,18 @@ pub fn parse(line: &[u8]) -> Line<'_> {
     match name {
         b"IAMAT" => parse_iamat(&mut fields).unwrap_or_else(|| invalid(line, Line::InvalidReport)),
         b"WHATSAT" => parse_whatsat(&mut fields).unwrap_or_else(|| invalid(line, Line::Invalid)),
+        b"AUTH" => parse_auth(&mut fields).unwrap_or(Line::InvalidAuth),
+        _ if name.starts_with(AUTH) => Line::InvalidAuth,
         _ => invalid(line, Line::Invalid),
     }
+}
+
+/// The beginning of a line that shows a token.
+const AUTH: &[u8] = b"AUTH";
+
+fn parse_auth<'a>(fields: &mut Fields<'a>) -> Option<Line<'a>> {
+    let token = fields.next()?;
+    fields.next().is_none().then_some(Line::Auth(token))
 }
 
 /// Classifies a line that is not a valid command: an HTTP request line (the method may have any name), or `otherwise`.
@@ -221,6 +241,11 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Appends the reply to a line that shows a token, without the token.
+pub fn write_auth(out: &mut Vec<u8>, is_valid: bool) {
+    out.extend_from_slice(if is_valid { b"AUTH ok\n" } else { b"? AUTH\n" });
+}
+
 /// Appends the reply to a report: its AT line with the fields as they came, and LF.
 pub fn write_at_reply(out: &mut Vec<u8>, server: &ServerName, difference: Difference, told: ReportEcho<'_>) {
     write_at_start(out, server, difference);
@@ -265,11 +290,54 @@ fn write_at_start(out: &mut Vec<u8>, server: &ServerName, difference: Difference
     out.push(b' ');
 }
 
-/// Appends the answer to a line that is not a command: `? `, the line as it came, LF.
+/// Appends the answer to a line that is not a command: `? `, the line as it came, LF. Of a line that begins with
+/// `AUTH`, the answer repeats only this word.
 pub fn write_invalid(out: &mut Vec<u8>, line: &[u8]) {
+    if begins_with_auth(line) {
+        return write_auth(out, false);
+    }
     out.extend_from_slice(b"? ");
     out.extend_from_slice(line);
     out.push(b'\n');
+}
+
+fn begins_with_auth(line: &[u8]) -> bool {
+    let start = line.iter().position(|&byte| !is_white_space(byte)).unwrap_or(line.len());
+    line[start..].starts_with(AUTH)
+}
+
+/// Lines as a log may show them: without the rest of lines that begin with `AUTH`, and without secrets of tokens.
+pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
+    let may_have_token = memmem::find(lines, AUTH).is_some() || memmem::find(lines, PREFIX).is_some();
+    if !may_have_token {
+        return Cow::Borrowed(lines);
+    }
+    let mut shown = Vec::with_capacity(lines.len());
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let (line, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, b"\n"));
+        if begins_with_auth(line) {
+            shown.extend_from_slice("AUTH \u{2026}".as_bytes());
+        } else {
+            write_without_secrets(&mut shown, line);
+        }
+        shown.extend_from_slice(end);
+    }
+    Cow::Owned(shown)
+}
+
+/// The beginning of the text of a token.
+const PREFIX: &[u8] = TOKEN_PREFIX.as_bytes();
+
+/// Appends a line without what follows the beginning of a token.
+fn write_without_secrets(out: &mut Vec<u8>, mut line: &[u8]) {
+    while let Some(at) = memmem::find(line, PREFIX) {
+        let (before, token) = line.split_at(at + PREFIX.len());
+        out.extend_from_slice(before);
+        out.extend_from_slice("\u{2026}".as_bytes());
+        let len = token.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_');
+        line = &token[len.unwrap_or(token.len())..];
+    }
+    out.extend_from_slice(line);
 }
 
 #[cfg(test)]
@@ -277,6 +345,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_reply_and_no_log_repeats_a_token() {
+        for line in ["AUTH", " AUTH a b", "AUTHphd_a_b", "AUTH:phd_a_b", "AUTH GET / HTTP/1.1", "\tAUTH\ta b"]
+        {
+            let read = parse(line.as_bytes());
+            assert!(matches!(read, Line::InvalidAuth), "{line} {read:?}");
+            let mut out = Vec::new();
+            write_invalid(&mut out, line.as_bytes());
+            assert_eq!(out, b"? AUTH\n", "{line}");
+        }
+        for line in ["AUTH secret", "  AUTH  secret \r"] {
+            assert_eq!(parse(line.as_bytes()), Line::Auth(b"secret"), "{line}");
+        }
+        for (lines, expected) in [
+            ("IAMAT kiwi\nWHATSAT\n", "IAMAT kiwi\nWHATSAT\n"),
+            ("AUTH secret\nIAMAT kiwi\n", "AUTH …\nIAMAT kiwi\n"),
+            (" AUTHsecret", "AUTH …"),
+            ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "auth phd_…\r\n? auth phd_… x"),
+            ("phd_phd_a_b", "phd_…"),
+            ("a phd_", "a phd_…"),
+            ("x AUTH y", "x AUTH y"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&without_tokens(lines.as_bytes())), expected);
+        }
+    }
 
     /// The lines of `stream` when it comes in the given pieces, each line as text. An overlong line ends the stream.
     fn lines_of(stream: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
@@ -323,7 +417,8 @@ mod tests {
             }
             Line::Command(command, _) => panic!("{line:?} is no {command:?}"),
             Line::Blank => Some("blank".to_owned()),
-            Line::Invalid | Line::InvalidReport | Line::HttpRequest => None,
+            Line::Auth(_) => panic!("{line:?} is no report and no query"),
+            Line::Invalid | Line::InvalidReport | Line::InvalidAuth | Line::HttpRequest => None,
         };
         assert_eq!(answer.as_deref(), read, "{line:?}");
     }

@@ -56,6 +56,7 @@ mod tests {
             client_interval_ns: 0,
             report_rules: crate::flood::ReportRules::default(),
             clock_offset_max_ns: OFFSET_S.unsigned_abs() * SECOND_NS,
+            client_index: true,
             rules: Rules::default(),
         })
     }

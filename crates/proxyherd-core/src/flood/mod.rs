@@ -73,7 +73,7 @@ pub use self::{
 use crate::{
     limits::LINKS_MAX,
     store::{LinkMask, Slot, SlotId, Store, TableHash},
-    types::{KeyHash, Kind, Origin, Record},
+    types::{Body, Coordinates, KeyHash, Kind, Origin, Record},
 };
 
 /// The sequence of a record that no vector covers: a record that is kept under another incarnation than the one that
@@ -114,6 +114,8 @@ pub struct ShardSettings {
     pub report_rules: ReportRules,
     /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
+    /// Whether an index finds clients by their positions.
+    pub client_index: bool,
     /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
 }
@@ -322,11 +324,20 @@ impl Shard {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
-    /// Calls `visit` with every record that is shown, in no particular order.
-    pub(crate) fn for_each_shown(&self, now_ns: u64, mut visit: impl FnMut(Update<'_>)) {
-        for held in self.records().filter(|held| self.is_shown(now_ns, &held.record)) {
-            visit(held);
+    /// The client that is held in a slot and is shown, and its position.
+    pub(crate) fn client_in(&self, now_ns: u64, id: SlotId) -> Option<(Update<'_>, Coordinates)> {
+        let slot = self.store.slot(id);
+        if !slot.is_live() || slot.kind() != Kind::CLIENT {
+            return None;
         }
+        let held = self.held(slot);
+        let Body::Location { coordinates, .. } = held.record.body else { return None };
+        self.is_shown(now_ns, &held.record).then_some((held, coordinates))
+    }
+
+    /// The number of slots, live or free.
+    pub(crate) fn slots_used(&self) -> usize {
+        self.store.slots_used()
     }
 
     fn held<'a>(&'a self, slot: &'a Slot) -> Update<'a> {

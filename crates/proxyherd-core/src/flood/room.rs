@@ -8,6 +8,9 @@
 //! accounts share a smaller room. They are not refused, because another server's configuration may already name a
 //! server that is not yet a member here.
 //!
+//! Valid and revoked tokens are two classes. So no number of new tokens takes the room of revocations, which would make
+//! old tokens valid again.
+//!
 //! If there is no room for all records of a class, the newest by version are kept. Among kinds that this version does
 //! not know, the kind that takes the most bytes loses its oldest record. So no kind takes room from a kind that needs
 //! less.
@@ -28,11 +31,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shard, Wake, origins::ME};
+use super::{Shard, Update, Wake, origins::ME};
 use crate::{
     limits::{
-        ACCOUNTS_MAX, QUOTA_BYTES_MAX, RECORD_BYTES, SERVER_NAME_LEN_MAX, SERVERS_MAX, SHARDS,
-        STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX,
+        ACCOUNTS_MAX, QUOTA_BYTES_MAX, RECORD_BYTES, REVOKED_TOKEN_BYTES_MAX, SERVER_NAME_LEN_MAX,
+        SERVERS_MAX, SHARDS, STRAY_QUOTA_BYTES_MAX, TOKEN_BYTES_MAX, UNKNOWN_BYTES_MAX,
     },
     places::quota::{ACCOUNT_LEN_MAX, QuotaKey},
     store::SlotId,
@@ -52,21 +55,34 @@ pub enum Class {
     Quota,
     /// All other accounts of places quotas.
     StrayQuota,
+    /// Valid tokens.
+    Token,
+    /// Revoked tokens.
+    RevokedToken,
     /// All kinds of records that this version does not know.
     Unknown,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 3] = [Class::Quota, Class::StrayQuota, Class::Unknown];
+    pub const ALL: [Class; 5] =
+        [Class::Quota, Class::StrayQuota, Class::Token, Class::RevokedToken, Class::Unknown];
 
     /// The name of the class in metrics.
     pub fn label(self) -> &'static str {
         match self {
             Class::Quota => "budget",
             Class::StrayQuota => "stray_budget",
+            Class::Token => "token",
+            Class::RevokedToken => "revoked_token",
             Class::Unknown => "unknown",
         }
+    }
+
+    /// Whether a shard has room for one more record with a key and data of these lengths together, without displacing a
+    /// record.
+    pub fn has_room(self, usage: Usage, len: usize) -> bool {
+        usage.bytes + RECORD_BYTES + len <= self.bytes_max()
     }
 
     /// Maximum number of bytes in one shard.
@@ -74,6 +90,8 @@ impl Class {
         match self {
             Class::Quota => QUOTA_BYTES_MAX / SHARDS,
             Class::StrayQuota => STRAY_QUOTA_BYTES_MAX / SHARDS,
+            Class::Token => TOKEN_BYTES_MAX / SHARDS,
+            Class::RevokedToken => REVOKED_TOKEN_BYTES_MAX / SHARDS,
             Class::Unknown => UNKNOWN_BYTES_MAX / SHARDS,
         }
     }
@@ -160,10 +178,10 @@ impl RecordRoom {
         self.parts.values().map(|part| part.ranked.len()).sum()
     }
 
-    /// The slots of all accounts.
-    fn accounts(&self) -> Vec<SlotId> {
-        let accounts = self.parts.iter().filter(|((_, kind), _)| *kind == Kind::QUOTA);
-        accounts.flat_map(|(_, part)| &part.ranked).map(|&(_, _, slot)| SlotId(slot)).collect()
+    /// The slots of all records of a kind.
+    fn slots_of(&self, wanted: Kind) -> impl Iterator<Item = SlotId> {
+        let parts = self.parts.iter().filter(move |((_, kind), _)| *kind == wanted);
+        parts.flat_map(|(_, part)| &part.ranked).map(|&(_, _, slot)| SlotId(slot))
     }
 }
 
@@ -210,6 +228,8 @@ impl Shard {
             Kind::CLIENT => None,
             Kind::QUOTA if self.is_needed(record) => Some(Class::Quota),
             Kind::QUOTA => Some(Class::StrayQuota),
+            Kind::TOKEN if record.is_revocation() => Some(Class::RevokedToken),
+            Kind::TOKEN => Some(Class::Token),
             _ => Some(Class::Unknown),
         }
     }
@@ -229,6 +249,16 @@ impl Shard {
         let is_account = record.kind == Kind::QUOTA && QuotaKey::parse(record.key).is_some();
         let class = if is_account { Some(Class::Quota) } else { self.class_of(record) };
         class.is_some_and(|class| self.own.has_dropped[class as usize])
+    }
+
+    /// Calls `visit` with each record of a kind that is not about clients, unless the record has expired.
+    pub(crate) fn for_each_other(&self, now_ns: u64, kind: Kind, visit: &mut dyn FnMut(Update<'_>)) {
+        for slot in self.derived.room.slots_of(kind) {
+            let held = self.held(self.store.slot(slot));
+            if !self.is_expired(now_ns, &held.record) {
+                visit(held);
+            }
+        }
     }
 
     /// Removes records of a class until the rest fit. Returns whether the record in the slot `new` is still held.
@@ -251,7 +281,7 @@ impl Shard {
 
     /// Sets the herd's servers. There is room for the accounts of these servers.
     pub fn set_members(&mut self, members: Arc<BTreeSet<ServerName>>) -> Wake {
-        let accounts: Vec<_> = self.derived.room.accounts();
+        let accounts: Vec<_> = self.derived.room.slots_of(Kind::QUOTA).collect();
         for &id in &accounts {
             self.before_change(id, self.key_hash(id));
         }

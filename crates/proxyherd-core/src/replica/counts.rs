@@ -28,17 +28,20 @@ pub struct RefusedCounts {
     pub inaccurate: u64,
     /// The client could not have come from its held position so fast.
     pub implausible: u64,
+    /// The caller may not report the client, or not so often. The replica does not know callers, so it counts none.
+    pub denied: u64,
 }
 
 impl RefusedCounts {
     /// Each reason's name, and the number of reports.
-    pub fn by_reason(&self) -> [(&'static str, u64); 5] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
         [
             ("full", self.full),
             ("too_soon", self.too_soon),
             ("unmet", self.unmet),
             ("inaccurate", self.inaccurate),
             ("implausible", self.implausible),
+            ("denied", self.denied),
         ]
     }
 
@@ -57,6 +60,7 @@ impl AddAssign for ReportCounts {
         self.refused.unmet += other.refused.unmet;
         self.refused.inaccurate += other.refused.inaccurate;
         self.refused.implausible += other.refused.implausible;
+        self.refused.denied += other.refused.denied;
     }
 }
 
@@ -71,6 +75,7 @@ impl ReportCounts {
             Outcome::Unmet => &mut self.refused.unmet,
             Outcome::Inaccurate => &mut self.refused.inaccurate,
             Outcome::Implausible => &mut self.refused.implausible,
+            Outcome::TooFast | Outcome::Denied => &mut self.refused.denied,
         };
         *count += 1;
     }

@@ -9,8 +9,10 @@ mod beats;
 mod counts;
 mod followers;
 mod links;
+mod list;
 mod mend;
 mod near;
+mod visit;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
@@ -23,6 +25,7 @@ use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
     links::Agreed,
+    list::ClientPage,
     near::FoundClient,
 };
 use crate::{
@@ -60,6 +63,8 @@ pub struct ReplicaSettings {
     /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
     /// An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
+    /// Whether an index finds clients by their positions. Without it, a search visits every client.
+    pub client_index: bool,
     /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
 }
@@ -96,6 +101,16 @@ impl<'a> Offer<'a> {
         let hash = KeyHash::of(report.client.as_bytes());
         let (table_hash, outcome) = (TableHash::default(), Outcome::Stale);
         Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
+    }
+
+    /// The condition of the report.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// From now on the report is taken only if its client is known.
+    pub fn require_known(&mut self) {
+        self.condition = Condition::Known;
     }
 
     /// The report's position among all updates that this server has taken, if the report was taken.
@@ -169,6 +184,7 @@ impl Replica {
                 client_interval_ns: settings.client_interval_ns,
                 report_rules: settings.report_rules,
                 clock_offset_max_ns: settings.clock_offset_max_ns,
+                client_index: settings.client_index,
                 rules: settings.rules,
             })
         };
@@ -316,6 +332,21 @@ impl Replica {
         self.recount(&mut counted);
         drop(counted);
         (offered, self.ready(index, wake))
+    }
+
+    /// Whether the shard of a key has room for a new record of this class with these lengths, so that the record
+    /// displaces no other.
+    pub fn has_room(&self, class: Class, key: &[u8], len: usize) -> bool {
+        let (_, counted) = self.shard_of(key);
+        class.has_room(counted.shard.usage(class), key.len() + len)
+    }
+
+    /// Calls `visit` with each shown record of a kind that is not about clients, and its origin. Each shard is locked
+    /// during its visits, so `visit` must be quick.
+    pub fn for_each_of(&self, now_ns: u64, kind: Kind, mut visit: impl FnMut(Update<'_>)) {
+        for counted in &self.shards {
+            counted.lock().shard.for_each_other(now_ns, kind, &mut visit);
+        }
     }
 
     /// Takes a record that came over `from`.
@@ -514,6 +545,7 @@ mod tests {
             client_interval_ns: 0,
             report_rules: ReportRules::default(),
             clock_offset_max_ns: 0,
+            client_index: true,
             rules: Rules::default(),
         })
     }

@@ -10,8 +10,9 @@ use std::collections::BinaryHeap;
 use super::Replica;
 use crate::{
     command::{Around, Near, Whereabouts},
+    flood::Update,
     places::{Center, EARTH_RADIUS_M, Separation},
-    types::{Attributes, Body, ClientId, Coordinates, Difference, Kind, Record, ServerName, Timestamp},
+    types::{Attributes, Body, ClientId, Coordinates, Difference, Record, ServerName, Timestamp},
 };
 
 /// The greatest distance between two points on Earth, meters.
@@ -21,7 +22,7 @@ const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 /// ID, so that every server answers alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundClient {
-    separation: Separation,
+    separation: Option<Separation>,
     /// The client's ID and its attributes, one after the other.
     text: Box<[u8]>,
     id_len: usize,
@@ -36,22 +37,13 @@ pub struct FoundClient {
 }
 
 impl FoundClient {
-    fn new(
-        separation: Separation,
-        record: &Record<'_>,
-        at: (Coordinates, Attributes<'_>),
-        server: &ServerName,
-    ) -> FoundClient {
-        let (coordinates, attributes) = at;
-        FoundClient {
-            separation,
-            text: [record.key, attributes.as_bytes()].concat().into_boxed_slice(),
-            id_len: record.key.len(),
-            coordinates,
-            timestamp: record.timestamp,
-            difference: record.difference,
-            server: server.clone(),
-        }
+    /// The client of a record that has a position.
+    pub(super) fn of(separation: Option<Separation>, held: &Update<'_>) -> Option<FoundClient> {
+        let Record { key, timestamp, difference, body, .. } = held.record;
+        let Body::Location { coordinates, attributes } = body else { return None };
+        let text = [key, attributes.as_bytes()].concat().into_boxed_slice();
+        let server = held.origin.server.clone();
+        Some(FoundClient { separation, text, id_len: key.len(), coordinates, timestamp, difference, server })
     }
 
     /// The client's ID.
@@ -64,8 +56,8 @@ impl FoundClient {
         Attributes::trusted(&self.text[self.id_len..])
     }
 
-    /// The client's distance from the center.
-    pub fn separation(&self) -> Separation {
+    /// The client's distance from the center. `None`: the query has no center.
+    pub fn separation(&self) -> Option<Separation> {
         self.separation
     }
 
@@ -81,7 +73,7 @@ impl FoundClient {
         }
     }
 
-    fn rank(&self) -> (Separation, &[u8]) {
+    fn rank(&self) -> (Option<Separation>, &[u8]) {
         (self.separation, &self.text[..self.id_len])
     }
 }
@@ -106,11 +98,12 @@ struct Best {
 
 impl Best {
     /// Whether a client with this rank would be among the nearest.
-    fn has_place_for(&self, rank: (Separation, &[u8])) -> bool {
+    fn has_place_for(&self, rank: (Option<Separation>, &[u8])) -> bool {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| rank < worst.rank())
     }
 
-    fn add(&mut self, found: FoundClient) {
+    fn heap_add(&mut self, held: &Update<'_>, separation: Separation) {
+        let Some(found) = FoundClient::of(Some(separation), held) else { return };
         if self.heap.len() == self.limit {
             self.heap.pop();
         }
@@ -125,26 +118,21 @@ impl Replica {
         &self,
         now_ns: u64,
         near: &Near<'_>,
-        mut wanted: impl FnMut(&Record<'_>) -> bool,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Option<Vec<FoundClient>> {
         let center = self.center(now_ns, near.around)?;
         // A circle that reaches the other side of the Earth contains everything.
         let reach = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
         let mut best = Best { heap: BinaryHeap::new(), limit: near.limit.get() };
-        for counted in &self.shards {
-            counted.lock().shard.for_each_shown(now_ns, |held| {
-                let (Kind::CLIENT, Body::Location { coordinates, attributes }) =
-                    (held.record.kind, held.record.body)
-                else {
-                    return;
-                };
+        for shard in 0..self.shards.len() {
+            self.visit_slots(shard, now_ns, self.every_slot(shard), |held, coordinates| {
                 let (latitude, longitude) =
                     (coordinates.latitude().degrees(), coordinates.longitude().degrees());
                 let separation = center.separation(latitude, longitude);
                 let is_near = reach.is_none_or(|reach| separation <= reach);
-                if is_near && best.has_place_for((separation, held.record.key)) && wanted(&held.record) {
-                    let at = (coordinates, attributes);
-                    best.add(FoundClient::new(separation, &held.record, at, &held.origin.server));
+                let rank = (Some(separation), held.record.key);
+                if is_near && best.has_place_for(rank) && wanted(held) {
+                    best.heap_add(held, separation);
                 }
             });
         }

@@ -26,6 +26,16 @@ impl IdPattern {
         IdPattern { bytes: Box::default(), extent: Extent::Prefix }
     }
 
+    /// One ID.
+    pub fn one(id: ClientId<'_>) -> IdPattern {
+        IdPattern { bytes: id.as_bytes().into(), extent: Extent::Exact }
+    }
+
+    /// Every ID that begins with these bytes.
+    pub fn with_prefix(prefix: ClientId<'_>) -> IdPattern {
+        IdPattern { bytes: prefix.as_bytes().into(), extent: Extent::Prefix }
+    }
+
     /// Reads a pattern. `None`: without the `*`, the text is no client ID, or is longer than an ID.
     pub fn parse(text: &[u8]) -> Option<IdPattern> {
         let (bytes, extent) = match text.strip_suffix(b"*") {

@@ -23,6 +23,7 @@ pub use key_hash::KeyHash;
 pub use origin::{Advertisement, Origin};
 pub use radius::Radius;
 pub use record::{Body, Kind, Record};
+pub(crate) use record::{TOKEN_LIVE, TOKEN_REVOKED};
 pub use report::{Report, Stamp};
 pub use server_name::{BadServerName, ServerName};
 pub use timestamp::{Difference, Timestamp, Version};

@@ -17,7 +17,14 @@ impl Kind {
     /// One server's account of a quota; the key names the span, the period and the server. Settings and metrics call
     /// a quota a budget.
     pub const QUOTA: Kind = Kind(1);
+    /// An access token; the key is the token's ID. `access::TokenRecord` is the content.
+    pub const TOKEN: Kind = Kind(2);
 }
+
+/// The second byte of the record of a valid token.
+pub(crate) const TOKEN_LIVE: u8 = 0;
+/// The second byte of the record of a revoked token.
+pub(crate) const TOKEN_REVOKED: u8 = 1;
 
 /// The newest record of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +74,14 @@ impl Record<'_> {
         self.difference.received_ns(self.timestamp)
     }
 
-    /// Orders two records of one key by version, and equal versions by a fixed rule. The greater record is kept, so
+    /// Whether this is the revocation of a token.
+    pub fn is_revocation(&self) -> bool {
+        let is_revoked = |bytes: &[u8]| bytes.get(1) == Some(&TOKEN_REVOKED);
+        self.kind == Kind::TOKEN && matches!(self.body, Body::Data { bytes, .. } if is_revoked(bytes))
+    }
+
+    /// Orders two records of one key. The revocation of a token wins over every other record of the token. Otherwise
+    /// the version decides, and a fixed rule decides between equal versions. The greater record is kept, so
     /// servers that have seen the same records keep the same one. `Equal` means equal contents.
     ///
     /// If the versions are equal, a tombstone wins, and then the record that was received first. So if a client sends
@@ -79,6 +93,9 @@ impl Record<'_> {
             (other.kind, other.key),
             "only records with the same key can be compared"
         );
+        if self.kind == Kind::TOKEN && self.is_revocation() != other.is_revocation() {
+            return self.is_revocation().cmp(&other.is_revocation());
+        }
         self.version().cmp(&other.version()).then_with(|| {
             let is_gone = |record: &Record<'_>| record.body == Body::Gone;
             (is_gone(self).cmp(&is_gone(other)))

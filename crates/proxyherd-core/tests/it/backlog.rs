@@ -35,6 +35,7 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
+        client_index: true,
         rules: Rules::default(),
     });
     for client in 0..RECORDS {

@@ -94,6 +94,7 @@ fn linked_shard() -> Shard {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
+        client_index: true,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);

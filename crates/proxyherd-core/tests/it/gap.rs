@@ -453,6 +453,7 @@ fn shard() -> Shard {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60 * SECOND_NS,
+        client_index: true,
         rules: Rules::default(),
     });
     let _ = shard.link_up(link(0), &[]);

@@ -20,6 +20,7 @@ fn shard() -> Shard {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
+        client_index: true,
         rules: Rules::default(),
     });
     assert!(shard.link_lazy(link(0)).is_empty());

@@ -81,7 +81,7 @@ proptest! {
         let around = Around::Point(Point::new(center.0.into(), center.1.into()).unwrap());
         let near = Near { around, radius_m, limit: limit(most) };
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
-        let found = replica.near(NOW_NS, &near, |record| is_even(record.key)).unwrap();
+        let found = replica.near(NOW_NS, &near, |held| is_even(held.record.key)).unwrap();
 
         let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
@@ -95,7 +95,7 @@ proptest! {
         expected.truncate(most);
         let found: Vec<_> = found
             .iter()
-            .map(|found| (found.separation(), String::from_utf8(found.client().as_bytes().to_vec()).unwrap()))
+            .map(|found| (found.separation().unwrap(), String::from_utf8(found.client().as_bytes().to_vec()).unwrap()))
             .collect();
         prop_assert_eq!(found, expected);
     }
@@ -116,7 +116,7 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
-        (found.client(), found.attributes(), found.separation().meters()),
+        (found.client(), found.attributes(), found.separation().unwrap().meters()),
         (kiwi.client, note.borrow(), 0.0)
     );
     assert_eq!((Some(found.timestamp), found.difference.nanos()), (kiwi.stamp.told(), 7));

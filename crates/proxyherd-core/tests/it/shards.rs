@@ -99,6 +99,7 @@ impl Herd {
             client_interval_ns: 0,
             report_rules: proxyherd_core::flood::ReportRules::default(),
             clock_offset_max_ns: 0,
+            client_index: true,
             rules: Rules::default(),
         })
     }
@@ -317,6 +318,7 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
+        client_index: true,
         rules,
     });
     for key in (100..200u8).map(|byte| [byte]) {

@@ -18,9 +18,10 @@
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
 //! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
-//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `syntax`, `topology`; `read`. `render` imports only
-//! `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
+//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `read`. `render`
+//! imports only `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
+mod access;
 mod address;
 mod change;
 mod diagnostic;
@@ -52,6 +53,7 @@ use std::{
 use proxyherd_core::{flood::ReportRules, types::ServerName};
 use proxyherd_log::LogSettings;
 
+pub use access::{AccessSettings, Network, Tokens, WebOrigin};
 pub use address::{Address, AddressError};
 pub use change::{HerdChange, LinkChange, LinkEnds};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -91,6 +93,8 @@ pub struct Config {
     pub reports: ReportRules,
     /// The section `[log]`: what servers log.
     pub log: LogSettings,
+    /// The section `[access]`: who may reach the doors, and whether tokens decide what a caller may do.
+    pub access: AccessSettings,
     /// The section `[tls]`: the certificate of the doors with TLS.
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
@@ -167,6 +171,7 @@ impl Config {
             limits: Limits::default(),
             reports: ReportRules::default(),
             log: LogSettings::default(),
+            access: AccessSettings::default(),
             tls: None,
             servers: (0..).zip(CLASSIC_NAMES).map(|(index, name)| servers::classic(index, name)).collect(),
             warnings: Vec::new(),

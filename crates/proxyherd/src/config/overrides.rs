@@ -16,7 +16,7 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
-pub(super) const SECTIONS: [&str; 9] = [
+pub(super) const SECTIONS: [&str; 10] = [
     "herd",
     "places",
     "places.google",
@@ -26,10 +26,11 @@ pub(super) const SECTIONS: [&str; 9] = [
     "limits",
     "reports",
     "log",
+    "access",
 ];
 
 /// Variables that are not settings. The command line reads them.
-const COMMAND_LINE_VARIABLES: [&str; 2] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME"];
+const COMMAND_LINE_VARIABLES: [&str; 3] = ["PROXYHERD_CONFIG", "PROXYHERD_NAME", "PROXYHERD_TOKEN"];
 
 /// The environment variables and flags of one start. [`Config::read`](super::Config::read) takes them as an argument,
 /// so that reading a configuration is pure.

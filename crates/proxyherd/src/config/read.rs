@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     Config,
+    access::{self, AccessSettings, GivenAccess},
     diagnostic::{Diagnostic, Diagnostics},
     doors::{self, GivenCertificate},
     log,
@@ -38,8 +39,9 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     let mut mistakes = parsed.mistakes.clone();
     let entries = OutsideValues::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
-    let (config, certificate, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
+    let (config, certificate, access, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
     topology::check(&drafts, &config.herd.tls, &mut reader);
+    access::check_doors(&drafts, &access, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
     let mut found = reader.finish().split_off(parsed.mistakes.len());
     found.retain(|one| !parsed.spoils(&one.site.source));
@@ -49,10 +51,10 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     found.iter_mut().for_each(|one| one.name_servers(&names));
     let warnings = Diagnostics::refusing(path, found)?;
     let servers = drafts.into_iter().filter_map(Draft::into_server).collect();
-    Ok(Config { tls: certificate.value, servers, warnings, ..config })
+    Ok(Config { tls: certificate.value, access: access.value, servers, warnings, ..config })
 }
 
-fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, Vec<Draft>) {
+fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, GivenAccess, Vec<Draft>) {
     let base = path.parent().unwrap_or(Path::new(""));
     let herd = settings::read_herd(root.table("herd"), base);
     let (places, places_budget) = places::read(root.table("places"), base);
@@ -64,17 +66,19 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
         limits: settings::read_limits(root.table("limits")),
         reports: reports::read(root.table("reports")),
         log: log::read(root.table("log"), base),
+        access: AccessSettings::default(),
         tls: None,
         servers: Vec::new(),
         warnings: Vec::new(),
     };
     let certificate = doors::read_certificate(root.table("tls"), base);
+    let access = access::read(root.table("access"));
     root.hide("database");
     settings::refuse_database(root.table("database"));
     settings::refuse_sections(&mut root);
     let drafts = root.tables("server", servers::read);
     root.finish();
-    (config, certificate, drafts)
+    (config, certificate, access, drafts)
 }
 
 /// The mistake of a file that is not UTF-8. Its place is the first byte that is not UTF-8.

@@ -31,6 +31,8 @@ pub struct HerdSettings {
     /// Time between a client's last report and the moment when the herd forgets the client. `None`: the herd never
     /// forgets a client.
     pub client_ttl: Option<Duration>,
+    /// Whether an index finds clients by their positions. Without it, a search visits every client.
+    pub client_index: bool,
     /// The links that carry changes.
     pub flood: Flood,
     /// The highest version of the link protocol that servers speak.
@@ -98,6 +100,7 @@ impl Default for HerdSettings {
             data: PathBuf::from("data"),
             tls: Tls::Certs(PathBuf::from("certs")),
             client_ttl: None,
+            client_index: true,
             flood: Flood::Tree,
             link_version: HIGHEST,
             clock_offset_max: Duration::from_secs(60),
@@ -127,6 +130,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettin
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
     let max_clients = section.integer("max_clients", 1..=1_000_000_000, default.max_clients).value;
     let client_ttl_s = section.integer("client_ttl_s", 0..=TEN_YEARS_S, 0);
+    let client_index = section.boolean("client_index", default.client_index).value;
     let flood = section.choice("flood", &[("tree", Flood::Tree), ("all", Flood::All)]);
     let link_version = section.integer("link_version", 1..=HIGHEST.into(), default.link_version.into()).value;
     let clock_offset_max_s = default.clock_offset_max.as_secs();
@@ -145,6 +149,7 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettin
         data,
         tls,
         client_ttl,
+        client_index,
         flood: flood.map_or(default.flood, |flood| flood.value),
         link_version: link_version as u16,
         clock_offset_max: Duration::from_secs(clock_offset_max_s.value),
@@ -218,8 +223,7 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
 }
 
 /// The sections of features that are not built, and what to write instead.
-const SECTIONS_NOT_BUILT: [(&str, &str); 3] = [
-    ("access", "leave it out: in this version everybody who reaches a door may do everything"),
+const SECTIONS_NOT_BUILT: [(&str, &str); 2] = [
     ("engine", "leave it out: this version has no regions"),
     ("webhooks", "leave it out: this version sends no webhooks"),
 ];

@@ -14,7 +14,7 @@ use proxyherd_core::{limits::SERVERS_MAX, types::ServerName};
 use super::{
     address::Address,
     diagnostic::Diagnostic,
-    doors::{Door, GivenCertificate},
+    doors::GivenCertificate,
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
@@ -44,7 +44,6 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     let links = check_neighbors(drafts, reader);
     for (draft, linked) in drafts.iter().zip(&links) {
         check_link_count(draft, linked.len(), reader);
-        check_doors(draft, reader);
         check_peer(draft, linked, drafts, reader);
         match tls {
             Tls::Off => check_unencrypted(draft, reader),
@@ -122,16 +121,6 @@ fn check_link_count(draft: &Draft, count: usize, reader: &mut Reader<'_>) {
         let help =
             format!("a server has at most {LINKS_PER_SERVER_MAX} links; reports travel over several links");
         reader.report(Diagnostic::error(site, &draft.path, message).help(help));
-    }
-}
-
-/// Some kinds of doors must be on loopback, because anybody who reaches them may do everything there.
-fn check_doors(draft: &Draft, reader: &mut Reader<'_>) {
-    for door in draft.doors.iter().filter(|door| !door.value.address.is_loopback()) {
-        let Some(why) = door.value.kind.loopback_only() else { continue };
-        let near = Door { address: loopback(&door.value.address), ..door.value.clone() };
-        let mistake = error(door, &format!("must be on loopback: {why}"));
-        reader.report(mistake.help(format!("for example \"{near}\"")));
     }
 }
 

@@ -7,7 +7,7 @@ use proxyherd_core::flood::ReportRules;
 use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
+use super::{AccessSettings, Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
@@ -30,6 +30,7 @@ impl Config {
         compare_limits(&self.limits, &now.limits, &mut keys);
         compare_reports(&self.reports, &now.reports, &mut keys);
         compare_log(&self.log, &now.log, &mut keys);
+        compare_access(&self.access, &now.access, &mut keys);
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
         if let (Some(before), Some(now)) = (self.server(name), now.server(name)) {
             compare_server(before, now, &mut keys);
@@ -49,6 +50,7 @@ fn compare_herd(before: &HerdSettings, after: &HerdSettings, keys: &mut Vec<&'st
             data: "herd.data",
             tls: "herd.tls",
             client_ttl: "herd.client_ttl_s",
+            client_index: "herd.client_index",
             flood: "herd.flood",
             link_version: "herd.link_version",
             clock_offset_max: "herd.max_clock_offset_s",
@@ -157,6 +159,23 @@ fn compare_log(before: &LogSettings, after: &LogSettings, keys: &mut Vec<&'stati
     );
 }
 
+fn compare_access(before: &AccessSettings, after: &AccessSettings, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        AccessSettings {
+            tokens: "access.tokens",
+            exposed: "access.exposed",
+            open: "access.open",
+            hosts: "access.hosts",
+            origins: "access.origins",
+            proxies: "access.proxies",
+            public_url: "access.public_url",
+        } but operator_token_sha256
+    );
+}
+
 /// `advertise` concerns only other servers, and `neighbors` takes effect at once, so neither waits.
 fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'static str>) {
     let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
@@ -205,6 +224,7 @@ mod tests {
             ("herd.data", "elsewhere"),
             ("herd.tls", "off"),
             ("herd.client_ttl_s", "500"),
+            ("herd.client_index", "false"),
             ("herd.flood", "all"),
             ("herd.link_version", "1"),
             ("herd.max_clock_offset_s", "5"),

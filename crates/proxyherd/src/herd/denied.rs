@@ -1,36 +1,64 @@
 //! The rights that `Herd`'s methods need. Each method names one right and checks this right for all doors.
 //!
-//! A denied method changes nothing and reveals nothing. The entrance decides which rights a caller has.
+//! A denied method changes nothing and reveals nothing. The entrance and the doors decide which rights a caller has.
 
-use crate::caller::{Caller, Rights};
+use proxyherd_core::types::IdPattern;
+
+use crate::caller::Caller;
 
 /// A call was refused because the caller lacks this right. The call changed nothing and revealed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// To report or to forget a client.
-    #[error("this caller may not report")]
+    #[error("this caller may not report this client")]
     Report,
     /// To learn where clients are, or to watch them.
-    #[error("this caller may not ask where clients are")]
+    #[error("this caller may not ask where these clients are")]
     Read,
     /// To ask about places.
     #[error("this caller may not ask about places")]
     Places,
-    /// To see the state of the server.
+    /// To make, change and delete fences.
+    #[error("this caller may not change fences")]
+    Fences,
+    /// To see the state of the server, or to make and revoke tokens.
     #[error("this caller may not see the state of this server")]
     Operate,
 }
 
 impl Denied {
-    /// An error, unless the caller has this right.
-    pub(super) fn unless(self, caller: &Caller) -> Result<(), Denied> {
-        let Rights { report, read, places, operate } = caller.rights;
-        let is_allowed = match self {
-            Denied::Report => report,
-            Denied::Read => read,
-            Denied::Places => places,
-            Denied::Operate => operate,
-        };
+    /// An error, unless the caller may report and forget this client.
+    pub(super) fn unless_reports(caller: &Caller, now_ns: u64, client: &[u8]) -> Result<(), Denied> {
+        Denied::Report.unless(caller.rights.may_report(now_ns, client))
+    }
+
+    /// An error, unless the caller may read this client.
+    pub(super) fn unless_reads(caller: &Caller, now_ns: u64, client: &[u8]) -> Result<(), Denied> {
+        Denied::Read.unless(caller.rights.may_read(now_ns, client))
+    }
+
+    /// An error, unless the caller may read all clients of this pattern.
+    pub(super) fn unless_reads_all(caller: &Caller, now_ns: u64, ids: &IdPattern) -> Result<(), Denied> {
+        Denied::Read.unless(caller.rights.may_read_all(now_ns, ids))
+    }
+
+    /// An error, unless the caller may read at least one client. The results must still be filtered by
+    /// [`Rights::may_read`](crate::caller::Rights::may_read).
+    pub(super) fn unless_reads_some(caller: &Caller, now_ns: u64) -> Result<(), Denied> {
+        Denied::Read.unless(caller.rights.may_read_some(now_ns))
+    }
+
+    /// An error, unless the caller may ask about places.
+    pub(super) fn unless_places(caller: &Caller, now_ns: u64) -> Result<(), Denied> {
+        Denied::Places.unless(caller.rights.may_ask_places(now_ns))
+    }
+
+    /// An error, unless the caller may operate the herd.
+    pub(super) fn unless_operates(caller: &Caller, now_ns: u64) -> Result<(), Denied> {
+        Denied::Operate.unless(caller.rights.may_operate(now_ns))
+    }
+
+    fn unless(self, is_allowed: bool) -> Result<(), Denied> {
         if is_allowed { Ok(()) } else { Err(self) }
     }
 }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     admission::DoorCounts,
     caller::Caller,
+    clock,
     door_kind::DoorKind,
     places::{LookupOutcome, RemoteStatus},
 };
@@ -40,6 +41,8 @@ pub struct Figures {
     pub refused: RefusedCounts,
     /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
+    /// Wrong tokens that clients have shown at each kind of door, since the start.
+    pub auth_failures: [(DoorKind, u64); DoorKind::ALL.len()],
     /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
     /// Number of queries about places with each outcome, since the start.
@@ -53,21 +56,22 @@ pub struct Figures {
 impl Herd {
     /// The status of this server. The caller needs the right to operate.
     pub fn status(&self, caller: &Caller) -> Result<Status, Denied> {
-        Denied::Operate.unless(caller)?;
+        Denied::unless_operates(caller, clock::now_ns())?;
         Ok(self.gather())
     }
 
     /// The values that metrics show. The caller needs the right to operate.
     pub fn figures(&self, caller: &Caller) -> Result<Figures, Denied> {
-        Denied::Operate.unless(caller)?;
+        Denied::unless_operates(caller, clock::now_ns())?;
         Ok(Figures {
             status: self.gather(),
             rooms: Class::ALL.map(|class| (class.label(), self.replica.usage(class))),
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
-            refused: self.replica.report_counts().refused,
+            refused: self.refused(),
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
+            auth_failures: DoorKind::ALL.map(|door| (door, self.tokens.failures(door))),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
@@ -100,9 +104,16 @@ impl Herd {
         }
     }
 
+    /// The refused reports. Rights are checked here, so the replica does not count what they refuse.
+    fn refused(&self) -> RefusedCounts {
+        let counts = self.replica.report_counts().refused;
+        let denied = counts.denied + self.counters.reports_denied.load(Relaxed);
+        RefusedCounts { denied, ..counts }
+    }
+
     fn report_status(&self) -> ReportStatus {
         let counts = self.replica.report_counts();
-        let rejected = counts.refused.total() + self.counters.reports_unreadable.load(Relaxed);
+        let rejected = self.refused().total() + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 

@@ -22,9 +22,10 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watchers};
 use crate::{
+    access::{AuditLog, Tokens},
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Flood, ServerConfig},
+    config::{AccessSettings, Config, Flood, ServerConfig},
     credentials::Credentials,
     liveness::Liveness,
     places::{Places, ReservedQuota},
@@ -57,6 +58,7 @@ impl Herd {
             client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
             report_rules: config.reports,
             clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
+            client_index: config.herd.client_index,
             rules: Default::default(),
         }));
         replica.set_members(config.names().iter());
@@ -77,11 +79,14 @@ impl Herd {
             places,
             quota,
             credentials,
+            access: config.access.clone(),
+            audit: audit_log(config, server, &log),
             log,
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&replica),
+            tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,
             members: RwLock::new(config.names()),
             started: Instant::now(),
@@ -92,11 +97,25 @@ impl Herd {
     }
 }
 
+/// The audit log beside the server's log. A server without a log, as in tests, has no audit log.
+fn audit_log(config: &Config, server: &ServerConfig, log: &ServerLog) -> AuditLog {
+    if log.enabled(LogLevel::Error) {
+        AuditLog::at(config.log.dir.join(format!("{}.audit.log", server.name)))
+    } else {
+        AuditLog::discard()
+    }
+}
+
 /// Methods that serve the connections of doors.
 impl Herd {
     /// This server's log.
     pub(crate) fn log(&self) -> &ServerLog {
         &self.log
+    }
+
+    /// The settings of access.
+    pub(crate) fn access(&self) -> &AccessSettings {
+        &self.access
     }
 
     /// The admission, which decides which clients are admitted.
@@ -169,6 +188,12 @@ pub(crate) trait Internals {
     /// counts.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports durable yet"))]
     fn set_durability(&self, durability: Arc<dyn Durability>);
+
+    /// Replaces the hash of the operator's token.
+    fn set_operator_token(&self, sha256: Option<[u8; 32]>);
+
+    /// Compares the rights of open connections with the present records of their tokens.
+    fn recheck_tokens(&self);
 
     /// Records whether the configuration no longer names this server.
     fn set_removed(&self, is_removed: bool);
@@ -259,6 +284,14 @@ impl Internals for Herd {
 
     fn set_durability(&self, durability: Arc<dyn Durability>) {
         let _ = self.durability.set(durability);
+    }
+
+    fn set_operator_token(&self, sha256: Option<[u8; 32]>) {
+        self.tokens.set_operator(sha256);
+    }
+
+    fn recheck_tokens(&self) {
+        self.tokens.recheck(clock::now_ns());
     }
 
     fn set_removed(&self, is_removed: bool) {

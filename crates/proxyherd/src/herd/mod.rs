@@ -10,6 +10,7 @@
 //! topology, watchdog) use the methods of the trait `Internals`. A door must not import this trait. A test of the floors
 //! checks this rule.
 
+mod access;
 mod denied;
 mod durability;
 mod figures;
@@ -32,17 +33,18 @@ use std::{
 
 use parking_lot::RwLock;
 use proxyherd_core::{
-    command::{Around, Near, Nearby, Watch},
-    flood::Wake,
+    command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
+    flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{FoundClient, Offer, Replica},
-    types::{ClientId, Record, ServerName},
+    replica::{ClientPage, FoundClient, Offer, Replica},
+    types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::ServerLog;
 
 use self::watching::Watchers;
 pub use self::{
+    access::TokenRefusal,
     denied::Denied,
     durability::{Durability, Notice, Positions},
     figures::Figures,
@@ -53,8 +55,11 @@ pub use self::{
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
+    access::{AuditLog, Grant, Tokens},
     admission::Admission,
-    caller::Caller,
+    caller::{Caller, Rights},
+    clock,
+    config::AccessSettings,
     credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
@@ -76,6 +81,9 @@ pub struct Herd {
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
+    access: AccessSettings,
+    tokens: Tokens,
+    audit: AuditLog,
     /// Maximum number of requests to providers of places in progress at the same time.
     requests_max: usize,
     members: RwLock<Arc<[ServerName]>>,
@@ -91,6 +99,8 @@ struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
+    /// Reports that the caller's token does not allow.
+    reports_denied: AtomicU64,
 }
 
 impl Herd {
@@ -100,12 +110,16 @@ impl Herd {
     }
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
-    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report. The door must
+    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report:
+    /// [`Outcome::Denied`] if the caller may not report the client. An error: the caller may report no client at all, and
+    /// no offer has changed. The door must
     /// [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once for all of them
     /// ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        Denied::Report.unless(caller)?;
-        Ok(self.replica.report_all(now_ns, offers))
+        match &caller.rights {
+            Rights::All => Ok(self.replica.report_all(now_ns, offers)),
+            rights => self.report_with(rights, now_ns, offers),
+        }
     }
 
     /// Wakes the links in `wake`, so that they flush.
@@ -124,7 +138,7 @@ impl Herd {
         client: ClientId<'_>,
         read: impl FnOnce(&Whereabouts<'_>) -> T,
     ) -> Result<Option<T>, Denied> {
-        Denied::Read.unless(caller)?;
+        Denied::unless_reads(caller, now_ns, client.as_bytes())?;
         Ok(self.find(now_ns, client, read))
     }
 
@@ -137,7 +151,7 @@ impl Herd {
         nearby: &Nearby<'_>,
         read: impl FnOnce(&Whereabouts<'_>),
     ) -> Result<Option<Looked>, Denied> {
-        Denied::Places.unless(caller)?;
+        Denied::unless_places(caller, now_ns)?;
         let &Nearby { around, radius, limit, wish } = nearby;
         let query = match around {
             Around::Point(point) => Query::within(point, radius.meters()),
@@ -158,22 +172,46 @@ impl Herd {
         self.places.knows_kind(kind)
     }
 
-    /// The clients around a point or a client, the nearest first. Clients for which `wanted` returns false do not count
-    /// against the limit. `None`: the client in the middle is not known.
+    /// The clients around a point or a client, the nearest first. Clients that the caller may not read, and clients for
+    /// which `wanted` returns false, do not count against the limit. `None`: the client in the middle is not known.
     pub fn near(
         &self,
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
-        wanted: impl FnMut(&Record<'_>) -> bool,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
     ) -> Result<Option<Vec<FoundClient>>, Denied> {
-        Denied::Read.unless(caller)?;
-        Ok(self.replica.near(now_ns, near, wanted))
+        match near.around {
+            Around::Point(_) => Denied::unless_reads_some(caller, now_ns)?,
+            Around::Client(client) => Denied::unless_reads(caller, now_ns, client.as_bytes())?,
+        }
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.near(now_ns, near, |held| may_read(held) && wanted(held)))
+    }
+
+    /// The next page of a list of clients. Clients that the caller may not read, and clients for which `wanted` returns
+    /// false, do not count against the limit. An error: the caller may not read every client of a pattern in the list.
+    pub fn list(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        list: &List<'_>,
+        mut wanted: impl FnMut(&Update<'_>) -> bool,
+    ) -> Result<ClientPage, Denied> {
+        Denied::unless_reads_some(caller, now_ns)?;
+        self.check_ids(caller, now_ns, list.ids)?;
+        let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
+        Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
+    }
+
+    /// An error, unless the caller may read every client of these patterns.
+    pub fn check_ids(&self, caller: &Caller, now_ns: u64, ids: &[IdPattern]) -> Result<(), Denied> {
+        ids.iter().try_for_each(|ids| Denied::unless_reads_all(caller, now_ns, ids))
     }
 
     /// Forgets a client in the whole herd. Returns whether the client was known.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
-        Denied::Report.unless(caller)?;
+        Denied::unless_reports(caller, now_ns, client.as_bytes())?;
         let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
         Ok(was_known)
@@ -183,14 +221,15 @@ impl Herd {
     /// Dropping the handle ends the watch. `bell` is called on another thread when a change arrives and no change was
     /// waiting before. `bell` must not wait. A door that also needs the present positions of the clients must watch
     /// first and then ask for the positions. So the door misses no change. `None`: this server has its maximum number
-    /// of watchers.
+    /// of watchers. The caller must be allowed to read every client that it watches. The door must end the watch when
+    /// the caller's rights end.
     pub fn watch(
         &self,
         caller: &Caller,
         watch: Watch<'_>,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<WatchHandle>, Denied> {
-        Denied::Read.unless(caller)?;
+        Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
         Ok(self.watchers.watch(&self.liveness, watch, bell))
     }
 
@@ -214,6 +253,64 @@ impl Herd {
         self.is_draining.load(Relaxed)
     }
 
+    /// [`Herd::report`] with the rights of a token. The allowed offers are taken in runs, in their order.
+    fn report_with(&self, rights: &Rights, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
+        let grant = rights.grant().filter(|_| rights.may_report_some(now_ns)).ok_or(Denied::Report)?;
+        let mut allowed = 0;
+        for offer in &mut *offers {
+            let is_allowed = grant.scopes().may_report(offer.report.client.as_bytes());
+            offer.outcome = if is_allowed { Outcome::Stale } else { Outcome::Denied };
+            allowed += usize::from(is_allowed);
+        }
+        let mut left = grant.take_reports(clock::monotonic_ns(), allowed);
+        for offer in offers.iter_mut().filter(|offer| offer.outcome != Outcome::Denied) {
+            if left == 0 {
+                offer.outcome = Outcome::TooFast;
+            }
+            left = left.saturating_sub(1);
+        }
+        let is_refused = |offer: &Offer<'_>| matches!(offer.outcome, Outcome::Denied | Outcome::TooFast);
+        let mut wake = Wake::default();
+        for run in offers.chunk_by_mut(|one, other| is_refused(one) == is_refused(other)) {
+            if run.first().is_some_and(is_refused) {
+                self.counters.reports_denied.fetch_add(run.len() as u64, Relaxed);
+            } else {
+                wake = wake.and(self.report_within(grant, now_ns, run));
+            }
+        }
+        Ok(wake)
+    }
+
+    /// Takes reports of a token that may add only so many clients.
+    fn report_within(&self, grant: &Grant, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
+        let note_added = |offers: &[Offer<'_>]| {
+            let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
+            added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
+        };
+        if grant.has_room_for(offers.len()) {
+            let wake = self.replica.report_all(now_ns, offers);
+            note_added(offers);
+            return wake;
+        }
+        // There may not be room for all of them, so they are taken one after the other.
+        offers.chunks_mut(1).fold(Wake::default(), |wake, one| {
+            let (is_full, condition) = (!grant.has_room_for(1), one[0].condition());
+            if is_full && condition == Condition::New {
+                one[0].outcome = Outcome::Full;
+                return wake;
+            }
+            if is_full {
+                one[0].require_known();
+            }
+            let wake = wake.and(self.replica.report_all(now_ns, one));
+            if is_full && condition == Condition::Always && one[0].outcome == Outcome::Unmet {
+                one[0].outcome = Outcome::Full;
+            }
+            note_added(one);
+            wake
+        })
+    }
+
     fn find<T>(
         &self,
         now_ns: u64,
@@ -224,5 +321,14 @@ impl Herd {
             Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
         });
         found.flatten()
+    }
+}
+
+/// The IDs of the clients that a watch names.
+fn watched_ids(watch: Watch<'_>) -> IdPattern {
+    match watch {
+        Watch::Client(client) => IdPattern::one(client),
+        Watch::Prefix(prefix) => IdPattern::with_prefix(prefix),
+        Watch::All => IdPattern::all(),
     }
 }

@@ -98,13 +98,17 @@ fn signed(number: &str) -> String {
 pub(super) fn why_refused(said: &[u8]) -> &'static str {
     match line::parse(said) {
         Line::Command(Command::Report { .. }, _) => {
-            "this server has no room for one more client (`max_clients`), or the client's last report was too recent \
-             (`client_interval_ms`)"
+            "this server has no room for one more client (`max_clients`), the client's last report was too recent \
+             (`client_interval_ms`), or your token does not allow this report"
         }
-        Line::Command(..) => "this server has not heard of that client",
+        Line::Command(..) => {
+            "this server has not heard of that client, or your token does not allow this question"
+        }
         Line::HttpRequest => {
             "this port does not speak HTTP and closes the connection; the server's `http` port does"
         }
+        Line::Auth(_) => "this server does not accept that token: it is unknown, revoked, or past its end",
+        Line::InvalidAuth => "AUTH <token>",
         Line::Blank | Line::Invalid | Line::InvalidReport => {
             let word = said.split(u8::is_ascii_whitespace).find(|word| !word.is_empty());
             let is = |command: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(command.as_bytes()));

@@ -82,7 +82,7 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known keys: \
-             id, max_clients, client_ttl_s, flood, link_version, max_clock_offset_s, removed, tls, data",
+             id, max_clients, client_ttl_s, client_index, flood, link_version, max_clock_offset_s, removed, tls, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean [places]?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known keys: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
@@ -120,8 +120,6 @@ fn a_section_that_is_not_built_yet_is_refused() {
     check_added(
         "[access]\ntokens = \"off\"\n[engine]\n[webhooks]",
         &[
-            "herd.toml:4:1: error: `access` is not available in this version: \
-             leave it out: in this version everybody who reaches a door may do everything",
             "herd.toml:6:1: error: `engine` is not available in this version: \
              leave it out: this version has no regions",
             "herd.toml:7:1: error: `webhooks` is not available in this version: \
@@ -242,7 +240,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [reports], [log]",
+             [reports], [log], [access]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \

@@ -148,6 +148,7 @@ fn every_value_is_read() {
         data = "/var"
         max_clients = 5
         client_ttl_s = 60
+        client_index = false
         flood = "all"
         link_version = 1
         max_clock_offset_s = 7
@@ -199,6 +200,15 @@ fn every_value_is_read() {
         max_mb = 1
         keep = 0
         lines_per_s = 7
+        [access]
+        tokens = "on"
+        operator_token_sha256 = "00000000000000000000000000000000000000000000000000000000000000FF"
+        exposed = true
+        open = true
+        hosts = ["herd.example.org"]
+        origins = ["https://a.example"]
+        proxies = ["10.0.0.0/8"]
+        public_url = "https://herd.example.org"
         [[server]]
         name = "Riley"
         listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
@@ -213,6 +223,7 @@ fn every_value_is_read() {
             data: "/var".into(),
             tls: Tls::Certs("/etc/herd certs".into()),
             client_ttl: Some(Duration::from_secs(60)),
+            client_index: false,
             flood: Flood::All,
             link_version: 1,
             clock_offset_max: Duration::from_secs(7),
@@ -274,6 +285,21 @@ fn every_value_is_read() {
             max_bytes: 1_000_000,
             keep: 0,
             lines_per_s: 7
+        }
+    );
+    let mut hash = [0; 32];
+    hash[31] = 0xff;
+    assert_eq!(
+        config.access,
+        AccessSettings {
+            tokens: Tokens::On,
+            operator_token_sha256: Some(hash),
+            exposed: true,
+            open: true,
+            hosts: vec!["herd.example.org".to_owned()],
+            origins: vec![WebOrigin::parse("https://a.example").unwrap()],
+            proxies: vec![Network::parse("10.0.0.0/8").unwrap()],
+            public_url: Some("https://herd.example.org".to_owned()),
         }
     );
     let server = config.server("Riley").unwrap();

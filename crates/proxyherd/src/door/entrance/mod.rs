@@ -22,7 +22,7 @@ pub(crate) use self::visitor::Visitor;
 pub use self::{tls::DoorTls, visitor::HandshakeFailed};
 use crate::{
     admission::{Ticket, TurnedAway},
-    caller::{Caller, Rights},
+    caller::Caller,
     clock,
     config::Address,
     door_kind::DoorKind,
@@ -124,9 +124,9 @@ impl Entrance {
         service.close();
     }
 
-    /// The caller at this address. There are no tokens yet, so every caller has all rights.
+    /// The caller at this address, which has shown no token yet.
     fn caller(&self, address: SocketAddr) -> Caller {
-        Caller { address, door: self.kind, rights: Rights::ALL }
+        Caller { address, door: self.kind, rights: self.herd.rights_without_token() }
     }
 
     /// Admits a connection. `Ok(None)`: the service limits the number of its visitors itself.

@@ -35,6 +35,7 @@ use super::{
         STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
+    origin::OriginPolicy,
     slot::ConnectionSlot,
     slots::Slots,
 };
@@ -50,6 +51,7 @@ use crate::{
 pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
     pub(super) router: Router,
+    pub(super) origins: Arc<OriginPolicy>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -71,7 +73,7 @@ impl entrance::Service for HttpService {
 
     fn serve(&self, visitor: Visitor) {
         let context = self.listeners[visitor.listener()].clone();
-        let caller = *visitor.caller();
+        let caller = visitor.caller().clone();
         let slot = self.slots.open(caller.address.ip(), Instant::now());
         self.listeners[visitor.listener()].tasks.spawn(async move {
             // Before the TLS handshake is over, the connection may time out, or another connection may need the slot.
@@ -103,7 +105,8 @@ pub(super) async fn serve(
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
-    let handler = RequestHandler { herd, router, slot, caller };
+    let handler =
+        RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {

@@ -4,7 +4,9 @@
 //! scrapers and `promtool check metrics` read no other format, and browsers display this format. Prometheus documents
 //! both formats: <https://prometheus.io/docs/instrumenting/exposition_formats/>. Everything here is pure.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
+
+use super::media::MediaRange;
 
 /// A text format for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,21 +15,11 @@ pub(super) enum ExpositionFormat {
     Text004,
 }
 
-/// One of the media ranges in the header Accept.
-struct MediaRange<'a> {
-    /// The media type without parameters, such as `text/plain`.
-    kind: &'a str,
-    version: Option<&'a str>,
-    /// The weight, from 0 (not acceptable) to 1.
-    quality: f32,
-}
-
 impl ExpositionFormat {
     /// The format that a request with these headers prefers (RFC 9110, section 12.5.1).
     pub(super) fn accepted(headers: &HeaderMap) -> ExpositionFormat {
-        let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let (mut openmetrics, mut text) = (0.0_f32, 0.0_f32);
-        for range in values.flat_map(|value| value.split(',')).map(MediaRange::read) {
+        for range in MediaRange::all(headers) {
             match (range.kind, range.version) {
                 ("application/openmetrics-text", None | Some("1.0.0")) => {
                     openmetrics = openmetrics.max(range.quality);
@@ -48,21 +40,6 @@ impl ExpositionFormat {
             ExpositionFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             ExpositionFormat::Text004 => "text/plain; version=0.0.4; charset=utf-8",
         }
-    }
-}
-
-impl<'a> MediaRange<'a> {
-    fn read(text: &'a str) -> MediaRange<'a> {
-        let mut parts = text.split(';').map(str::trim);
-        let mut range = MediaRange { kind: parts.next().unwrap_or_default(), version: None, quality: 1.0 };
-        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-            match name {
-                "version" => range.version = Some(value.trim_matches('"')),
-                "q" => range.quality = value.parse().unwrap_or(0.0),
-                _ => {}
-            }
-        }
-        range
     }
 }
 
@@ -97,7 +74,7 @@ pub(super) fn text_004(openmetrics: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, header};
 
     use super::*;
 

@@ -2,15 +2,16 @@
 //! whatever the path and the version of HTTP.
 //!
 //! [`RequestHandler::handle`] takes a request whose header section is complete. It refuses the request or passes the
-//! request to the router. It then wraps the response's body, so the connection's slot knows how many of the body's
-//! bytes are not sent yet. The handler knows nothing about a path except whether the path is for operators.
+//! request to the router. It then writes the body of an error, adds the request's ID and the headers for web pages, and
+//! wraps the response's body, so the connection's slot knows how many of the body's bytes are not sent yet. The handler
+//! knows nothing about a path except its row in the table of paths.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     BoxError, Router,
     body::{Body, Bytes, HttpBody},
-    http::{HeaderValue, Request, StatusCode, Version, header},
+    http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use hyper::service::Service as _;
@@ -18,23 +19,40 @@ use hyper_util::service::TowerToHyperService;
 use tokio::time::Instant;
 
 use super::{
+    authentication::{self, ShownToken},
+    compression,
     connection_state::{Audience, SlotKind},
-    limits::RETRY_AFTER_S,
-    request_body,
+    origin::{self, OriginPolicy, PageOrigin},
+    paths::{self, Pages, PathRow},
+    problem::{self, Problem},
+    request_body::{self, BodyBounds},
+    request_id::{RequestId, X_REQUEST_ID},
     request_log::LoggedRequest,
     response_body::{ResponseBody, ResponseForm},
     slot::{ConnectionSlot, RequestGuard},
 };
 use crate::{caller::Caller, herd::Herd};
 
-/// The paths of operators and their tools. These paths are answered even on connections in the reserve.
-const OPERATORS_PATHS: [&str; 4] = ["/health/livez", "/health/readyz", "/metrics", "/v1/status"];
+/// The answer on a connection in the reserve to a request that is not for operators.
+const RESERVE_ONLY: &str =
+    "too many connections are open, so only operators' paths are answered now; try again later";
+/// Headers that a response keeps when a 503 takes its place.
+const KEPT_HEADERS: [HeaderName; 4] = [
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    header::CONNECTION,
+    X_REQUEST_ID,
+];
+/// The answer in place of a response for which there is no memory.
+const BUFFERS_FULL: &str =
+    "the buffers are full of responses that clients have not received yet; try again later";
 
 /// What the requests of one connection need.
 #[derive(Clone)]
 pub(super) struct RequestHandler {
     pub(super) herd: Arc<Herd>,
     pub(super) router: Router,
+    pub(super) origins: Arc<OriginPolicy>,
     pub(super) slot: Arc<ConnectionSlot>,
     pub(super) caller: Caller,
 }
@@ -48,45 +66,92 @@ impl RequestHandler {
         B::Error: Into<BoxError>,
     {
         self.slot.header_section_complete(header_section_len(&request));
-        let audience = audience(request.uri().path());
-        let guard = self.slot.begin(audience);
-        self.answer(guard, request, audience)
+        let row = paths::find(request.uri().path());
+        let guard = self.slot.begin(audience(row));
+        self.answer(guard, request, row)
     }
 
-    async fn answer<B>(self, guard: RequestGuard, request: Request<B>, audience: Audience) -> Response
+    async fn answer<B>(
+        self,
+        guard: RequestGuard,
+        request: Request<B>,
+        row: Option<&'static PathRow>,
+    ) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let logged = LoggedRequest::new(self.herd.log(), self.caller.address, &request);
+        let id = RequestId::of(request.headers());
+        let address =
+            authentication::address_of(self.caller.address, request.headers(), &self.herd.access().proxies);
+        let logged = LoggedRequest::new(self.herd.log(), address, &id, &request);
         let method = request.method().clone();
         // A proxy in front of this server may find another end of a body with Transfer-Encoding. The bytes that follow
         // would then be read as a request that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
-        let mut response = self.respond(request.map(Body::new), audience).await;
+        let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
+        let response = self.respond(request.map(Body::new), row, address).await;
+        let mut response = compression::compressed(response, accepts_gzip).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
         } else if is_last || self.slot.is_slot_needed() {
             self.close_after(&mut response, version);
         }
+        problem::render(&mut response, &id);
+        response.headers_mut().insert(X_REQUEST_ID, id.value());
         let form = ResponseForm::new(&response, &method, version);
-        let response = bounded(response, form, guard, audience);
+        let response = bounded(response, form, guard, audience(row), &id);
         logged.answered(self.herd.log(), &response);
         response
     }
 
-    async fn respond(&self, mut request: Request<Body>, audience: Audience) -> Response {
-        if self.slot.slot_kind == SlotKind::Reserve && audience == Audience::Clients {
-            self.slot.count_refusal();
-            return unavailable("too many connections are open; only operators' paths are answered now\n");
-        }
+    async fn respond(
+        &self,
+        mut request: Request<Body>,
+        row: Option<&'static PathRow>,
+        address: SocketAddr,
+    ) -> Response {
         set_host(&mut request);
-        request.extensions_mut().insert(self.caller);
+        let pages = row.map_or(Pages::Any, |row| row.pages);
+        let page = match self.origins.admit(request.version(), request.uri(), request.headers(), pages) {
+            Ok(page) => page,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let mut response = self.respond_to(request, row, &page, address).await;
+        self.origins.add_headers(&page, response.headers_mut());
+        response
+    }
+
+    /// The response to a request from a page that may request the path.
+    async fn respond_to(
+        &self,
+        mut request: Request<Body>,
+        row: Option<&'static PathRow>,
+        page: &PageOrigin,
+        address: SocketAddr,
+    ) -> Response {
+        if self.slot.slot_kind == SlotKind::Reserve && audience(row) == Audience::Clients {
+            self.slot.count_refusal();
+            return Problem::unavailable(RESERVE_ONLY).into_response();
+        }
+        if let Some(row) = row
+            && origin::is_options(request.method())
+        {
+            return origin::options(row, page, request.headers()).into_response();
+        }
+        let token = authentication::without_token(&mut request);
+        let connected = Caller { address, ..self.caller.clone() };
+        let shown = ShownToken::of(row, &request, token);
+        match authentication::caller_of(&self.herd, connected, shown).await {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(refusal) => return refusal.at(row),
+        };
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }
-        request_body::limited(request, &self.slot, async |request| {
+        let bounds = row.map_or(BodyBounds::DEFAULT, |row| row.body);
+        request_body::limited(request, &self.slot, bounds, async |request| {
             let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
             response
         })
@@ -113,12 +178,9 @@ fn header_section_len<B>(request: &Request<B>) -> usize {
     EXTRA_LEN + target_len + authority_len + fields.sum::<usize>()
 }
 
-fn audience(path: &str) -> Audience {
-    if OPERATORS_PATHS.contains(&path) { Audience::Operators } else { Audience::Clients }
-}
-
-fn unavailable(why: &'static str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S.to_string())], why).into_response()
+/// The users of a path. The paths of operators are answered even on connections in the reserve.
+fn audience(row: Option<&PathRow>) -> Audience {
+    row.map_or(Audience::Clients, |row| row.audience)
 }
 
 /// Copies the host of an HTTP/2 request from `:authority` to the Host header, where the router reads the host.
@@ -134,16 +196,26 @@ fn set_host(request: &mut Request<Body>) {
 
 /// The response with a body whose bytes count until they are sent. If the buffers have no room for the response, a 503
 /// replaces it.
-fn bounded(response: Response, form: ResponseForm, guard: RequestGuard, audience: Audience) -> Response {
+fn bounded(
+    response: Response,
+    form: ResponseForm,
+    guard: RequestGuard,
+    audience: Audience,
+    id: &RequestId,
+) -> Response {
     let Some(len) = form.len(&response) else {
         return response.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)));
     };
     if guard.begin_response(len, audience, Instant::now()) {
         return response.map(|body| Body::new(ResponseBody::new(body, guard, len, form)));
     }
-    let mut instead = unavailable("the buffers are full of responses that clients have not received yet\n");
-    let connection = response.headers().get(header::CONNECTION).cloned();
-    instead.headers_mut().extend(connection.map(|value| (header::CONNECTION, value)));
+    let mut instead = Problem::unavailable(BUFFERS_FULL).into_response();
+    problem::render(&mut instead, id);
+    for kept in KEPT_HEADERS {
+        if let Some(value) = response.headers().get(&kept) {
+            instead.headers_mut().insert(kept, value.clone());
+        }
+    }
     instead.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)))
 }
 

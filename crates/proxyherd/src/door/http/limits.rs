@@ -62,14 +62,47 @@ pub(super) const INPUT_ALLOWANCE_PER_S: usize = 4 * 1024;
 // one decrypted record (16 KiB), and 64 KiB of encrypted output. The number of connections has a limit, so the sum has
 // a limit too.
 
-// Bodies of requests. Today no path takes a body.
+/// Maximum length of a client's `X-Request-Id`, bytes. A longer ID is replaced.
+pub(super) const REQUEST_ID_LEN_MAX: usize = 128;
 
-/// Maximum length of a request's body, bytes. The response to a longer body is 413.
+// Bodies of requests.
+
+/// Maximum length of a request's body at paths that name no other limit, bytes. The response to a longer body is 413.
 pub(super) const BODY_LEN_MAX: usize = 1024 * 1024;
+/// Maximum length of the body of a single report, bytes. The response to a longer body is 413. The longest valid report
+/// has less than half of this length.
+pub(super) const REPORT_LEN_MAX: usize = 16 * 1024;
+/// Maximum length of the body of many reports, bytes. The response to a longer body is 413. The reports before the limit
+/// may have been taken.
+pub(super) const BATCH_BODY_LEN_MAX: usize = 16 * 1024 * 1024;
+/// Maximum number of reports in one body. The response to more reports is 413. The reports before the limit have been
+/// taken.
+pub(super) const BATCH_REPORTS_MAX: usize = 100_000;
+/// Maximum number of errors that the answer to many reports lists. Further reports that are refused are only counted.
+pub(super) const BATCH_ERRORS_MAX: usize = 1000;
+/// Maximum time in which the body of many reports must arrive after its header section. After this time the response is
+/// 408. The reports that have arrived may have been taken.
+pub(super) const BATCH_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time in which a body must arrive after its header section. After this time the response is 408.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+// Queries.
+
+/// Maximum length of a query, bytes. The response to a longer query is 414.
+pub(super) const QUERY_LEN_MAX: usize = 16 * 1024;
+/// Maximum number of `ids` in a query. The response to more is 422.
+pub(super) const IDS_MAX: usize = 1000;
+/// Maximum number of clients in one answer: the greatest `limit`. The response to a greater `limit` is 422.
+pub(super) const CLIENTS_MAX: usize = 10_000;
+/// Maximum number of searches for clients that run at once, if they may look at many clients. Further ones wait in line.
+pub(super) const SEARCHES_MAX: usize = 4;
+/// The `limit` of a query without one.
+pub(super) const CLIENTS_DEFAULT: usize = 100;
+
 // Responses.
+
+/// Minimum length of a response that is compressed, bytes. Below this length, the headers would outweigh the gain.
+pub(super) const COMPRESSED_LEN_MIN: usize = 1024;
 
 /// Maximum time for which the socket may accept no bytes while there are bytes to write. After this time the connection
 /// is closed.

@@ -5,56 +5,74 @@
 //! or HTTP/2 (`connection`). Each request goes through `handler`, which handles all paths in the same way. The router
 //! then chooses the path. All limits are in `limits`.
 //!
-//! The door listens only on loopback addresses, because it has no access tokens yet. The door refuses requests of web
-//! pages of other origins (`origin`).
+//! `authentication` finds out which token a request has, and `origin` refuses requests of web pages of other origins.
 
+mod api;
+mod authentication;
 mod cache_status;
+mod compression;
+mod conditional;
 mod connection;
 mod connection_state;
 mod dateless;
+mod docs;
+mod durability;
 mod exposition;
 mod handler;
 mod limits;
+mod media;
 mod metered_stream;
 mod metrics;
 mod nearby;
+mod openapi;
 mod origin;
 pub(crate) mod parameters;
+mod paths;
+mod problem;
+mod query;
 mod request_body;
+mod request_id;
 mod request_log;
 mod response_body;
 mod slot;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
 use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
+    origin::OriginPolicy,
+    paths::{PATHS, PathName},
+    problem::Problem,
     slots::Slots,
 };
 use super::entrance::{DoorListener, Entrance};
 use crate::{
     caller::Caller,
-    config::Address,
     herd::{Denied, Herd, Readiness},
 };
 use axum::{
     Extension, Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
-    middleware::{from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::get,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::IntoResponse,
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), Arc::new(listener.own.clone())),
+        router: router(Arc::clone(&entrance.herd)),
+        origins: Arc::new(OriginPolicy::new(
+            listener.own.clone(),
+            listener.tls.is_some(),
+            entrance.herd.access(),
+        )),
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
@@ -63,19 +81,33 @@ pub(crate) fn run(entrance: Entrance) {
     entrance.open(HttpService { listeners, slots });
 }
 
-/// The paths of a listening socket whose configured address is `own`.
-fn router(herd: Arc<Herd>, own: Arc<Address>) -> Router {
-    let places = get(nearby::nearby).route_layer(from_fn(origin::require_same_origin));
-    Router::new()
-        .route("/health/livez", get(livez))
-        .route("/health/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/v1/status", get(status))
-        .route("/maps/api/place/nearbysearch/json", places)
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(only_get)
-        .with_state(herd)
-        .layer(from_fn_with_state(own, origin::require_known_host))
+/// The handlers of all paths.
+fn router(herd: Arc<Herd>) -> Router {
+    let router =
+        PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name)));
+    router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
+}
+
+fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
+    match path {
+        PathName::Livez => get(livez),
+        PathName::Readyz => get(readyz),
+        PathName::Metrics => get(metrics),
+        PathName::Status => get(status),
+        PathName::NearbySearch => get(nearby::nearby),
+        PathName::Root => get(docs::get_root),
+        PathName::Docs => get(docs::get_docs),
+        PathName::DocsStyle => get(docs::get_style),
+        PathName::DocsScript => get(docs::get_script),
+        PathName::OpenApi => get(openapi::get_openapi),
+        PathName::Reports => post(api::post_reports),
+        PathName::Clients => get(api::get_clients),
+        PathName::Client => get(api::get_client).delete(api::delete_client),
+        PathName::Location => put(api::put_location),
+        PathName::ClientPlaces => get(api::get_places),
+        PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
+        PathName::Token => delete(tokens::delete_token),
+    }
 }
 
 /// Whether nothing in the process is stuck.
@@ -100,14 +132,15 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     }
 }
 
-async fn unknown_path() -> impl IntoResponse {
-    let paths = "there is nothing at this path; there are /health/livez, /health/readyz, /metrics, /v1/status and \
-                 /maps/api/place/nearbysearch/json\n";
-    (StatusCode::NOT_FOUND, paths)
+async fn unknown_path() -> Problem {
+    let detail = format!("there is nothing at this path; the paths are {}", paths::list());
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-async fn only_get() -> impl IntoResponse {
-    (StatusCode::METHOD_NOT_ALLOWED, "this path accepts only GET and HEAD\n")
+async fn unknown_method(uri: Uri) -> Problem {
+    let allow = paths::find(uri.path()).map_or("", |row| row.allow);
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path accepts only {allow}"));
+    problem.with(header::ALLOW, HeaderValue::from_static(allow))
 }
 
 async fn metrics(
@@ -129,10 +162,4 @@ async fn status(
     let status = serde_json::to_string(&herd.status(&caller)?);
     let status = status.expect("a status holds only strings, numbers and lists of them");
     Ok(([(header::CONTENT_TYPE, "application/json")], status + "\n"))
-}
-
-impl IntoResponse for Denied {
-    fn into_response(self) -> Response {
-        (StatusCode::FORBIDDEN, format!("{self}\n")).into_response()
-    }
 }

@@ -29,7 +29,7 @@ use crate::{
     caller::Caller,
     clock,
     herd::{Denied, Herd, Whereabouts},
-    places::Looked,
+    places::{Answered, Looked},
 };
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -47,8 +47,7 @@ pub(super) async fn nearby(
 }
 
 async fn answer(herd: &Herd, caller: &Caller, request: &NearbyRequest) -> Result<Response, Denied> {
-    let mut client_at = None;
-    let nearby = Nearby {
+    let asked = Nearby {
         around: match &request.center {
             SearchCenter::Point(point) => command::Around::Point(*point),
             SearchCenter::Client(id) => command::Around::Client(client_of(id)),
@@ -57,32 +56,65 @@ async fn answer(herd: &Herd, caller: &Caller, request: &NearbyRequest) -> Result
         limit: PLACES_MAX,
         wish: Some(&request.wish),
     };
-    let found = herd.nearby(caller, clock::now_ns(), &nearby, |found| client_at = Some(at_line(found)))?;
-    let answered = match found {
+    let kind = request.wish.kind.as_deref();
+    Ok(match look(herd, caller, clock::now_ns(), &asked).await? {
+        Some(found) => found.into_response(herd, PLACES_MAX, kind),
+        None => invalid(unknown_center(&request.center)),
+    })
+}
+
+/// The answer to a question about places, and where the client in the middle is.
+pub(super) struct FoundPlaces {
+    answered: Answered,
+    /// The AT line of the client in the middle, if a client is in the middle.
+    client_at: Option<Vec<u8>>,
+}
+
+/// Asks the herd, and waits for the answer. `None`: the client in the middle is not known.
+pub(super) async fn look(
+    herd: &Herd,
+    caller: &Caller,
+    now_ns: u64,
+    asked: &Nearby<'_>,
+) -> Result<Option<FoundPlaces>, Denied> {
+    let mut client_at = None;
+    let answered = match herd.nearby(caller, now_ns, asked, |found| client_at = Some(at_line(found)))? {
         Some(Looked::AtHand(answered)) => answered,
         Some(Looked::Waits(question)) => question.answered().await,
-        None => return Ok(invalid(unknown_center(&request.center))),
+        None => return Ok(None),
     };
-    let kind = request.wish.kind.as_ref();
-    let mut response = match kind.filter(|kind| !herd.knows_kind_of_places(kind)) {
-        Some(kind) => json(&of_unknown_kind(&answered.answer, kind)).into_response(),
-        None => json(&answered.answer).into_response(),
-    };
-    let mut add = |name: HeaderName, value: &[u8]| {
-        // A header can't hold an ID with control characters, so the response to such an ID has no header.
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            response.headers_mut().insert(name, value);
+    Ok(Some(FoundPlaces { answered, client_at }))
+}
+
+impl FoundPlaces {
+    /// The response with at most `limit` places. If no provider knows the `kind` of places, the response says so.
+    pub(super) fn into_response(self, herd: &Herd, limit: u8, kind: Option<&str>) -> Response {
+        let FoundPlaces { answered, client_at } = self;
+        let mut response = match kind.filter(|kind| !herd.knows_kind_of_places(kind)) {
+            Some(kind) => json(&of_unknown_kind(&answered.answer, kind), limit).into_response(),
+            None => json(&answered.answer, limit).into_response(),
+        };
+        let mut add = |name: HeaderName, value: &[u8]| {
+            // A header can't hold an ID with control characters, so the response to such an ID has no header.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                response.headers_mut().insert(name, value);
+            }
+        };
+        add(CACHE_STATUS, cache_status(&answered).as_bytes());
+        if let Some(client_at) = client_at {
+            add(CLIENT_AT, client_at.trim_ascii_end());
         }
-    };
-    add(CACHE_STATUS, cache_status(&answered).as_bytes());
-    if let Some(client_at) = client_at {
-        add(CLIENT_AT, client_at.trim_ascii_end());
+        response
     }
-    Ok(response)
+}
+
+/// The answer to a request that has no valid token.
+pub(super) fn denied(message: &'static str) -> Response {
+    json(&Answer::failed(AnswerStatus::RequestDenied, message), PLACES_MAX).into_response()
 }
 
 fn invalid(message: String) -> Response {
-    json(&Answer::failed(AnswerStatus::InvalidRequest, message)).into_response()
+    json(&Answer::failed(AnswerStatus::InvalidRequest, message), PLACES_MAX).into_response()
 }
 
 /// The reason why the search has no center.
@@ -98,7 +130,7 @@ fn client_of(id: &[u8]) -> ClientId<'_> {
 }
 
 /// The radius in the herd's unit, micrometers. At least one micrometer.
-fn radius_of(radius_m: f64) -> Radius {
+pub(super) fn radius_of(radius_m: f64) -> Radius {
     let micrometers = ((radius_m * 1e6).round() as u64).max(1);
     Radius::from_micrometers(micrometers).expect("parameters hold radii in range only")
 }
@@ -118,9 +150,9 @@ fn of_unknown_kind(answer: &Answer, kind: &str) -> Answer {
     answer
 }
 
-fn json(answer: &Answer) -> impl IntoResponse + use<> {
+fn json(answer: &Answer, limit: u8) -> impl IntoResponse + use<> {
     let mut body = Vec::new();
-    answer.write_json(PLACES_MAX.into(), &mut body);
+    answer.write_json(limit.into(), &mut body);
     body.push(b'\n');
     ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body)
 }

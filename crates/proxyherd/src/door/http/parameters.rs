@@ -227,13 +227,13 @@ fn point(text: &str) -> Option<Point> {
 }
 
 /// Parses a decimal number with or without an exponent. Refuses words such as `inf` and `NaN`.
-fn number(text: &str) -> Option<f64> {
+pub(super) fn number(text: &str) -> Option<f64> {
     let is_written_in_digits = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     is_written_in_digits.then(|| f64::from_str(text).ok()).flatten()
 }
 
 /// Decodes `application/x-www-form-urlencoded`. `None` if two hexadecimal digits do not follow a percent sign.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

@@ -23,6 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::{
     limits::{BODY_LEN_MAX, BODY_TIMEOUT},
+    problem::Problem,
     slot::ConnectionSlot,
 };
 
@@ -30,8 +31,8 @@ use super::{
 /// request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyRefusal {
-    #[error("a body has at most {BODY_LEN_MAX} bytes")]
-    TooLong,
+    #[error("a body at this path has at most {0} bytes")]
+    TooLong(usize),
     #[error("a body has to arrive within {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("this server accepts no body with a Content-Encoding")]
@@ -43,19 +44,35 @@ pub(super) enum BodyRefusal {
 impl IntoResponse for BodyRefusal {
     fn into_response(self) -> Response {
         let code = match self {
-            BodyRefusal::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyRefusal::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyRefusal::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             BodyRefusal::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyRefusal::Expectation => StatusCode::EXPECTATION_FAILED,
         };
+        let mut response = Problem::new(code, self.to_string()).into_response();
+        let headers = response.headers_mut();
         // The rest of the body is not read, so no other request can follow on the connection.
-        let mut headers = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static("close"))]);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self == BodyRefusal::ContentEncoding {
             // RFC 9110, section 15.5.16, asks for this header.
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        (code, headers, format!("{self}\n")).into_response()
+        response
     }
+}
+
+/// The limits on the body of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BodyBounds {
+    /// Maximum length, bytes.
+    pub(super) len_max: usize,
+    /// Maximum time in which the body must arrive after the header section.
+    pub(super) timeout: Duration,
+}
+
+impl BodyBounds {
+    /// The limits at paths that have no limits of their own.
+    pub(super) const DEFAULT: BodyBounds = BodyBounds { len_max: BODY_LEN_MAX, timeout: BODY_TIMEOUT };
 }
 
 /// Checks what the header section of a request says about the body. This must be called before any byte of the body is
@@ -73,20 +90,28 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), BodyRefusal> {
     Ok(())
 }
 
-/// Calls `respond` with the request, whose body now stays within the limits. The bytes that are read of the body are
+/// Calls `respond` with the request, whose body now stays within `bounds`. The bytes that are read of the body are
 /// given back to the input allowance of the connection with this slot.
 pub(super) async fn limited(
     request: Request<Body>,
     slot: &Arc<ConnectionSlot>,
+    bounds: BodyBounds,
     respond: impl AsyncFnOnce(Request<Body>) -> Response,
 ) -> Response {
     if request.body().is_end_stream() {
         return respond(request).await;
     }
     let broken = BrokenBound::default();
-    let within = |body| Body::new(LimitedBody::new(body, Arc::clone(slot), Arc::clone(&broken)));
+    let within = |body| Body::new(LimitedBody::new(body, Arc::clone(slot), bounds, Arc::clone(&broken)));
     let response = respond(request.map(within)).await;
     broken.get().map_or(response, |refusal| refusal.into_response())
+}
+
+/// The whole body, which [`limited`] bounds.
+pub(super) async fn whole(body: Body) -> Result<Bytes, Problem> {
+    let whole = axum::body::to_bytes(body, usize::MAX).await;
+    // If the body exceeded a limit, the response says which one instead.
+    whole.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete"))
 }
 
 /// The limit that a body has exceeded, if any.
@@ -96,14 +121,20 @@ type BrokenBound = Arc<OnceLock<BodyRefusal>>;
 struct LimitedBody {
     body: Body,
     slot: Arc<ConnectionSlot>,
+    bounds: BodyBounds,
     left_len: usize,
-    timeout: Pin<Box<Sleep>>,
+    /// Begins when the handler first waits for the body. The body of a short request has arrived before that.
+    timeout: Option<Pin<Box<Sleep>>>,
     broken: BrokenBound,
 }
 
 impl LimitedBody {
-    fn new(body: Body, slot: Arc<ConnectionSlot>, broken: BrokenBound) -> LimitedBody {
-        LimitedBody { body, slot, left_len: BODY_LEN_MAX, timeout: Box::pin(sleep(BODY_TIMEOUT)), broken }
+    fn new(body: Body, slot: Arc<ConnectionSlot>, bounds: BodyBounds, broken: BrokenBound) -> LimitedBody {
+        LimitedBody { body, slot, bounds, left_len: bounds.len_max, timeout: None, broken }
+    }
+
+    fn too_long(&self) -> axum::Error {
+        self.refuse(BodyRefusal::TooLong(self.bounds.len_max))
     }
 
     fn refuse(&self, refusal: BodyRefusal) -> axum::Error {
@@ -122,13 +153,14 @@ impl HttpBody for LimitedBody {
         let this = self.get_mut();
         // Asking hyper for a frame makes hyper send 100 (Continue). The client would then send a body that is too long.
         if this.body.size_hint().lower() > this.left_len as u64 {
-            return Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooLong))));
+            return Poll::Ready(Some(Err(this.too_long())));
         }
         let polled = Pin::new(&mut this.body).poll_frame(context);
         let Poll::Ready(frame) = polled else {
-            let is_over = this.timeout.as_mut().poll(context).is_ready();
-            return if is_over {
-                Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooSlow(BODY_TIMEOUT)))))
+            let time_max = this.bounds.timeout;
+            let timeout = this.timeout.get_or_insert_with(|| Box::pin(sleep(time_max)));
+            return if timeout.as_mut().poll(context).is_ready() {
+                Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooSlow(time_max)))))
             } else {
                 Poll::Pending
             };
@@ -140,7 +172,7 @@ impl HttpBody for LimitedBody {
         this.slot.body_read(len);
         match this.left_len.checked_sub(len) {
             Some(left_len) => this.left_len = left_len,
-            None => return Poll::Ready(Some(Err(this.refuse(BodyRefusal::TooLong)))),
+            None => return Poll::Ready(Some(Err(this.too_long()))),
         }
         Poll::Ready(frame)
     }
@@ -184,13 +216,17 @@ mod tests {
                     let Ok(response) = TowerToHyperService::new(router).call(request).await;
                     response
                 };
-                limited(request, &slot, respond).await
+                limited(request, &slot, BodyBounds::DEFAULT, respond).await
             }
             Err(refusal) => refusal.into_response(),
         };
         let (parts, body) = response.into_parts();
-        let text = axum::body::to_bytes(body, 1000).await.unwrap();
-        (parts.status, parts.headers, String::from_utf8(text.to_vec()).unwrap())
+        let body = axum::body::to_bytes(body, 1000).await.unwrap();
+        let text = match parts.extensions.get::<Problem>() {
+            Some(problem) => problem.detail().to_owned(),
+            None => String::from_utf8(body.to_vec()).unwrap(),
+        };
+        (parts.status, parts.headers, text)
     }
 
     /// A body that arrives in pieces with a pause before each.
@@ -239,7 +275,7 @@ mod tests {
             let (code, headers, text) = answered(&[], body).await;
             assert_eq!(
                 (code, text.as_str()),
-                (StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 1048576 bytes\n")
+                (StatusCode::PAYLOAD_TOO_LARGE, "a body at this path has at most 1048576 bytes")
             );
             assert_eq!(headers[header::CONNECTION], "close");
         }
@@ -252,10 +288,7 @@ mod tests {
         assert_eq!((code, text.as_str()), (StatusCode::OK, "9"));
         let began = Instant::now();
         let (code, headers, text) = answered(&[], Pieces::body(1000, 1, second)).await;
-        assert_eq!(
-            (code, text.as_str()),
-            (StatusCode::REQUEST_TIMEOUT, "a body has to arrive within 10 s\n")
-        );
+        assert_eq!((code, text.as_str()), (StatusCode::REQUEST_TIMEOUT, "a body has to arrive within 10 s"));
         assert_eq!(headers[header::CONNECTION], "close");
         assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
     }

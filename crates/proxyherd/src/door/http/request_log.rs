@@ -10,37 +10,63 @@ use axum::{
     http::{Request, Response},
 };
 
+use super::request_id::RequestId;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are shown.
-const SHOWN: [&str; 13] = [
-    "location", "radius", "client", "keyword", "name", "type", "rankby", "opennow", "language", "minprice",
-    "maxprice", "limit", "format",
+const SHOWN: [&str; 14] = [
+    "location",
+    "radius",
+    "client",
+    "keyword",
+    "name",
+    "type",
+    "rankby",
+    "opennow",
+    "language",
+    "minprice",
+    "maxprice",
+    "limit",
+    "radius_m",
+    "max_age_s",
 ];
 /// The text that replaces any other value.
 const MASK: &str = "***";
 
 /// A request whose response must still be logged. Empty if the log's level excludes requests.
-pub(super) struct LoggedRequest(Option<(SocketAddr, String)>);
+pub(super) struct LoggedRequest(Option<Logged>);
+
+struct Logged {
+    client: SocketAddr,
+    /// The method and the target.
+    line: String,
+    id: String,
+}
 
 impl LoggedRequest {
     /// Logs a request from `client`.
-    pub(super) fn new<B>(log: &ServerLog, client: SocketAddr, request: &Request<B>) -> LoggedRequest {
+    pub(super) fn new<B>(
+        log: &ServerLog,
+        client: SocketAddr,
+        id: &RequestId,
+        request: &Request<B>,
+    ) -> LoggedRequest {
         if !log.enabled(LogLevel::Debug) {
             return LoggedRequest(None);
         }
         let line = format!("{} {}", request.method(), shown_target(request));
-        log.request(Direction::In, client, format!("{line} {:?}", request.version()).as_bytes());
-        LoggedRequest(Some((client, line)))
+        let (version, id) = (request.version(), id.as_str());
+        log.request(Direction::In, client, format!("{line} {version:?}, request {id}").as_bytes());
+        LoggedRequest(Some(Logged { client, line, id: id.to_owned() }))
     }
 
     /// Logs the response to this request.
     pub(super) fn answered(self, log: &ServerLog, response: &Response<axum::body::Body>) {
-        let Some((client, line)) = self.0 else { return };
+        let Some(Logged { client, line, id }) = self.0 else { return };
         let len = response.body().size_hint().exact();
         let len = len.map_or_else(|| "a stream".to_owned(), |len| format!("{len} bytes"));
         let code = response.status().as_u16();
-        log.request(Direction::Out, client, format!("{code} {line}, {len}").as_bytes());
+        log.request(Direction::Out, client, format!("{code} {line}, {len}, request {id}").as_bytes());
     }
 }
 

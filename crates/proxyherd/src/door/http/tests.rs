@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::{DefaultBodyLimit, Request},
     http::{StatusCode, header},
     response::IntoResponse,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     caller::Rights,
-    config::{Config, Overrides},
+    config::{AccessSettings, Config, Overrides},
     door_kind::DoorKind,
     herd::tests::{alone, caller},
     server::Server,
@@ -67,7 +67,10 @@ impl Door {
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
         let slots = Slots::new(herd.admission());
-        Door { context: ListenerContext { herd, router, tasks, stop }, slots, _server: server, _dir: dir }
+        let origins =
+            Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
+        let context = ListenerContext { herd, router, origins, tasks, stop };
+        Door { context, slots, _server: server, _dir: dir }
     }
 
     /// Opens a connection and sends these bytes.
@@ -272,21 +275,21 @@ async fn an_idle_connection_is_closed_in_time() {
     }
 }
 
-/// The status code and text of a response.
-async fn answer(response: impl IntoResponse) -> (u16, String) {
-    let response = response.into_response();
-    let code = response.status().as_u16();
-    let body = to_bytes(response.into_body(), 1024).await.unwrap();
-    (code, String::from_utf8(body.to_vec()).unwrap())
+/// The status code and the detail of a problem.
+fn problem_of(response: impl IntoResponse) -> (u16, String) {
+    let mut response = response.into_response();
+    let problem = response.extensions_mut().remove::<Problem>().unwrap();
+    (response.status().as_u16(), problem.detail().to_owned())
 }
 
 #[tokio::test]
 async fn a_caller_who_lacks_a_right_is_answered_403_and_why() {
-    let (herd, caller) = (State(alone()), caller(Rights { operate: false, places: false, ..Rights::ALL }));
-    let operate = (403, "this caller may not see the state of this server\n".to_owned());
-    assert_eq!(answer(status(herd.clone(), Extension(caller)).await).await, operate);
-    assert_eq!(answer(metrics(herd.clone(), Extension(caller), HeaderMap::new()).await).await, operate);
+    let (herd, caller) = (State(alone()), caller(Rights::of(&["report:*", "read:*"])));
+    let operate = (403, "this caller may not see the state of this server".to_owned());
+    assert_eq!(problem_of(status(herd.clone(), Extension(caller.clone())).await), operate);
+    let shown = metrics(herd.clone(), Extension(caller.clone()), HeaderMap::new()).await;
+    assert_eq!(problem_of(shown), operate);
     let uri = "/maps/api/place/nearbysearch/json?location=34,-118&radius=500".parse().unwrap();
-    let places = (403, "this caller may not ask about places\n".to_owned());
-    assert_eq!(answer(nearby::nearby(herd, Extension(caller), uri).await).await, places);
+    let places = (403, "this caller may not ask about places".to_owned());
+    assert_eq!(problem_of(nearby::nearby(herd, Extension(caller), uri).await), places);
 }

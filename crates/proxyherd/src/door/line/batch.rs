@@ -6,17 +6,19 @@
 
 use arrayvec::ArrayVec;
 use proxyherd_core::{
-    codec::line::{self as codec, Line, Lines},
+    codec::line::{self as codec, Line},
     command::{Command, Nearby, Outcome},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     replica::Offer,
 };
 
+use super::LineProtocol;
 use crate::{
-    caller::Caller,
+    access::WrongToken,
+    caller::{Caller, Rights},
     clock,
-    door::reactor::{Input, NextStep, ProtocolEnd, TakeOutput},
+    door::reactor::{CallContext, Input, NextStep, ProtocolEnd, TakeOutput},
     herd::{Herd, Whereabouts},
     places::{Answered, Looked},
 };
@@ -32,19 +34,20 @@ const _: () = assert!(LINE_LEN_MAX == 8192, "the text above names the maximum le
 const HTTP_REQUEST: &str = "the client sent an HTTP request, which belongs to the server's `http` port; the server did \
                             not read the request after its first line";
 
-/// Takes the lines at the front of `input`, and appends the replies to `out`. If the connection has to wait for an
-/// answer about places, this sets `places_max` to the maximum number of places in the answer.
+/// Takes the lines at the front of `input`, and appends the replies to `out`. This sets the fields of the connection's
+/// state that say what the connection waits for, and its rights.
 pub(super) fn answer_lines(
-    herd: &Herd,
-    caller: &Caller,
-    lines: &mut Lines,
-    places_max: &mut u8,
+    context: &CallContext<'_>,
+    state: &mut LineProtocol,
     input: Input<'_>,
     out: &mut Vec<u8>,
 ) -> TakeOutput {
+    let LineProtocol { lines, places_max, authenticated, is_refusal_due } = state;
     let mut batch = Batch {
-        herd,
-        caller,
+        herd: context.herd,
+        connected: context.caller,
+        authenticated,
+        is_refusal_due,
         now_ns: clock::now_ns(),
         wake: Wake::default(),
         offers: ArrayVec::new(),
@@ -84,7 +87,10 @@ pub(super) fn answer_lines(
 /// gathered reports are answered before any other line.
 struct Batch<'a, 'i> {
     herd: &'a Herd,
-    caller: &'a Caller,
+    /// The caller as the entrance has made it.
+    connected: &'a Caller,
+    authenticated: &'a mut Option<Caller>,
+    is_refusal_due: &'a mut bool,
     now_ns: u64,
     wake: Wake,
     offers: ArrayVec<Offer<'i>, BATCH_LEN_MAX>,
@@ -122,11 +128,26 @@ impl<'i> Batch<'_, 'i> {
             }
             // The line protocol has no words for other commands.
             Line::Command(
-                Command::Locate(_) | Command::Near(_) | Command::Forget(_) | Command::Watch(_),
+                Command::Locate(_)
+                | Command::Near(_)
+                | Command::List(_)
+                | Command::Forget(_)
+                | Command::Watch(_),
                 _,
             )
             | Line::Invalid => {
                 self.answer_reports();
+                self.answer_invalid(line);
+                None
+            }
+            Line::Auth(token) => {
+                self.answer_reports();
+                self.answer_auth(token)
+            }
+            // The client may have meant to show a token, so its earlier rights end, as with a wrong token.
+            Line::InvalidAuth => {
+                self.answer_reports();
+                self.set_rights(self.herd.rights_without_token());
                 self.answer_invalid(line);
                 None
             }
@@ -149,7 +170,8 @@ impl<'i> Batch<'_, 'i> {
         if self.offers.is_empty() {
             return;
         }
-        let reported = self.herd.report(self.caller, self.now_ns, &mut self.offers);
+        let caller = self.authenticated.as_ref().unwrap_or(self.connected);
+        let reported = self.herd.report(caller, self.now_ns, &mut self.offers);
         self.wake = self.wake.and(reported.unwrap_or_default());
         for index in 0..self.offers.len() {
             let (offer, report_line) = (self.offers[index], self.report_lines[index]);
@@ -170,6 +192,7 @@ impl<'i> Batch<'_, 'i> {
     }
 
     fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<NextStep> {
+        let caller = self.authenticated.as_ref().unwrap_or(self.connected);
         let out = &mut *self.out;
         let write_at = |found: &Whereabouts<'_>| {
             codec::write_at(
@@ -181,7 +204,7 @@ impl<'i> Batch<'_, 'i> {
                 found.timestamp,
             );
         };
-        match self.herd.nearby(self.caller, self.now_ns, nearby, write_at) {
+        match self.herd.nearby(caller, self.now_ns, nearby, write_at) {
             Ok(Some(Looked::AtHand(answered))) => {
                 self.lines_out += 2;
                 write_places(self.out, &answered, nearby.limit);
@@ -197,6 +220,34 @@ impl<'i> Batch<'_, 'i> {
                 None
             }
         }
+    }
+
+    /// Answers a token. A wrong token takes earlier rights away, and may be answered later.
+    fn answer_auth(&mut self, token: &[u8]) -> Option<NextStep> {
+        let Caller { door, address, .. } = *self.connected;
+        match self.herd.authenticate(self.now_ns, door, address, token) {
+            Ok(rights) => {
+                self.set_rights(rights);
+                self.lines_out += 1;
+                codec::write_auth(self.out, true);
+                None
+            }
+            Err(WrongToken { delay }) => {
+                self.set_rights(Rights::NONE);
+                if !delay.is_zero() {
+                    *self.is_refusal_due = true;
+                    return Some(NextStep::Pause(delay));
+                }
+                self.lines_out += 1;
+                self.herd.count_invalid_line();
+                codec::write_auth(self.out, false);
+                None
+            }
+        }
+    }
+
+    fn set_rights(&mut self, rights: Rights) {
+        *self.authenticated = Some(Caller { rights, ..self.connected.clone() });
     }
 
     /// Answers a line with a question mark.
@@ -223,9 +274,10 @@ mod tests {
     };
 
     fn replies(rights: Rights, input: &[u8]) -> String {
-        let (herd, mut out) = (alone(), Vec::new());
+        let (herd, caller, mut out) = (alone(), caller(rights), Vec::new());
         let input = Input { bytes: input, is_last: true, units_max: u64::MAX };
-        let _ = answer_lines(&herd, &caller(rights), &mut Lines::default(), &mut 0, input, &mut out);
+        let context = CallContext::of_test(&herd, &caller);
+        let _ = answer_lines(&context, &mut LineProtocol::default(), input, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -235,9 +287,9 @@ mod tests {
         let input = format!("{iamat}\n{whatsat}\n").into_bytes();
         let all = replies(Rights::ALL, &input);
         assert_eq!(all.lines().filter(|line| line.starts_with("AT Riley +")).count(), 2, "{all}");
-        let none = replies(Rights { report: false, ..Rights::ALL }, &input);
+        let none = replies(Rights::of(&["read:*", "places"]), &input);
         assert_eq!(none, format!("? {iamat}\n? {whatsat}\n"), "kiwi has not become known");
-        for rights in [Rights { read: false, ..Rights::ALL }, Rights { places: false, ..Rights::ALL }] {
+        for rights in [Rights::of(&["report:*", "places"]), Rights::of(&["report:*", "read:*"])] {
             let some = replies(rights, &input);
             let (first, rest) = some.split_once('\n').unwrap();
             assert!(first.starts_with("AT Riley +"), "{some}");

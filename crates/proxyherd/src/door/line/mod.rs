@@ -5,15 +5,18 @@
 
 mod batch;
 
-use std::io;
+use std::{borrow::Cow, io};
 
-use proxyherd_core::{codec::line::Lines, limits::LINE_LEN_MAX};
+use proxyherd_core::{
+    codec::line::{self as codec, Lines},
+    limits::LINE_LEN_MAX,
+};
 
 use super::{
     entrance::Entrance,
     reactor::{self, CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
 };
-use crate::config::Limits;
+use crate::{caller::Caller, config::Limits};
 
 /// Serves line clients until the entrance closes. An error means that the operating system has no thread or no
 /// descriptor left.
@@ -28,6 +31,10 @@ struct LineProtocol {
     lines: Lines,
     /// Maximum number of places in the answer that the connection waits for.
     places_max: u8,
+    /// The caller with the rights of the last token that it has shown. `None`: it has shown none.
+    authenticated: Option<Caller>,
+    /// Whether the connection waits to be told that its token is wrong.
+    is_refusal_due: bool,
 }
 
 impl Protocol for LineProtocol {
@@ -36,12 +43,20 @@ impl Protocol for LineProtocol {
     const IS_TEXT: bool = true;
 
     fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
-        batch::answer_lines(context.herd, context.caller, &mut self.lines, &mut self.places_max, input, out)
+        batch::answer_lines(context, self, input, out)
     }
 
-    fn resume(&mut self, _context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
+    fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
+        codec::without_tokens(bytes)
+    }
+
+    fn resume(&mut self, context: &CallContext<'_>, event: ProtocolEvent, out: &mut Vec<u8>) -> NextStep {
         if let ProtocolEvent::Places(answer) = event {
             batch::write_places(out, &answer, self.places_max);
+        }
+        if std::mem::take(&mut self.is_refusal_due) {
+            context.herd.count_invalid_line();
+            codec::write_auth(out, false);
         }
         NextStep::ReadMore
     }

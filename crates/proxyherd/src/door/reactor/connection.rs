@@ -42,6 +42,8 @@ pub(super) enum Phase {
     /// The last replies are withheld until the reports that they acknowledge are durable. The connection takes no input
     /// until then.
     AwaitingDurable(DurabilityWait),
+    /// The protocol has asked for a pause. The connection takes no input until this time.
+    Pausing(Instant),
     /// The protocol has taken the client's last unit. Only the replies must still be written.
     Finishing,
     /// This server closes the connection. The server sends the last replies, shuts down its sending side, and then
@@ -231,7 +233,10 @@ impl<P: Protocol> Connection<P> {
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         // The protocol can't be called while replies wait for the client.
         let can_wake = matches!(self.phase, Phase::Serving) && !self.has_unsent();
-        let timer = self.protocol.wake_at().filter(|_| can_wake);
+        let timer = match self.phase {
+            Phase::Pausing(until) => Some(until),
+            _ => self.protocol.wake_at().filter(|_| can_wake),
+        };
         [self.throttled_until, timer].into_iter().flatten().min()
     }
 
@@ -250,7 +255,7 @@ impl<P: Protocol> Connection<P> {
             Phase::AwaitingDurable(DurabilityWait { until, .. }) => Some(*until),
             Phase::Lingering(lingering) => lingering.since.map(|since| since + LINGER_MAX),
             // A query about places has its own deadline. `Finishing` only waits until the client reads its replies.
-            Phase::AwaitingPlaces(_) | Phase::Finishing => None,
+            Phase::AwaitingPlaces(_) | Phase::Pausing(_) | Phase::Finishing => None,
         }
     }
 

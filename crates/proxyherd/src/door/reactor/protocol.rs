@@ -41,6 +41,12 @@ pub trait Protocol: Sized + Send + 'static {
     /// client's first bytes have come.
     const SPEAKS_FIRST: bool = false;
 
+    /// The bytes of one direction as the log may show them, with secrets left out. Only a protocol of text needs this. It
+    /// must not change the number of lines.
+    fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
+        Cow::Borrowed(bytes)
+    }
+
     /// Called when the connection has begun. If the connection is encrypted, the handshake is over.
     fn open(&mut self, _context: &CallContext<'_>, _out: &mut Vec<u8>) -> NextStep {
         NextStep::ReadMore
@@ -74,6 +80,14 @@ pub struct CallContext<'a> {
     /// The time of this turn.
     pub now: Instant,
     pub(super) bell: &'a dyn Fn() -> Bell,
+}
+
+#[cfg(test)]
+impl<'a> CallContext<'a> {
+    /// The context of a call without a reactor. It has no bell.
+    pub(crate) fn of_test(herd: &'a Herd, caller: &'a Caller) -> CallContext<'a> {
+        CallContext { herd, caller, now: Instant::now(), bell: &|| panic!("there is no reactor") }
+    }
 }
 
 impl CallContext<'_> {
@@ -128,6 +142,8 @@ pub enum NextStep {
     /// Keep the replies until these positions are durable, and take no input from the client until then. If this takes
     /// too long, the connection is closed and the replies are never written. The box keeps this enum small.
     AwaitDurable(Box<Positions>),
+    /// Write the replies, and take no input from the client for this long. Then comes [`ProtocolEvent::Time`].
+    Pause(Duration),
     /// Like [`NextStep::ReadMore`], but the connection stays open after the client has shut down its sending side,
     /// because the client still reads.
     Subscribed,
@@ -160,7 +176,7 @@ pub enum ProtocolEvent {
     /// sent to a slow client yet stays with the thread that rings, which must limit its amount. A client that reads
     /// nothing for `write_s` loses its connection.
     Rung,
-    /// The time of [`Protocol::wake_at`] has come.
+    /// The time of [`Protocol::wake_at`] has come, or a [`NextStep::Pause`] is over.
     Time,
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use proxyherd_core::flood::Wake;
-use proxyherd_log::Direction;
+use proxyherd_log::{Direction, LogLevel};
 
 use super::{
     close_reason::CloseReason,
@@ -123,6 +123,13 @@ impl<P: Protocol> Connection<P> {
                 None => Ok(TurnOutcome::Wait),
             },
             Phase::AwaitingDurable(_) => Ok(TurnOutcome::Wait),
+            // A stop does not wait for the end of a pause.
+            Phase::Pausing(until) if *until <= context.now || context.herd.is_draining() => {
+                self.phase = Phase::Serving;
+                self.restart_limits(context.now);
+                self.resume(context, ProtocolEvent::Time, &mut scratch.replies)
+            }
+            Phase::Pausing(_) => Ok(TurnOutcome::Wait),
             Phase::Finishing => self.finish(context.now),
             Phase::Lingering(_) => self.linger(&mut scratch.input, context.now),
         }
@@ -255,8 +262,7 @@ impl<P: Protocol> Connection<P> {
         if !must_be_durable(context.herd, &next) {
             self.log(context.herd, Direction::Out, replies, units_out);
         }
-        self.may_hold_units =
-            matches!(next, NextStep::WriteFirst | NextStep::AwaitPlaces(_) | NextStep::AwaitDurable(_));
+        self.may_hold_units = !matches!(next, NextStep::ReadMore | NextStep::Subscribed | NextStep::Close(_));
         let kept = match next {
             NextStep::Close(_) => Ok(()),
             _ => self.keep(&input[consumed..], consumed == 0),
@@ -304,7 +310,10 @@ impl<P: Protocol> Connection<P> {
         next: NextStep,
     ) -> Result<TurnOutcome, CloseReason> {
         if P::IS_TEXT && !replies.is_empty() && !must_be_durable(context.herd, &next) {
-            context.herd.log().traffic(Direction::Out, self.caller.address, replies);
+            let log = context.herd.log();
+            if log.enabled(LogLevel::Info) {
+                log.traffic(Direction::Out, self.caller.address, &P::shown(replies));
+            }
         }
         self.is_rung |= matches!(next, NextStep::WriteFirst);
         self.send_replies(context, replies, &next, Wake::default())?;
@@ -338,6 +347,7 @@ impl<P: Protocol> Connection<P> {
             return self.wait_or_again();
         }
         self.phase = match (next, context.herd.durability()) {
+            (NextStep::Pause(pause), _) => Phase::Pausing(context.now + pause),
             (NextStep::Close(end), _) => Phase::lingering(CloseReason::Protocol(end)),
             (NextStep::AwaitPlaces(question), _) => {
                 self.phase = Phase::AwaitingPlaces(None);
@@ -396,8 +406,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn log(&self, herd: &Herd, direction: Direction, bytes: &[u8], lines: u64) {
-        if P::IS_TEXT && !bytes.is_empty() {
-            herd.log().traffic_counted(direction, self.caller.address, bytes, lines);
+        if P::IS_TEXT && !bytes.is_empty() && herd.log().enabled(LogLevel::Info) {
+            herd.log().traffic_counted(direction, self.caller.address, &P::shown(bytes), lines);
         }
     }
 

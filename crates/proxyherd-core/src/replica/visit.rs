@@ -1,0 +1,84 @@
+//! Visits of the clients in many slots of a shard. The shard's lock is released now and then.
+//!
+//! A record stays in its slot for as long as it is held. So a client that is held during the whole visit of its slot is
+//! visited exactly once, however often it moves. A client that is removed and comes back during the visit may get
+//! another slot and be visited twice.
+
+use parking_lot::MutexGuard;
+
+use super::{Replica, shard_index};
+use crate::{
+    flood::Update,
+    store::SlotId,
+    types::{Body, ClientId, Coordinates, Kind},
+};
+
+/// The number of slots after which a visit lets others take the shard's lock, if they wait for it. A visit of this many
+/// slots takes about a tenth of a millisecond.
+const SLOTS_PER_BITE: usize = 1024;
+
+/// Slots that are visited.
+pub(super) enum Slots {
+    /// All slots below this number.
+    Below(usize),
+    /// Only these.
+    These(Vec<SlotId>),
+}
+
+impl Replica {
+    /// All slots of a shard.
+    pub(super) fn every_slot(&self, shard: usize) -> Slots {
+        Slots::Below(self.shards[shard].lock().shard.slots_used())
+    }
+
+    /// Calls `visit` with each client that is held in one of the slots and has not expired.
+    pub(super) fn visit_slots(
+        &self,
+        shard: usize,
+        now_ns: u64,
+        slots: Slots,
+        mut visit: impl FnMut(&Update<'_>, Coordinates),
+    ) {
+        match slots {
+            Slots::Below(end) => self.visit_each(shard, now_ns, (0..end as u32).map(SlotId), &mut visit),
+            Slots::These(slots) => self.visit_each(shard, now_ns, slots.into_iter(), &mut visit),
+        }
+    }
+
+    fn visit_each(
+        &self,
+        shard: usize,
+        now_ns: u64,
+        slots: impl Iterator<Item = SlotId>,
+        visit: &mut impl FnMut(&Update<'_>, Coordinates),
+    ) {
+        let mut counted = self.shards[shard].lock();
+        for (number, id) in slots.enumerate() {
+            if number % SLOTS_PER_BITE == SLOTS_PER_BITE - 1 {
+                MutexGuard::bump(&mut counted);
+            }
+            if let Some((held, coordinates)) = counted.shard.client_in(now_ns, id) {
+                visit(&held, coordinates);
+            }
+        }
+    }
+
+    /// Calls `visit` with each of the clients `ids` that is in the shard.
+    pub(super) fn visit_clients(
+        &self,
+        shard: usize,
+        now_ns: u64,
+        ids: &[ClientId<'_>],
+        mut visit: impl FnMut(&Update<'_>, Coordinates),
+    ) {
+        for id in ids.iter().filter(|id| shard_index(id.as_bytes()) == shard) {
+            let counted = self.shards[shard].lock();
+            let held = counted.shard.locate(now_ns, Kind::CLIENT, id.as_bytes());
+            if let Some(held) = held
+                && let Body::Location { coordinates, .. } = held.record.body
+            {
+                visit(&held, coordinates);
+            }
+        }
+    }
+}

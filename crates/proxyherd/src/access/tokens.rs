@@ -1,0 +1,316 @@
+//! The tokens that this server accepts: the operator's token of the configuration, and the records of the herd.
+//!
+//! [`Tokens::authenticate`] turns the text of a token into rights. The rights of one token are one [`Grant`], which all
+//! its connections share. [`Tokens::recheck`] compares each grant with the token's present record and ends grants whose
+//! token was revoked, has ended, or has another record. A task calls it every [`RECHECK_INTERVAL`], so a revocation that
+//! has reached this server holds on open connections within that time.
+//!
+//! The number of grants is at most the number of records of tokens, which `flood::room` bounds.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use proxyherd_core::{
+    access::{HASH_LEN, SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
+    flood::{Class, Offered, Wake},
+    replica::Replica,
+    types::{Body, ClientId, Kind},
+};
+use ring::{
+    digest,
+    rand::{SecureRandom as _, SystemRandom},
+};
+use subtle::ConstantTimeEq as _;
+
+use super::{grant::Grant, guesses::Guesses};
+use crate::{clock, config, config::AccessSettings, door_kind::DoorKind};
+
+/// Time between two comparisons of the grants with the records.
+pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Maximum length of a token, bytes. The hash of a longer text is not computed.
+const TEXT_LEN_MAX: usize = 512;
+/// Number of added clients that one recheck looks up, all tokens together.
+const SWEEP_LEN: usize = 16 * 1024;
+/// Time for which a revocation is kept after the end of its token, seconds. Clocks may differ by less.
+const REVOKED_MARGIN_S: u64 = 2 * 86_400;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The tokens that one server accepts.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    mode: config::Tokens,
+    replica: Arc<Replica>,
+    operator: RwLock<Option<Arc<Grant>>>,
+    grants: RwLock<HashMap<TokenId, Arc<Grant>>>,
+    /// Maximum number of clients of a token without a limit of its own.
+    clients_max: u64,
+    guesses: Guesses,
+    failures: [AtomicU64; DoorKind::ALL.len()],
+    random: SystemRandom,
+}
+
+/// A text is not a valid token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongToken {
+    /// The door waits this long before it answers.
+    pub delay: Duration,
+}
+
+/// What a new token is to allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// The scopes.
+    pub scopes: Scopes,
+    /// A name for people, at most [`TOKEN_NAME_LEN_MAX`](proxyherd_core::limits::TOKEN_NAME_LEN_MAX) bytes.
+    pub name: String,
+    /// Seconds until the token ends. `None`: never.
+    pub expires_s: Option<u64>,
+    /// Whether the holder may only see the newest position of clients.
+    pub is_latest_only: bool,
+    /// Maximum number of clients that the token may add at each server. `None`: a tenth of `max_clients`.
+    pub clients_max: Option<u64>,
+    /// Maximum number of reports in a second at each server. `None`: no limit.
+    pub rate: Option<u32>,
+}
+
+/// Why a token was not made or not revoked. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The herd has too many tokens.
+    #[error("the herd has no room for another token: revoke tokens that nobody needs, or give tokens an end")]
+    Full,
+    /// No token has this ID.
+    #[error("no token has this ID at this server")]
+    Unknown,
+    /// The machine's clock or its random numbers failed.
+    #[error("this machine has no time before 2286 or no random numbers")]
+    Machine,
+    /// The audit log could not be written.
+    #[error("the audit log cannot be written: {0}")]
+    Audit(#[from] std::io::Error),
+}
+
+impl Tokens {
+    pub(crate) fn new(settings: &AccessSettings, max_clients: u64, replica: &Arc<Replica>) -> Tokens {
+        let operator = settings.operator_token_sha256.map(|hash| Arc::new(Grant::operator(hash)));
+        Tokens {
+            mode: settings.tokens,
+            replica: Arc::clone(replica),
+            operator: RwLock::new(operator),
+            grants: RwLock::default(),
+            clients_max: (max_clients / 10).max(1),
+            guesses: Guesses::default(),
+            failures: Default::default(),
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// Whether tokens decide what callers may do.
+    pub(crate) fn are_on(&self) -> bool {
+        self.mode == config::Tokens::On
+    }
+
+    /// Replaces the operator's token. Connections that have shown the old one lose their rights.
+    pub(crate) fn set_operator(&self, hash: Option<[u8; HASH_LEN]>) {
+        let mut operator = self.operator.write();
+        if operator.as_ref().map(|grant| grant.record().hash) != hash {
+            operator.iter().for_each(|old| old.revoke());
+            *operator = hash.map(|hash| Arc::new(Grant::operator(hash)));
+        }
+    }
+
+    /// The grant of a token.
+    pub(crate) fn authenticate(
+        &self,
+        now_ns: u64,
+        door: DoorKind,
+        address: IpAddr,
+        text: &[u8],
+    ) -> Result<Arc<Grant>, WrongToken> {
+        self.grant_of(now_ns, text).ok_or_else(|| {
+            self.failures[door as usize].fetch_add(1, Relaxed);
+            WrongToken { delay: self.guesses.failed(address, clock::monotonic_ns()) }
+        })
+    }
+
+    /// The number of wrong tokens that callers have shown at a kind of door, since the start.
+    pub(crate) fn failures(&self, door: DoorKind) -> u64 {
+        self.failures[door as usize].load(Relaxed)
+    }
+
+    fn grant_of(&self, now_ns: u64, text: &[u8]) -> Option<Arc<Grant>> {
+        if text.len() > TEXT_LEN_MAX {
+            return None;
+        }
+        let hash = hash_of(text);
+        let is_token_of =
+            |grant: &Grant| bool::from(grant.record().hash.ct_eq(&hash)) && grant.is_valid(now_ns);
+        if let Some(operator) = self.operator.read().as_ref().filter(|grant| is_token_of(grant)) {
+            return Some(Arc::clone(operator));
+        }
+        let id = TokenText::parse(text)?.id().clone();
+        let known = self.grants.read().get(&id).cloned();
+        if let Some(grant) = known.filter(|grant| is_token_of(grant)) {
+            return Some(grant);
+        }
+        let record = self.record(now_ns, &id)?;
+        let grant = Arc::new(Grant::of(id.clone(), record, self.clients_max));
+        if !is_token_of(&grant) {
+            return None;
+        }
+        let mut grants = self.grants.write();
+        let known = grants.entry(id).or_insert_with(|| Arc::clone(&grant));
+        if known.record() != grant.record() || !known.is_valid(now_ns) {
+            known.revoke();
+            *known = grant;
+        }
+        Some(Arc::clone(known))
+    }
+
+    /// Ends the grants whose token is no longer valid, and looks up some of the clients that full tokens have added.
+    pub(crate) fn recheck(&self, now_ns: u64) {
+        let monotonic_ns = clock::monotonic_ns();
+        let all: Vec<(TokenId, Arc<Grant>)> =
+            self.grants.read().iter().map(|(id, grant)| (id.clone(), Arc::clone(grant))).collect();
+        let mut ended = Vec::new();
+        for (id, grant) in &all {
+            if self.record(now_ns, id).is_none_or(|record| record != *grant.record()) {
+                grant.revoke();
+                ended.push(id.clone());
+            }
+        }
+        self.sweep(now_ns, all.iter().map(|(_, grant)| &**grant));
+        drop(all);
+        let mut grants = self.grants.write();
+        ended.iter().for_each(|id| drop(grants.remove(id)));
+        // A grant that nobody shares and that has counted nothing can be made again at any time.
+        grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.is_like_new(monotonic_ns));
+    }
+
+    fn sweep<'g>(&self, now_ns: u64, grants: impl Iterator<Item = &'g Grant>) {
+        let full: Vec<&Grant> = grants.filter(|grant| grant.is_full()).collect();
+        for grant in &full {
+            grant.sweep(SWEEP_LEN.div_ceil(full.len()), |id| self.is_known(now_ns, id));
+        }
+    }
+
+    fn is_known(&self, now_ns: u64, id: &[u8]) -> bool {
+        let Some(client) = ClientId::new(id) else { return false };
+        self.replica.locate(now_ns, client, |held| held.record.body != Body::Gone).unwrap_or(false)
+    }
+
+    /// The record of a token. `None`: there is none that this version can judge, or the token has ended.
+    fn record(&self, now_ns: u64, id: &TokenId) -> Option<TokenRecord> {
+        let record = self
+            .replica
+            .find(now_ns, Kind::TOKEN, id.as_str().as_bytes(), |held| record_in(held.record.body));
+        record.flatten().filter(|record| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns))
+    }
+
+    /// All tokens that have not ended, also revoked ones, by ID.
+    pub(crate) fn list(&self, now_ns: u64) -> Vec<(TokenId, TokenRecord)> {
+        let mut all = Vec::new();
+        self.replica.for_each_of(now_ns, Kind::TOKEN, |held| {
+            let id = std::str::from_utf8(held.record.key).ok().and_then(|id| TokenId::parse(id).ok());
+            all.extend(id.zip(record_in(held.record.body)));
+        });
+        all.retain(|(_, record)| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns));
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// Makes a token. `before` is called with the token's ID and record before any server can accept the token. If
+    /// `before` fails, no token is made.
+    pub(crate) fn make(
+        &self,
+        now_ns: u64,
+        new: NewToken,
+        before: impl FnOnce(&TokenId, &TokenRecord) -> std::io::Result<()>,
+    ) -> Result<(TokenText, TokenRecord, Wake), TokenError> {
+        let mut id = [0; 8];
+        let mut secret = [0; SECRET_LEN];
+        self.random
+            .fill(&mut id)
+            .and_then(|()| self.random.fill(&mut secret))
+            .map_err(|_| TokenError::Machine)?;
+        let text = TokenText::new(TokenId::of_random(u64::from_be_bytes(id)), &secret);
+        let expires_at_ns =
+            new.expires_s.map(|after_s| now_ns.saturating_add(after_s.saturating_mul(NANOS_PER_SECOND)));
+        let record = TokenRecord {
+            state: TokenState::Live,
+            hash: hash_of(text.reveal().as_bytes()),
+            scopes: new.scopes,
+            name: new.name,
+            made_at_ns: now_ns,
+            expires_at_ns,
+            is_latest_only: new.is_latest_only,
+            clients_max: new.clients_max,
+            rate: new.rate,
+        };
+        let (key, bytes) = (text.id().as_str().as_bytes(), record.encode());
+        if !self.replica.has_room(Class::Token, key, bytes.len()) {
+            return Err(TokenError::Full);
+        }
+        before(text.id(), &record)?;
+        let (offered, wake) = self.replica.tell(now_ns, Kind::TOKEN, key, keep_s(now_ns, &record, 1), &bytes);
+        match offered {
+            Offered::Updated => Ok((text, record, wake)),
+            Offered::Full => Err(TokenError::Full),
+            _ => Err(TokenError::Machine),
+        }
+    }
+
+    /// Revokes a token at every server. `before` is as in [`Tokens::make`]. A token that is revoked already stays
+    /// revoked.
+    pub(crate) fn revoke(
+        &self,
+        now_ns: u64,
+        id: &TokenId,
+        before: impl FnOnce(&TokenRecord) -> std::io::Result<()>,
+    ) -> Result<Wake, TokenError> {
+        let record = self.record(now_ns, id).ok_or(TokenError::Unknown)?;
+        if record.state == TokenState::Revoked {
+            return Ok(Wake::default());
+        }
+        before(&record)?;
+        let revoked = TokenRecord { state: TokenState::Revoked, ..record };
+        let keep_s = keep_s(now_ns, &revoked, REVOKED_MARGIN_S);
+        let key = id.as_str().as_bytes();
+        let (offered, wake) = self.replica.tell(now_ns, Kind::TOKEN, key, keep_s, &revoked.encode());
+        if offered != Offered::Updated {
+            return Err(TokenError::Machine);
+        }
+        if let Some(grant) = self.grants.write().remove(id) {
+            grant.revoke();
+        }
+        Ok(wake)
+    }
+}
+
+fn record_in(body: Body<'_>) -> Option<TokenRecord> {
+    match body {
+        Body::Data { bytes, .. } => TokenRecord::decode(bytes),
+        Body::Location { .. } | Body::Gone => None,
+    }
+}
+
+/// The time for which the record is kept: until the token's end and `margin_s` longer; 0 for ever.
+fn keep_s(now_ns: u64, record: &TokenRecord, margin_s: u64) -> u32 {
+    record.expires_at_ns.map_or(0, |end_ns| {
+        let left_s = end_ns.saturating_sub(now_ns).div_ceil(NANOS_PER_SECOND).saturating_add(margin_s);
+        u32::try_from(left_s).unwrap_or(0)
+    })
+}
+
+fn hash_of(text: &[u8]) -> [u8; HASH_LEN] {
+    let digest = digest::digest(&digest::SHA256, text);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

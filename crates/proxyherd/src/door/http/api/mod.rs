@@ -1,0 +1,29 @@
+//! The API: reports, reads, forgetting and searching in JSON. One file for each resource.
+//!
+//! A handler turns a request into a call of `Herd`, and turns the result into a response or a `Problem`. The herd
+//! decides whether the caller may do it. Bodies are read and written by core's `codec::json`.
+//!
+//! A handler does not know the request's ID, web origins, compression or the limits on bodies. `handler` adds these to
+//! every path.
+
+mod batch;
+mod client;
+mod client_id;
+mod places;
+mod report;
+mod search;
+
+pub(super) use self::{
+    batch::post_reports,
+    client::{delete_client, get_client},
+    places::{KIND_LEN_MAX, get_places},
+    report::put_location,
+    search::{MAX_AGE_S_MAX, RADIUS_M_MAX, get_clients},
+};
+
+/// The media type of JSON.
+const JSON: &str = "application/json";
+/// The media type of GeoJSON (RFC 7946).
+const GEO_JSON: &str = "application/geo+json";
+/// Positions of people: only the reader's own cache may keep an answer, and must ask whether it still holds.
+const PRIVATE: &str = "private, no-cache";

@@ -1,0 +1,165 @@
+//! `/v1/clients/{id}/location`: one report of a client.
+//!
+//! A report passes here with two allocations of its own: the response's body and the list of its headers.
+
+use std::{cell::RefCell, sync::Arc};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use proxyherd_core::{
+    codec::json::{self, ReportError},
+    command::{Outcome, Whereabouts},
+    limits::CLIENT_ID_LEN_MAX,
+    replica::Offer,
+    types::AttributesBuf,
+};
+
+use super::{JSON, client_id::PathId};
+use crate::{
+    caller::Caller,
+    clock,
+    door::http::{durability, media, problem::Problem, query::Query, request_body},
+    herd::{Herd, Positions},
+};
+
+/// Length of most answers, bytes.
+const ANSWER_LEN: usize = 512;
+
+thread_local! {
+    /// The attributes of the report that is being read, in memory that is used again and again.
+    static ATTRIBUTES: RefCell<AttributesBuf> = RefCell::default();
+}
+
+/// Takes the report of one client. The answer is the report as the herd shows it, and whether it is the newest.
+pub(in crate::door::http) async fn put_location(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let id = PathId::of(&parts.uri)?;
+    Query::of(&parts.uri, &[], &[])?;
+    media::of_body(&parts.headers, &[JSON])?;
+    let body = request_body::whole(body).await?;
+    let Taken { answer, positions } =
+        ATTRIBUTES.with_borrow_mut(|attributes| take(&herd, &caller, &id, &body, attributes))?;
+    durability::wait(&herd, positions).await?;
+    let mut response = Response::new(Body::from(answer));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// A report that the herd has taken, or that was not newer than what the herd holds.
+struct Taken {
+    answer: Vec<u8>,
+    positions: Positions,
+}
+
+fn take(
+    herd: &Herd,
+    caller: &Caller,
+    id: &PathId<'_>,
+    body: &Bytes,
+    attributes: &mut AttributesBuf,
+) -> Result<Taken, Problem> {
+    let client = id.client();
+    let read = json::parse_report(body, attributes).map_err(|error| {
+        herd.count_unreadable();
+        unreadable(&error)
+    })?;
+    if read.client().is_some_and(|named| named != client) {
+        herd.count_unreadable();
+        let detail = "`id` is not the client of the path; leave `id` out";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    let now_ns = clock::now_ns();
+    let mut offers = [Offer::new(read.report(client, attributes.borrow()))];
+    herd.wake(herd.report(caller, now_ns, &mut offers)?);
+    let [offer] = offers;
+    let result = match offer.outcome {
+        Outcome::Added | Outcome::Moved => "accepted",
+        Outcome::Stale => "stale",
+        refused => return Err(refusal(refused)),
+    };
+    let (timestamp, difference) = offer.times(now_ns).ok_or_else(no_time)?;
+    let report = offer.report;
+    let shown = Whereabouts {
+        client: client.as_bytes(),
+        coordinates: report.coordinates,
+        attributes: report.attributes,
+        timestamp,
+        difference,
+        server: herd.name(),
+    };
+    let mut answer = Vec::with_capacity(ANSWER_LEN);
+    json::write_client(&mut answer, &shown, None);
+    // The result is one more member of the object that ends here.
+    answer.pop();
+    answer.extend_from_slice(b",\"result\":\"");
+    answer.extend_from_slice(result.as_bytes());
+    answer.extend_from_slice(b"\"}\n");
+    let mut positions = Positions::default();
+    if let Some(position) = offer.position() {
+        positions.note(position.shard, position.seq);
+    }
+    Ok(Taken { answer, positions })
+}
+
+/// 400 for a text that is no JSON, 422 for a text that is no report.
+pub(super) fn unreadable(error: &ReportError) -> Problem {
+    let status = if error.is_syntax() { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Problem::new(status, error.to_string())
+}
+
+/// Why the herd has refused a report that could be read.
+pub(super) fn refusal(outcome: Outcome) -> Problem {
+    let detail = refusal_detail(outcome);
+    match outcome {
+        Outcome::Full => Problem::unavailable(detail),
+        Outcome::TooSoon | Outcome::TooFast => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1)
+        }
+        Outcome::Denied => Problem::new(StatusCode::FORBIDDEN, detail),
+        Outcome::Added
+        | Outcome::Moved
+        | Outcome::Stale
+        | Outcome::Unmet
+        | Outcome::Inaccurate
+        | Outcome::Implausible => Problem::invalid(detail),
+    }
+}
+
+/// The text that says why the herd has refused a report.
+pub(super) fn refusal_detail(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Full => "this server has no room for another client; the operator sets `max_clients`",
+        Outcome::TooSoon => "the report came too soon after the client's last report; report less often",
+        Outcome::TooFast => "this token has reported more in this second than it may; report less often",
+        Outcome::Denied => "this caller may not report this client",
+        Outcome::Inaccurate => {
+            "`accuracy_m` is greater than this server takes; the operator sets `accuracy_m_max`"
+        }
+        Outcome::Implausible => {
+            "the client cannot have come here from its last position so fast; if three such reports in a row agree with \
+             each other, the third is taken; the operator sets `speed_mps_max`"
+        }
+        Outcome::Added | Outcome::Moved | Outcome::Stale | Outcome::Unmet => "the report was not taken",
+    }
+}
+
+/// The server's clock shows a time that a report cannot have.
+pub(super) fn no_time() -> Problem {
+    Problem::unavailable("the clock of this server shows no time that a report can have; give `time`")
+}
+
+const _: () = assert!(
+    CLIENT_ID_LEN_MAX * 6 + 1024 < crate::door::http::limits::REPORT_LEN_MAX,
+    "each valid report fits, even if each byte of its ID is escaped"
+);

@@ -1,0 +1,29 @@
+//! Waits until reports are durable, before the door acknowledges them.
+//!
+//! What durable means is the herd's to say. If the herd makes nothing durable, nothing waits.
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::problem::Problem;
+use crate::herd::{Herd, Notice, Positions};
+
+/// Waits until everything up to these positions is durable. 503 if that takes too long or fails. The reports are taken
+/// then, and may still become durable.
+pub(super) async fn wait(herd: &Herd, positions: Positions) -> Result<(), Problem> {
+    let Some(durability) = herd.durability() else { return Ok(()) };
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let (sender, receiver) = oneshot::channel();
+    let notice = Notice::new(|| {
+        // If the client has gone away, nobody receives.
+        let _ = sender.send(());
+    });
+    durability.await_covered(positions, notice);
+    match timeout(durability.patience(), receiver).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable(
+            "the reports are not durable yet, so they are not acknowledged; send them again later",
+        )),
+    }
+}

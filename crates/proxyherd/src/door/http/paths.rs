@@ -1,0 +1,228 @@
+//! The paths of the HTTP door, in one table: their methods, who uses them, and whether pages of other web origins may
+//! request them.
+//!
+//! The router, the answers 404 and 405 with `Allow`, preflights, the reserve of connections for operators, and the
+//! OpenAPI document read [`PATHS`]. So a path is added here once, and the compiler asks for its handlers.
+//!
+//! A pattern's segment in braces stands for one segment of a path, still percent-encoded, which is never empty.
+
+use std::time::Duration;
+
+use axum::http::Method;
+
+use super::{
+    connection_state::Audience,
+    limits::{BATCH_BODY_LEN_MAX, BATCH_BODY_TIMEOUT, BODY_TIMEOUT, REPORT_LEN_MAX},
+    request_body::BodyBounds,
+};
+
+/// The paths, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathName {
+    Root,
+    Docs,
+    DocsStyle,
+    DocsScript,
+    OpenApi,
+    Livez,
+    Readyz,
+    Metrics,
+    Status,
+    NearbySearch,
+    Reports,
+    Clients,
+    Client,
+    Location,
+    ClientPlaces,
+    Tokens,
+    Token,
+}
+
+/// Which web pages may request a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// Any page, because the request costs nothing and changes nothing. A page of another origin cannot read the answer
+    /// unless the setting `origins` names this origin.
+    Any,
+    /// Pages of this server, and of the origins that the setting `origins` names.
+    Allowed,
+}
+
+/// The right that a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NeededRight {
+    /// No right, and no token.
+    Nothing,
+    /// A valid token, whatever it allows.
+    Any,
+    Report,
+    Read,
+    Places,
+    Operate,
+}
+
+/// One path.
+#[derive(Debug)]
+pub(super) struct PathRow {
+    pub(super) name: PathName,
+    pub(super) pattern: &'static str,
+    /// The methods without HEAD and OPTIONS, and the right that each needs. GET implies HEAD.
+    pub(super) methods: &'static [(Method, NeededRight)],
+    pub(super) audience: Audience,
+    pub(super) pages: Pages,
+    pub(super) body: BodyBounds,
+    /// The value of `Allow`.
+    pub(super) allow: &'static str,
+}
+
+const GET_ALLOW: &str = "GET, HEAD, OPTIONS";
+const OPEN: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Nothing)];
+const OPERATE: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Operate)];
+const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
+const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
+
+/// The paths of the door.
+pub(super) static PATHS: [PathRow; 17] = [
+    open(PathName::Root, "/"),
+    open(PathName::Docs, "/docs"),
+    open(PathName::DocsStyle, "/docs/style.css"),
+    open(PathName::DocsScript, "/docs/script.js"),
+    open(PathName::OpenApi, "/openapi.json"),
+    operators(PathName::Livez, "/health/livez", OPEN),
+    operators(PathName::Readyz, "/health/readyz", OPEN),
+    operators(PathName::Metrics, "/metrics", OPERATE),
+    operators(PathName::Status, "/v1/status", OPERATE),
+    clients(PathName::NearbySearch, "/maps/api/place/nearbysearch/json", PLACES, GET_ALLOW),
+    clients(PathName::Reports, "/v1/reports", &[(Method::POST, NeededRight::Report)], "POST, OPTIONS")
+        .body(BATCH_BODY_LEN_MAX, BATCH_BODY_TIMEOUT),
+    clients(PathName::Clients, "/v1/clients", READ, GET_ALLOW),
+    clients(
+        PathName::Client,
+        "/v1/clients/{id}",
+        &[(Method::GET, NeededRight::Read), (Method::DELETE, NeededRight::Report)],
+        "GET, HEAD, DELETE, OPTIONS",
+    ),
+    clients(
+        PathName::Location,
+        "/v1/clients/{id}/location",
+        &[(Method::PUT, NeededRight::Report)],
+        "PUT, OPTIONS",
+    )
+    .body(REPORT_LEN_MAX, BODY_TIMEOUT),
+    clients(PathName::ClientPlaces, "/v1/clients/{id}/places", PLACES, GET_ALLOW),
+    clients(
+        PathName::Tokens,
+        "/v1/tokens",
+        &[(Method::GET, NeededRight::Operate), (Method::POST, NeededRight::Operate)],
+        "GET, HEAD, POST, OPTIONS",
+    )
+    .for_operators(),
+    clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Operate)], "DELETE, OPTIONS")
+        .for_operators(),
+];
+
+const fn open(name: PathName, pattern: &'static str) -> PathRow {
+    let (audience, pages) = (Audience::Clients, Pages::Any);
+    PathRow { name, pattern, methods: OPEN, audience, pages, body: BodyBounds::DEFAULT, allow: GET_ALLOW }
+}
+
+const fn operators(
+    name: PathName,
+    pattern: &'static str,
+    methods: &'static [(Method, NeededRight)],
+) -> PathRow {
+    let (audience, pages) = (Audience::Operators, Pages::Any);
+    PathRow { name, pattern, methods, audience, pages, body: BodyBounds::DEFAULT, allow: GET_ALLOW }
+}
+
+const fn clients(
+    name: PathName,
+    pattern: &'static str,
+    methods: &'static [(Method, NeededRight)],
+    allow: &'static str,
+) -> PathRow {
+    let (audience, pages, body) = (Audience::Clients, Pages::Allowed, BodyBounds::DEFAULT);
+    PathRow { name, pattern, methods, audience, pages, body, allow }
+}
+
+impl PathRow {
+    const fn for_operators(mut self) -> PathRow {
+        self.audience = Audience::Operators;
+        self
+    }
+
+    const fn body(mut self, len_max: usize, timeout: Duration) -> PathRow {
+        self.body = BodyBounds { len_max, timeout };
+        self
+    }
+}
+
+/// The row of a path, which is still percent-encoded. `None`: the door does not have this path.
+pub(super) fn find(path: &str) -> Option<&'static PathRow> {
+    PATHS.iter().find(|row| matches(row.pattern, path))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let Some((before, after)) = pattern.split_once("{id}") else { return pattern == path };
+    let Some(rest) = path.strip_prefix(before) else { return false };
+    let id_len = rest.find('/').unwrap_or(rest.len());
+    id_len > 0 && rest[id_len..] == *after
+}
+
+/// The segment of a path that stands for `{id}` in its pattern, still percent-encoded.
+pub(super) fn id_segment(path: &str) -> Option<&str> {
+    let row = find(path)?;
+    let (before, after) = row.pattern.split_once("{id}")?;
+    path.strip_prefix(before)?.strip_suffix(after)
+}
+
+/// The patterns of all paths, for the answer to an unknown path.
+pub(super) fn list() -> String {
+    let patterns: Vec<_> = PATHS.iter().map(|row| row.pattern).collect();
+    patterns.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_found_by_its_pattern() {
+        for (path, expected) in [
+            ("/", Some(PathName::Root)),
+            ("/docs", Some(PathName::Docs)),
+            ("/v1/clients", Some(PathName::Clients)),
+            ("/v1/clients/kiwi", Some(PathName::Client)),
+            ("/v1/clients/bus%2F7", Some(PathName::Client)),
+            ("/v1/clients/location", Some(PathName::Client)),
+            ("/v1/clients/kiwi/location", Some(PathName::Location)),
+            ("/v1/clients/kiwi/places", Some(PathName::ClientPlaces)),
+            ("", None),
+            ("/v1/clients/", None),
+            ("/v1/clients//location", None),
+            ("/v1/clients/kiwi/", None),
+            ("/v1/clients/kiwi/location/", None),
+            ("/v1/clients/a/b/location", None),
+            ("/v1", None),
+            ("/V1/clients", None),
+            ("/metrics/", None),
+        ] {
+            assert_eq!(find(path).map(|row| row.name), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_row_allows_what_its_methods_say() {
+        for row in &PATHS {
+            let mut methods = Vec::new();
+            for (method, _) in row.methods {
+                methods.push(method.as_str());
+                if method == Method::GET {
+                    methods.push("HEAD");
+                }
+            }
+            methods.push("OPTIONS");
+            assert_eq!(row.allow, methods.join(", "), "{}", row.pattern);
+        }
+    }
+}
