@@ -51,8 +51,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    attributes, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers,
-    places_index, query, quota, replies,
+    attributes, batch, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers, places_index, query, quota, replies, report, rfc3339, url_id, where_clause,
 }
 
 #[test]
