@@ -1,7 +1,8 @@
 //! The command line of the load generator, with one command for each measurement:
 //!
 //! - `floor` compares one proxyherd server with an echo server, `load` sends lines to any server that speaks the line
-//!   protocol, and `nearby` compares questions about places with reports.
+//!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients, beside
+//!   Redis.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
@@ -17,6 +18,7 @@ mod heal;
 mod idle;
 mod load;
 mod memory;
+mod near;
 mod nearby;
 mod places;
 mod procfs;
@@ -79,6 +81,11 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Fill a replica with clients that move, and measure the rate of searches for the nearest clients, beside Redis.
+    #[command(
+        after_help = "Example:\n  redis-server --port 6399 --save '' & proxyherd-bench near --redis 127.0.0.1:6399"
+    )]
+    Near(near::NearPlan),
     /// Fill a replica with clients and measure the memory that each client takes.
     Memory {
         /// Number of clients.
@@ -265,6 +272,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
+        Command::Near(plan) => near::run(&plan).map(|()| ExitCode::SUCCESS),
         Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
