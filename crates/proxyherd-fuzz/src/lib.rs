@@ -29,6 +29,7 @@ pub mod quota;
 pub mod replies;
 pub mod report;
 pub mod rfc3339;
+pub mod tokens;
 pub mod url_id;
 pub mod where_clause;
 
@@ -36,7 +37,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 20] = [
+pub const CODECS: [(&str, Check); 21] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -55,6 +56,7 @@ pub const CODECS: [(&str, Check); 20] = [
     ("replies", replies::check),
     ("report", report::check),
     ("rfc3339", rfc3339::check),
+    ("tokens", tokens::check),
     ("url_id", url_id::check),
     ("where_clause", where_clause::check),
 ];

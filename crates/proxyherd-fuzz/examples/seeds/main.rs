@@ -38,6 +38,7 @@ fn main() -> io::Result<()> {
         ("replies", text::replies()),
         ("report", text::seeds(&json::REPORTS)),
         ("rfc3339", text::seeds(&json::TIMES)),
+        ("tokens", values::tokens()),
         ("url_id", text::seeds(&json::URL_IDS)),
         ("where_clause", json::where_clauses()),
     ];

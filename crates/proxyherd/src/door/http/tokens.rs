@@ -30,6 +30,9 @@ const JSON: &str = "application/json";
 /// The longest time until the end of a token, seconds: a hundred years.
 pub(super) const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
 
+/// The greatest `clients_max`. No herd holds so many clients.
+pub(super) const CLIENTS_MAX_MAX: u64 = 1_000_000_000_000;
+
 /// The body of a request for a new token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,23 +130,26 @@ pub(super) async fn delete_token(
 /// Reads the body of a request for a token.
 fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     let Wanted { scopes, name, expires_s, latest_only, clients_max, rate } =
-        serde_json::from_slice(body).map_err(not_read)?;
+        serde_json::from_slice(body).map_err(|error| not_read(&error))?;
     if name.len() > TOKEN_NAME_LEN_MAX {
         return Err(Problem::invalid(format!("`name` has at most {TOKEN_NAME_LEN_MAX} bytes")));
     }
     if expires_s.is_some_and(|after_s| !(1..=EXPIRES_S_MAX).contains(&after_s)) {
         return Err(Problem::invalid(format!("`expires_s` is from 1 to {EXPIRES_S_MAX}")));
     }
+    if clients_max.is_some_and(|clients_max| clients_max > CLIENTS_MAX_MAX) {
+        return Err(Problem::invalid(format!("`clients_max` is at most {CLIENTS_MAX_MAX}")));
+    }
     if rate == Some(0) {
         return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));
     }
-    let scopes = Scopes::parse(scopes.iter().map(|scope| scope.as_bytes()));
+    let scopes = Scopes::parse(scopes.iter().map(String::as_bytes));
     let scopes = scopes.map_err(|bad| Problem::invalid(format!("`scopes`: {bad}")))?;
     Ok(NewToken { scopes, name, expires_s, is_latest_only: latest_only, clients_max, rate })
 }
 
 /// 400 for what is no JSON, 422 for JSON of another shape. The texts of serde can repeat parts of the body.
-fn not_read(error: serde_json::Error) -> Problem {
+fn not_read(error: &serde_json::Error) -> Problem {
     match error.classify() {
         serde_json::error::Category::Data => {
             Problem::invalid(format!("the body does not describe a token: {error}"))

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use super::super::{
     api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
     limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
-    tokens::EXPIRES_S_MAX,
+    tokens::{CLIENTS_MAX_MAX, EXPIRES_S_MAX},
 };
 
 /// The named schemas.
@@ -344,7 +344,7 @@ fn nearby_search() -> ObjectBuilder {
 
 /// The ID of a token in a path.
 pub(super) fn token_id() -> ObjectBuilder {
-    text().pattern(Some(format!("^[a-z0-9]{{1,{TOKEN_ID_LEN_MAX}}}$"))).examples(["operator"])
+    text().pattern(Some(format!("^[a-z0-9]{{1,{TOKEN_ID_LEN_MAX}}}$"))).examples(["k3xw5r7q2mza"])
 }
 
 fn scopes() -> ArrayBuilder {
@@ -373,7 +373,7 @@ fn new_token() -> ObjectBuilder {
         .property("name", token_name())
         .property("expires_s", or_null(integer().minimum(Some(1)).maximum(Some(EXPIRES_S_MAX))))
         .property("latest_only", flag().description(Some("No tracks and no earlier positions.")))
-        .property("clients_max", or_null(count()))
+        .property("clients_max", or_null(count().maximum(Some(CLIENTS_MAX_MAX))))
         .property("rate", or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX))))
         .examples([json!({"scopes": ["report:courier-*", "read:courier-*"], "expires_s": 2_592_000})])
 }
