@@ -303,6 +303,10 @@ impl Checker {
     ) -> Option<String> {
         let mut lies = Vec::new();
         replica.for_each(|held| {
+            // Every member may revoke a token, and nothing wins over a revocation.
+            if held.record.is_revocation() {
+                return;
+            }
             let record = Taken::from(held);
             if let Some(told) =
                 self.ledger.names_of_lie(&record).filter(|_| self.is_agreed_on(&record, from_ns))
