@@ -96,7 +96,7 @@ impl<W: Wants> Nearest for Visitor<'_, W> {
         if !self.wants.has_place_for(separation, held.record.key) {
             return Seen::TooFar;
         }
-        if !self.shard.is_expired(self.now_ns, &held.record) {
+        if self.shard.is_shown(self.now_ns, &held.record) {
             self.wants.take(separation, &held);
         }
         Seen::Near

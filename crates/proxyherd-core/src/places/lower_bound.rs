@@ -57,6 +57,12 @@ impl LowerBound {
         LowerBound { longitudes: haversine_at_least(gap.max(0.0)), ..self }
     }
 
+    /// Whether a search should first look in this rectangle and then in the other one. The bounds of rectangles that
+    /// reach a pole are often equal, and then the longitudes decide.
+    pub(crate) fn is_nearer_than(&self, other: &LowerBound) -> bool {
+        (self.haversine(), self.longitudes) <= (other.haversine(), other.longitudes)
+    }
+
     /// The haversine that no point of the rectangle is below.
     pub(crate) fn haversine(self) -> f64 {
         let over = if self.cosines >= 0.0 { self.cosines * self.longitudes } else { self.cosines };

@@ -91,7 +91,7 @@ fn an_older_report_is_stale_and_changes_nothing() {
         (r#"{"lat":1,"lon":1,"time":1000}"#, "accepted", 1),
         (r#"{"lat":2,"lon":1,"time":"999.5"}"#, "stale", 1),
         (r#"{"lat":3,"lon":1,"time":1000}"#, "stale", 1),
-        (r#"{"lat":4,"lon":1,"time":"1970-01-01T01:16:40.1+01:00"}"#, "stale", 1),
+        (r#"{"lat":4,"lon":1,"time":"1970-01-01T01:16:39.9+01:00"}"#, "stale", 1),
         (r#"{"lat":5,"lon":1}"#, "accepted", 5),
     ] {
         let reply = put(http, "kiwi", body);
@@ -134,7 +134,11 @@ fn what_is_wrong_with_a_report_is_told() {
         check_problem(&reply, 415, "application/json");
     }
     check_problem(&get(http, "/v1/clients/kiwi"), 404, "kiwi");
-    assert_eq!(status(http)["reports"]["rejected"], 15, "reports that could be read as far as their body");
+    assert_eq!(
+        status(http)["reports"]["rejected"],
+        16,
+        "a body that is too long or of another type is not read"
+    );
 }
 
 #[test]
@@ -229,6 +233,23 @@ fn a_batch_lists_a_bounded_number_of_errors() {
 }
 
 #[test]
+fn a_report_without_room_or_too_soon_is_refused_and_told_when_to_come_back() {
+    let herd = Plan::single().herd("max_clients = 1").limits("client_interval_ms = 3_600_000").start();
+    let http = herd.at("Riley").http;
+    let body = r#"{"lat":1,"lon":1}"#;
+    assert_eq!(put(http, "kiwi", body).code, 200);
+    for (id, code, detail) in [("lemon", 503, "max_clients"), ("kiwi", 429, "too soon")] {
+        let refused = put(http, id, body);
+        check_problem(&refused, code, detail);
+        assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
+    }
+    let lines = "{\"id\":\"lemon\",\"lat\":1,\"lon\":1}\n{\"id\":\"kiwi\",\"lat\":1,\"lon\":1}";
+    let result = send(http, "POST", "/v1/reports", NDJSON, lines).json();
+    assert_eq!((&result["accepted"], &result["refused"]), (&json!(0), &json!(2)), "{result}");
+    assert!(result["errors"][0]["detail"].as_str().unwrap().contains("max_clients"), "{result}");
+}
+
+#[test]
 fn a_report_crosses_the_doors_of_all_pairs_of_servers() {
     let herd = Plan::pair().start();
     for (from, to) in [("Riley", "Jaquez"), ("Jaquez", "Riley")] {
@@ -309,7 +330,7 @@ fn clients_are_found_near_a_point_in_a_box_and_by_their_ids() {
     ];
     assert_eq!(send(http, "POST", "/v1/reports", NDJSON, &reports.join("\n")).json()["accepted"], 5);
     for (query, expected) in [
-        ("near=0,0", &["bus/1", "bus/2", "cab/1", "west", "east"][..]),
+        ("near=0,0", &["bus/1", "bus/2", "cab/1", "east", "west"][..]),
         ("near=0,0&radius_m=150", &["bus/1", "bus/2"]),
         ("near=0,0.002&limit=2", &["cab/1", "bus/2"]),
         ("near=0,0&ids=cab/*&ids=west", &["cab/1", "west"]),
@@ -330,7 +351,7 @@ fn clients_are_found_near_a_point_in_a_box_and_by_their_ids() {
         ("box=1,-1,-1,1", &["bus/1", "bus/2", "cab/1"]),
         ("ids=bus/*", &["bus/1", "bus/2"]),
         ("ids=bus%2F1&ids=west&ids=nobody", &["bus/1", "west"]),
-        ("where=battery_pct<50", &["bus/1"]),
+        ("where=battery_pct%3C50", &["bus/1"]),
         ("where=battery_pct+%3D+%2210%22", &["cab/1"]),
         ("where=note%20%3D%20%22on%20%5C%22my%5C%22%20way%22", &["west"]),
         ("max_age_s=1000", &["bus/1", "bus/2", "cab/1", "east", "west"]),
@@ -391,7 +412,7 @@ fn what_is_wrong_with_a_search_is_told() {
     ] {
         check_problem(&get(http, &format!("/v1/clients?{query}")), code, detail);
     }
-    check_problem(&get(http, &format!("/v1/clients?ids={}", "x".repeat(17_000))), 414, "16384");
+    check_problem(&get(http, &format!("/v1/clients?ids={}", "x".repeat(17_000))), 422, "16384");
     check_problem(&get(http, &format!("/v1/clients?{}", "ids=a&".repeat(1001))), 422, "1000");
     check_problem(
         &send(http, "GET", "/v1/clients", "Accept: text/html\r\n", ""),

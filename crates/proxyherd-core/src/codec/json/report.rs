@@ -137,7 +137,7 @@ pub(super) fn parse_feature<'j>(
     read_object(json, ReportError::Feature("an item of a FeatureCollection is a Feature"), |name, json| {
         match name {
             "type" => is_feature = members::scalar(json) == Some(Scalar::Text("Feature".into())),
-            "id" => set(&mut id, "id", read_id(json)?)?,
+            "id" => set(&mut id, "id", json)?,
             "geometry" => contents.take_geometry(json)?,
             "properties" if json == "null" => {}
             "properties" => {
@@ -154,9 +154,8 @@ pub(super) fn parse_feature<'j>(
     if !is_feature {
         return Err(ReportError::Feature("an item of a FeatureCollection has the type \"Feature\""));
     }
-    let mut body = contents.finish()?;
-    body.id = id.or(body.id);
-    Ok(body)
+    contents.id = id.or(contents.id);
+    contents.finish()
 }
 
 /// Reads the members of an object. `not_object` is the error for JSON of another type.
@@ -174,7 +173,8 @@ fn read_object<'j>(
 
 /// What has been read so far.
 struct Contents<'j, 'b> {
-    id: Option<Cow<'j, [u8]>>,
+    /// The JSON text of the ID. It is read last, because the text is no ID if the ID is not UTF-8 and `id_url` says it.
+    id: Option<&'j str>,
     id_url: Option<Cow<'j, [u8]>>,
     latitude: Option<Decimal>,
     longitude: Option<Decimal>,
@@ -197,7 +197,7 @@ impl<'j, 'b> Contents<'j, 'b> {
             "lon" => set(&mut self.longitude, "lon", longitude(json)?),
             "time" => set(&mut self.stamp, "time", read_time(json)?),
             TTL_NAME => self.take_ttl(json),
-            "id" => set(&mut self.id, "id", read_id(json)?),
+            "id" => set(&mut self.id, "id", json),
             "id_url" => set(&mut self.id_url, "id_url", read_id_url(json)?),
             "attributes" => set(&mut self.nested, "attributes", json),
             name if ANSWER_MEMBERS.contains(&name) => Ok(()),
@@ -267,7 +267,11 @@ impl<'j, 'b> Contents<'j, 'b> {
         let longitude = self.longitude.ok_or(ReportError::Missing("lon"))?;
         let coordinates = Coordinates::new(latitude, longitude).ok_or(LATITUDE)?;
         let stamp = self.stamp.unwrap_or(Stamp::Server);
-        Ok(ReportBody { id: self.id_url.or(self.id), coordinates, stamp })
+        let id = match self.id_url {
+            Some(id) => Some(id),
+            None => self.id.map(read_id).transpose()?,
+        };
+        Ok(ReportBody { id, coordinates, stamp })
     }
 }
 
@@ -394,6 +398,14 @@ mod tests {
                 "properties":{"id":"other","time":"1621464827","attributes":{"a":1},"note":"x"}}"#,
             r#"kiwi +34.07-118.5 1621464827 {"a": Number("1"), "note": Text("x")}"#,
         );
+        let long = "\u{fffd}".repeat(256);
+        check(
+            &format!(
+                r#"{{"type":"Feature","id":"{long}","geometry":{{"type":"Point","coordinates":[2,1]}},
+                    "properties":{{"id_url":"%FF"}}}}"#
+            ),
+            r"\xff +1+2 - {}",
+        );
         check(
             r#"{"type":"Feature","geometry":{"coordinates":[2,1],"type":"Point"},"properties":{"id":"kiwi"},"bbox":[]}"#,
             "kiwi +1+2 - {}",
@@ -465,7 +477,7 @@ mod tests {
         }
         for id in ["\"\"", "\"two words\"", "null", "\"\\ud800\""] {
             let refused = "`id` is a string of 1 to 256 bytes without white space";
-            check_refused(&format!(r#"{{"id":{id}}}"#), refused);
+            check_refused(&format!(r#"{{"id":{id},"lat":1,"lon":2}}"#), refused);
         }
         check_refused(r#"{"id_url":"%"}"#, "`id_url` is a percent-encoded client ID");
         check_refused(

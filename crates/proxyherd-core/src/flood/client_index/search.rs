@@ -117,7 +117,7 @@ impl ClientIndex {
         let (low, high) = (half(0), half(1));
         match (wanted(&low), wanted(&high)) {
             (true, true) => {
-                let low_is_nearer = low.bound.haversine() <= high.bound.haversine();
+                let low_is_nearer = low.bound.is_nearer_than(&high.bound);
                 let (nearer, farther) = if low_is_nearer { (low, high) } else { (high, low) };
                 branches.push(farther);
                 Some(nearer)
