@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Nonsense;
 
-use super::{AskedServer, HerdSnapshot, StatusAnswer, ask::url};
+use super::{AskedServer, HerdSnapshot, StatusAnswer};
 use crate::{
     credentials::DAYS_LEFT_MIN,
+    door_client::url,
     herd::{LinkStatus, Status},
 };
 
@@ -43,6 +44,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     let status = match &server.answer {
         StatusAnswer::NoDoor => return Vec::new(),
         StatusAnswer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
+        StatusAnswer::Refused(why) => return vec![format!("{name} does not show its status at {at}: {why}")],
         StatusAnswer::Up(status) => status,
     };
     let mut troubles = Vec::new();
