@@ -1,7 +1,9 @@
 //! The line protocol: the lines that clients send.
 
 use proxyherd_core::{
-    codec::line::{Line, Lines, NextLine, StreamState, parse, write_at, write_at_reply, write_auth, write_invalid},
+    codec::line::{
+        Line, Lines, NextLine, StreamState, parse, write_at, write_at_reply, write_auth, write_invalid,
+    },
     command::{Around, Command, Condition, Nearby},
     types::{ClientId, Difference, Radius, ServerName},
 };

@@ -348,7 +348,8 @@ mod tests {
 
     #[test]
     fn no_reply_and_no_log_repeats_a_token() {
-        for line in ["AUTH", " AUTH a b", "AUTHphd_a_b", "AUTH:phd_a_b", "AUTH GET / HTTP/1.1", "\tAUTH\ta b"] {
+        for line in ["AUTH", " AUTH a b", "AUTHphd_a_b", "AUTH:phd_a_b", "AUTH GET / HTTP/1.1", "\tAUTH\ta b"]
+        {
             let read = parse(line.as_bytes());
             assert!(matches!(read, Line::InvalidAuth), "{line} {read:?}");
             let mut out = Vec::new();

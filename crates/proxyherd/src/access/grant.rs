@@ -186,7 +186,10 @@ fn record_of(scopes: Scopes, hash: [u8; 32]) -> TokenRecord {
 /// Without the hash.
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("id", &self.id).field("scopes", &self.record.scopes).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("id", &self.id)
+            .field("scopes", &self.record.scopes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -212,7 +215,10 @@ mod tests {
     #[test]
     fn clients_count_once_and_as_long_as_they_are_known() {
         let grant = grant(None, None);
-        assert!(grant.has_room_for(2) && !grant.has_room_for(3), "the default counts without a limit of its own");
+        assert!(
+            grant.has_room_for(2) && !grant.has_room_for(3),
+            "the default counts without a limit of its own"
+        );
         grant.note_added(b"a");
         grant.note_added(b"a");
         assert!(grant.has_room_for(1) && !grant.is_full());

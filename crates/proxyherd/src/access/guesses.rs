@@ -74,7 +74,11 @@ mod tests {
         let millis: Vec<u128> = (0..10).map(|_| guesses.failed(one, 0).as_millis()).collect();
         assert_eq!(millis, [0, 0, 0, 100, 200, 400, 800, 1600, 2000, 2000]);
         assert_eq!(guesses.failed("127.0.0.2".parse().unwrap(), 0), Duration::ZERO);
-        assert_eq!(guesses.failed(one, FORGOTTEN_NS), Duration::ZERO, "a minute later the address begins anew");
+        assert_eq!(
+            guesses.failed(one, FORGOTTEN_NS),
+            Duration::ZERO,
+            "a minute later the address begins anew"
+        );
         let neighbors = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"];
         let last = neighbors.map(|address| guesses.failed(address.parse().unwrap(), 0))[3];
         assert_eq!(last, DELAY_MIN, "a /64 counts as one address");

@@ -11,11 +11,11 @@ mod grant;
 mod guesses;
 mod tokens;
 
-pub use self::{
-    grant::Grant,
-    tokens::{NewToken, TokenError, WrongToken},
-};
 pub(crate) use self::{
     audit::AuditLog,
     tokens::{RECHECK_INTERVAL, Tokens},
+};
+pub use self::{
+    grant::Grant,
+    tokens::{NewToken, TokenError, WrongToken},
 };

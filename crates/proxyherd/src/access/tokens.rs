@@ -151,9 +151,8 @@ impl Tokens {
             return None;
         }
         let hash = hash_of(text);
-        let is_token_of = |grant: &Grant| {
-            bool::from(grant.record().hash.ct_eq(&hash)) && grant.is_valid(now_ns)
-        };
+        let is_token_of =
+            |grant: &Grant| bool::from(grant.record().hash.ct_eq(&hash)) && grant.is_valid(now_ns);
         if let Some(operator) = self.operator.read().as_ref().filter(|grant| is_token_of(grant)) {
             return Some(Arc::clone(operator));
         }
@@ -210,7 +209,9 @@ impl Tokens {
 
     /// The record of a token. `None`: there is none that this version can judge, or the token has ended.
     fn record(&self, now_ns: u64, id: &TokenId) -> Option<TokenRecord> {
-        let record = self.replica.find(now_ns, Kind::TOKEN, id.as_str().as_bytes(), |held| record_in(held.record.body));
+        let record = self
+            .replica
+            .find(now_ns, Kind::TOKEN, id.as_str().as_bytes(), |held| record_in(held.record.body));
         record.flatten().filter(|record| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns))
     }
 
@@ -236,9 +237,13 @@ impl Tokens {
     ) -> Result<(TokenText, TokenRecord, Wake), TokenError> {
         let mut id = [0; 8];
         let mut secret = [0; SECRET_LEN];
-        self.random.fill(&mut id).and_then(|()| self.random.fill(&mut secret)).map_err(|_| TokenError::Machine)?;
+        self.random
+            .fill(&mut id)
+            .and_then(|()| self.random.fill(&mut secret))
+            .map_err(|_| TokenError::Machine)?;
         let text = TokenText::new(TokenId::of_random(u64::from_be_bytes(id)), &secret);
-        let expires_at_ns = new.expires_s.map(|after_s| now_ns.saturating_add(after_s.saturating_mul(NANOS_PER_SECOND)));
+        let expires_at_ns =
+            new.expires_s.map(|after_s| now_ns.saturating_add(after_s.saturating_mul(NANOS_PER_SECOND)));
         let record = TokenRecord {
             state: TokenState::Live,
             hash: hash_of(text.reveal().as_bytes()),

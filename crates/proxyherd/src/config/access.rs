@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     address::Address, diagnostic::Diagnostic, doors::Door, reader::Reader, section::Section, servers::Draft,
-    site::Site, value::Placed,
+    value::Placed,
 };
 
 /// The length of a SHA-256 hash, bytes.
@@ -155,7 +155,6 @@ fn masked(address: IpAddr, prefix_len: u8) -> IpAddr {
 pub(super) struct GivenAccess {
     pub(super) value: AccessSettings,
     tokens: Option<Placed<Tokens>>,
-    site: Site,
 }
 
 pub(super) fn read(mut section: Section<'_, '_>) -> GivenAccess {
@@ -181,7 +180,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> GivenAccess {
         public_url: section.parsed("public_url", "takes a URL", parse_url).and_then(|url| url.value),
     };
     section.finish();
-    GivenAccess { value, tokens, site }
+    GivenAccess { value, tokens }
 }
 
 fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
@@ -241,31 +240,25 @@ pub(super) fn check_doors(drafts: &[Draft], access: &GivenAccess, reader: &mut R
         if door.value.address.is_loopback() {
             continue;
         }
+        let mut refuse = |message: &str, help: String| {
+            reader.report(Diagnostic::error(door.site.clone(), &door.key, message).help(help));
+        };
         if tokens == Tokens::Off && !open && are_tokens_known {
+            let address = Address::new(Ipv4Addr::LOCALHOST.into(), door.value.address.port());
+            let near = Door { address, ..door.value.clone() };
             let message = "must be on loopback: with `access.tokens` \"off\", everybody who reaches the door may do \
                            everything";
-            reader.report(refusal(
-                door,
-                message,
-                "tokens = \"on\" in [access] lets tokens decide; open = true allows this",
-            ));
+            let instead = "or let tokens decide: tokens = \"on\" in [access]; open = true allows this";
+            refuse(message, format!("write \"{near}\", {instead}"));
         }
         if !door.value.tls && !exposed {
+            let near = Door { tls: true, ..door.value.clone() };
             let message = "must be on loopback or have TLS: without TLS, anybody on the way can read and change \
                            everything";
-            let help = "or begin the address with tls://; exposed = true in [access] allows this, for a proxy in front \
-                        that has TLS";
-            reader.report(refusal(door, message, help));
+            let instead = "or exposed = true in [access], if a proxy in front has TLS";
+            refuse(message, format!("write \"{near}\", {instead}"));
         }
     }
-    let _ = &access.site;
-}
-
-fn refusal(door: &Placed<Door>, message: &str, help: &str) -> Diagnostic {
-    let address = Address::new(Ipv4Addr::LOCALHOST.into(), door.value.address.port());
-    let near = Door { address, ..door.value.clone() };
-    let mistake = Diagnostic::error(door.site.clone(), &door.key, message);
-    mistake.help(format!("for example \"{near}\"; {help}"))
 }
 
 #[cfg(test)]

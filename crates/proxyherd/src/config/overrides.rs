@@ -17,7 +17,6 @@ pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
 pub(super) const SECTIONS: [&str; 9] = [
-    "access",
     "herd",
     "places",
     "places.google",
@@ -26,6 +25,7 @@ pub(super) const SECTIONS: [&str; 9] = [
     "tls",
     "limits",
     "log",
+    "access",
 ];
 
 /// Variables that are not settings. The command line reads them.

@@ -10,6 +10,9 @@ const SECRET_VARIABLES: [&str; 5] = ["_KEY", "_PASSWORD", "_SECRET", "_TOKEN", "
 /// The beginning of Google's keys.
 const LOOKS_SECRET: &str = "AIza";
 
+/// The beginning of access tokens.
+const TOKEN: &str = proxyherd_core::access::TOKEN_PREFIX;
+
 /// Part of the lines before and after a private key in PEM.
 const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
@@ -25,6 +28,8 @@ pub(super) fn looks_secret(text: &str) -> bool {
 pub(super) fn secret_in(text: &str) -> Option<&'static str> {
     if text.contains(LOOKS_SECRET) || text.contains(PRIVATE_KEY) {
         Some("a key")
+    } else if text.contains(TOKEN) {
+        Some("a token")
     } else {
         password_in(text).map(|_| "a URL with a password")
     }
@@ -62,7 +67,7 @@ fn secret_value_of(line: &str) -> Option<usize> {
         separator == "=" || line[at + 1..].starts_with([' ', '\t', '"', '\''])
     });
     let after_keys = separators.filter(|&(at, _)| names_secret(&line[..at])).map(|(at, _)| at + 1);
-    let found = [line.find(LOOKS_SECRET), line.find(PRIVATE_KEY), password_in(line)];
+    let found = [line.find(LOOKS_SECRET), line.find(TOKEN), line.find(PRIVATE_KEY), password_in(line)];
     let values = found.into_iter().flatten().map(|at| line[..at].rfind('=').map_or(0, |at| at + 1));
     after_keys.chain(values).chain(value_without_separator(line)).min()
 }
@@ -169,6 +174,7 @@ mod tests {
             "--set places.google.place=https://a:b@c/d",
             "cert = \"-----BEGIN PRIVATE KEY-----\\nb\"",
             "KEY = 'b'",
+            "operator_token_sha256 = \"phd_b_b\"",
             "api-key = 'b'",
             "places.google.Api_Key = 'b'",
             "PROXYHERD_PLACES_google_key=b",

@@ -51,7 +51,8 @@ impl Herd {
         }
         let grant = self.tokens.authenticate(now_ns, door, address.ip(), text);
         let grant = grant.inspect_err(|_| {
-            let message = format_args!("showed a token that is wrong, revoked or past its end ({} door)", door.label());
+            let message =
+                format_args!("showed a token that is wrong, revoked or past its end ({} door)", door.label());
             self.log.event(LogLevel::Warn, Subject::Client(address), message);
         })?;
         Ok(Rights::Token(grant))
@@ -59,7 +60,12 @@ impl Herd {
 
     /// Makes a token. The caller must be allowed to operate. Nobody can read the returned text again. This waits for
     /// the disk.
-    pub fn make_token(&self, caller: &Caller, now_ns: u64, new: NewToken) -> Result<(TokenText, TokenRecord), TokenRefusal> {
+    pub fn make_token(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        new: NewToken,
+    ) -> Result<(TokenText, TokenRecord), TokenRefusal> {
         Denied::unless_operates(caller, now_ns)?;
         let audited = |id: &TokenId, record: &TokenRecord| self.audit("made", caller, id, record);
         let (text, record, wake) = self.tokens.make(now_ns, new, audited)?;
@@ -84,13 +90,18 @@ impl Herd {
     /// Writes a line to the audit log.
     fn audit(&self, done: &str, caller: &Caller, id: &TokenId, record: &TokenRecord) -> std::io::Result<()> {
         let by = match &caller.rights {
-            Rights::Token(grant) => grant.id().map_or("the operator's token".to_owned(), |id| format!("token {id}")),
+            Rights::Token(grant) => {
+                grant.id().map_or("the operator's token".to_owned(), |id| format!("token {id}"))
+            }
             Rights::All => "a caller without a token (tokens are off)".to_owned(),
             Rights::None => "nobody".to_owned(),
         };
         let scopes: Vec<String> = record.scopes.iter().map(ToString::to_string).collect();
         let end = record.expires_at_ns.map_or("never ends".to_owned(), |end_ns| {
-            let end = i128::from(end_ns).try_into().ok().and_then(|end_ns| jiff::Timestamp::from_nanosecond(end_ns).ok());
+            let end = i128::from(end_ns)
+                .try_into()
+                .ok()
+                .and_then(|end_ns| jiff::Timestamp::from_nanosecond(end_ns).ok());
             end.map_or("ends later".to_owned(), |end| format!("ends {end:.0}"))
         });
         let line = format!(
@@ -106,4 +117,3 @@ impl Herd {
         Ok(())
     }
 }
-

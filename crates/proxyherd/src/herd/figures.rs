@@ -38,6 +38,8 @@ pub struct Figures {
     pub buffered: usize,
     /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
+    /// Wrong tokens that clients have shown at each kind of door, since the start.
+    pub auth_failures: [(DoorKind, u64); DoorKind::ALL.len()],
     /// Seconds until the certificate for links expires. Negative: it has expired.
     pub certificate_left_s: Option<i64>,
     /// Number of queries about places with each outcome, since the start.
@@ -65,6 +67,7 @@ impl Herd {
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
+            auth_failures: DoorKind::ALL.map(|door| (door, self.tokens.failures(door))),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             kept: self.places.kept(),
@@ -99,7 +102,8 @@ impl Herd {
 
     fn report_status(&self) -> ReportStatus {
         let counts = self.replica.report_counts();
-        let rejected = counts.refused + self.counters.reports_unreadable.load(Relaxed);
+        let unreadable = self.counters.reports_unreadable.load(Relaxed);
+        let rejected = counts.refused + unreadable + self.counters.reports_denied.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 

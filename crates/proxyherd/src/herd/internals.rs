@@ -25,7 +25,7 @@ use crate::{
     access::{AuditLog, Tokens},
     admission::{Admission, descriptors},
     clock,
-    config::{Config, Flood, ServerConfig},
+    config::{AccessSettings, Config, Flood, ServerConfig},
     credentials::Credentials,
     liveness::Liveness,
     places::{Places, ReservedQuota},
@@ -78,6 +78,7 @@ impl Herd {
             places,
             quota,
             credentials,
+            access: config.access.clone(),
             audit: audit_log(config, server, &log),
             log,
             liveness: Liveness::default(),
@@ -109,6 +110,11 @@ impl Herd {
     /// This server's log.
     pub(crate) fn log(&self) -> &ServerLog {
         &self.log
+    }
+
+    /// The settings of access.
+    pub(crate) fn access(&self) -> &AccessSettings {
+        &self.access
     }
 
     /// The admission, which decides which clients are admitted.

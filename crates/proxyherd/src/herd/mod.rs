@@ -59,6 +59,7 @@ use crate::{
     admission::Admission,
     caller::{Caller, Rights},
     clock,
+    config::AccessSettings,
     credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
@@ -80,6 +81,7 @@ pub struct Herd {
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
+    access: AccessSettings,
     tokens: Tokens,
     audit: AuditLog,
     /// Maximum number of requests to providers of places in progress at the same time.

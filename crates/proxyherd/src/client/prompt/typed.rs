@@ -101,7 +101,9 @@ pub(super) fn why_refused(said: &[u8]) -> &'static str {
             "this server has no room for one more client (`max_clients`), the client's last report was too recent \
              (`client_interval_ms`), or your token does not allow this report"
         }
-        Line::Command(..) => "this server has not heard of that client, or your token does not allow this question",
+        Line::Command(..) => {
+            "this server has not heard of that client, or your token does not allow this question"
+        }
         Line::HttpRequest => {
             "this port does not speak HTTP and closes the connection; the server's `http` port does"
         }

@@ -2,9 +2,14 @@
 
 use super::*;
 
-/// A correct server without doors. Tests add doors at line 3 and after.
+/// A correct server without doors, which may be anywhere. Tests add doors at line 3 and after.
 fn said_of(doors: &str) -> Vec<String> {
-    said(&format!("[[server]]\nname = \"a\"\n{doors}\n"))
+    said_with(doors, "open = true\nexposed = true")
+}
+
+/// Like [`said_of`], with these lines in the section `[access]`.
+fn said_with(doors: &str, access: &str) -> Vec<String> {
+    said(&format!("[[server]]\nname = \"a\"\n{doors}\n[access]\n{access}\n"))
 }
 
 /// Expects exactly these messages about the doors.
@@ -134,14 +139,86 @@ fn no_address_is_used_twice_whichever_doors_have_it() {
 }
 
 #[test]
-fn with_tls_or_without_http_stays_on_loopback_and_the_line_protocol_goes_anywhere() {
-    check_doors(
-        &format!(
-            "listen = \"tls://0.0.0.0:1\"\nhttp = [\"127.0.0.1:2\", \"tls://10.0.0.1:3\"]\n{CERTIFICATE}"
+fn beyond_loopback_tokens_decide_and_tls_hides_unless_the_operator_says_otherwise() {
+    let tokens = "must be on loopback: with `access.tokens` \"off\", everybody who reaches the door may do \
+                  everything: write";
+    let allow = "or let tokens decide: tokens = \"on\" in [access]; open = true allows this";
+    let tls = "must be on loopback or have TLS: without TLS, anybody on the way can read and change everything: write";
+    let expose = "or exposed = true in [access], if a proxy in front has TLS";
+    let line = format!("herd.toml:3:10: error: `listen` of server a {tokens} \"127.0.0.1:1\", {allow}");
+    let plain = format!("herd.toml:3:10: error: `listen` of server a {tls} \"tls://0.0.0.0:1\", {expose}");
+    let http = format!("herd.toml:4:8: error: `http` of server a {tokens} \"tls://127.0.0.1:2\", {allow}");
+    let doors = format!("listen = \"0.0.0.0:1\"\nhttp = \"tls://0.0.0.0:2\"\n{CERTIFICATE}");
+    let on = format!("tokens = \"on\"\noperator_token_sha256 = \"{}\"", "aB".repeat(32));
+    for (access, expected) in [
+        ("", vec![line.clone(), plain.clone(), http.clone()]),
+        ("open = true", vec![plain.clone()]),
+        ("exposed = true", vec![line.clone(), http.clone()]),
+        ("open = true\nexposed = true", vec![]),
+        (&on, vec![plain.clone()]),
+        (&format!("{on}\nexposed = true"), vec![]),
+    ] {
+        assert_eq!(said_with(&doors, access), expected, "{access}");
+    }
+    let anywhere = "listen = [\"127.0.0.1:1\", \"[::1]:1\", \"localhost:2\"]";
+    assert!(said_with(anywhere, "").is_empty(), "on loopback, nothing is needed");
+}
+
+#[test]
+fn the_section_access_is_read_strictly() {
+    let doors = "listen = \"127.0.0.1:1\"";
+    let hash = "`proxyherd init` makes a token and writes its hash; for a token of your own, \
+                printf %s TOKEN | sha256sum prints the hash";
+    let digits = "operator_token_sha256` takes 64 hexadecimal digits: found";
+    let off_or_on = "tokens` takes \"off\" or \"on\": found";
+    let missing = "operator_token_sha256` is missing: with tokens \"on\", nobody could make the first token";
+    for (access, column, expected) in [
+        ("tokens = \"no\"", 10, format!("{off_or_on} the text \"no\"; did you mean \"on\"?")),
+        ("tokens = true", 10, format!("{off_or_on} true")),
+        ("tokens = \"on\"", 10, format!("{missing}: {hash}")),
+        ("operator_token_sha256 = \"12\"", 25, format!("{digits} the text \"12\"; {hash}")),
+        ("operator_token_sha256 = \"phd_x_0f\"", 25, format!("{digits} what looks like a token; {hash}")),
+        ("token = \"on\"", 1, "token` is not a known key: did you mean `tokens`?".to_owned()),
+        (
+            "hosts = [\"https://a.example/\"]",
+            10,
+            "hosts[0]` takes host names: found the text \"https://a.example/\"; write the name alone: \"a.example\""
+                .to_owned(),
         ),
-        &["herd.toml:4:24: error: `http[1]` of server a must be on loopback: \
-           this version's HTTP door does not check who asks: for example \"tls://127.0.0.1:3\""],
-    );
+        (
+            "hosts = [\"a.example:80\"]",
+            10,
+            "hosts[0]` takes host names: found the text \"a.example:80\"; write the name without a port".to_owned(),
+        ),
+        (
+            "origins = [\"https://a.example/\"]",
+            12,
+            "origins[0]` takes origins of web pages: found the text \"https://a.example/\"; \
+             did you mean \"https://a.example\"?"
+                .to_owned(),
+        ),
+        (
+            "proxies = [\"10.0.0.1/8\"]",
+            12,
+            "proxies[0]` takes addresses and networks: found the text \"10.0.0.1/8\"; did you mean \"10.0.0.0/8\"?"
+                .to_owned(),
+        ),
+        (
+            "public_url = \"a.example\"",
+            14,
+            "public_url` takes a URL: found the text \"a.example\"; for example \"https://herd.example.org\"".to_owned(),
+        ),
+    ] {
+        assert_eq!(said_with(doors, access), [format!("herd.toml:5:{column}: error: `access.{expected}")]);
+    }
+    let given = "tokens = \"off\"\nhosts = [\"Herd.Example.org\", \"10.0.0.1\", \"2001:db8::1\"]\n\
+                 origins = [\"https://a.example:8443\"]\nproxies = [\"10.0.0.0/8\", \"::1\"]\n\
+                 public_url = \"https://herd.example.org/\"";
+    let access = read(&format!("[[server]]\nname = \"a\"\n{doors}\n[access]\n{given}\n")).unwrap().access;
+    assert_eq!(access.hosts, ["herd.example.org", "10.0.0.1", "2001:db8::1"]);
+    assert_eq!(access.origins, [WebOrigin::parse("https://a.example:8443").unwrap()]);
+    assert_eq!(access.proxies, ["10.0.0.0/8", "::1"].map(|network| Network::parse(network).unwrap()));
+    assert_eq!(access.public_url.as_deref(), Some("https://herd.example.org"));
 }
 
 #[test]

@@ -17,12 +17,10 @@ fn encryption_is_off_only_by_that_word_and_only_on_loopback() {
     }
     check(
         "peer = \"127.0.0.1:4\"",
-        "peer = \"127.0.0.1:4\"\nadvertise = \"herd.example.org:4\"\nhttp = \"0.0.0.0:80\"",
+        "peer = \"127.0.0.1:4\"\nadvertise = \"herd.example.org:4\"",
         &[
             "herd.toml:13:13: error: `advertise` of server b must be on loopback, since `herd.tls` is \"off\": \
              for example \"127.0.0.1:4\"; or encrypt the links: tls = \"certs\"",
-            "herd.toml:14:8: error: `http` of server b must be on loopback: this version's HTTP door does not \
-             check who asks: for example \"127.0.0.1:80\"",
         ],
     );
     let takes = "takes the directory that `proxyherd init` has made, or \"off\": found the text";
@@ -39,7 +37,8 @@ fn encrypted_links_lead_anywhere_and_machines_may_be_alike() {
     let herd = |doors: [&str; 2]| {
         let [one, two] = doors;
         said(&format!(
-            "[[server]]\nname = \"a\"\n{one}\nneighbors = [\"b\"]\n[[server]]\nname = \"b\"\n{two}\n"
+            "[[server]]\nname = \"a\"\n{one}\nneighbors = [\"b\"]\n[[server]]\nname = \"b\"\n{two}\n\
+             [access]\nopen = true\nexposed = true\n"
         ))
     };
     let doors = "listen = \"0.0.0.0:1\"\npeer = \"0.0.0.0:2\"\nhttp = \"127.0.0.1:3\"";
@@ -82,7 +81,7 @@ fn names_and_addresses_are_one_servers_alone() {
     );
     check(
         "\"127.0.0.1:3\"",
-        "\"0.0.0.0:4\"",
+        "\"127.0.0.1:4\"",
         &["herd.toml:12:8: error: `peer` of server b is already in use by `listen` of server b: \
            give each door its own port"],
     );

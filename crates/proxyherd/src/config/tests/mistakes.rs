@@ -105,8 +105,6 @@ fn a_section_that_is_not_built_yet_is_refused() {
     check_added(
         "[access]\ntokens = \"off\"\n[engine]\n[reports]\n[webhooks]",
         &[
-            "herd.toml:4:1: error: `access` is not available in this version: \
-             leave it out: in this version everybody who reaches a door may do everything",
             "herd.toml:6:1: error: `engine` is not available in this version: \
              leave it out: this version has no regions",
             "herd.toml:7:1: error: `reports` is not available in this version: \
@@ -229,7 +227,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [log]",
+             [log], [access]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \

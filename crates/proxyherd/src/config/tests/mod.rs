@@ -201,6 +201,15 @@ fn every_value_is_read() {
         keep = 0
         lines_per_s = 7
         positions = false
+        [access]
+        tokens = "on"
+        operator_token_sha256 = "00000000000000000000000000000000000000000000000000000000000000FF"
+        exposed = true
+        open = true
+        hosts = ["herd.example.org"]
+        origins = ["https://a.example"]
+        proxies = ["10.0.0.0/8"]
+        public_url = "https://herd.example.org"
         [[server]]
         name = "Riley"
         listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
@@ -274,6 +283,21 @@ fn every_value_is_read() {
             keep: 0,
             lines_per_s: 7,
             positions: false,
+        }
+    );
+    let mut hash = [0; 32];
+    hash[31] = 0xff;
+    assert_eq!(
+        config.access,
+        AccessSettings {
+            tokens: Tokens::On,
+            operator_token_sha256: Some(hash),
+            exposed: true,
+            open: true,
+            hosts: vec!["herd.example.org".to_owned()],
+            origins: vec![WebOrigin::parse("https://a.example").unwrap()],
+            proxies: vec![Network::parse("10.0.0.0/8").unwrap()],
+            public_url: Some("https://herd.example.org".to_owned()),
         }
     );
     let server = config.server("Riley").unwrap();

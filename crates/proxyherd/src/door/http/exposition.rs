@@ -74,7 +74,7 @@ pub(super) fn text_004(openmetrics: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, header};
 
     use super::*;
 

@@ -6,7 +6,7 @@
 //! wraps the response's body, so the connection's slot knows how many of the body's bytes are not sent yet. The handler
 //! knows nothing about a path except its row in the table of paths.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     BoxError, Router,
@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::time::Instant;
 
 use super::{
+    authentication::{self, ShownToken},
     compression,
     connection_state::{Audience, SlotKind},
     origin::{self, OriginPolicy, PageOrigin},
@@ -81,14 +82,16 @@ impl RequestHandler {
         B::Error: Into<BoxError>,
     {
         let id = RequestId::of(request.headers());
-        let logged = LoggedRequest::new(self.herd.log(), self.caller.address, &id, &request);
+        let address =
+            authentication::address_of(self.caller.address, request.headers(), &self.herd.access().proxies);
+        let logged = LoggedRequest::new(self.herd.log(), address, &id, &request);
         let method = request.method().clone();
         // A proxy in front of this server may find another end of a body with Transfer-Encoding. The bytes that follow
         // would then be read as a request that no client has sent (RFC 9112, section 6.1).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
         let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
-        let response = self.respond(request.map(Body::new), row).await;
+        let response = self.respond(request.map(Body::new), row, address).await;
         let mut response = compression::compressed(response, accepts_gzip).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
@@ -103,14 +106,19 @@ impl RequestHandler {
         response
     }
 
-    async fn respond(&self, mut request: Request<Body>, row: Option<&'static PathRow>) -> Response {
+    async fn respond(
+        &self,
+        mut request: Request<Body>,
+        row: Option<&'static PathRow>,
+        address: SocketAddr,
+    ) -> Response {
         set_host(&mut request);
         let pages = row.map_or(Pages::Any, |row| row.pages);
         let page = match self.origins.admit(request.version(), request.uri(), request.headers(), pages) {
             Ok(page) => page,
             Err(refusal) => return refusal.into_response(),
         };
-        let mut response = self.respond_to(request, row, &page).await;
+        let mut response = self.respond_to(request, row, &page, address).await;
         self.origins.add_headers(&page, response.headers_mut());
         response
     }
@@ -121,6 +129,7 @@ impl RequestHandler {
         mut request: Request<Body>,
         row: Option<&'static PathRow>,
         page: &PageOrigin,
+        address: SocketAddr,
     ) -> Response {
         if self.slot.slot_kind == SlotKind::Reserve && audience(row) == Audience::Clients {
             self.slot.count_refusal();
@@ -131,7 +140,13 @@ impl RequestHandler {
         {
             return origin::options(row, page, request.headers()).into_response();
         }
-        request.extensions_mut().insert(self.caller.clone());
+        let token = authentication::without_token(&mut request);
+        let connected = Caller { address, ..self.caller.clone() };
+        let shown = ShownToken::of(row, &request, token);
+        match authentication::caller_of(&self.herd, connected, shown).await {
+            Ok(caller) => request.extensions_mut().insert(caller),
+            Err(refusal) => return refusal.at(row),
+        };
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }

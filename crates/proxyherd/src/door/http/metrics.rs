@@ -104,7 +104,9 @@ impl Families<'_, '_> {
         self.counters("proxyherd_door_connections_turned_away", help, "door", turned_away)?;
         let failed = each(|door| door.handshakes_failed);
         let help = "TLS handshakes of clients that failed";
-        self.counters("proxyherd_door_handshakes_failed", help, "door", failed)
+        self.counters("proxyherd_door_handshakes_failed", help, "door", failed)?;
+        let failures = figures.auth_failures.map(|(door, count)| (door.label(), count));
+        self.counters("proxyherd_auth_failures", "Wrong tokens that clients have shown", "door", failures)
     }
 
     fn room(&mut self, figures: &Figures) -> fmt::Result {

@@ -5,10 +5,10 @@
 //! or HTTP/2 (`connection`). Each request goes through `handler`, which handles all paths in the same way. The router
 //! then chooses the path. All limits are in `limits`.
 //!
-//! The door listens only on loopback addresses, because it has no access tokens yet. The door refuses requests of web
-//! pages of other origins (`origin`).
+//! `authentication` finds out which token a request has, and `origin` refuses requests of web pages of other origins.
 
 mod api;
+mod authentication;
 mod cache_status;
 mod compression;
 mod conditional;
@@ -36,6 +36,7 @@ mod slot;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::IntoResponse,
-    routing::{MethodRouter, get, post, put},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 /// Serves HTTP until the entrance closes.
@@ -65,7 +66,11 @@ pub(crate) fn run(entrance: Entrance) {
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
         router: router(Arc::clone(&entrance.herd)),
-        origins: Arc::new(OriginPolicy::new(listener.own.clone(), listener.tls.is_some(), Vec::new())),
+        origins: Arc::new(OriginPolicy::new(
+            listener.own.clone(),
+            listener.tls.is_some(),
+            entrance.herd.access(),
+        )),
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
@@ -93,6 +98,8 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),
+        PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
+        PathName::Token => delete(tokens::delete_token),
         _ => get(unknown_path),
     }
 }

@@ -108,6 +108,11 @@ impl FoundPlaces {
     }
 }
 
+/// The answer to a request that has no valid token.
+pub(super) fn denied(message: &'static str) -> Response {
+    json(&Answer::failed(AnswerStatus::RequestDenied, message), PLACES_MAX).into_response()
+}
+
 fn invalid(message: String) -> Response {
     json(&Answer::failed(AnswerStatus::InvalidRequest, message), PLACES_MAX).into_response()
 }

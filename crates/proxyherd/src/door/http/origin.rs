@@ -10,6 +10,9 @@
 //! plain form could not send. The checks rely on browsers, which always send true values of Host, Origin and
 //! Sec-Fetch-Site. Other programs send only Host.
 //!
+//! With TLS, a browser accepts only a host name of the door's certificate, so no foreign name can lead here. If tokens
+//! decide, too, a door with TLS accepts every host name.
+//!
 //! This module knows no path. The table of paths says which pages may request a path ([`Pages`]).
 
 use std::net::IpAddr;
@@ -23,7 +26,7 @@ use super::{
     paths::{Pages, PathRow},
     problem::Problem,
 };
-use crate::config::Address;
+use crate::config::{AccessSettings, Address, Tokens, WebOrigin};
 
 /// Headers that a page of an allowed origin may send.
 const HEADERS_ALLOWED: HeaderValue =
@@ -45,7 +48,8 @@ pub(super) enum OriginRefusal {
     /// The request of a web page whose host name resolves to this machine. Or the operator uses a host name that is not
     /// in the server's configuration.
     #[error(
-        "this server answers only requests to localhost, to a loopback address or to its own `http` address"
+        "this server answers only requests to localhost, to a loopback address, to its own `http` address, and to the \
+         names in `hosts` in [access]"
     )]
     UnknownHost,
     /// The request of a web page from elsewhere.
@@ -72,8 +76,12 @@ pub(super) struct OriginPolicy {
     own: Address,
     /// The scheme of the URLs of this socket, with its `://`.
     scheme: &'static str,
+    /// Further host names.
+    hosts: Vec<String>,
+    /// Whether any host name is accepted.
+    accepts_any_host: bool,
     /// Origins whose pages may call the API, such as `https://map.example`.
-    origins: Vec<String>,
+    origins: Vec<WebOrigin>,
 }
 
 /// The web page that sends a request.
@@ -86,8 +94,14 @@ pub(super) enum PageOrigin {
 }
 
 impl OriginPolicy {
-    pub(super) fn new(own: Address, has_tls: bool, origins: Vec<String>) -> OriginPolicy {
-        OriginPolicy { own, scheme: if has_tls { "https://" } else { "http://" }, origins }
+    pub(super) fn new(own: Address, has_tls: bool, access: &AccessSettings) -> OriginPolicy {
+        OriginPolicy {
+            own,
+            scheme: if has_tls { "https://" } else { "http://" },
+            hosts: access.hosts.clone(),
+            accepts_any_host: has_tls && access.tokens == Tokens::On,
+            origins: access.origins.clone(),
+        }
     }
 
     /// Accepts a request to a host name or address that only this machine can have, or to the socket's address. The
@@ -99,10 +113,10 @@ impl OriginPolicy {
         headers: &HeaderMap,
         pages: Pages,
     ) -> Result<PageOrigin, OriginRefusal> {
-        check_host(version, uri, headers, &self.own)?;
+        self.check_host(version, uri, headers)?;
         let mut origins = headers.get_all(header::ORIGIN).iter();
         if let (Some(origin), None) = (origins.next(), origins.next())
-            && self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+            && self.origins.iter().any(|allowed| allowed.as_str().as_bytes() == origin.as_bytes())
         {
             return Ok(PageOrigin::Allowed(origin.clone()));
         }
@@ -179,36 +193,42 @@ pub(super) fn is_options(method: &Method) -> bool {
     *method == Method::OPTIONS
 }
 
-fn check_host(version: Version, uri: &Uri, headers: &HeaderMap, own: &Address) -> Result<(), OriginRefusal> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => {
-            let host = Authority::try_from(host.as_bytes()).map_err(|_| OriginRefusal::NoHost)?;
-            check_name(&host, own)?;
+impl OriginPolicy {
+    fn check_host(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), OriginRefusal> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) => {
+                let host = Authority::try_from(host.as_bytes()).map_err(|_| OriginRefusal::NoHost)?;
+                self.check_name(&host)?;
+            }
+            // HTTP/1.0 does not require Host, and browsers do not use it.
+            (None, None) if version == Version::HTTP_10 => {}
+            _ => return Err(OriginRefusal::NoHost),
         }
-        // HTTP/1.0 does not require Host, and browsers do not use it.
-        (None, None) if version == Version::HTTP_10 => {}
-        _ => return Err(OriginRefusal::NoHost),
+        // A request in absolute form, as clients send it to a proxy, names the host in its request line too.
+        uri.authority().map_or(Ok(()), |host| self.check_name(host))
     }
-    // A request in absolute form, as clients send it to a proxy, names the host in its request line too.
-    uri.authority().map_or(Ok(()), |host| check_name(host, own))
-}
 
-fn check_name(authority: &Authority, own: &Address) -> Result<(), OriginRefusal> {
-    if authority.as_str().contains('@') {
-        return Err(OriginRefusal::NoHost);
-    }
-    let host = authority.host();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let is_loopback = match host.parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
-    };
-    if is_loopback || name.eq_ignore_ascii_case(&own.host()) {
-        Ok(())
-    } else {
-        Err(OriginRefusal::UnknownHost)
+    fn check_name(&self, authority: &Authority) -> Result<(), OriginRefusal> {
+        if authority.as_str().contains('@') {
+            return Err(OriginRefusal::NoHost);
+        }
+        let host = authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let is_loopback = match host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().is_loopback(),
+            Err(_) => name.eq_ignore_ascii_case("localhost"),
+        };
+        let is_named = || {
+            let is_this = |known: &str| known.eq_ignore_ascii_case(name);
+            is_this(&self.own.host()) || self.hosts.iter().any(|known| is_this(known))
+        };
+        if is_loopback || self.accepts_any_host || is_named() {
+            Ok(())
+        } else {
+            Err(OriginRefusal::UnknownHost)
+        }
     }
 }
 
@@ -228,7 +248,8 @@ mod tests {
     fn check(hosts: &[&str], uri: &str, version: Version, expected: Result<(), OriginRefusal>) {
         let own = "riley.example.org:8000".parse().unwrap();
         let hosts: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-        let checked = check_host(version, &uri.parse().unwrap(), &headers(&hosts), &own);
+        let policy = OriginPolicy::new(own, false, &AccessSettings::default());
+        let checked = policy.check_host(version, &uri.parse().unwrap(), &headers(&hosts));
         assert_eq!(checked, expected, "{hosts:?} {uri} {version:?}");
     }
 
@@ -283,7 +304,8 @@ mod tests {
     /// The origin of the page that sends these headers.
     fn page_of(sent: &[(&'static str, &str)], pages: Pages) -> Result<PageOrigin, OriginRefusal> {
         let own = "riley.example.org:8000".parse().unwrap();
-        let policy = OriginPolicy::new(own, false, vec!["https://map.example".to_owned()]);
+        let origins = vec![WebOrigin::parse("https://map.example").unwrap()];
+        let policy = OriginPolicy::new(own, false, &AccessSettings { origins, ..AccessSettings::default() });
         policy.admit(Version::HTTP_11, &"/".parse().unwrap(), &headers(sent), pages)
     }
 

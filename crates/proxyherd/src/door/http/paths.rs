@@ -34,6 +34,8 @@ pub(super) enum PathName {
     Client,
     Location,
     ClientPlaces,
+    Tokens,
+    Token,
 }
 
 /// Which web pages may request a path.
@@ -49,8 +51,10 @@ pub(super) enum Pages {
 /// The right that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NeededRight {
-    /// No right.
+    /// No right, and no token.
     Nothing,
+    /// A valid token, whatever it allows.
+    Any,
     Report,
     Read,
     Places,
@@ -78,7 +82,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 15] = [
+pub(super) static PATHS: [PathRow; 17] = [
     open(PathName::Root, "/"),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -106,6 +110,15 @@ pub(super) static PATHS: [PathRow; 15] = [
     )
     .body(REPORT_LEN_MAX, BODY_TIMEOUT),
     clients(PathName::ClientPlaces, "/v1/clients/{id}/places", PLACES, GET_ALLOW),
+    clients(
+        PathName::Tokens,
+        "/v1/tokens",
+        &[(Method::GET, NeededRight::Operate), (Method::POST, NeededRight::Operate)],
+        "GET, HEAD, POST, OPTIONS",
+    )
+    .for_operators(),
+    clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Operate)], "DELETE, OPTIONS")
+        .for_operators(),
 ];
 
 const fn open(name: PathName, pattern: &'static str) -> PathRow {
@@ -133,6 +146,11 @@ const fn clients(
 }
 
 impl PathRow {
+    const fn for_operators(mut self) -> PathRow {
+        self.audience = Audience::Operators;
+        self
+    }
+
     const fn body(mut self, len_max: usize, timeout: Duration) -> PathRow {
         self.body = BodyBounds { len_max, timeout };
         self

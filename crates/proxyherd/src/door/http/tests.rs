@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     caller::Rights,
-    config::{Config, Overrides},
+    config::{AccessSettings, Config, Overrides},
     door_kind::DoorKind,
     herd::tests::{alone, caller},
     server::Server,
@@ -67,7 +67,8 @@ impl Door {
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
         let slots = Slots::new(herd.admission());
-        let origins = Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, Vec::new()));
+        let origins =
+            Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
         let context = ListenerContext { herd, router, origins, tasks, stop };
         Door { context, slots, _server: server, _dir: dir }
     }

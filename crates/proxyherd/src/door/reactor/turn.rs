@@ -262,8 +262,7 @@ impl<P: Protocol> Connection<P> {
         if !must_be_durable(context.herd, &next) {
             self.log(context.herd, Direction::Out, replies, units_out);
         }
-        self.may_hold_units =
-            !matches!(next, NextStep::ReadMore | NextStep::Subscribed | NextStep::Close(_));
+        self.may_hold_units = !matches!(next, NextStep::ReadMore | NextStep::Subscribed | NextStep::Close(_));
         let kept = match next {
             NextStep::Close(_) => Ok(()),
             _ => self.keep(&input[consumed..], consumed == 0),

@@ -1,0 +1,311 @@
+//! Who sends a request: finds the token in a request, and gives the request the caller's rights.
+//!
+//! [`caller_of`] is called for every request, before the router. A token comes as `Authorization: Bearer`, as the
+//! password of `Authorization: Basic` (the user does not matter), or as the parameter `token`, for devices that can send
+//! nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A request without a valid
+//! token is refused with 401 before anything else about the request is looked at, and a request whose token can never
+//! allow the path's method with 403. `Herd` checks the rest.
+//!
+//! [`without_token`] takes the parameter `token` out of a request's target, so that no handler sees or repeats it. The
+//! address of the caller behind a proxy is in [`address_of`].
+//!
+//! Nothing here prints a token.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    nearby,
+    parameters::decode,
+    paths::{NeededRight, PathName, PathRow},
+    problem::Problem,
+};
+use crate::{
+    caller::{Caller, Rights},
+    clock,
+    config::Network,
+    herd::Herd,
+};
+
+/// The header in which proxies name their clients.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Maximum number of addresses in `X-Forwarded-For` that are looked at, from the last one.
+const FORWARDED_MAX: usize = 32;
+
+/// Why a request is refused. A refused request has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AuthRefusal {
+    /// The request has no token.
+    #[error("this path needs a token: send it as Authorization: Bearer")]
+    NoToken,
+    /// The request's token is not valid.
+    #[error("the token is wrong, revoked or past its end")]
+    WrongToken,
+    /// The token does not allow the method of the path for any client.
+    #[error("the token does not have the right that this path needs: {}", .0.scope())]
+    NotEnough(NeededRight),
+}
+
+impl From<AuthRefusal> for Problem {
+    fn from(refusal: AuthRefusal) -> Problem {
+        let challenge = match refusal {
+            AuthRefusal::NoToken => "Bearer realm=\"proxyherd\"",
+            AuthRefusal::WrongToken => "Bearer realm=\"proxyherd\", error=\"invalid_token\"",
+            AuthRefusal::NotEnough(_) => return Problem::new(StatusCode::FORBIDDEN, refusal.to_string()),
+        };
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, refusal.to_string());
+        problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+}
+
+impl AuthRefusal {
+    /// The response. Clients of Google's path expect 200 and a status in the JSON.
+    pub(super) fn at(self, row: Option<&PathRow>) -> Response {
+        match (self, row.map(|row| row.name)) {
+            (AuthRefusal::NoToken | AuthRefusal::WrongToken, Some(PathName::NearbySearch)) => {
+                nearby::denied("the parameter `key` must be a valid token of this herd")
+            }
+            _ => Problem::from(self).into_response(),
+        }
+    }
+}
+
+/// The token of a request, and what the token must allow.
+pub(super) struct ShownToken {
+    needed: NeededRight,
+    /// `None`: the request has no token.
+    text: Option<Vec<u8>>,
+}
+
+impl ShownToken {
+    /// Finds the token of a request. `parameter` is what [`without_token`] has taken out of the request.
+    pub(super) fn of(
+        row: Option<&PathRow>,
+        request: &Request<Body>,
+        parameter: Option<Vec<u8>>,
+    ) -> ShownToken {
+        let is_google = row.is_some_and(|row| row.name == PathName::NearbySearch);
+        let key = || is_google.then(|| parameter_of(request.uri(), "key")).flatten();
+        let text = of_header(request.headers()).or(parameter).or_else(key);
+        ShownToken { needed: needed(row, request.method()), text }
+    }
+}
+
+/// The caller of a request, with the rights of the request's token. `connected` is the caller as the entrance has made
+/// it, with the address that [`address_of`] has found. After a wrong token, this waits as long as the herd says.
+pub(super) async fn caller_of(
+    herd: &Herd,
+    connected: Caller,
+    shown: ShownToken,
+) -> Result<Caller, AuthRefusal> {
+    let ShownToken { needed, text } = shown;
+    if needed == NeededRight::Nothing || !herd.are_tokens_on() {
+        return Ok(connected);
+    }
+    let text = text.ok_or(AuthRefusal::NoToken)?;
+    let now_ns = clock::now_ns();
+    match herd.authenticate(now_ns, connected.door, connected.address, &text) {
+        Ok(rights) if needed.is_in(&rights, now_ns) => Ok(Caller { rights, ..connected }),
+        Ok(_) => Err(AuthRefusal::NotEnough(needed)),
+        Err(wrong) => {
+            tokio::time::sleep(wrong.delay).await;
+            Err(AuthRefusal::WrongToken)
+        }
+    }
+}
+
+/// The right that a request needs at least. An unknown path or method needs a token with any right.
+fn needed(row: Option<&PathRow>, method: &Method) -> NeededRight {
+    let Some(row) = row else { return NeededRight::Any };
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let is_open = row.methods.iter().all(|(_, needed)| *needed == NeededRight::Nothing);
+    let found = row.methods.iter().find(|(known, _)| known == method);
+    found.map_or(if is_open { NeededRight::Nothing } else { NeededRight::Any }, |(_, needed)| *needed)
+}
+
+impl NeededRight {
+    /// Whether the rights allow this at least for one client.
+    fn is_in(self, rights: &Rights, now_ns: u64) -> bool {
+        match self {
+            NeededRight::Nothing | NeededRight::Any => true,
+            NeededRight::Report => rights.may_report_some(now_ns),
+            NeededRight::Read => rights.may_read_some(now_ns),
+            NeededRight::Places => rights.may_ask_places(now_ns),
+            NeededRight::Operate => rights.may_operate(now_ns),
+        }
+    }
+
+    fn scope(self) -> &'static str {
+        match self {
+            NeededRight::Nothing | NeededRight::Any => "any",
+            NeededRight::Report => "report:IDS",
+            NeededRight::Read => "read:IDS",
+            NeededRight::Places => "places",
+            NeededRight::Operate => "operate",
+        }
+    }
+}
+
+/// The token in the header Authorization. `None`: there is no such header. A header that is not understood is an empty
+/// token, which is never valid.
+fn of_header(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, next) = (values.next()?, values.next());
+    if next.is_some() {
+        return Some(Vec::new());
+    }
+    let value = value.as_bytes();
+    let at = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
+    let (scheme, rest) = (&value[..at], value[at..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(rest.to_vec());
+    }
+    let credentials = scheme.eq_ignore_ascii_case(b"basic").then(|| STANDARD.decode(rest).ok()).flatten();
+    let password = credentials.and_then(|credentials| {
+        let at = credentials.iter().position(|&byte| byte == b':')?;
+        Some(credentials[at + 1..].to_vec())
+    });
+    Some(password.unwrap_or_default())
+}
+
+/// The first value of a parameter in the query.
+fn parameter_of(uri: &Uri, wanted: &str) -> Option<Vec<u8>> {
+    uri.query()?.split('&').find_map(|pair| value_of(pair, wanted))
+}
+
+/// The value of a pair of the query, if the pair has this name. A value that cannot be decoded is empty.
+fn value_of(pair: &str, wanted: &str) -> Option<Vec<u8>> {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (decode(name).as_deref() == Some(wanted.as_bytes())).then(|| decode(value).unwrap_or_default())
+}
+
+/// Takes the parameter `token` out of a request's target, and returns its first value.
+pub(super) fn without_token(request: &mut Request<Body>) -> Option<Vec<u8>> {
+    let token = parameter_of(request.uri(), "token")?;
+    let query = request.uri().query().unwrap_or_default();
+    let rest: Vec<&str> = query.split('&').filter(|pair| value_of(pair, "token").is_none()).collect();
+    let path = request.uri().path();
+    let target =
+        if rest.is_empty() { Cow::from(path) } else { Cow::from(format!("{path}?{}", rest.join("&"))) };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(target.as_ref()).ok();
+    // A part of a valid target is a valid target. If it were not, the request would lose its path and answer 404.
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    Some(token)
+}
+
+/// The address of the client that has sent a request. If the connection comes from a proxy of the configuration, this
+/// is the last address in `X-Forwarded-For` that is not such a proxy. Anybody can write the addresses before it.
+pub(super) fn address_of(connected: SocketAddr, headers: &HeaderMap, proxies: &[Network]) -> SocketAddr {
+    let is_proxy = |ip: IpAddr| proxies.iter().any(|network| network.contains(ip));
+    if !is_proxy(connected.ip()) {
+        return connected;
+    }
+    let values = headers.get_all(FORWARDED_FOR).iter().rev();
+    let texts = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    let mut last = connected;
+    for text in texts.take(FORWARDED_MAX) {
+        let Some(address) = forwarded(text.trim()) else { break };
+        last = address;
+        if !is_proxy(address.ip()) {
+            break;
+        }
+    }
+    last
+}
+
+/// An address in `X-Forwarded-For`: an IP address, with a port or without.
+fn forwarded(text: &str) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
+            .collect::<HeaderMap>()
+    }
+
+    #[test]
+    fn a_token_is_found_in_the_header_authorization() {
+        for (value, expected) in [
+            ("Bearer phd_a_b", "phd_a_b"),
+            ("bearer  phd_a_b ", "phd_a_b"),
+            ("Basic YW55Ym9keTpwaGRfYV9i", "phd_a_b"),
+            ("basic OnBoZF9hX2I=", "phd_a_b"),
+            ("Basic YTpiOmM=", "b:c"),
+            ("Basic !", ""),
+            ("Basic YW55Ym9keQ==", ""),
+            ("Digest phd_a_b", ""),
+            ("phd_a_b", ""),
+            ("", ""),
+        ] {
+            let found = of_header(&headers(&[("authorization", value)]));
+            assert_eq!(found, Some(expected.as_bytes().to_vec()), "{value}");
+        }
+        assert_eq!(of_header(&HeaderMap::new()), None);
+        let two: HeaderMap = ["Bearer a", "Bearer b"]
+            .map(|value| (header::AUTHORIZATION, value.parse().unwrap()))
+            .into_iter()
+            .collect();
+        assert_eq!(of_header(&two), Some(Vec::new()), "two headers are no token");
+    }
+
+    #[test]
+    fn the_parameter_token_is_taken_out_of_the_target() {
+        for (target, expected, rest) in [
+            ("/?token=phd_a_b", Some("phd_a_b"), "/"),
+            ("/x?a=1&token=phd_a_b&b=2", Some("phd_a_b"), "/x?a=1&b=2"),
+            ("/x?t%6fken=phd%5Fa_b&token=c", Some("phd_a_b"), "/x"),
+            ("http://localhost:80/x?token=a&y", Some("a"), "http://localhost:80/x?y"),
+            ("/x?token", Some(""), "/x"),
+            ("/x?token=%zz", Some(""), "/x"),
+            ("/x?tokens=a", None, "/x?tokens=a"),
+            ("/x", None, "/x"),
+        ] {
+            let mut request = Request::get(target).body(Body::empty()).unwrap();
+            let token = without_token(&mut request);
+            assert_eq!(token.as_deref(), expected.map(str::as_bytes), "{target}");
+            assert_eq!(request.uri().to_string(), rest, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_address_behind_trusted_proxies_is_the_last_one_that_is_none() {
+        let proxies = ["10.0.0.0/8", "127.0.0.1", "::1"].map(|network| Network::parse(network).unwrap());
+        for (connected, forwarded, expected) in [
+            ("127.0.0.1:5", "", "127.0.0.1:5"),
+            ("127.0.0.1:5", "192.0.2.1", "192.0.2.1:0"),
+            ("127.0.0.1:5", "192.0.2.9, 192.0.2.1", "192.0.2.1:0"),
+            ("127.0.0.1:5", "192.0.2.1, 10.1.1.1", "192.0.2.1:0"),
+            ("127.0.0.1:5", "10.1.1.1", "10.1.1.1:0"),
+            ("127.0.0.1:5", "evil, 10.1.1.1", "10.1.1.1:0"),
+            ("[::1]:5", "2001:db8::1", "[2001:db8::1]:0"),
+            ("[::1]:5", "[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("[::1]:5", "192.0.2.1:80", "192.0.2.1:80"),
+            ("192.0.2.7:5", "192.0.2.1", "192.0.2.7:5"),
+        ] {
+            let sent = headers(if forwarded.is_empty() { &[] } else { &[(FORWARDED_FOR, "")] });
+            let mut sent = sent;
+            if !forwarded.is_empty() {
+                sent.insert(FORWARDED_FOR, forwarded.parse().unwrap());
+            }
+            let found = address_of(connected.parse().unwrap(), &sent, &proxies);
+            assert_eq!(found, expected.parse().unwrap(), "{connected} {forwarded}");
+        }
+    }
+}

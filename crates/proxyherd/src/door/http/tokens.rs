@@ -1,0 +1,188 @@
+//! `/v1/tokens`: makes, lists and revokes tokens, for operators.
+//!
+//! The text of a token is in the answer to the request that makes it, and nowhere else.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use proxyherd_core::{
+    access::{Scopes, TokenId, TokenRecord, TokenState},
+    limits::TOKEN_NAME_LEN_MAX,
+};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::{media, problem::Problem, query::Query, request_body};
+use crate::{
+    access::{NewToken, TokenError},
+    caller::Caller,
+    clock,
+    herd::{Herd, TokenRefusal},
+};
+
+const JSON: &str = "application/json";
+/// The longest time until the end of a token, seconds: a hundred years.
+const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
+
+/// The body of a request for a new token.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    scopes: Vec<String>,
+    #[serde(default)]
+    name: String,
+    expires_s: Option<u64>,
+    #[serde(default)]
+    latest_only: bool,
+    clients_max: Option<u64>,
+    rate: Option<u32>,
+}
+
+/// A token as the API shows it.
+#[derive(Serialize)]
+struct Shown {
+    /// The text, in the answer to the request that made the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    id: String,
+    scopes: Vec<String>,
+    name: String,
+    made_at: Option<String>,
+    expires_at: Option<String>,
+    latest_only: bool,
+    clients_max: Option<u64>,
+    rate: Option<u32>,
+    revoked: bool,
+}
+
+#[derive(Serialize)]
+struct All {
+    tokens: Vec<Shown>,
+}
+
+/// Makes a token.
+pub(super) async fn post_token(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    Query::of(&uri, &[], &[])?;
+    media::of_body(&headers, &[JSON])?;
+    let new = wanted(&request_body::whole(body).await?)?;
+    let made = waiting(move || herd.make_token(&caller, clock::now_ns(), new)).await?;
+    let (text, record) = made?;
+    let shown = Shown { token: Some(text.reveal().to_owned()), ..Shown::of(text.id(), &record) };
+    Ok((StatusCode::CREATED, json(&shown)).into_response())
+}
+
+/// All tokens that have not ended.
+pub(super) async fn get_tokens(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::of(&uri, &[], &[])?;
+    media::accepted(&headers, &[JSON])?;
+    let tokens = herd.tokens(&caller, clock::now_ns())?;
+    let tokens = tokens.iter().map(|(id, record)| Shown::of(id, record)).collect();
+    Ok(json(&All { tokens }).into_response())
+}
+
+/// Revokes a token.
+pub(super) async fn delete_token(
+    State(herd): State<Arc<Herd>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::of(&uri, &[], &[])?;
+    let id = uri.path().rsplit('/').next().unwrap_or_default();
+    let id = TokenId::parse(id).map_err(|bad| Problem::invalid(bad.to_string()))?;
+    waiting(move || herd.revoke_token(&caller, clock::now_ns(), &id)).await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Reads the body of a request for a token.
+fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
+    let Wanted { scopes, name, expires_s, latest_only, clients_max, rate } =
+        serde_json::from_slice(body).map_err(not_read)?;
+    if name.len() > TOKEN_NAME_LEN_MAX {
+        return Err(Problem::invalid(format!("`name` has at most {TOKEN_NAME_LEN_MAX} bytes")));
+    }
+    if expires_s.is_some_and(|after_s| !(1..=EXPIRES_S_MAX).contains(&after_s)) {
+        return Err(Problem::invalid(format!("`expires_s` is from 1 to {EXPIRES_S_MAX}")));
+    }
+    if rate == Some(0) {
+        return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));
+    }
+    let scopes = Scopes::parse(scopes.iter().map(|scope| scope.as_bytes()));
+    let scopes = scopes.map_err(|bad| Problem::invalid(format!("`scopes`: {bad}")))?;
+    Ok(NewToken { scopes, name, expires_s, is_latest_only: latest_only, clients_max, rate })
+}
+
+/// 400 for what is no JSON, 422 for JSON of another shape. The texts of serde can repeat parts of the body.
+fn not_read(error: serde_json::Error) -> Problem {
+    match error.classify() {
+        serde_json::error::Category::Data => {
+            Problem::invalid(format!("the body does not describe a token: {error}"))
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, format!("the body is no JSON: {error}")),
+    }
+}
+
+/// Runs what waits for the disk where it may wait.
+async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    spawn_blocking(work).await.map_err(|_| Problem::unavailable("this server is stopping"))
+}
+
+fn json<T: Serialize>(value: &T) -> impl IntoResponse + use<T> {
+    let mut body = serde_json::to_vec(value).expect("texts and numbers are always JSON");
+    body.push(b'\n');
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(JSON)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, body)
+}
+
+impl Shown {
+    fn of(id: &TokenId, record: &TokenRecord) -> Shown {
+        let time = |time_ns: u64| {
+            jiff::Timestamp::from_nanosecond(time_ns.into()).ok().map(|time| format!("{time:.0}"))
+        };
+        Shown {
+            token: None,
+            id: id.to_string(),
+            scopes: record.scopes.iter().map(ToString::to_string).collect(),
+            name: record.name.clone(),
+            made_at: time(record.made_at_ns),
+            expires_at: record.expires_at_ns.and_then(time),
+            latest_only: record.is_latest_only,
+            clients_max: record.clients_max,
+            rate: record.rate,
+            revoked: record.state == TokenState::Revoked,
+        }
+    }
+}
+
+impl From<TokenRefusal> for Problem {
+    fn from(refusal: TokenRefusal) -> Problem {
+        match refusal {
+            TokenRefusal::Denied(denied) => denied.into(),
+            TokenRefusal::Failed(TokenError::Unknown) => {
+                Problem::new(StatusCode::NOT_FOUND, TokenError::Unknown.to_string())
+            }
+            TokenRefusal::Failed(
+                failed @ (TokenError::Full | TokenError::Machine | TokenError::Audit(_)),
+            ) => Problem::unavailable(failed.to_string()),
+        }
+    }
+}
