@@ -15,6 +15,7 @@ mod conditional;
 mod connection;
 mod connection_state;
 mod dateless;
+mod docs;
 mod durability;
 mod exposition;
 mod handler;
@@ -23,6 +24,7 @@ mod media;
 mod metered_stream;
 mod metrics;
 mod nearby;
+mod openapi;
 mod origin;
 pub(crate) mod parameters;
 mod paths;
@@ -93,6 +95,11 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::Metrics => get(metrics),
         PathName::Status => get(status),
         PathName::NearbySearch => get(nearby::nearby),
+        PathName::Root => get(docs::get_root),
+        PathName::Docs => get(docs::get_docs),
+        PathName::DocsStyle => get(docs::get_style),
+        PathName::DocsScript => get(docs::get_script),
+        PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
         PathName::Clients => get(api::get_clients),
         PathName::Client => get(api::get_client).delete(api::delete_client),
@@ -100,7 +107,6 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::ClientPlaces => get(api::get_places),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
-        _ => get(unknown_path),
     }
 }
 

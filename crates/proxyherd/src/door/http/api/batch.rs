@@ -50,11 +50,15 @@ pub(in crate::door::http) async fn post_reports(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Query::of(&parts.uri, &[], &[])?;
-    let form = match media::of_body(&parts.headers, &[NDJSON, JSON, GEO_JSON])? {
+    let kind = media::of_body(&parts.headers, &[NDJSON, JSON, GEO_JSON])?;
+    let form = match kind {
         NDJSON => BatchForm::Lines,
         _ => BatchForm::Json,
     };
     let body = request_body::whole(body).await?;
+    if kind == GEO_JSON && body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(unreadable(&not_geo_json(&body)));
+    }
     let mut batch = Batch::read(&body, form, BATCH_REPORTS_MAX).map_err(|error| unreadable(&error))?;
     let mut tally = Tally::default();
     let mut scratch = Scratch::default();
@@ -166,6 +170,14 @@ impl Tally {
         answer.extend_from_slice(&errors);
         answer.extend_from_slice(b"]}\n");
         answer
+    }
+}
+
+/// Why a body that is no JSON object is no FeatureCollection.
+fn not_geo_json(body: &[u8]) -> BatchError {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Ok(_) => BatchError::NotBatch,
+        Err(error) => BatchError::Syntax(error.to_string()),
     }
 }
 

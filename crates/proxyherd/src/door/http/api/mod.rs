@@ -16,9 +16,9 @@ mod search;
 pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
-    places::get_places,
+    places::{KIND_LEN_MAX, get_places},
     report::put_location,
-    search::get_clients,
+    search::{MAX_AGE_S_MAX, RADIUS_M_MAX, get_clients},
 };
 
 /// The media type of JSON.

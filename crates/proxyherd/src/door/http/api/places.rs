@@ -10,7 +10,7 @@ use axum::{
 };
 use proxyherd_core::{
     command::{Around, Nearby},
-    limits::{PLACES_MAX, RADIUS_M_MAX, WISH_TEXT_LEN_MAX},
+    limits::{PLACES_MAX, RADIUS_M_MAX},
     places::Wish,
 };
 
@@ -22,6 +22,8 @@ use crate::{
     herd::Herd,
 };
 
+/// Maximum length of the name of a type of places, bytes.
+pub(in crate::door::http) const KIND_LEN_MAX: usize = 100;
 /// The radius of a query without one, meters.
 const RADIUS_M_DEFAULT: f64 = 1000.0;
 
@@ -35,7 +37,7 @@ pub(in crate::door::http) async fn get_places(
     let id = PathId::of(&uri)?;
     media::accepted(&headers, &[JSON])?;
     let query = Query::of(&uri, &["radius_m", "limit", "type"], &[])?;
-    let radius_m = query.number("radius_m", 1e-6..=f64::from(RADIUS_M_MAX))?.unwrap_or(RADIUS_M_DEFAULT);
+    let radius_m = query.number("radius_m", 1.0..=f64::from(RADIUS_M_MAX))?.unwrap_or(RADIUS_M_DEFAULT);
     let limit = query.whole("limit", 1..=usize::from(PLACES_MAX))?;
     let limit = limit.map_or(PLACES_MAX, |limit| limit as u8);
     let kind = query.text("type")?.map(kind_of).transpose()?;
@@ -50,10 +52,14 @@ pub(in crate::door::http) async fn get_places(
     Ok(found.ok_or_else(|| id.unknown())?.into_response(&herd, limit, wish.kind.as_deref()))
 }
 
-/// The type of places. An empty type would find nothing.
+/// The type of places, as Google writes types.
 fn kind_of(text: &str) -> Result<String, Problem> {
-    if (1..=WISH_TEXT_LEN_MAX).contains(&text.len()) {
+    let is_type = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if (1..=KIND_LEN_MAX).contains(&text.len()) && text.bytes().all(is_type) {
         return Ok(text.to_owned());
     }
-    Err(Problem::invalid(format!("`type` takes one type of places, of 1 to {WISH_TEXT_LEN_MAX} bytes")))
+    Err(Problem::invalid(format!(
+        "`type` takes one of Google's types of places, such as restaurant: at most {KIND_LEN_MAX} lower-case letters, \
+         digits and `_`"
+    )))
 }

@@ -76,7 +76,8 @@ fn take(
     })?;
     if read.client().is_some_and(|named| named != client) {
         herd.count_unreadable();
-        return Err(Problem::invalid("`id` is not the client of the path; leave `id` out"));
+        let detail = "`id` is not the client of the path; leave `id` out";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     let now_ns = clock::now_ns();
     let mut offers = [Offer::new(read.report(client, attributes.borrow()))];

@@ -9,7 +9,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
 use proxyherd_core::{
@@ -41,6 +41,11 @@ use crate::{
 
 const PARAMETERS: [&str; 8] = ["near", "radius_m", "box", "ids", "where", "max_age_s", "limit", "after"];
 
+/// The greatest `max_age_s`: a hundred years.
+pub(in crate::door::http) const MAX_AGE_S_MAX: f64 = 3_155_760_000.0;
+/// The greatest `radius_m`. Half of the Earth's circumference is less.
+pub(in crate::door::http) const RADIUS_M_MAX: f64 = 1e8;
+
 /// Bytes of a client in an answer, usually.
 const CLIENT_LEN_USUAL: usize = 400;
 
@@ -62,7 +67,12 @@ struct Search {
 #[derive(Debug)]
 enum SearchPlace {
     Anywhere,
-    Near { center: Point, radius_m: Option<f64> },
+    Near {
+        center: Point,
+        radius_m: Option<f64>,
+        /// The box in which the clients must be, too.
+        bounds: Option<Bounds>,
+    },
     Box(Bounds),
 }
 
@@ -92,8 +102,7 @@ impl Search {
     fn parse(uri: &Uri) -> Result<Search, Problem> {
         let query = Query::of(uri, &PARAMETERS, &["ids"])?;
         let limit = query.whole("limit", 1..=CLIENTS_MAX)?.unwrap_or(CLIENTS_DEFAULT);
-        // A hundred years.
-        let max_age_s = query.number("max_age_s", 0.0..=3_155_760_000.0)?;
+        let max_age_s = query.number("max_age_s", 0.0..=MAX_AGE_S_MAX)?;
         Ok(Search {
             place: SearchPlace::parse(&query)?,
             ids: ids(&query)?,
@@ -108,7 +117,7 @@ impl Search {
     fn is_short(&self) -> bool {
         let is_filtered = self.filter.is_some() || self.max_age_ns.is_some() || !self.ids.is_empty();
         match self.place {
-            SearchPlace::Near { .. } => !is_filtered,
+            SearchPlace::Near { bounds, .. } => !is_filtered && bounds.is_none(),
             SearchPlace::Anywhere | SearchPlace::Box(_) => {
                 !self.ids.is_empty() && self.ids.iter().all(|pattern| pattern.exact().is_some())
             }
@@ -118,7 +127,10 @@ impl Search {
     fn run(&self, herd: &Herd, caller: &Caller) -> Result<ClientPage, Denied> {
         let now_ns = clock::now_ns();
         match self.place {
-            SearchPlace::Near { center, radius_m } => self.near(herd, caller, now_ns, center, radius_m),
+            SearchPlace::Near { center, radius_m, bounds } => {
+                let near = Near { around: Around::Point(center), radius_m, limit: self.limit };
+                self.near(herd, caller, now_ns, &near, bounds)
+            }
             SearchPlace::Anywhere => self.list(herd, caller, now_ns, None),
             SearchPlace::Box(bounds) => self.list(herd, caller, now_ns, Some(bounds)),
         }
@@ -129,14 +141,15 @@ impl Search {
         herd: &Herd,
         caller: &Caller,
         now_ns: u64,
-        center: Point,
-        radius_m: Option<f64>,
+        near: &Near<'_>,
+        bounds: Option<Bounds>,
     ) -> Result<ClientPage, Denied> {
         herd.check_ids(caller, now_ns, &self.ids)?;
-        let near = Near { around: Around::Point(center), radius_m, limit: self.limit };
         let is_named = |id: &[u8]| self.ids.is_empty() || self.ids.iter().any(|ids| ids.matches(id));
-        let wanted = |held: &Update<'_>| is_named(held.record.key) && self.is_wanted(now_ns, held);
-        let clients = herd.near(caller, now_ns, &near, wanted)?.unwrap_or_default();
+        let wanted = |held: &Update<'_>| {
+            is_named(held.record.key) && is_inside(bounds, held) && self.is_wanted(now_ns, held)
+        };
+        let clients = herd.near(caller, now_ns, near, wanted)?.unwrap_or_default();
         Ok(ClientPage { clients, next: None })
     }
 
@@ -166,34 +179,44 @@ impl Search {
     }
 }
 
+/// Whether a client is in the box, if there is a box.
+fn is_inside(bounds: Option<Bounds>, held: &Update<'_>) -> bool {
+    let Some(bounds) = bounds else { return true };
+    let RecordBody::Location { coordinates, .. } = held.record.body else { return false };
+    bounds.contains(coordinates.latitude().degrees(), coordinates.longitude().degrees())
+}
+
 impl SearchPlace {
     fn parse(query: &Query) -> Result<SearchPlace, Problem> {
-        let radius_m = query.number("radius_m", 0.0..=f64::MAX)?;
-        match (query.numbers("near")?, query.numbers("box")?) {
-            (Some(_), Some(_)) => Err(Problem::invalid("`near` and `box` can't go together; leave one out")),
-            (Some([latitude, longitude]), None) => {
-                if query.bytes("after").is_some() {
-                    return Err(Problem::invalid("`after` can't go with `near`; ask with a greater `limit`"));
-                }
-                let center = Point::new(latitude, longitude).ok_or_else(|| {
-                    Problem::invalid(
-                        "`near` takes LAT,LON in degrees, up to 90 and 180, such as 34.07,-118.44",
-                    )
-                })?;
-                Ok(SearchPlace::Near { center, radius_m })
-            }
-            (None, _) if radius_m.is_some() => Err(Problem::invalid("`radius_m` needs `near`")),
-            (None, Some([south, west, north, east])) => {
-                let bounds = Bounds::new(south, west, north, east).ok_or_else(|| {
-                    Problem::invalid(
-                        "`box` takes S,W,N,E in degrees, latitudes up to 90 with S at most N, longitudes up to 180",
-                    )
-                })?;
-                Ok(SearchPlace::Box(bounds))
-            }
-            (None, None) => Ok(SearchPlace::Anywhere),
+        let radius_m = query.number("radius_m", 0.0..=RADIUS_M_MAX)?;
+        let bounds = query.numbers("box")?.map(bounds).transpose()?;
+        let Some([latitude, longitude]) = query.numbers("near")? else {
+            return match radius_m {
+                Some(_) => Err(contradiction("`radius_m` needs `near`")),
+                None => Ok(bounds.map_or(SearchPlace::Anywhere, SearchPlace::Box)),
+            };
+        };
+        if query.bytes("after").is_some() {
+            return Err(contradiction("`after` can't go with `near`; ask with a greater `limit`"));
         }
+        let center = Point::new(latitude, longitude).ok_or_else(|| {
+            Problem::invalid("`near` takes LAT,LON in degrees, up to 90 and 180, such as 34.07,-118.44")
+        })?;
+        Ok(SearchPlace::Near { center, radius_m, bounds })
     }
+}
+
+/// 409: each parameter is valid, but they contradict each other.
+fn contradiction(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, detail)
+}
+
+/// A box. It makes no difference which of its latitudes comes first.
+fn bounds([south, west, north, east]: [f64; 4]) -> Result<Bounds, Problem> {
+    let (south, north) = if south > north { (north, south) } else { (south, north) };
+    Bounds::new(south, west, north, east).ok_or_else(|| {
+        Problem::invalid("`box` takes S,W,N,E in degrees, latitudes up to 90 and longitudes up to 180")
+    })
 }
 
 fn ids(query: &Query) -> Result<Vec<IdPattern>, Problem> {
@@ -217,20 +240,26 @@ fn filter(query: &Query) -> Result<Option<WhereClause>, Problem> {
     clause.map_err(|error| Problem::invalid(error.to_string()))
 }
 
+/// The last client of the page before. Only the form that [`next`] writes is taken.
 fn after(query: &Query) -> Result<Option<Vec<u8>>, Problem> {
-    let id = query.bytes("after").map(url_id::parse).transpose();
-    id.map(|id| id.map(|id| id.into_owned()))
-        .map_err(|_| Problem::invalid("`after` takes the `next` of the page before"))
+    let Some(text) = query.bytes("after") else { return Ok(None) };
+    let id = url_id::parse(text).ok().map(|id| id.into_owned());
+    id.filter(|id| next(id).as_bytes() == text)
+        .map(Some)
+        .ok_or_else(|| Problem::invalid("`after` takes the `next` of the page before"))
+}
+
+/// The cursor after the client with this ID.
+fn next(id: &[u8]) -> String {
+    let mut text = Vec::with_capacity(id.len());
+    url_id::write(&mut text, id);
+    String::from_utf8(text).expect("a percent-encoded ID is ASCII")
 }
 
 /// The page as the media type has it.
 fn write(page: &ClientPage, kind: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 + page.clients.len() * CLIENT_LEN_USUAL);
-    let next = page.next.as_deref().map(|id| {
-        let mut text = Vec::with_capacity(id.len());
-        url_id::write(&mut text, id);
-        String::from_utf8(text).expect("a percent-encoded ID is ASCII")
-    });
+    let next = page.next.as_deref().map(next);
     let distance_m = |found: &FoundClient| found.separation().map(|separation| separation.meters());
     if kind == GEO_JSON {
         let mut collection = FeatureCollection::begin(&mut body);

@@ -1,0 +1,151 @@
+//! `/openapi.json`: the description of `/v1` and `/health` as OpenAPI 3.1, for programs that make clients, tests and
+//! pages of it.
+//!
+//! `schemas` are the shapes of bodies, `operations` the requests and their responses. The document is made once. A test
+//! compares its paths and methods with the table of paths, so a path cannot be forgotten.
+//!
+//! A schema is as exact as JSON Schema can be, because programs send what a schema allows. Where a schema cannot say a
+//! rule, its description does.
+
+mod operations;
+mod schemas;
+
+use std::sync::LazyLock;
+
+use axum::{http::HeaderMap, response::Response};
+use serde_json::Value;
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Server,
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    tag::TagBuilder,
+};
+
+use super::{conditional, problem::Problem, query::Query};
+
+/// The document as text, and as a value for the page `/docs`.
+static DOCUMENT: LazyLock<(String, Value)> = LazyLock::new(|| {
+    let value = serde_json::to_value(document()).expect("a document has only texts, numbers and lists");
+    (value.to_string() + "\n", value)
+});
+
+pub(super) async fn get_openapi(uri: axum::http::Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    Query::of(&uri, &[], &[])?;
+    Ok(conditional::answer(&headers, "application/json", "public, no-cache", DOCUMENT.0.clone().into_bytes()))
+}
+
+/// The document, for the page `/docs`.
+pub(super) fn value() -> &'static Value {
+    &DOCUMENT.1
+}
+
+const DESCRIPTION: &str = "Reports, reads and searches of clients that move. Errors are problem details (RFC 9457). Each \
+    response has the header X-Request-Id, which repeats the request's ID or makes one. Responses of more than a \
+    kilobyte are compressed with gzip if the request accepts it.";
+
+fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("proxyherd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .build();
+    let tag =
+        |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
+    OpenApiBuilder::new()
+        .info(info)
+        .servers(Some([Server::new("/")]))
+        .tags(Some([
+            tag("Clients", "Where a client is, and what is around it."),
+            tag("Reports", "What clients report."),
+            tag("Server", "The state of this server, for operators and their tools."),
+        ]))
+        .paths(operations::paths())
+        .components(Some(components()))
+        .security(Some([
+            SecurityRequirement::new::<_, [String; 0], _>("bearer", []),
+            SecurityRequirement::new::<_, [String; 0], _>("basic", []),
+            // A herd without tokens asks for none.
+            SecurityRequirement::default(),
+        ]))
+        .build()
+}
+
+fn components() -> utoipa::openapi::Components {
+    let scheme = |scheme, description| {
+        SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
+    };
+    let components = schemas::all()
+        .into_iter()
+        .fold(ComponentsBuilder::new(), |components, (name, schema)| components.schema(name, schema));
+    components
+        .security_scheme(
+            "bearer",
+            scheme(HttpAuthScheme::Bearer, "A token of the herd, where tokens are on."),
+        )
+        .security_scheme(
+            "basic",
+            scheme(HttpAuthScheme::Basic, "The password is a token; any user name will do."),
+        )
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{super::paths::PATHS, *};
+
+    /// Calls `visit` with each value inside `value`.
+    fn walk<'v>(value: &'v Value, visit: &mut impl FnMut(&'v Value)) {
+        visit(value);
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
+            Value::Object(members) => members.values().for_each(|member| walk(member, visit)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_describes_every_path_of_v1_and_health_and_no_other() {
+        let mut expected = BTreeSet::new();
+        let is_described = |pattern: &str| pattern.starts_with("/v1/") || pattern.starts_with("/health/");
+        for row in PATHS.iter().filter(|row| is_described(row.pattern)) {
+            for (method, _) in row.methods {
+                expected.insert(format!("{} {}", method.as_str().to_lowercase(), row.pattern));
+            }
+        }
+        let mut described = BTreeSet::new();
+        for (path, item) in value()["paths"].as_object().unwrap() {
+            let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+            described.extend(methods.map(|method| format!("{method} {path}")));
+        }
+        assert_eq!(described, expected);
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let mut count = 0;
+        walk(value(), &mut |inside| {
+            if let Some(reference) = inside.get("$ref").and_then(Value::as_str) {
+                count += 1;
+                let pointer = reference.strip_prefix('#').unwrap();
+                assert!(value().pointer(pointer).is_some(), "{reference}");
+            }
+        });
+        assert!(count > 10);
+        let operations: BTreeSet<_> = value()["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+            .filter_map(|operation| operation["operationId"].as_str())
+            .collect();
+        walk(value(), &mut |inside| {
+            for link in
+                inside.get("links").and_then(Value::as_object).into_iter().flat_map(|links| links.values())
+            {
+                assert!(operations.contains(link["operationId"].as_str().unwrap()), "{link}");
+            }
+        });
+        assert_eq!(value()["openapi"], "3.1.0");
+    }
+}

@@ -1,0 +1,299 @@
+//! The operations: their parameters, bodies and responses.
+
+use utoipa::openapi::{
+    Content, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required, Response,
+    ResponseBuilder, Schema,
+    link::{Link, LinkBuilder},
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
+    request_body::{RequestBody, RequestBodyBuilder},
+    security::SecurityRequirement,
+};
+
+use super::schemas::{self, named, parameters, text};
+
+const JSON: &str = "application/json";
+const GEO_JSON: &str = "application/geo+json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// What can be wrong with any request.
+const COMMON: &[&str] = &["400", "403", "417", "503"];
+/// What can be wrong with a request of a client, in addition.
+const CLIENTS: &[&str] = &["401", "414", "422", "429"];
+
+/// The described paths.
+pub(super) fn paths() -> Paths {
+    let livez = health("getLivez", "Whether nothing in the server's process is stuck.");
+    let readyz = health("getReadyz", "Whether this server should get clients.");
+    let client = PathItemBuilder::new()
+        .operation(HttpMethod::Get, get_client())
+        .operation(HttpMethod::Delete, delete_client())
+        .build();
+    let one = |method, operation: Operation| PathItem::new(method, operation);
+    [
+        ("/health/livez", one(HttpMethod::Get, livez)),
+        ("/health/readyz", one(HttpMethod::Get, readyz)),
+        ("/v1/clients", one(HttpMethod::Get, get_clients())),
+        ("/v1/clients/{id}", client),
+        ("/v1/clients/{id}/location", one(HttpMethod::Put, put_location())),
+        ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
+        ("/v1/reports", one(HttpMethod::Post, post_reports())),
+        ("/v1/status", one(HttpMethod::Get, get_status())),
+    ]
+    .into_iter()
+    .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item))
+    .build()
+}
+
+fn operation(id: &str, tag: &str, summary: &str, description: &str) -> OperationBuilder {
+    let operation = OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary));
+    operation.description(Some(description))
+}
+
+/// Adds the problems with these status codes, and the one that stands for all others.
+fn problems(operation: OperationBuilder, lists: &[&[&str]]) -> OperationBuilder {
+    let operation = operation.response("default", problem("Any other problem."));
+    lists
+        .iter()
+        .flat_map(|codes| codes.iter())
+        .fold(operation, |operation, code| operation.response(*code, problem(meaning(code))))
+}
+
+/// What a status code means at every path.
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "400" => "The request is not HTTP, or its body is not JSON.",
+        "401" => "A token is needed: there is none, or it is not valid.",
+        "403" => "The token does not allow this, or the page's origin or the host name is not allowed.",
+        "404" => "The herd does not know the client.",
+        "406" => "The request accepts none of the media types.",
+        "408" => "The body did not arrive in time.",
+        "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",
+        "413" => "The body is too long, or has too many reports.",
+        "414" => "The query is too long.",
+        "415" => "The body's media type or content coding is not accepted.",
+        "417" => "The request expects something else than 100-continue.",
+        "422" => "A value breaks a rule. `detail` names the member or the parameter.",
+        "429" => "The reports came too fast. Retry-After says when to try again.",
+        "503" => {
+            "The server has no room now, or cannot make the report durable. Retry-After says when to try again."
+        }
+        _ => "Any other problem.",
+    }
+}
+
+fn problem(description: &str) -> Response {
+    response(description, &[("application/problem+json", named("Problem"))]).build()
+}
+
+fn response(description: &str, contents: &[(&str, RefOr<Schema>)]) -> ResponseBuilder {
+    let id = HeaderBuilder::new()
+        .schema(Some(text().min_length(Some(1)).max_length(Some(128))))
+        .description(Some("The ID of the request."))
+        .build();
+    let response = ResponseBuilder::new().description(description).header("X-Request-Id", id);
+    contents.iter().fold(response, |response, (kind, schema)| {
+        response.content(*kind, Content::new(Some(schema.clone())))
+    })
+}
+
+fn with_etag(response: ResponseBuilder) -> ResponseBuilder {
+    let etag = HeaderBuilder::new().schema(Some(text())).description(Some("For If-None-Match.")).build();
+    response.header("ETag", etag)
+}
+
+/// A link to an operation on the client that the request has named.
+fn link_to(operation: &str, description: &str) -> RefOr<Link> {
+    link(operation, ("id", "$request.path.id"), description)
+}
+
+/// A link to an operation with one parameter, whose value is an expression of OpenAPI.
+fn link(operation: &str, (parameter, expression): (&str, &str), description: &str) -> RefOr<Link> {
+    let link = LinkBuilder::new().operation_id(operation).parameter(parameter, expression);
+    RefOr::T(link.description(description).build())
+}
+
+fn path_id() -> Parameter {
+    ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(
+            "The client's ID, percent-encoded: 1 to 256 bytes without white space; `/` is %2F. The IDs `.` and `..` \
+             cannot be in a path.",
+        ))
+        .schema(Some(schemas::path_id()))
+        .build()
+}
+
+fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn if_none_match() -> Parameter {
+    ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The ETag of an answer that the client holds. 304 if it is still the same."))
+        .schema(Some(text().examples(["W/\"0123456789abcdef\""])))
+        .build()
+}
+
+fn body(contents: &[(&str, RefOr<Schema>)]) -> RequestBody {
+    let body = RequestBodyBuilder::new().required(Some(Required::True));
+    let body = contents
+        .iter()
+        .fold(body, |body, (kind, schema)| body.content(*kind, Content::new(Some(schema.clone()))));
+    body.build()
+}
+
+fn health(id: &str, summary: &str) -> Operation {
+    let open: [SecurityRequirement; 1] = [SecurityRequirement::default()];
+    let operation = operation(id, "Server", summary, "Answers in plain text. Needs no token.")
+        .securities(Some(open))
+        .response("200", response("Yes.", &[("text/plain", text().into())]))
+        .response("503", response("No, and why.", &[("text/plain", text().into())]));
+    problems(operation, &[&["400", "403", "417"]]).build()
+}
+
+fn get_status() -> Operation {
+    let operation = operation(
+        "getStatus",
+        "Server",
+        "The state of this server.",
+        "What `proxyherd status` shows. Needs a token that may operate.",
+    )
+    .response("200", response("The state.", &[(JSON, named("Status"))]));
+    problems(operation, &[COMMON, &["401"]]).build()
+}
+
+fn get_clients() -> Operation {
+    let next = link("getClients", ("after", "$response.body#/next"), "The next page.");
+    let first = link("getClient", ("id", "$response.body#/clients/0/id"), "The first client of the page.");
+    let contents = [(JSON, named("ClientPage")), (GEO_JSON, named("FeatureCollection"))];
+    let operation = operation(
+        "getClients",
+        "Clients",
+        "Clients near a point, in a box, or by their IDs.",
+        "Filters apply before the limit. With a token, the answer holds only clients that the token may read; an ID or \
+         a prefix outside of it is refused with 403. With near and box, clients must be in the box, too.",
+    )
+    .parameter(query("near", "LAT,LON: the clients nearest to this point come first.", parameters::near()))
+    .parameter(query(
+        "radius_m",
+        "Only with near: the greatest distance, meters. Without it: anywhere.",
+        parameters::search_radius_m(),
+    ))
+    .parameter(query(
+        "box",
+        "S,W,N,E in degrees. A box with W greater than E crosses the antimeridian.",
+        parameters::bounds(),
+    ))
+    .parameter(query(
+        "ids",
+        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times; one match is enough.",
+        parameters::ids(),
+    ))
+    .parameter(query(
+        "where",
+        "A filter by attributes: comparisons with `and` between them. A comparison is an attribute's name, one of = != \
+         < <= > >=, and a number or a string as in JSON. It is false for an absent attribute or another type.",
+        parameters::filter(),
+    ))
+    .parameter(query("max_age_s", "The greatest age since receipt, seconds.", parameters::max_age_s()))
+    .parameter(query("limit", "The greatest number of clients in the answer.", parameters::limit()))
+    .parameter(query(
+        "after",
+        "The `next` of the page before. Not with near, which has no pages.",
+        parameters::after(),
+    ))
+    .response("200", response("The clients.", &contents).link("next", next).link("first", first));
+    problems(operation, &[COMMON, CLIENTS, &["406", "409"]]).build()
+}
+
+fn get_client() -> Operation {
+    let contents = [(JSON, named("Client")), (GEO_JSON, named("Feature"))];
+    let operation = operation(
+        "getClient",
+        "Clients",
+        "Where a client is.",
+        "The newest report of the client that this server holds.",
+    )
+    .parameter(path_id())
+    .parameter(if_none_match())
+    .response("200", with_etag(response("The client.", &contents)))
+    .response("304", with_etag(response("The answer with the ETag in If-None-Match is still right.", &[])));
+    problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
+}
+
+fn delete_client() -> Operation {
+    let operation = operation(
+        "deleteClient",
+        "Clients",
+        "Forgets a client in the whole herd.",
+        "It makes no difference whether the client is known. A newer report makes the client known again.",
+    )
+    .parameter(path_id())
+    .response(
+        "204",
+        response("The client is forgotten.", &[])
+            .link("forgotten", link_to("getClient", "The client is gone.")),
+    );
+    problems(operation, &[COMMON, CLIENTS]).build()
+}
+
+fn put_location() -> Operation {
+    let taken = response("The report, and whether it is the newest.", &[(JSON, named("ReportTaken"))])
+        .link("client", link_to("getClient", "Where the client is now."))
+        .link("places", link_to("getPlaces", "What is around the client."))
+        .link("again", link_to("putLocation", "The next report of the client."))
+        .link("forget", link_to("deleteClient", "Forgets the client."));
+    let operation = operation(
+        "putLocation",
+        "Reports",
+        "A client reports where it is.",
+        "The newest time wins, whatever the order of arrival. A report without a time gets the server's time.",
+    )
+    .parameter(path_id())
+    .request_body(Some(body(&[(JSON, named("Report"))])))
+    .response("200", taken);
+    problems(operation, &[COMMON, CLIENTS, &["408", "409", "413", "415"]]).build()
+}
+
+fn post_reports() -> Operation {
+    let contents = [
+        (NDJSON, text().description(Some("One report a line, each with the member `id`.")).into()),
+        (JSON, named("Reports")),
+        (GEO_JSON, named("ReportFeatures")),
+    ];
+    let operation = operation(
+        "postReports",
+        "Reports",
+        "Many reports at once.",
+        "A report that is refused spoils no other. At most 100,000 reports and 16 MiB.",
+    )
+    .request_body(Some(body(&contents)))
+    .response("200", response("What became of the reports.", &[(JSON, named("ReportsTaken"))]));
+    problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
+}
+
+fn get_places() -> Operation {
+    let operation = operation(
+        "getPlaces",
+        "Clients",
+        "The places around a client.",
+        "The answer has the form of Google's Nearby Search (Legacy). The client's AT line is in X-Proxyherd-Client-At.",
+    )
+    .parameter(path_id())
+    .parameter(query("radius_m", "The greatest distance, meters.", parameters::places_radius_m()))
+    .parameter(query("limit", "The greatest number of places.", parameters::places_limit()))
+    .parameter(query("type", "One of Google's types of places, such as restaurant.", parameters::kind()))
+    .response("200", response("The places.", &[(JSON, named("NearbySearch"))]));
+    problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
+}

@@ -1,0 +1,430 @@
+//! The schemas of bodies and parameters.
+
+use proxyherd_core::limits::{
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, WHERE_LEN_MAX,
+};
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    Ref, RefOr,
+    schema::{AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+};
+
+use super::super::{
+    api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
+    limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
+};
+
+/// The named schemas.
+pub(super) fn all() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("Attributes", attributes().into()),
+        ("Client", client().into()),
+        ("ClientPage", client_page().into()),
+        ("Feature", feature().into()),
+        ("FeatureCollection", feature_collection().into()),
+        ("NearbySearch", nearby_search().into()),
+        ("Problem", problem().into()),
+        ("Report", report().into()),
+        ("ReportTaken", report_taken().into()),
+        ("ReportsTaken", reports_taken().into()),
+        ("Reports", reports()),
+        ("ReportFeatures", report_features().into()),
+        ("Status", status().into()),
+    ]
+}
+
+/// A reference to a named schema.
+pub(super) fn named(name: &str) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name(name))
+}
+
+pub(super) fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+pub(super) fn integer() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer)
+}
+
+fn number() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Number)
+}
+
+fn object() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Object)
+}
+
+fn count() -> ObjectBuilder {
+    integer().minimum(Some(0))
+}
+
+/// An object with these members, all of them required, and no others.
+fn exactly<const N: usize>(members: [(&str, RefOr<Schema>); N]) -> ObjectBuilder {
+    with_members(object().additional_properties(Some(closed())), members)
+}
+
+fn with_members<const N: usize>(object: ObjectBuilder, members: [(&str, RefOr<Schema>); N]) -> ObjectBuilder {
+    members.into_iter().fold(object, |object, (name, schema)| object.property(name, schema).required(name))
+}
+
+/// No further members.
+fn closed() -> utoipa::openapi::schema::AdditionalProperties<Schema> {
+    utoipa::openapi::schema::AdditionalProperties::FreeForm(false)
+}
+
+fn one_of(texts: &[&str]) -> ObjectBuilder {
+    text().enum_values(Some(texts.iter().copied()))
+}
+
+/// A client's ID in a path.
+pub(super) fn path_id() -> ObjectBuilder {
+    text()
+        .min_length(Some(1))
+        .max_length(Some(CLIENT_ID_LEN_MAX))
+        .pattern(Some(r"^(?!\.{1,2}$)[^\t-\r ]+$"))
+        .examples(["kiwi"])
+}
+
+fn id() -> ObjectBuilder {
+    text()
+        .min_length(Some(1))
+        .description(Some("The client's ID. Bytes that are not UTF-8 are shown as U+FFFD."))
+}
+
+fn latitude() -> ObjectBuilder {
+    number().minimum(Some(-90)).maximum(Some(90)).description(Some("Degrees."))
+}
+
+fn longitude() -> ObjectBuilder {
+    number().minimum(Some(-180)).maximum(Some(180)).description(Some("Degrees."))
+}
+
+fn instant(description: &str) -> ObjectBuilder {
+    text()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .pattern(Some(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$"))
+        .description(Some(description))
+}
+
+/// A value of an attribute.
+fn attribute() -> Schema {
+    AnyOfBuilder::new().item(text()).item(number()).build().into()
+}
+
+fn attribute_name() -> Schema {
+    text().pattern(Some(format!("^[a-z0-9_]{{1,{ATTRIBUTE_NAME_LEN_MAX}}}$"))).build().into()
+}
+
+fn attributes() -> ObjectBuilder {
+    object()
+        .property_names(Some(attribute_name()))
+        .additional_properties(Some(attribute()))
+        .description(Some(
+            "What the client reported in addition: numbers keep their digits, strings stay strings. Together they take \
+             at most 512 bytes. Some names have a meaning: accuracy_m, speed_mps, heading_deg, altitude_m, battery_pct, \
+             note.",
+        ))
+        .examples([json!({"speed_mps": 1.4})])
+}
+
+/// The members of a client that are not its ID and its position.
+fn details(object: ObjectBuilder) -> ObjectBuilder {
+    let object = with_members(
+        object,
+        [
+            ("time", instant("When the client was there, with the digits of the report.").into()),
+            ("received", instant("When the server took the report, by its clock.").into()),
+            ("server", text().description(Some("The server that took the report.")).into()),
+            ("difference_s", number().description(Some("`received` minus `time`, seconds.")).into()),
+            ("at", text().description(Some("The report as the line protocol writes it.")).into()),
+            ("attributes", named("Attributes")),
+        ],
+    );
+    object
+        .property(
+            "distance_m",
+            number().minimum(Some(0)).description(Some("Meters from `near`, where it was asked.")),
+        )
+        .property("id_url", text().description(Some("The ID, percent-encoded, if it is not UTF-8.")))
+}
+
+/// A client, with further members.
+fn client_with<const N: usize>(members: [(&str, RefOr<Schema>); N]) -> ObjectBuilder {
+    let client = exactly([("id", id().into()), ("lat", latitude().into()), ("lon", longitude().into())]);
+    with_members(details(client), members)
+}
+
+fn client() -> ObjectBuilder {
+    client_with([]).description(Some("A client, as its newest report says."))
+}
+
+fn report_taken() -> ObjectBuilder {
+    let result = one_of(&["accepted", "stale"])
+        .description(Some("stale: the herd holds a report of this client that is at least as new."));
+    client_with([("result", result.into())])
+        .description(Some("This report as a client, and what became of it."))
+}
+
+fn client_page() -> ObjectBuilder {
+    exactly([("clients", ArrayBuilder::new().items(named("Client")).into())])
+        .property("next", next())
+        .description(Some("Clients that match."))
+}
+
+fn next() -> ObjectBuilder {
+    text().description(Some("The value of `after` for the next page. Absent: this is the last page."))
+}
+
+fn feature() -> ObjectBuilder {
+    let coordinates = ArrayBuilder::new().items(number()).min_items(Some(2)).max_items(Some(2));
+    let point = exactly([("type", one_of(&["Point"]).into()), ("coordinates", coordinates.into())]);
+    exactly([
+        ("type", one_of(&["Feature"]).into()),
+        ("id", id().into()),
+        ("geometry", point.into()),
+        ("properties", details(object().additional_properties(Some(closed()))).into()),
+    ])
+    .description(Some("A client as GeoJSON (RFC 7946)."))
+}
+
+fn feature_collection() -> ObjectBuilder {
+    exactly([
+        ("type", one_of(&["FeatureCollection"]).into()),
+        ("features", ArrayBuilder::new().items(named("Feature")).into()),
+    ])
+    .property("next", next())
+}
+
+/// The time of a report. The pattern leaves February 29 and offsets in 1970 out, which are fine too.
+fn report_time() -> Schema {
+    let month_day = "(02-(0[1-9]|1[0-9]|2[0-8])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01]))";
+    let clock = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?";
+    let years = "(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2}|22[0-7][0-9]|228[0-5])";
+    let rfc_3339 = text().pattern(Some(format!("^{years}-{month_day}{clock}Z$")));
+    let posix = text().pattern(Some(r"^[0-9]{1,10}(\.[0-9]{1,9})?$"));
+    AnyOfBuilder::new()
+        .item(rfc_3339.description(Some("RFC 3339, with Z or an offset.")))
+        .item(posix.description(Some("POSIX seconds.")))
+        .item(
+            integer().minimum(Some(0)).maximum(Some(9_999_999_999_u64)).description(Some(
+                "POSIX seconds. Decimals are allowed, too: the digits are read as a text.",
+            )),
+        )
+        .description(Some("When the client was there, from 1970 to 2286. Without it: the server's clock."))
+        .examples(["2026-11-30T12:00:00.5Z"])
+        .build()
+        .into()
+}
+
+fn report() -> ObjectBuilder {
+    object()
+        .property("lat", latitude())
+        .required("lat")
+        .property("lon", longitude())
+        .required("lon")
+        .property("time", report_time())
+        .property(
+            "ttl_s",
+            integer().minimum(Some(1)).maximum(Some(u32::MAX)).description(Some(
+                "Seconds after the receipt for which the herd keeps the report; the setting client_ttl_s may be shorter.",
+            )),
+        )
+        .property("attributes", named("Attributes"))
+        .property("id", report_id())
+        .property("id_url", id_url().description(Some("Instead of `id`, if the ID is not UTF-8: percent-encoded.")))
+        .property_names(Some(attribute_name()))
+        .additional_properties(Some(attribute()))
+        .description(Some(
+            "A report. Each further member is an attribute, a string or a number; attributes may be in `attributes`, \
+             too. A client that was read can be reported again: the members that only answers have are skipped.",
+        ))
+        .examples([json!({"lat": 34.0689, "lon": -118.4452, "battery_pct": 80, "note": "on my way"})])
+}
+
+/// The ID in a report. A number is taken as its text.
+fn report_id() -> Schema {
+    let text = text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
+    AnyOfBuilder::new()
+        .item(text)
+        .item(number())
+        .description(Some("The client's ID. It must be the client of the path, if the path names one."))
+        .build()
+        .into()
+}
+
+fn id_url() -> ObjectBuilder {
+    let pattern = Some("^([A-Za-z0-9._~-]|%(2[1-9A-F]|[3-9A-F][0-9A-F]))+$");
+    text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(pattern)
+}
+
+/// What a body of many reports holds. Bad reports in it are refused one by one, so any item is valid.
+fn items() -> ArrayBuilder {
+    ArrayBuilder::new().items(ObjectBuilder::new().schema_type(any()).build())
+}
+
+fn any() -> utoipa::openapi::schema::SchemaType {
+    utoipa::openapi::schema::SchemaType::AnyValue
+}
+
+fn reports() -> Schema {
+    AnyOfBuilder::new()
+        .item(items().description(Some("Reports, each with the member `id`, at most 100,000.")))
+        .item(named("ReportFeatures"))
+        .examples([json!([{"id": "kiwi", "lat": 34.0689, "lon": -118.4452}])])
+        .build()
+        .into()
+}
+
+fn report_features() -> ObjectBuilder {
+    object()
+        .property("type", one_of(&["FeatureCollection"]))
+        .required("type")
+        .property("features", items())
+        .required("features")
+        .description(Some(
+            "Features, each with an `id`, a Point, and the report's other members as properties.",
+        ))
+        .examples([json!({
+            "type": "FeatureCollection",
+            "features": [{
+                "type": "Feature",
+                "id": "kiwi",
+                "geometry": {"type": "Point", "coordinates": [-118.4452, 34.0689]},
+                "properties": {"battery_pct": 80},
+            }],
+        })])
+}
+
+fn reports_taken() -> ObjectBuilder {
+    let error = exactly([
+        ("index", count().description(Some("The item's place in the body, from 0.")).into()),
+        ("detail", text().into()),
+    ]);
+    exactly([
+        ("accepted", count().into()),
+        ("stale", count().into()),
+        ("refused", count().into()),
+        (
+            "errors",
+            ArrayBuilder::new().items(error).description(Some("The first 1000 refused items.")).into(),
+        ),
+    ])
+}
+
+fn problem() -> ObjectBuilder {
+    exactly([
+        ("type", one_of(&["about:blank"]).into()),
+        ("title", text().into()),
+        ("status", integer().minimum(Some(400)).maximum(Some(599)).into()),
+        ("detail", text().description(Some("What happened, to what, and what to do.")).into()),
+        ("request_id", text().min_length(Some(1)).max_length(Some(128)).into()),
+    ])
+    .description(Some("Problem details (RFC 9457)."))
+}
+
+fn nearby_search() -> ObjectBuilder {
+    let texts = || ArrayBuilder::new().items(text());
+    object()
+        .property("results", ArrayBuilder::new().items(object()))
+        .required("results")
+        .property("status", text().examples(["OK"]))
+        .required("status")
+        .property("html_attributions", texts())
+        .required("html_attributions")
+        .property("info_messages", texts())
+        .property("error_message", text())
+        .property("next_page_token", text())
+        .description(Some("The answer of Google's Nearby Search (Legacy)."))
+}
+
+fn status() -> ObjectBuilder {
+    with_members(
+        object(),
+        [
+            ("server", text().into()),
+            ("herd", text().into()),
+            ("version", text().into()),
+            ("incarnation", text().into()),
+            ("uptime_s", number().minimum(Some(0)).into()),
+            ("draining", ObjectBuilder::new().schema_type(Type::Boolean).into()),
+            ("records", count().into()),
+            ("connections", count().into()),
+            (
+                "reports",
+                with_members(
+                    object(),
+                    [("accepted", count().into()), ("stale", count().into()), ("rejected", count().into())],
+                )
+                .into(),
+            ),
+            ("links", ArrayBuilder::new().items(object()).into()),
+        ],
+    )
+    .description(Some("The state of this server. Later versions add members."))
+}
+
+/// The schemas of query parameters.
+pub(super) mod parameters {
+    use super::*;
+
+    const DEGREES_90: &str = r"-?([0-8]?[0-9](\.[0-9]{1,12})?|90(\.0{1,12})?)";
+    const DEGREES_180: &str = r"-?([0-9]{1,2}(\.[0-9]{1,12})?|1[0-7][0-9](\.[0-9]{1,12})?|180(\.0{1,12})?)";
+
+    pub(in super::super) fn near() -> ObjectBuilder {
+        text().pattern(Some(format!("^{DEGREES_90},{DEGREES_180}$"))).examples(["34.0689,-118.4452"])
+    }
+
+    pub(in super::super) fn bounds() -> ObjectBuilder {
+        text()
+            .pattern(Some(format!("^{DEGREES_90},{DEGREES_180},{DEGREES_90},{DEGREES_180}$")))
+            .examples(["33,-119,35,-118"])
+    }
+
+    pub(in super::super) fn search_radius_m() -> ObjectBuilder {
+        number().minimum(Some(0)).maximum(Some(SEARCH_RADIUS_M_MAX))
+    }
+
+    pub(in super::super) fn places_radius_m() -> ObjectBuilder {
+        number().minimum(Some(1)).maximum(Some(RADIUS_M_MAX)).default(Some(json!(1000)))
+    }
+
+    pub(in super::super) fn places_limit() -> ObjectBuilder {
+        integer().minimum(Some(1)).maximum(Some(PLACES_MAX)).default(Some(json!(PLACES_MAX)))
+    }
+
+    pub(in super::super) fn kind() -> ObjectBuilder {
+        text().min_length(Some(1)).max_length(Some(KIND_LEN_MAX)).pattern(Some("^[a-z0-9_]+$"))
+    }
+
+    pub(in super::super) fn ids() -> ArrayBuilder {
+        let id =
+            text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
+        ArrayBuilder::new().items(id).examples([json!(["courier-*"])])
+    }
+
+    pub(in super::super) fn filter() -> ObjectBuilder {
+        let name = format!("[a-z0-9_]{{1,{ATTRIBUTE_NAME_LEN_MAX}}}");
+        let number = r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,3})?";
+        let string = r#""([^"\\\x00-\x1F]|\\["\\/bfnrt])*""#;
+        let comparison = format!("{name} *(=|!=|<|<=|>|>=) *({number}|{string})");
+        text()
+            .max_length(Some(WHERE_LEN_MAX))
+            .pattern(Some(format!("^{comparison}( and {comparison}){{0,15}}$")))
+            .examples(["battery_pct < 20 and note != \"charging\""])
+    }
+
+    pub(in super::super) fn max_age_s() -> ObjectBuilder {
+        number().minimum(Some(0)).maximum(Some(MAX_AGE_S_MAX))
+    }
+
+    pub(in super::super) fn limit() -> ObjectBuilder {
+        integer()
+            .minimum(Some(1))
+            .maximum(Some(CLIENTS_MAX as u64))
+            .default(Some(Value::from(CLIENTS_DEFAULT)))
+    }
+
+    pub(in super::super) fn after() -> ObjectBuilder {
+        id_url()
+    }
+}
