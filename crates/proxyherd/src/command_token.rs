@@ -27,6 +27,8 @@ pub(crate) struct CommandToken {
 enum TokenSource {
     Variable,
     File(PathBuf),
+    /// A line of the client.
+    Line,
 }
 
 /// The variable holds something else.
@@ -46,6 +48,11 @@ impl CommandToken {
     pub(crate) fn of_file(path: &Path) -> Result<CommandToken, TokenFileError> {
         let text = read_token_file(path)?;
         Ok(CommandToken { text, source: TokenSource::File(path.to_owned()) })
+    }
+
+    /// A token that a user has typed or piped in.
+    pub(crate) fn of_line(text: String) -> CommandToken {
+        CommandToken { text, source: TokenSource::Line }
     }
 
     /// The operator's token beside herd.toml, if the file exists.
@@ -77,6 +84,7 @@ impl fmt::Display for CommandToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             TokenSource::Variable => f.write_str(VARIABLE),
+            TokenSource::Line => f.write_str("the line AUTH"),
             TokenSource::File(path) => write!(f, "{}", path.display()),
         }
     }

@@ -48,7 +48,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
-  PROXYHERD_TOKEN            the token that `client`, `status` and `token` show
+  PROXYHERD_TOKEN            a token for client, status and token
   PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
   NO_COLOR                   no colors, not even on a terminal
 
