@@ -34,7 +34,7 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("Files"),
     "  herd.toml              the configuration
-  operator.token         the token that may do everything; servers do not need it
+  operator.token         the token that may do everything; no server needs it
   certs/ca.pem           the herd's authority: every server needs it
   certs/<server>.pem     a server's certificate: that server alone needs it
   certs/<server>.key     its private key: that server alone needs it
