@@ -26,12 +26,13 @@ pub mod places_index;
 pub mod query;
 pub mod quota;
 pub mod replies;
+pub mod tokens;
 
 /// The check of one codec. Its argument is the input.
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 15] = [
+pub const CODECS: [(&str, Check); 16] = [
     ("attributes", attributes::check),
     ("certificate", certificate::check),
     ("config", config::check),
@@ -47,4 +48,5 @@ pub const CODECS: [(&str, Check); 15] = [
     ("query", query::check),
     ("quota", quota::check),
     ("replies", replies::check),
+    ("tokens", tokens::check),
 ];

@@ -412,7 +412,11 @@ impl Known<'_> {
         };
         let keep_s = [0, 90, 86_400, u32::MAX][rng.index(4)];
         let len = DATA_LEN_MAX.min(self.bandwidth / 20);
-        let data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];
+        let mut data = vec![7; if rng.chance(100) { len } else { rng.below(100) } as usize];
+        if kind == Kind::TOKEN && data.len() > 1 {
+            // The byte that says whether a token is revoked.
+            data[1] = rng.below(2) as u8;
+        }
         let record = told(rng, &origin, kind, &key, self.now_ns, self.now_ns, Some((keep_s, &data)));
         Saying::Record(origin, seq, record)
     }

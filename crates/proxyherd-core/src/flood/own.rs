@@ -296,6 +296,9 @@ impl Shard {
         let is_own = held.is_some_and(|id| self.is_own_word(id));
         let truth = before.as_ref().filter(|slot| !self.is_expired(now_ns, &slot.record()));
         let (record, taken) = match truth {
+            // No record wins over a revocation, so no answer could take it back. It is safe to believe: a token can be
+            // revoked by every member.
+            _ if lie.is_revocation() => (lie, own),
             Some(slot) if is_own => {
                 let truth = slot.record();
                 if lie.precedence(&origin.server, &truth, &origin.server).is_eq() {

@@ -315,7 +315,7 @@ impl Replica {
                 }
                 Outcome::Stale => reports.stale += 1,
                 Outcome::Unmet | Outcome::Full | Outcome::TooSoon | Outcome::TooFast | Outcome::Denied => {
-                    reports.refused += 1
+                    reports.refused += 1;
                 }
             }
         }

@@ -6,7 +6,7 @@ use proxyherd_core::{
     codec::link::Encoder,
     command::Outcome,
     flood::{Class, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake},
-    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, UNKNOWN_BYTES_MAX},
+    limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, TOKEN_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
     replica::{Replica, ReplicaSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
@@ -182,6 +182,43 @@ fn accounts_of_budgets_that_are_not_there_give_way_to_those_that_are_told() {
     assert_eq!(one.usage(Class::Unknown), Usage::default());
     let _ = one.tell(NOW_NS + 4000, Kind::QUOTA, KEY, 60, b"told");
     assert_eq!(data(&one, NOW_NS, Kind::QUOTA, KEY).unwrap(), b"told");
+}
+
+/// The record of a token: live or revoked.
+const LIVE: &[u8] = &[1, 0, 9];
+const REVOKED: &[u8] = &[1, 1, 9];
+
+#[test]
+fn a_revocation_wins_over_every_record_of_its_token_whatever_the_times_are() {
+    let (one, other) = (replica("Riley"), replica("Jaquez"));
+    let token = |replica: &Replica| data(replica, NOW_NS, Kind::TOKEN, b"k1w1").unwrap();
+    assert_eq!(one.tell(NOW_NS, Kind::TOKEN, b"k1w1", 0, REVOKED).0, Offered::Inserted);
+    assert_eq!(one.tell(NOW_NS + SECOND_NS, Kind::TOKEN, b"k1w1", 0, LIVE).0, Offered::Stale);
+    // A server comes back with a record of the token, by a clock that is ahead.
+    assert_eq!(other.tell(NOW_NS + 50 * SECOND_NS, Kind::TOKEN, b"k1w1", 0, LIVE).0, Offered::Inserted);
+    let (mut a, mut b) = join(NOW_NS, (&one, link(0)), (&other, link(0)));
+    settle(&mut a, &mut b);
+    assert_eq!((token(&one), token(&other)), (REVOKED.to_vec(), REVOKED.to_vec()));
+    assert_eq!((one.contradiction(), other.contradiction()), (None, None));
+}
+
+#[test]
+fn tokens_displace_neither_revocations_nor_what_is_not_about_tokens() {
+    let one = replica("Riley");
+    let _ = one.tell(NOW_NS, Kind::TOKEN, b"revoked", 0, REVOKED);
+    let _ = one.tell(NOW_NS, Kind::TOKEN, b"first", 0, LIVE);
+    let _ = one.tell(NOW_NS, Kind(200), b"other", 0, b"x");
+    let long = [LIVE, &[7; 4000]].concat();
+    for at in 1..6000 {
+        let _ = one.tell(NOW_NS + at, Kind::TOKEN, format!("t{at}").as_bytes(), 0, &long);
+    }
+    let usage = one.usage(Class::Token);
+    assert!(usage.bytes <= TOKEN_BYTES_MAX && usage.dropped > 0, "{usage:?}");
+    assert_eq!(one.usage(Class::RevokedToken).dropped, 0);
+    assert!(data(&one, NOW_NS, Kind::TOKEN, b"revoked").is_some());
+    assert!(data(&one, NOW_NS, Kind(200), b"other").is_some());
+    assert!(data(&one, NOW_NS, Kind::TOKEN, b"first").is_none(), "the oldest token has lost its room");
+    assert_eq!(one.contradiction(), None);
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn main() -> io::Result<()> {
         ("query", text::seeds(&text::QUERY)),
         ("quota", values::quota()),
         ("replies", text::replies()),
+        ("tokens", values::tokens()),
     ];
     for (codec, seeds) in seeds {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(codec);

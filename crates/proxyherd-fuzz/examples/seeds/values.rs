@@ -2,6 +2,7 @@
 //! other seeds use.
 
 use proxyherd_core::{
+    access::{SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
     places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
     types::{AttributeValue, AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
 };
@@ -44,6 +45,32 @@ pub(super) fn attributes() -> Vec<Seed> {
         ("out-of-order", b"\x01b\x01\0x\x01a\x01\0x".to_vec()),
         ("value-too-long", b"\x01a\xff\xffx".to_vec()),
         ("not-utf8", b"\x01a\x02\0\xff\xfe".to_vec()),
+    ]
+}
+
+pub(super) fn tokens() -> Vec<Seed> {
+    let id = TokenId::parse("k1w1").expect("this is an ID");
+    let text = TokenText::new(id, &[0xa5; SECRET_LEN]).reveal().to_owned();
+    let scopes = ["report:courier-*", "read:*", "places", "fences"].map(str::as_bytes);
+    let record = TokenRecord {
+        state: TokenState::Live,
+        hash: [7; 32],
+        scopes: Scopes::parse(scopes).expect("these are scopes"),
+        name: "the couriers".to_owned(),
+        made_at_ns: NOW_NS,
+        expires_at_ns: Some(NOW_NS + 1),
+        is_latest_only: true,
+        clients_max: Some(100),
+        rate: Some(5),
+    };
+    let revoked = TokenRecord { state: TokenState::Revoked, ..record.clone() };
+    vec![
+        ("text", text.clone().into_bytes()),
+        ("scope", b"report:courier-*".to_vec()),
+        ("operate", b"operate".to_vec()),
+        ("record", record.encode()),
+        ("revoked", revoked.encode()),
+        ("lines", format!("IAMAT kiwi +1+1 1\nAUTH {text}\n? auth {text}\r\n").into_bytes()),
     ]
 }
 

@@ -262,9 +262,9 @@ impl Tokens {
         before(text.id(), &record)?;
         let (offered, wake) = self.replica.tell(now_ns, Kind::TOKEN, key, keep_s(now_ns, &record, 1), &bytes);
         match offered {
-            Offered::Updated => Ok((text, record, wake)),
+            Offered::Inserted | Offered::Updated => Ok((text, record, wake)),
             Offered::Full => Err(TokenError::Full),
-            _ => Err(TokenError::Machine),
+            Offered::Stale | Offered::Refused => Err(TokenError::Machine),
         }
     }
 

@@ -9,6 +9,7 @@
 mod google;
 mod harness;
 
+mod access;
 mod bad_input;
 mod bad_members;
 mod bounds;

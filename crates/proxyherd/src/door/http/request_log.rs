@@ -1,7 +1,8 @@
 //! Writes requests and their responses to the log, at level `debug`. Each has one line.
 //!
 //! A query may hold secrets (`key`, `token`), and the name of a parameter can be written in many ways. So the log shows
-//! only the values of parameters that are known to hold no secrets.
+//! only the values of parameters that are known to hold no secrets. A token elsewhere in a line, such as in a path, is
+//! left out, too.
 
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -11,6 +12,7 @@ use axum::{
 };
 
 use super::request_id::RequestId;
+use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are shown.
@@ -58,7 +60,11 @@ impl LoggedRequest {
         }
         let line = format!("{} {}", request.method(), shown_target(request, log.shows_positions()));
         let (version, id) = (request.version(), id.as_str());
-        log.request(Direction::In, client, format!("{line} {version:?}, request {id}").as_bytes());
+        log.request(
+            Direction::In,
+            client,
+            &without_tokens(format!("{line} {version:?}, request {id}").as_bytes()),
+        );
         LoggedRequest(Some(Logged { client, line, id: id.to_owned() }))
     }
 
@@ -68,7 +74,11 @@ impl LoggedRequest {
         let len = response.body().size_hint().exact();
         let len = len.map_or_else(|| "a stream".to_owned(), |len| format!("{len} bytes"));
         let code = response.status().as_u16();
-        log.request(Direction::Out, client, format!("{code} {line}, {len}, request {id}").as_bytes());
+        log.request(
+            Direction::Out,
+            client,
+            &without_tokens(format!("{code} {line}, {len}, request {id}").as_bytes()),
+        );
     }
 }
 

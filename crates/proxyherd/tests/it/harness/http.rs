@@ -9,13 +9,16 @@ use std::{
 
 use serde_json::Value;
 
-use super::wait::{PATIENCE, eventually};
+use super::{
+    OPERATOR_TOKEN,
+    wait::{PATIENCE, eventually},
+};
 
 /// The parts of an answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: u16,
-    head: String,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -64,16 +67,21 @@ pub(crate) fn try_request(http: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
     Ok(Reply { code, head: head.to_owned(), body: body.to_owned() })
 }
 
-/// `/v1/status`
+/// The header that shows a token.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+/// `/v1/status`, as the operator sees it.
 pub(crate) fn status(http: SocketAddr) -> Value {
-    let (code, body) = get(http, "/v1/status");
-    assert_eq!(code, 200, "{body}");
-    serde_json::from_str(&body).unwrap()
+    let reply = fetch(http, "/v1/status", &bearer(OPERATOR_TOKEN));
+    assert_eq!(reply.code, 200, "{reply:?}");
+    reply.json()
 }
 
 /// The value of one metric. `name` includes the labels, as they are printed.
 pub(crate) fn metric(http: SocketAddr, name: &str) -> Option<f64> {
-    let (_, metrics) = get(http, "/metrics");
+    let metrics = fetch(http, "/metrics", &bearer(OPERATOR_TOKEN)).body;
     let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
     metrics.lines().find_map(value)
 }

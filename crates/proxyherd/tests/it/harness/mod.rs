@@ -22,7 +22,9 @@ pub(crate) use self::{
     client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
     herd::Herd,
-    http::{drip_until_closed, eventually_metric, fetch, get, metric, request, status, try_request},
+    http::{
+        Reply, bearer, drip_until_closed, eventually_metric, fetch, get, metric, request, status, try_request,
+    },
     ledger::Ledger,
     network::{Loss, Network},
     plan::{Addresses, Plan},
@@ -43,6 +45,13 @@ pub(crate) const LINKS: [(&str, &str); 6] = [
     ("Bernard", "Campbell"),
     ("Juzang", "Campbell"),
 ];
+
+/// The operator's token of a herd with tokens.
+pub(crate) const OPERATOR_TOKEN: &str =
+    "phd_operator_a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5";
+/// The hash of [`OPERATOR_TOKEN`].
+pub(crate) const OPERATOR_TOKEN_SHA256: &str =
+    "2d5d21b90bf8cef02453c02de382852d1b955939a711c20433ca7c35d738bd8c";
 
 /// A position with cities around it, and a time in the past.
 pub(crate) const WHERE_AND_WHEN: &str = "+34.068930-118.445127 1621464827.959498503";

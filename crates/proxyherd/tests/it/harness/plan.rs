@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
-use super::{Herd, LINKS, NAMES, free_ports, wait::eventually};
+use super::{Herd, LINKS, NAMES, OPERATOR_TOKEN_SHA256, free_ports, wait::eventually};
 
 /// Everything in the file except for the addresses.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub(crate) struct Plan {
     places: String,
     limits: String,
     log: String,
+    access: String,
     is_encrypted: bool,
 }
 
@@ -52,8 +53,8 @@ impl Plan {
 
     fn of(names: &[&'static str]) -> Plan {
         let names = names.to_vec();
-        let [herd, places, limits, log] = [const { String::new() }; 4];
-        Plan { names, links: LINKS.to_vec(), herd, places, limits, log, is_encrypted: false }
+        let [herd, places, limits, log, access] = [const { String::new() }; 5];
+        Plan { names, links: LINKS.to_vec(), herd, places, limits, log, access, is_encrypted: false }
     }
 
     /// The plan with one more server, which has links with these servers.
@@ -114,6 +115,17 @@ impl Plan {
         self
     }
 
+    /// With this line in `[access]`.
+    pub(crate) fn access(mut self, line: &str) -> Plan {
+        self.access += &format!("{line}\n");
+        self
+    }
+
+    /// With tokens on. The operator's token is [`OPERATOR_TOKEN`](super::OPERATOR_TOKEN).
+    pub(crate) fn with_tokens(self) -> Plan {
+        self.access(&format!("tokens = \"on\"\noperator_token_sha256 = {OPERATOR_TOKEN_SHA256:?}"))
+    }
+
     /// Writes the file, and starts no server.
     pub(crate) fn prepare(&self) -> Herd {
         Herd::prepare(self)
@@ -131,9 +143,10 @@ impl Plan {
     }
 
     pub(crate) fn text(&self, addresses: &[Addresses]) -> String {
-        let Plan { herd, places, limits, log, .. } = self;
+        let Plan { herd, places, limits, log, access, .. } = self;
         let tls = if self.is_encrypted { "certs" } else { "off" };
-        let mut text = format!("[herd]\ntls = {tls:?}\n{herd}\n[limits]\n{limits}\n[log]\n{log}\n");
+        let mut text =
+            format!("[herd]\ntls = {tls:?}\n{herd}\n[limits]\n{limits}\n[log]\n{log}\n[access]\n{access}\n");
         // A test that needs more than single lines writes the whole section.
         if !places.is_empty() {
             write!(text, "[places]\n{places}\n").unwrap();

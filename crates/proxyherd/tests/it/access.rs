@@ -1,0 +1,476 @@
+//! Tests of tokens: who may do what at each door, how tokens end, and that no token shows anywhere.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Client, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, WHERE_AND_WHEN, bearer, eventually,
+    fetch, metric, request, within,
+};
+
+/// A report of kiwi.
+const IAMAT: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503";
+
+/// The answer to a request with these headers and this body.
+fn send(http: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+    let len = body.len();
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {http}\r\nContent-Length: {len}\r\n{headers}");
+    request(http, format!("{head}\r\n{body}").as_bytes())
+}
+
+/// Makes a token at a server, as the operator.
+fn make(http: SocketAddr, wanted: &Value) -> (String, String) {
+    let headers = bearer(OPERATOR_TOKEN) + "Content-Type: application/json\r\n";
+    let made = send(http, "POST", "/v1/tokens", &headers, &wanted.to_string());
+    assert_eq!(made.code, 201, "{made:?}");
+    let made = made.json();
+    (made["token"].as_str().unwrap().to_owned(), made["id"].as_str().unwrap().to_owned())
+}
+
+fn make_with(http: SocketAddr, scopes: &[&str]) -> String {
+    make(http, &json!({ "scopes": scopes })).0
+}
+
+fn revoke(http: SocketAddr, id: &str) {
+    let revoked = send(http, "DELETE", &format!("/v1/tokens/{id}"), &bearer(OPERATOR_TOKEN), "");
+    assert_eq!(revoked.code, 204, "{revoked:?}");
+}
+
+fn auth(client: &mut Client, token: &str) -> String {
+    client.ask(&format!("AUTH {token}"))
+}
+
+/// A token of the right form that nobody has made.
+fn wrong() -> String {
+    format!("phd_nobody_{}", "0".repeat(64))
+}
+
+#[test]
+fn at_the_line_door_a_token_gives_rights_and_a_wrong_one_takes_them() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let some = make_with(http, &["report:ki*", "read:kiwi", "places"]);
+    let mut client = herd.client("Riley");
+    let refused = format!("? {IAMAT}");
+    assert_eq!(client.ask(IAMAT), refused, "without a token");
+    assert_eq!(auth(&mut client, &some), "AUTH ok");
+    assert!(client.ask(IAMAT).starts_with("AT Riley "));
+    let other = "IAMAT other +1+1 1";
+    // The reports of one read are taken together. Only the one outside of the scopes is refused.
+    client.send(format!("{IAMAT}\n{other}\n{IAMAT}\n").as_bytes());
+    let lines = [client.line(), client.line(), client.line()];
+    assert!(lines[0].starts_with("AT Riley ") && lines[2] == lines[0], "{lines:?}");
+    assert_eq!(lines[1], format!("? {other}"));
+    assert!(client.nearby("WHATSAT kiwi 10 1").at.starts_with("AT Riley "));
+    assert_eq!(client.ask("WHATSAT other 10 1"), "? WHATSAT other 10 1");
+    // Lines before an AUTH line have the earlier rights.
+    client.send(format!("{IAMAT}\nAUTH {}\n{IAMAT}\nAUTH {some}\n{IAMAT}\n", wrong()).as_bytes());
+    let lines = [client.line(), client.line(), client.line(), client.line(), client.line()];
+    assert!(lines[0].starts_with("AT Riley ") && lines[4] == lines[0], "{lines:?}");
+    assert_eq!([&*lines[1], &*lines[2], &*lines[3]], ["? AUTH", &refused, "AUTH ok"]);
+    for malformed in ["AUTH", "AUTH a b", &format!("AUTH{some}")] {
+        assert_eq!(client.ask(malformed), "? AUTH");
+        assert_eq!(client.ask(IAMAT), refused, "{malformed} has taken the rights");
+        assert_eq!(auth(&mut client, OPERATOR_TOKEN), "AUTH ok");
+    }
+}
+
+#[test]
+fn without_tokens_every_token_is_accepted() {
+    let herd = Plan::single().start();
+    let mut client = herd.client("Riley");
+    assert_eq!(auth(&mut client, "anything"), "AUTH ok");
+    assert!(client.ask(IAMAT).starts_with("AT Riley "));
+    assert_eq!(fetch(herd.at("Riley").http, "/v1/status?token=x", &bearer("x")).code, 200);
+}
+
+#[test]
+fn a_revoked_token_is_refused_at_every_server_on_open_connections() {
+    let herd = Plan::pair().with_tokens().start();
+    let (riley, jaquez) = (herd.at("Riley").http, herd.at("Jaquez").http);
+    let (token, id) = make(riley, &json!({ "scopes": ["report:*"], "name": "to be revoked" }));
+    let mut far = herd.client("Jaquez");
+    eventually("the token reaches Jaquez", || auth(&mut far, &token) == "AUTH ok");
+    let mut near = herd.client("Riley");
+    assert_eq!(auth(&mut near, &token), "AUTH ok");
+    for client in [&mut near, &mut far] {
+        assert!(client.ask(IAMAT).starts_with("AT "));
+    }
+    revoke(riley, &id);
+    assert_eq!(near.ask(IAMAT), format!("? {IAMAT}"), "at once where it was revoked");
+    within(Duration::from_secs(5), "Jaquez refuses it on the open connection", || {
+        far.ask(IAMAT) == format!("? {IAMAT}")
+    });
+    assert_eq!(auth(&mut far, &token), "? AUTH");
+    let refused = send(jaquez, "GET", "/v1/clients", &bearer(&token), "");
+    assert_eq!(refused.code, 401, "{refused:?}");
+    assert_eq!(
+        refused.header("WWW-Authenticate"),
+        Some("Bearer realm=\"proxyherd\", error=\"invalid_token\"")
+    );
+    let listed = fetch(jaquez, "/v1/tokens", &bearer(OPERATOR_TOKEN)).json();
+    let listed = &listed["tokens"][0];
+    assert_eq!((listed["id"].as_str(), listed["revoked"].as_bool()), (Some(&*id), Some(true)), "{listed}");
+    assert_eq!(listed["name"].as_str(), Some("to be revoked"));
+    assert_eq!(listed.get("token"), None);
+}
+
+#[test]
+fn a_token_that_reaches_its_end_loses_its_rights_on_open_connections() {
+    let herd = Plan::single().with_tokens().start();
+    let (token, _) = make(herd.at("Riley").http, &json!({ "scopes": ["operate"], "expires_s": 1 }));
+    let mut client = herd.client("Riley");
+    eventually("the token ends", || {
+        let _ = client.ask(IAMAT);
+        auth(&mut herd.client("Riley"), &token) == "? AUTH"
+    });
+    assert_eq!(client.ask(IAMAT), format!("? {IAMAT}"));
+    let none = fetch(herd.at("Riley").http, "/v1/tokens", &bearer(OPERATOR_TOKEN)).json();
+    assert_eq!(none, json!({ "tokens": [] }), "its record is dropped");
+}
+
+#[test]
+fn a_revocation_wins_over_the_records_of_a_server_that_comes_back() {
+    let mut herd = Plan::pair().with_tokens().start();
+    let riley = herd.at("Riley").http;
+    let (token, id) = make(riley, &json!({ "scopes": ["report:*"] }));
+    eventually("the token reaches Jaquez", || auth(&mut herd.client("Jaquez"), &token) == "AUTH ok");
+    revoke(riley, &id);
+    eventually("the revocation reaches Jaquez", || auth(&mut herd.client("Jaquez"), &token) == "? AUTH");
+    herd.kill_all(&["Riley"]);
+    herd.start("Riley");
+    herd.wait_for_links(&["Riley", "Jaquez"]);
+    let knows_it = || {
+        let listed = fetch(riley, "/v1/tokens", &bearer(OPERATOR_TOKEN)).json();
+        listed["tokens"][0]["revoked"] == true
+    };
+    eventually("Riley hears of the revocation again", knows_it);
+    assert_eq!(auth(&mut herd.client("Riley"), &token), "? AUTH");
+}
+
+#[test]
+fn a_new_operator_token_takes_effect_without_a_restart() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let mut client = herd.client("Riley");
+    assert_eq!(auth(&mut client, OPERATOR_TOKEN), "AUTH ok");
+    // The hash of "abc" (FIPS 180-2, appendix B.1).
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, abc));
+    herd.wait_for_log("Riley", "the operator's token has changed");
+    assert_eq!(client.ask(IAMAT), format!("? {IAMAT}"));
+    assert_eq!(auth(&mut client, "abc"), "AUTH ok");
+    assert_eq!(fetch(http, "/v1/status", &bearer("abc")).code, 200);
+    assert_eq!(fetch(http, "/v1/status", &bearer(OPERATOR_TOKEN)).code, 401);
+}
+
+#[test]
+fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let (token, _) = make(http, &json!({ "scopes": ["report:*"], "clients_max": 2 }));
+    let mut client = herd.client("Riley");
+    assert_eq!(auth(&mut client, &token), "AUTH ok");
+    let report = |id: &str| format!("IAMAT {id} {WHERE_AND_WHEN}");
+    let mut operator = herd.client("Riley");
+    assert_eq!(auth(&mut operator, OPERATOR_TOKEN), "AUTH ok");
+    assert!(operator.ask(&report("known")).starts_with("AT "));
+    client.send(["a", "known", "b", "c", "a"].map(|id| report(id) + "\n").concat().as_bytes());
+    let lines = [0; 5].map(|_| client.line());
+    let taken = lines.each_ref().map(|line| line.starts_with("AT "));
+    assert_eq!(taken, [true, true, true, false, true], "{lines:?}");
+    let forgotten = send(http, "DELETE", "/v1/clients/b", &bearer(OPERATOR_TOKEN), "");
+    assert_eq!(forgotten.code, 204);
+    eventually("there is room again", || client.ask(&report("c")).starts_with("AT "));
+    assert_eq!(client.ask(&report("d")), format!("? {}", report("d")));
+
+    let (token, _) = make(http, &json!({ "scopes": ["report:*"], "rate": 2 }));
+    assert_eq!(auth(&mut client, &token), "AUTH ok");
+    let rejected = || metric(http, "proxyherd_reports_total{result=\"rejected\"}").unwrap();
+    let before = rejected();
+    client.send(["a", "a", "a", "a"].map(|id| report(id) + "\n").concat().as_bytes());
+    let lines = [0; 4].map(|_| client.line());
+    assert_eq!(lines.each_ref().map(|line| line.starts_with("AT ")), [true, true, false, false], "{lines:?}");
+    assert_eq!(rejected() - before, 2.0);
+}
+
+#[test]
+fn wrong_tokens_are_counted_and_logged_without_their_texts() {
+    let herd = Plan::single().with_tokens().access("proxies = [\"127.0.0.1\"]").start();
+    let http = herd.at("Riley").http;
+    let mut client = herd.client("Riley");
+    for _ in 0..4 {
+        assert_eq!(auth(&mut client, &wrong()), "? AUTH");
+    }
+    assert_eq!(metric(http, "proxyherd_auth_failures_total{door=\"line\"}"), Some(4.0));
+    for (headers, expected) in [
+        ("", Some("Bearer realm=\"proxyherd\"")),
+        ("Authorization: Digest x\r\n", Some("Bearer realm=\"proxyherd\", error=\"invalid_token\"")),
+    ] {
+        let refused = fetch(http, "/v1/status", &format!("X-Forwarded-For: 192.0.2.7\r\n{headers}"));
+        assert_eq!((refused.code, refused.header("WWW-Authenticate")), (401, expected));
+    }
+    assert_eq!(
+        metric(http, "proxyherd_auth_failures_total{door=\"http\"}"),
+        Some(1.0),
+        "no token is no guess"
+    );
+    let line = herd.wait_for_log("Riley", "showed a token");
+    assert!(line.contains("line door"), "{line}");
+    herd.wait_for_log("Riley", "192.0.2.7");
+}
+
+#[test]
+fn the_audit_log_says_who_made_and_revoked_what_whatever_the_level_of_the_log() {
+    let herd = Plan::single().with_tokens().log("level = \"error\"").start();
+    let http = herd.at("Riley").http;
+    let (_, id) = make(http, &json!({ "scopes": ["report:a*", "operate"], "name": "the\nfleet" }));
+    revoke(http, &id);
+    let audit = fs::read_to_string(herd.dir().join("log/Riley.audit.log")).unwrap();
+    let lines: Vec<&str> = audit.lines().collect();
+    let expected = format!(
+        "token {id} scopes \"report:a* operate\" name \"the\\nfleet\" never ends; by the operator's token from 127.0.0.1:"
+    );
+    assert_eq!(lines.len(), 2, "{audit}");
+    assert!(lines[0].contains(&format!("Riley made {expected}")), "{audit}");
+    assert!(lines[1].contains(&format!("Riley revoked {expected}")), "{audit}");
+}
+
+/// One row of the table of rights in ACCESS.md.
+struct Row {
+    door: String,
+    command: String,
+    rights: Vec<String>,
+}
+
+/// The table of rights in ACCESS.md.
+fn table() -> Vec<Row> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ACCESS.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, rows) = text.split_once("| door | command or path | rights |\n|---|---|---|\n").unwrap();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [door, command, rights] = cells[..] else { panic!("{line}") };
+        let rights = rights.split(", ").filter(|right| *right != "none");
+        Row {
+            door: door.to_owned(),
+            command: command.trim_matches('`').to_owned(),
+            rights: rights.map(|right| right.trim_matches('`').to_owned()).collect(),
+        }
+    };
+    rows.lines().take_while(|line| line.starts_with('|')).map(row).collect()
+}
+
+/// Whether these scopes give a right of the table, for the client kiwi.
+fn gives(scopes: &[&str], right: &str) -> bool {
+    let has = |wanted: &str| scopes.contains(&wanted);
+    has("operate")
+        || match right.split_once(':') {
+            Some((kind, "ID")) => has(&format!("{kind}:kiwi")) || has(&format!("{kind}:*")),
+            Some(_) => panic!("{right}"),
+            None => {
+                has(right)
+                    || scopes.iter().any(|scope| scope.split_once(':').is_some_and(|(kind, _)| kind == right))
+            }
+        }
+}
+
+/// Whether a command of the line door is allowed. `token`: what the connection shows first.
+fn is_allowed_at_line(herd: &Herd, command: &str, token: Option<&str>) -> bool {
+    let mut client = herd.client("Riley");
+    if let Some(token) = token {
+        let _ = auth(&mut client, token);
+    }
+    let line = match command {
+        "AUTH TOKEN" => format!("AUTH {OPERATOR_TOKEN}"),
+        "IAMAT ID …" => IAMAT.to_owned(),
+        "WHATSAT ID …" => "WHATSAT kiwi 1 0".to_owned(),
+        _ => panic!("the walk does not know {command}"),
+    };
+    !client.ask(&line).starts_with("? ")
+}
+
+/// The status code of a request to a path of the table.
+fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
+    let http = herd.at("Riley").http;
+    let (method, path) = command.split_once(' ').unwrap();
+    let headers = token.map(bearer).unwrap_or_default() + "Content-Type: application/json\r\n";
+    let body = match method {
+        "PUT" => r#"{"lat":34.0,"lon":-118.0}"#,
+        "POST" if path == "/v1/reports" => "[]",
+        _ => "{}",
+    };
+    let reply = send(http, method, &path.replace("ID", "kiwi"), &headers, body);
+    if path.starts_with("/maps") && reply.code == 200 && reply.body.contains("REQUEST_DENIED") {
+        401
+    } else {
+        reply.code
+    }
+}
+
+#[test]
+fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let mut operator = herd.client("Riley");
+    assert_eq!(auth(&mut operator, OPERATOR_TOKEN), "AUTH ok");
+    assert!(operator.ask(IAMAT).starts_with("AT "));
+    let sets: Vec<Vec<&str>> = [
+        "report:kiwi",
+        "report:*",
+        "report:other",
+        "read:kiwi",
+        "read:*",
+        "read:other",
+        "places",
+        "fences",
+        "operate",
+        "places read:kiwi",
+        "places read:other",
+        "places report:*",
+        "report:* read:* places fences",
+    ]
+    .map(|scopes| scopes.split(' ').collect())
+    .to_vec();
+    let tokens: Vec<(Vec<&str>, String)> =
+        sets.into_iter().map(|scopes| (scopes.clone(), make_with(http, &scopes))).collect();
+    let rows = table();
+    assert!(rows.len() > 10, "the table is found");
+    for Row { door, command, rights } in rows {
+        let is_open = rights.is_empty();
+        for (scopes, token) in &tokens {
+            let expected = rights.iter().all(|right| gives(scopes, right));
+            match &*door {
+                "line" => assert_eq!(
+                    is_allowed_at_line(&herd, &command, Some(token)),
+                    expected,
+                    "{command} {scopes:?}"
+                ),
+                "http" => {
+                    let code = code_at_http(&herd, &command, Some(token));
+                    assert_eq!(!matches!(code, 401 | 403), expected, "{command} {scopes:?} {code}");
+                    assert!(expected || code == 403, "{command} {scopes:?} {code}");
+                }
+                _ => panic!("the walk does not know the door {door}"),
+            }
+            // A report that was allowed to forget kiwi must not make the next row fail.
+            assert!(operator.ask(IAMAT).starts_with("AT "));
+        }
+        match &*door {
+            "line" => assert_eq!(is_allowed_at_line(&herd, &command, None), is_open, "{command}"),
+            _ => assert_eq!(code_at_http(&herd, &command, None) != 401, is_open, "{command}"),
+        }
+    }
+}
+
+#[test]
+fn a_token_comes_in_each_way_that_http_has() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    // "anybody:" and the operator's token.
+    let basic = format!("Authorization: Basic {}\r\n", base64(&format!("anybody:{OPERATOR_TOKEN}")));
+    assert_eq!(fetch(http, "/v1/status", &basic).code, 200);
+    assert_eq!(fetch(http, &format!("/v1/status?token={OPERATOR_TOKEN}"), "").code, 200);
+    let places =
+        format!("/maps/api/place/nearbysearch/json?location=34,-118&radius=50000&key={OPERATOR_TOKEN}");
+    assert!(fetch(http, &places, "").body.contains("\"OK\""));
+    assert_eq!(
+        fetch(http, &format!("/v1/status?key={OPERATOR_TOKEN}"), "").code,
+        401,
+        "only Google's path takes key"
+    );
+    assert_eq!(fetch(http, "/nowhere", "").code, 401, "before 404");
+    assert_eq!(fetch(http, "/nowhere", &bearer(OPERATOR_TOKEN)).code, 404);
+    let denied = fetch(http, "/maps/api/place/nearbysearch/json?location=34,-118&radius=500&key=wrong", "");
+    assert!(denied.code == 200 && denied.body.contains("REQUEST_DENIED"), "{denied:?}");
+}
+
+/// Base64 with padding (RFC 4648).
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let chunk = |chunk: &[u8]| {
+        let bits = chunk.iter().chain([&0, &0]).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        let letter =
+            |place: usize| if place <= chunk.len() { LETTERS[bits >> (18 - 6 * place) & 63] } else { b'=' };
+        [0, 1, 2, 3].map(|place| char::from(letter(place)))
+    };
+    text.as_bytes().chunks(3).flat_map(chunk).collect()
+}
+
+#[test]
+fn no_file_no_log_and_no_output_has_a_token() {
+    let mut herd = Plan::single().with_tokens().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
+    let wrong = format!("phd_wrong_{}", "1f".repeat(32));
+    let mut client = herd.client("Riley");
+    for token in [&token, OPERATOR_TOKEN, &wrong] {
+        let _ = auth(&mut client, token);
+        for line in [
+            format!(" AUTH {token} "),
+            format!("AUTH {token} x"),
+            format!("AUTH{token}"),
+            format!("auth {token}"),
+            format!("AUTH:{token}"),
+            format!("Bearer {token}"),
+            format!("IAMAT x {token}"),
+        ] {
+            let _ = client.ask(&line);
+        }
+        let mut other = herd.client("Riley");
+        other.send(
+            format!("GET /?token={token} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n").as_bytes(),
+        );
+        let _ = other.rest();
+        for path in [
+            "/v1/status",
+            "/v1/clients/kiwi",
+            "/nowhere",
+            "/maps/api/place/nearbysearch/json",
+            "/health/livez",
+            "/",
+        ] {
+            for (query, headers) in [
+                (format!("?token={token}"), String::new()),
+                (format!("?key={token}"), String::new()),
+                (format!("?t%6Fken={token}&{token}"), String::new()),
+                (String::new(), bearer(token)),
+                (String::new(), format!("Authorization: {token}\r\n")),
+                (String::new(), format!("Authorization: Basic {}\r\n", base64(&format!(":{token}")))),
+            ] {
+                let reply = fetch(http, &format!("{path}{query}"), &headers);
+                assert!(!reply.head.contains(token) && !reply.body.contains(token), "{reply:?}");
+            }
+        }
+        let _ = send(http, "POST", "/v1/tokens", &bearer(token), token);
+        let _ = send(http, "DELETE", &format!("/v1/tokens/{token}"), &bearer(OPERATOR_TOKEN), "");
+    }
+    revoke(http, &id);
+    let ended = herd.stop("Riley", "TERM");
+    let secrets = [&*token, OPERATOR_TOKEN, &wrong].map(|token| token.rsplit('_').next().unwrap().to_owned());
+    let mut seen = vec![("output".to_owned(), ended.out), ("errors".to_owned(), ended.err)];
+    files_below(herd.dir(), &mut seen);
+    assert!(
+        seen.iter().any(|(name, text)| name.ends_with("Riley.log") && text.contains("AUTH …")),
+        "the log is read"
+    );
+    for (name, text) in seen {
+        for secret in &secrets {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "in {name}");
+        }
+    }
+}
+
+fn files_below(dir: &Path, seen: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, seen);
+        } else {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            seen.push((path.display().to_string(), text));
+        }
+    }
+}
