@@ -99,7 +99,7 @@ async fn status(client: &Client, http: &Door, token: Option<&CommandToken>) -> R
 fn refused(code: StatusCode, token: Option<&CommandToken>) -> StatusAnswer {
     let said = match (code, token) {
         (StatusCode::UNAUTHORIZED, None) => format!(
-            "it asks for a token: set {}, or keep operator.token beside herd.toml and tokens = \"on\" in it",
+            "it asks for a token: set {}, or keep operator.token beside a herd.toml with tokens = \"on\"",
             command_token::VARIABLE
         ),
         (StatusCode::UNAUTHORIZED, Some(token)) => {

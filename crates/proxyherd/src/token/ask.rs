@@ -29,6 +29,9 @@ pub(crate) enum AskError {
     /// No server has answered. Each has its reason.
     #[error("no server answers: {}; is the herd running?", .0.join("; "))]
     NoneAnswers(Vec<String>),
+    /// No server can do it now. Each has its reason.
+    #[error("no server can do this now: {}", .0.join("; "))]
+    Unavailable(Vec<String>),
     /// A server may have done it, but its answer is missing.
     #[error(
         "{url}: {why}; the token may have been made, and its text is lost: `proxyherd token list` shows it, and \
@@ -99,7 +102,7 @@ impl TokenServers {
         path: &str,
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<(&str, Response), AskError> {
-        let mut silent = Vec::new();
+        let (mut silent, mut is_one_there) = (Vec::new(), false);
         for url in &self.urls {
             let mut request = with(self.client.request(method.clone(), format!("{url}{path}")));
             if let Some(token) = &self.token {
@@ -108,6 +111,7 @@ impl TokenServers {
             match request.send().await {
                 Ok(response) if response.status().is_success() => return Ok((url, response)),
                 Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                    is_one_there = true;
                     silent.push(format!("{url}: {}", detail(response).await));
                 }
                 Ok(response) => return Err(self.refused(url, response).await),
@@ -118,7 +122,7 @@ impl TokenServers {
                 Err(error) => silent.push(format!("{url}: {}", door_client::failure(&error))),
             }
         }
-        Err(AskError::NoneAnswers(silent))
+        Err(if is_one_there { AskError::Unavailable(silent) } else { AskError::NoneAnswers(silent) })
     }
 
     async fn refused(&self, url: &str, response: Response) -> AskError {

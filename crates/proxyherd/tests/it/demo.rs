@@ -86,6 +86,26 @@ fn wait_for(process: &Process, text: &str) -> String {
 }
 
 #[test]
+fn the_lines_to_paste_report_read_and_search_over_http() {
+    let demo = start();
+    if !have("curl") {
+        return;
+    }
+    let pasted = |word: &str, expected: &str| {
+        let line = to_paste(&demo, word).remove(0);
+        let line = format!("{line} -s");
+        paste(demo.0.path(), &line, |shown| shown.contains(expected));
+    };
+    pasted("/v1/clients/me/location", "\"result\":\"accepted\"");
+    pasted("curl http", "\"id\":\"me\"");
+    pasted("near=", "\"distance_m\"");
+    pasted("/v1/reports", "\"accepted\":2");
+    let line = to_paste(&demo, "token create").remove(0);
+    let shown = paste(demo.0.path(), &line, |shown| shown.ends_with('\n'));
+    assert!(shown.starts_with("phd_") && shown.lines().count() == 1, "{}", shown.len());
+}
+
+#[test]
 fn it_tells_who_moves_where() {
     let demo = start();
     let said = wait_for(&demo.1, " moved ");
