@@ -29,6 +29,7 @@ mod google_asked;
 mod google_clients;
 mod google_served;
 mod greedy;
+mod http_api;
 mod http_crowd;
 mod http_door;
 mod http_two;

@@ -117,6 +117,8 @@ struct Activity {
     header_section_since: Option<Instant>,
     /// Bytes of responses that are not handed over to the protocol yet.
     unsent_len: usize,
+    /// Bytes of bodies that handlers have read and keep.
+    bodies_len: usize,
     /// The rest of the input allowance at the time `allowance_at`.
     allowance_len: usize,
     /// The time at which `allowance_len` was computed.
@@ -148,6 +150,7 @@ impl ConnectionState {
             header_section_len: 0,
             header_section_since: None,
             unsent_len: 0,
+            bodies_len: 0,
             allowance_len: INPUT_ALLOWANCE_LEN,
             allowance_at: now,
             answered: 0,
@@ -335,6 +338,26 @@ impl ConnectionState {
         activity.count_less_buffered();
     }
 
+    /// Records that `len` more bytes of bodies are kept until their requests are answered. Returns false if the buffers
+    /// have no room for these bytes. They must then not be kept.
+    pub(super) fn hold_body(&self, len: usize) -> bool {
+        let mut activity = self.activity.lock();
+        activity.bodies_len += len;
+        if activity.count_buffered() {
+            return true;
+        }
+        activity.bodies_len -= len;
+        activity.count_less_buffered();
+        false
+    }
+
+    /// Records that `len` bytes of bodies are no longer kept.
+    pub(super) fn release_body(&self, len: usize) {
+        let mut activity = self.activity.lock();
+        activity.bodies_len = activity.bodies_len.saturating_sub(len);
+        activity.count_less_buffered();
+    }
+
     /// Records that the connection switches to another protocol.
     pub(super) fn upgrade(&self) {
         self.activity.lock().is_upgraded = true;
@@ -368,7 +391,7 @@ impl Activity {
         let header_section_len = if len > HEADER_SECTION_FREE_LEN { len } else { 0 };
         // Each connection may have one request that does not count.
         let requests_len = self.requests.len().saturating_sub(1) * REQUEST_LEN;
-        let len = self.unsent_len + header_section_len + requests_len;
+        let len = self.unsent_len + self.bodies_len + header_section_len + requests_len;
         self.ticket.as_ref().is_none_or(|ticket| ticket.buffer(len))
     }
 

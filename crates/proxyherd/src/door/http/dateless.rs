@@ -11,7 +11,7 @@ use std::io::{self, Cursor};
 
 use axum::{
     body::{Body, to_bytes},
-    http::{HeaderValue, Method, Request, Response, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header},
     response::IntoResponse as _,
 };
 use httparse::{EMPTY_HEADER, Status};
@@ -23,14 +23,22 @@ use tokio::{
     time::timeout,
 };
 
-use super::limits::{
-    DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
+use super::{
+    limits::{
+        DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
+        IDLE_TIMEOUT,
+    },
+    problem::{self, Problem},
+    request_id::RequestId,
 };
 
 /// Maximum number of header fields of a request, as in hyper.
 const FIELDS_MAX: usize = 100;
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The answer to a request with a body.
+const NO_BODIES: &str = "the clock of this server shows no date that HTTP can write, so it takes no bodies over HTTP/1; set the clock";
 
 /// How [`serve`] ended.
 pub(super) enum DatelessEnd<S> {
@@ -52,8 +60,8 @@ enum Opening {
     Http2(Vec<u8>),
 }
 
-/// Reads one request, answers with the result of `respond`, and closes the connection. The request's body is not read,
-/// because no path takes a body.
+/// Reads one request, answers with the result of `respond`, and closes the connection. A request with a body is
+/// answered 503, because operators' paths take no body, and a report could get no time here.
 pub(super) async fn serve<S>(
     respond: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
     mut stream: S,
@@ -65,6 +73,11 @@ where
     let time_max = IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN;
     let opening = timeout(time_max, read(&mut stream)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let (response, method) = match opening {
+        Opening::Request(request) if has_body(request.headers()) => {
+            let mut response = Problem::unavailable(NO_BODIES).into_response();
+            problem::render(&mut response, &RequestId::of(request.headers()));
+            (response, request.method().clone())
+        }
         Opening::Request(request) => {
             let method = request.method().clone();
             (respond(*request).await, method)
@@ -81,6 +94,11 @@ where
     // response.
     let _ = timeout(DRAIN_TIMEOUT, copy(&mut stream, &mut sink())).await;
     Ok(DatelessEnd::Answered)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let len = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || len.is_some_and(|len| len.as_bytes() != b"0")
 }
 
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Opening> {

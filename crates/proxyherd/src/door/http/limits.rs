@@ -69,6 +69,9 @@ pub(super) const REQUEST_ID_LEN_MAX: usize = 128;
 
 /// Maximum length of a request's body at paths that name no other limit, bytes. The response to a longer body is 413.
 pub(super) const BODY_LEN_MAX: usize = 1024 * 1024;
+/// Length of a body up to which it does not count against `buffers_mb`, bytes. Twice the length of what exceeds this
+/// counts until the request is answered. If there is no room, the response is 503.
+pub(super) const BODY_FREE_LEN: usize = 32 * 1024;
 /// Maximum length of the body of a single report, bytes. The response to a longer body is 413. The longest valid report
 /// has less than half of this length.
 pub(super) const REPORT_LEN_MAX: usize = 16 * 1024;

@@ -2,13 +2,17 @@
 //!
 //! A request's header section passes [`check`] first. [`limited`] then calls the path's handler with a body that fails
 //! when the body exceeds a limit. A handler reads the body in any way. If the body exceeds a limit, the response names
-//! this limit, whatever the handler answers. The server does not wait for a body that no handler reads.
+//! this limit, whatever the handler answers. The server does not wait for a body that no handler reads. A long body
+//! counts against the buffers of clients until its request is answered.
 //!
 //! Nothing is decompressed: a body with a content coding is refused, so a small body can't become a large one here.
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,7 +26,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    limits::{BODY_LEN_MAX, BODY_TIMEOUT},
+    limits::{BODY_FREE_LEN, BODY_LEN_MAX, BODY_TIMEOUT},
     problem::Problem,
     slot::ConnectionSlot,
 };
@@ -35,6 +39,8 @@ pub(super) enum BodyRefusal {
     TooLong(usize),
     #[error("a body has to arrive within {} s", .0.as_secs())]
     TooSlow(Duration),
+    #[error("the memory for bodies and responses is full; try again later")]
+    NoRoom,
     #[error("this server accepts no body with a Content-Encoding")]
     ContentEncoding,
     #[error("this server supports no expectation but 100-continue")]
@@ -46,10 +52,15 @@ impl IntoResponse for BodyRefusal {
         let code = match self {
             BodyRefusal::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyRefusal::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyRefusal::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             BodyRefusal::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyRefusal::Expectation => StatusCode::EXPECTATION_FAILED,
         };
-        let mut response = Problem::new(code, self.to_string()).into_response();
+        let problem = match self {
+            BodyRefusal::NoRoom => Problem::unavailable(self.to_string()),
+            _ => Problem::new(code, self.to_string()),
+        };
+        let mut response = problem.into_response();
         let headers = response.headers_mut();
         // The rest of the body is not read, so no other request can follow on the connection.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -101,10 +112,14 @@ pub(super) async fn limited(
     if request.body().is_end_stream() {
         return respond(request).await;
     }
-    let broken = BrokenBound::default();
-    let within = |body| Body::new(LimitedBody::new(body, Arc::clone(slot), bounds, Arc::clone(&broken)));
+    let progress = Arc::new(BodyProgress {
+        slot: Arc::clone(slot),
+        broken: OnceLock::new(),
+        held_len: AtomicUsize::new(0),
+    });
+    let within = |body| Body::new(LimitedBody::new(body, bounds, Arc::clone(&progress)));
     let response = respond(request.map(within)).await;
-    broken.get().map_or(response, |refusal| refusal.into_response())
+    progress.broken.get().map_or(response, |refusal| refusal.into_response())
 }
 
 /// The whole body, which [`limited`] bounds.
@@ -114,23 +129,48 @@ pub(super) async fn whole(body: Body) -> Result<Bytes, Problem> {
     whole.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete"))
 }
 
-/// The limit that a body has exceeded, if any.
-type BrokenBound = Arc<OnceLock<BodyRefusal>>;
+/// What is known of a body while its request is answered.
+struct BodyProgress {
+    slot: Arc<ConnectionSlot>,
+    /// The limit that the body has exceeded, if any.
+    broken: OnceLock<BodyRefusal>,
+    /// Number of bytes that the slot counts for the body.
+    held_len: AtomicUsize,
+}
+
+impl BodyProgress {
+    /// Counts `len` more bytes against the buffers. False: there is no room.
+    fn hold(&self, len: usize) -> bool {
+        let has_room = self.slot.hold_body(len);
+        if has_room {
+            self.held_len.fetch_add(len, Relaxed);
+        }
+        has_room
+    }
+}
+
+impl Drop for BodyProgress {
+    fn drop(&mut self) {
+        let held_len = self.held_len.load(Relaxed);
+        if held_len > 0 {
+            self.slot.release_body(held_len);
+        }
+    }
+}
 
 /// A request's body that ends with an error if it exceeds a limit.
 struct LimitedBody {
     body: Body,
-    slot: Arc<ConnectionSlot>,
     bounds: BodyBounds,
     left_len: usize,
     /// Begins when the handler first waits for the body. The body of a short request has arrived before that.
     timeout: Option<Pin<Box<Sleep>>>,
-    broken: BrokenBound,
+    progress: Arc<BodyProgress>,
 }
 
 impl LimitedBody {
-    fn new(body: Body, slot: Arc<ConnectionSlot>, bounds: BodyBounds, broken: BrokenBound) -> LimitedBody {
-        LimitedBody { body, slot, bounds, left_len: bounds.len_max, timeout: None, broken }
+    fn new(body: Body, bounds: BodyBounds, progress: Arc<BodyProgress>) -> LimitedBody {
+        LimitedBody { body, bounds, left_len: bounds.len_max, timeout: None, progress }
     }
 
     fn too_long(&self) -> axum::Error {
@@ -138,7 +178,7 @@ impl LimitedBody {
     }
 
     fn refuse(&self, refusal: BodyRefusal) -> axum::Error {
-        axum::Error::new(*self.broken.get_or_init(|| refusal))
+        axum::Error::new(*self.progress.broken.get_or_init(|| refusal))
     }
 }
 
@@ -169,10 +209,14 @@ impl HttpBody for LimitedBody {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
         };
-        this.slot.body_read(len);
+        this.progress.slot.body_read(len);
         match this.left_len.checked_sub(len) {
             Some(left_len) => this.left_len = left_len,
             None => return Poll::Ready(Some(Err(this.too_long()))),
+        }
+        // A body that is gathered is copied when its memory grows.
+        if this.bounds.len_max - this.left_len > BODY_FREE_LEN && !this.progress.hold(2 * len) {
+            return Poll::Ready(Some(Err(this.refuse(BodyRefusal::NoRoom))));
         }
         Poll::Ready(frame)
     }

@@ -15,7 +15,7 @@ use proxyherd_core::{
     access::{Scopes, TokenId, TokenRecord, TokenState},
     limits::TOKEN_NAME_LEN_MAX,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tokio::task::spawn_blocking;
 
 use super::{media, problem::Problem, query::Query, request_body};
@@ -28,7 +28,10 @@ use crate::{
 
 const JSON: &str = "application/json";
 /// The longest time until the end of a token, seconds: a hundred years.
-const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
+pub(super) const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
+
+/// The greatest `clients_max`. No herd holds so many clients.
+pub(super) const CLIENTS_MAX_MAX: u64 = 1_000_000_000_000;
 
 /// The body of a request for a new token.
 #[derive(Deserialize)]
@@ -37,11 +40,25 @@ struct Wanted {
     scopes: Vec<String>,
     #[serde(default)]
     name: String,
+    #[serde(default, deserialize_with = "whole")]
     expires_s: Option<u64>,
     #[serde(default)]
     latest_only: bool,
+    #[serde(default, deserialize_with = "whole")]
     clients_max: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
     rate: Option<u32>,
+}
+
+/// Reads a whole number or null. JSON has no integers, so `60.0` is one.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| {
+        let number = number.as_f64()?;
+        (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
+    });
+    let whole = whole.and_then(|whole| T::try_from(whole).ok());
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number in range")))
 }
 
 /// A token as the API shows it.
@@ -119,6 +136,9 @@ fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     }
     if expires_s.is_some_and(|after_s| !(1..=EXPIRES_S_MAX).contains(&after_s)) {
         return Err(Problem::invalid(format!("`expires_s` is from 1 to {EXPIRES_S_MAX}")));
+    }
+    if clients_max.is_some_and(|clients_max| clients_max > CLIENTS_MAX_MAX) {
+        return Err(Problem::invalid(format!("`clients_max` is at most {CLIENTS_MAX_MAX}")));
     }
     if rate == Some(0) {
         return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));

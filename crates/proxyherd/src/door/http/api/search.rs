@@ -240,12 +240,12 @@ fn filter(query: &Query) -> Result<Option<WhereClause>, Problem> {
     clause.map_err(|error| Problem::invalid(error.to_string()))
 }
 
-/// The last client of the page before. Only the form that [`next`] writes is taken.
+/// The last client of the page before, percent-encoded as [`next`] writes it.
 fn after(query: &Query) -> Result<Option<Vec<u8>>, Problem> {
     let Some(text) = query.bytes("after") else { return Ok(None) };
-    let id = url_id::parse(text).ok().map(|id| id.into_owned());
-    id.filter(|id| next(id).as_bytes() == text)
-        .map(Some)
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(byte);
+    let id = url_id::parse(text).ok().filter(|_| text.iter().all(is_safe));
+    id.map(|id| Some(id.into_owned()))
         .ok_or_else(|| Problem::invalid("`after` takes the `next` of the page before"))
 }
 

@@ -118,11 +118,15 @@ impl<'d> Html<'d> {
         }
     }
 
-    /// Calls `show` with each operation of the document.
+    /// Calls `show` with each operation of the document, in the order of the document's tags.
     fn operations(&mut self, mut show: impl FnMut(&mut Html<'d>, &str, &str, &Value)) {
-        for (path, item) in members(&self.document["paths"]) {
-            for (method, operation) in members(item) {
-                show(self, path, &method.to_uppercase(), operation);
+        for tag in self.document["tags"].as_array().into_iter().flatten() {
+            for (path, item) in members(&self.document["paths"]) {
+                for (method, operation) in members(item) {
+                    if operation["tags"][0] == tag["name"] {
+                        show(self, path, &method.to_uppercase(), operation);
+                    }
+                }
             }
         }
     }
@@ -380,7 +384,8 @@ mod tests {
     fn texts_of_the_document_are_escaped() {
         let document = serde_json::json!({
             "info": {"description": "<script>&\"'"},
-            "paths": {"/<x>": {"get": {"operationId": "\"><script>", "summary": "<b>"}}},
+            "tags": [{"name": "T"}],
+            "paths": {"/<x>": {"get": {"operationId": "\"><script>", "summary": "<b>", "tags": ["T"]}}},
         });
         let page = page(&document);
         assert_eq!(page.matches("<script").count(), 1, "{page}");

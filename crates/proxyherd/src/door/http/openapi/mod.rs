@@ -10,9 +10,13 @@
 mod operations;
 mod schemas;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use axum::{http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
 use serde_json::Value;
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Server,
@@ -21,28 +25,44 @@ use utoipa::openapi::{
 };
 
 use super::{conditional, problem::Problem, query::Query};
+use crate::herd::Herd;
 
-/// The document as text, and as a value for the page `/docs`.
-static DOCUMENT: LazyLock<(String, Value)> = LazyLock::new(|| {
-    let value = serde_json::to_value(document()).expect("a document has only texts, numbers and lists");
-    (value.to_string() + "\n", value)
+/// The document as a value, for a herd with or without tokens.
+static DOCUMENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
+    let value = |security| {
+        serde_json::to_value(document(security)).expect("a document has only texts, numbers and lists")
+    };
+    [value(Security::Optional), value(Security::Required)]
 });
 
-pub(super) async fn get_openapi(uri: axum::http::Uri, headers: HeaderMap) -> Result<Response, Problem> {
+/// Whether requests need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Optional,
+    Required,
+}
+
+pub(super) async fn get_openapi(
+    State(herd): State<Arc<Herd>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     Query::of(&uri, &[], &[])?;
-    Ok(conditional::answer(&headers, "application/json", "public, no-cache", DOCUMENT.0.clone().into_bytes()))
+    let document = &DOCUMENTS[usize::from(herd.are_tokens_on())];
+    let text = document.to_string() + "\n";
+    Ok(conditional::answer(&headers, "application/json", "public, no-cache", text.into()))
 }
 
 /// The document, for the page `/docs`.
 pub(super) fn value() -> &'static Value {
-    &DOCUMENT.1
+    &DOCUMENTS[0]
 }
 
 const DESCRIPTION: &str = "Reports, reads and searches of clients that move. Errors are problem details (RFC 9457). Each \
     response has the header X-Request-Id, which repeats the request's ID or makes one. Responses of more than a \
     kilobyte are compressed with gzip if the request accepts it.";
 
-fn document() -> OpenApi {
+fn document(security: Security) -> OpenApi {
     let info = InfoBuilder::new()
         .title("proxyherd")
         .version(env!("CARGO_PKG_VERSION"))
@@ -56,17 +76,23 @@ fn document() -> OpenApi {
         .tags(Some([
             tag("Clients", "Where a client is, and what is around it."),
             tag("Reports", "What clients report."),
+            tag("Tokens", "Who may do what. Needs a token that may operate, where tokens are on."),
             tag("Server", "The state of this server, for operators and their tools."),
         ]))
         .paths(operations::paths())
         .components(Some(components()))
-        .security(Some([
-            SecurityRequirement::new::<_, [String; 0], _>("bearer", []),
-            SecurityRequirement::new::<_, [String; 0], _>("basic", []),
-            // A herd without tokens asks for none.
-            SecurityRequirement::default(),
-        ]))
+        .security(Some(requirements(security)))
         .build()
+}
+
+/// One of these is enough. The last one, which a herd without tokens has, asks for nothing.
+fn requirements(security: Security) -> Vec<SecurityRequirement> {
+    let mut requirements: Vec<_> =
+        ["bearer", "basic"].map(|name| SecurityRequirement::new::<_, [String; 0], _>(name, [])).into();
+    if security == Security::Optional {
+        requirements.push(SecurityRequirement::default());
+    }
+    requirements
 }
 
 fn components() -> utoipa::openapi::Components {
@@ -140,10 +166,10 @@ mod tests {
             .filter_map(|operation| operation["operationId"].as_str())
             .collect();
         walk(value(), &mut |inside| {
-            for link in
-                inside.get("links").and_then(Value::as_object).into_iter().flat_map(|links| links.values())
-            {
-                assert!(operations.contains(link["operationId"].as_str().unwrap()), "{link}");
+            let links =
+                inside.get("links").and_then(Value::as_object).into_iter().flat_map(|links| links.values());
+            for operation in links.filter_map(|link| link["operationId"].as_str()) {
+                assert!(operations.contains(operation), "{operation}");
             }
         });
         assert_eq!(value()["openapi"], "3.1.0");

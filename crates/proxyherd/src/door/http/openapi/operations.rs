@@ -28,6 +28,10 @@ pub(super) fn paths() -> Paths {
         .operation(HttpMethod::Get, get_client())
         .operation(HttpMethod::Delete, delete_client())
         .build();
+    let tokens = PathItemBuilder::new()
+        .operation(HttpMethod::Get, get_tokens())
+        .operation(HttpMethod::Post, post_token())
+        .build();
     let one = |method, operation: Operation| PathItem::new(method, operation);
     [
         ("/health/livez", one(HttpMethod::Get, livez)),
@@ -38,6 +42,8 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
         ("/v1/status", one(HttpMethod::Get, get_status())),
+        ("/v1/tokens", tokens),
+        ("/v1/tokens/{id}", one(HttpMethod::Delete, delete_token())),
     ]
     .into_iter()
     .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item))
@@ -64,7 +70,7 @@ fn meaning(code: &str) -> &'static str {
         "400" => "The request is not HTTP, or its body is not JSON.",
         "401" => "A token is needed: there is none, or it is not valid.",
         "403" => "The token does not allow this, or the page's origin or the host name is not allowed.",
-        "404" => "The herd does not know the client.",
+        "404" => "The herd does not know the client or the token.",
         "406" => "The request accepts none of the media types.",
         "408" => "The body did not arrive in time.",
         "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",
@@ -296,4 +302,38 @@ fn get_places() -> Operation {
     .parameter(query("type", "One of Google's types of places, such as restaurant.", parameters::kind()))
     .response("200", response("The places.", &[(JSON, named("NearbySearch"))]));
     problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
+}
+
+fn get_tokens() -> Operation {
+    let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown.")
+        .response("200", response("The tokens, without their texts.", &[(JSON, named("Tokens"))]));
+    problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
+}
+
+fn post_token() -> Operation {
+    let revoke = link("deleteToken", ("id", "$response.body#/id"), "Revokes the token.");
+    let operation =
+        operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it.")
+            .request_body(Some(body(&[(JSON, named("NewToken"))])))
+            .response("201", response("The token.", &[(JSON, named("Token"))]).link("revoke", revoke));
+    problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
+}
+
+fn delete_token() -> Operation {
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The token's ID: the part between the first and the second `_` of the token."))
+        .schema(Some(schemas::token_id()))
+        .build();
+    let operation = operation(
+        "deleteToken",
+        "Tokens",
+        "Revokes a token.",
+        "It holds at every reachable server within a second, on open connections too.",
+    )
+    .parameter(id)
+    .response("204", response("The token is revoked.", &[]));
+    problems(operation, &[COMMON, CLIENTS, &["404"]]).build()
 }

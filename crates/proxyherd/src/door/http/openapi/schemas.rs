@@ -1,7 +1,8 @@
 //! The schemas of bodies and parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_ID_LEN_MAX,
+    TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -12,6 +13,7 @@ use utoipa::openapi::{
 use super::super::{
     api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
     limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
+    tokens::{CLIENTS_MAX_MAX, EXPIRES_S_MAX},
 };
 
 /// The named schemas.
@@ -30,6 +32,9 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("Reports", reports()),
         ("ReportFeatures", report_features().into()),
         ("Status", status().into()),
+        ("NewToken", new_token().into()),
+        ("Token", token().into()),
+        ("Tokens", tokens().into()),
     ]
 }
 
@@ -335,6 +340,69 @@ fn nearby_search() -> ObjectBuilder {
         .property("error_message", text())
         .property("next_page_token", text())
         .description(Some("The answer of Google's Nearby Search (Legacy)."))
+}
+
+/// The ID of a token in a path.
+pub(super) fn token_id() -> ObjectBuilder {
+    text().pattern(Some(format!("^[a-z0-9]{{1,{TOKEN_ID_LEN_MAX}}}$"))).examples(["k3xw5r7q2mza"])
+}
+
+fn scopes() -> ArrayBuilder {
+    let scope = text().pattern(Some(r"^(places|fences|operate|(report|read):([^\t-\r ]{1,100}|\*))$"));
+    ArrayBuilder::new().items(scope).min_items(Some(1)).max_items(Some(SCOPES_MAX)).description(Some(
+        "What the token allows: report:IDS, read:IDS, places, fences, operate. IDS is a client's ID, or the beginning of \
+         IDs and `*`.",
+    ))
+}
+
+fn token_name() -> ObjectBuilder {
+    text().max_length(Some(TOKEN_NAME_LEN_MAX)).description(Some("For people."))
+}
+
+/// A schema, or null.
+fn or_null(schema: ObjectBuilder) -> Schema {
+    AnyOfBuilder::new().item(schema).item(ObjectBuilder::new().schema_type(Type::Null)).build().into()
+}
+
+fn flag() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Boolean)
+}
+
+fn new_token() -> ObjectBuilder {
+    exactly([("scopes", scopes().into())])
+        .property("name", token_name())
+        .property("expires_s", or_null(integer().minimum(Some(1)).maximum(Some(EXPIRES_S_MAX))))
+        .property("latest_only", flag().description(Some("No tracks and no earlier positions.")))
+        .property("clients_max", or_null(count().maximum(Some(CLIENTS_MAX_MAX))))
+        .property("rate", or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX))))
+        .examples([json!({"scopes": ["report:courier-*", "read:courier-*"], "expires_s": 2_592_000})])
+}
+
+fn token() -> ObjectBuilder {
+    let time = || {
+        or_null(
+            text()
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .description(Some("RFC 3339 in UTC.")),
+        )
+    };
+    let text_of_token = text().description(Some("The token. It is shown only here, when it is made."));
+    exactly([
+        ("id", token_id().into()),
+        ("scopes", ArrayBuilder::new().items(text()).into()),
+        ("name", text().into()),
+        ("made_at", time().into()),
+        ("expires_at", time().into()),
+        ("latest_only", flag().into()),
+        ("clients_max", or_null(count()).into()),
+        ("rate", or_null(count()).into()),
+        ("revoked", flag().into()),
+    ])
+    .property("token", text_of_token)
+}
+
+fn tokens() -> ObjectBuilder {
+    exactly([("tokens", ArrayBuilder::new().items(named("Token")).into())])
 }
 
 fn status() -> ObjectBuilder {
