@@ -87,6 +87,15 @@ impl Rights {
         matches!(self, Rights::Token(grant) if grant.is_latest_only())
     }
 
+    /// Whether the rights have not ended. Rights that a token has given end with the token.
+    pub fn are_valid(&self, now_ns: u64) -> bool {
+        match self {
+            Rights::All => true,
+            Rights::None => false,
+            Rights::Token(grant) => grant.is_valid(now_ns),
+        }
+    }
+
     /// The grant of the token that the caller has shown.
     pub fn grant(&self) -> Option<&Arc<Grant>> {
         match self {

@@ -52,7 +52,7 @@ macro_rules! replayed {
 
 replayed! {
     attributes, certificate, config, extract, google, google_legacy, hours, incoming, line, link, numbers,
-    places_index, query, quota, replies,
+    places_index, query, quota, replies, tokens,
 }
 
 #[test]

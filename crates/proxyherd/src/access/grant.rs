@@ -109,7 +109,7 @@ impl Grant {
     }
 
     /// Ends the grant for all connections that share it.
-    pub(super) fn revoke(&self) {
+    pub(crate) fn revoke(&self) {
         self.is_revoked.store(true, Relaxed);
     }
 

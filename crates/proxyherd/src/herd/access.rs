@@ -98,10 +98,7 @@ impl Herd {
         };
         let scopes: Vec<String> = record.scopes.iter().map(ToString::to_string).collect();
         let end = record.expires_at_ns.map_or("never ends".to_owned(), |end_ns| {
-            let end = i128::from(end_ns)
-                .try_into()
-                .ok()
-                .and_then(|end_ns| jiff::Timestamp::from_nanosecond(end_ns).ok());
+            let end = jiff::Timestamp::from_nanosecond(end_ns.into()).ok();
             end.map_or("ends later".to_owned(), |end| format!("ends {end:.0}"))
         });
         let line = format!(

@@ -230,7 +230,7 @@ impl Herd {
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<Option<WatchHandle>, Denied> {
         Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
-        Ok(self.watchers.watch(&self.liveness, watch, bell))
+        Ok(self.watchers.watch(&self.liveness, watch, caller.rights.clone(), bell))
     }
 
     /// Counts a report that the door could not read.

@@ -39,7 +39,10 @@ use proxyherd_core::{
 };
 
 use super::Whereabouts;
-use crate::liveness::{Liveness, Pulse};
+use crate::{
+    caller::Rights,
+    liveness::{Liveness, Pulse},
+};
 
 /// Maximum number of watchers of a server. A further watcher is refused.
 const WATCHERS_MAX: usize = 65_536;
@@ -74,12 +77,18 @@ pub struct WatchHandle {
     watched: Box<[u8]>,
     is_prefix: bool,
     outbox: Arc<WatcherOutbox>,
+    /// The rights with which the watch began.
+    rights: Rights,
 }
 
 impl WatchHandle {
     /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so
-    /// `tell` must be quick. `None`: no change is left. The bell rings when there is a change again.
+    /// `tell` must be quick. `None`: no change is left, or the rights of the watch have ended. The bell rings when there
+    /// is a change again.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
+        if !self.rights.are_valid(now_ns) {
+            return None;
+        }
         let client = match self.outbox.queue.lock().next()? {
             NextChange::Anew => return Some(tell(Change::Anew)),
             NextChange::Client(client) => client,
@@ -229,6 +238,7 @@ impl Watchers {
         &self,
         liveness: &Liveness,
         watch: Watch<'_>,
+        rights: Rights,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Option<WatchHandle> {
         let (watched, is_prefix): (Box<[u8]>, _) = match watch {
@@ -251,7 +261,7 @@ impl Watchers {
         }
         state.len += 1;
         let (replica, shared) = (Arc::clone(&self.replica), Arc::clone(&self.shared));
-        Some(WatchHandle { replica, shared, watched, is_prefix, outbox })
+        Some(WatchHandle { replica, shared, watched, is_prefix, outbox, rights })
     }
 
     fn start(&self, liveness: &Liveness) -> Option<SyncSender<()>> {

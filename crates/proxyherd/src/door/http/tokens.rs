@@ -130,7 +130,7 @@ pub(super) async fn delete_token(
 /// Reads the body of a request for a token.
 fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     let Wanted { scopes, name, expires_s, latest_only, clients_max, rate } =
-        serde_json::from_slice(body).map_err(not_read)?;
+        serde_json::from_slice(body).map_err(|error| not_read(&error))?;
     if name.len() > TOKEN_NAME_LEN_MAX {
         return Err(Problem::invalid(format!("`name` has at most {TOKEN_NAME_LEN_MAX} bytes")));
     }
@@ -143,13 +143,13 @@ fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     if rate == Some(0) {
         return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));
     }
-    let scopes = Scopes::parse(scopes.iter().map(|scope| scope.as_bytes()));
+    let scopes = Scopes::parse(scopes.iter().map(String::as_bytes));
     let scopes = scopes.map_err(|bad| Problem::invalid(format!("`scopes`: {bad}")))?;
     Ok(NewToken { scopes, name, expires_s, is_latest_only: latest_only, clients_max, rate })
 }
 
 /// 400 for what is no JSON, 422 for JSON of another shape. The texts of serde can repeat parts of the body.
-fn not_read(error: serde_json::Error) -> Problem {
+fn not_read(error: &serde_json::Error) -> Problem {
     match error.classify() {
         serde_json::error::Category::Data => {
             Problem::invalid(format!("the body does not describe a token: {error}"))

@@ -89,7 +89,7 @@ struct Batch<'a, 'i> {
     herd: &'a Herd,
     /// The caller as the entrance has made it.
     connected: &'a Caller,
-    authenticated: &'a mut Option<Caller>,
+    authenticated: &'a mut Option<Box<Caller>>,
     is_refusal_due: &'a mut bool,
     now_ns: u64,
     wake: Wake,
@@ -170,7 +170,7 @@ impl<'i> Batch<'_, 'i> {
         if self.offers.is_empty() {
             return;
         }
-        let caller = self.authenticated.as_ref().unwrap_or(self.connected);
+        let caller = self.authenticated.as_deref().unwrap_or(self.connected);
         let reported = self.herd.report(caller, self.now_ns, &mut self.offers);
         self.wake = self.wake.and(reported.unwrap_or_default());
         for index in 0..self.offers.len() {
@@ -192,7 +192,7 @@ impl<'i> Batch<'_, 'i> {
     }
 
     fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<NextStep> {
-        let caller = self.authenticated.as_ref().unwrap_or(self.connected);
+        let caller = self.authenticated.as_deref().unwrap_or(self.connected);
         let out = &mut *self.out;
         let write_at = |found: &Whereabouts<'_>| {
             codec::write_at(
@@ -247,7 +247,7 @@ impl<'i> Batch<'_, 'i> {
     }
 
     fn set_rights(&mut self, rights: Rights) {
-        *self.authenticated = Some(Caller { rights, ..self.connected.clone() });
+        *self.authenticated = Some(Box::new(Caller { rights, ..self.connected.clone() }));
     }
 
     /// Answers a line with a question mark.

@@ -32,7 +32,7 @@ struct LineProtocol {
     /// Maximum number of places in the answer that the connection waits for.
     places_max: u8,
     /// The caller with the rights of the last token that it has shown. `None`: it has shown none.
-    authenticated: Option<Caller>,
+    authenticated: Option<Box<Caller>>,
     /// Whether the connection waits to be told that its token is wrong.
     is_refusal_due: bool,
 }

@@ -254,3 +254,22 @@ async fn a_bell_that_panics_has_all_watchers_begin_anew_and_silences_nobody() {
         count == FOLLOWERS_MAX
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_nothing_after_its_token_has_ended() {
+    let (herd, rights) = (alone(), Rights::of(&["read:k*"]));
+    let (ring, bell) = channel();
+    let watch = |watch| {
+        let ring = ring.clone();
+        herd.watch(&caller(rights.clone()), watch, move || {
+            let _ = ring.send(());
+        })
+    };
+    assert!(watch(Watch::All).is_err() && watch(Watch::Client(client("a"))).is_err());
+    let watching = watch(Watch::Prefix(client("ki"))).unwrap().unwrap();
+    report(&herd, &["kiwi", "kino"], 1);
+    bell.recv_timeout(PATIENCE).expect("the bell rings");
+    assert!(watching.take(NOW_NS, |_| ()).is_some());
+    rights.grant().unwrap().revoke();
+    assert!(watching.take(NOW_NS, |_| ()).is_none(), "the token has ended");
+}

@@ -32,6 +32,8 @@ impl Herd {
     /// [`Herd::prepare`], with each server on a host of its own.
     pub(crate) fn prepare_on(plan: &Plan, network: &Arc<Network>) -> Herd {
         let addresses = plan.names.iter().map(|name| network.addresses(name)).collect();
+        // The addresses of the hosts are not on loopback.
+        let plan = &plan.clone().access("open = true").access("exposed = true");
         Herd::prepare_at(plan, addresses, Some(Arc::clone(network)))
     }
 
