@@ -44,10 +44,10 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         )?;
     }
     writeln!(out)?;
-    for (name, addresses, log) in demo.places() {
+    for (name, addresses, _) in demo.places() {
         let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
         let line = addresses.line().to_string();
-        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
+        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http}")?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
     for (purpose, commands) in to_try(demo) {

@@ -63,7 +63,7 @@ impl Newcomer {
             if said.contains("each knows 36 clients") { Ok(()) } else { Err(said) }
         });
         let rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let rows: Vec<_> = rows.filter(|row| row.len() == 4 && row[2].starts_with("http://")).collect();
+        let rows: Vec<_> = rows.filter(|row| row.len() == 3 && row[2].starts_with("http://")).collect();
         assert_eq!(rows.len(), 5, "{said}");
         let mut herd = "[herd]\ntls = \"off\"\n".to_owned();
         let mut addresses = Vec::new();
