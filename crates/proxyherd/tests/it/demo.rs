@@ -1,6 +1,7 @@
 //! Tests of the demo as a newcomer uses it: its printed lines can be pasted into a shell, and Ctrl-C ends the demo.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -218,7 +219,7 @@ fn its_servers_tell_how_they_are_and_its_clients_walk() {
     let demo = start();
     let said = demo.1.out();
     let https: Vec<&str> = said.split_whitespace().filter_map(|word| word.strip_prefix("http://")).collect();
-    let https: Vec<SocketAddr> = https.iter().filter_map(|word| word.parse().ok()).collect();
+    let https: BTreeSet<SocketAddr> = https.iter().filter_map(|word| word.parse().ok()).collect();
     assert_eq!(https.len(), 5, "{said}");
     for http in https {
         eventually("every server knows every client", || {
