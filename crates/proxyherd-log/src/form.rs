@@ -206,7 +206,7 @@ fn append_who(source: &LineSource, out: &mut Vec<u8>) {
         LineSource::Places => out.extend_from_slice(b"places"),
         LineSource::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
         LineSource::Client(peer) | LineSource::Request(peer) => {
-            append_fmt(out, format_args!("client {}", canonical(*peer)))
+            append_fmt(out, format_args!("client {}", canonical(*peer)));
         }
         LineSource::Crate(module) => append_fmt(out, format_args!("crate  {}", escaped(module.as_bytes()))),
     }

@@ -99,14 +99,14 @@ async fn status(client: &Client, http: &Door, token: Option<&CommandToken>) -> R
 fn refused(code: StatusCode, token: Option<&CommandToken>) -> StatusAnswer {
     let said = match (code, token) {
         (StatusCode::UNAUTHORIZED, None) => format!(
-            "it asks for a token: set {}, or keep operator.token beside a herd.toml with tokens = \"on\"",
+            "a token is needed: set {}, or keep operator.token beside a herd.toml with tokens = \"on\"",
             command_token::VARIABLE
         ),
         (StatusCode::UNAUTHORIZED, Some(token)) => {
-            format!("it does not accept the token of {token}: the token is wrong, revoked or past its end")
+            format!("the token of {token} is not accepted: it is wrong, revoked or past its end")
         }
         (StatusCode::FORBIDDEN, Some(token)) => {
-            format!("the token of {token} does not have the scope `operate`, which the status needs")
+            format!("the token of {token} does not have the scope `operate`, which this needs")
         }
         (code, _) => {
             let code = code.as_u16();

@@ -236,7 +236,7 @@ fn status_shows_the_operators_token_and_says_what_to_do_without_it() {
     let refused = run(herd.dir(), "status");
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_eq!(refused.out.matches("refused  ").count(), 2, "{}", refused.out);
-    assert!(refused.out.contains("it asks for a token: set PROXYHERD_TOKEN"), "{}", refused.out);
+    assert!(refused.out.contains("Riley, Jaquez do not show their status: a token is needed: set PROXYHERD_TOKEN"), "{}", refused.out);
     assert!(refused.err.contains("2 of 2 servers do not show their status"), "{}", refused.err);
 }
 

@@ -120,7 +120,7 @@ fn hints(made: &KnownToken, are_tokens_off: bool) -> String {
 
 /// Checks the scopes as a server does, but names a scope that was probably meant.
 fn check_scopes(scopes: &[String]) -> Result<(), String> {
-    match Scopes::parse(scopes.iter().map(|scope| scope.as_bytes())) {
+    match Scopes::parse(scopes.iter().map(String::as_bytes)) {
         Ok(_) => Ok(()),
         Err(BadScopes::Unknown(wrong)) => Err(match meant(&wrong) {
             Some(meant) => format!("{wrong:?} is no scope; did you mean {meant:?}?"),

@@ -18,7 +18,7 @@ pub(super) const COMMANDS: [(&str, &[&str]); 6] = [
 ];
 
 /// The beginning of a line that shows a token.
-const AUTH: &str = "AUTH";
+pub(super) const AUTH: &str = "AUTH";
 
 /// The text that `help` shows.
 pub(super) const HELP: &str = "\
@@ -59,12 +59,12 @@ pub(super) enum TypedLine {
 
 /// Whether a typed text may show a token. The prompt does not keep such a text.
 pub(super) fn has_token(typed: &str) -> bool {
-    let begins = |line: &str| line.trim_ascii_start().get(..AUTH.len()).is_some_and(is_auth);
-    typed.lines().any(begins) || typed.contains(TOKEN_PREFIX)
+    typed.lines().any(begins_with_auth) || typed.contains(TOKEN_PREFIX)
 }
 
-fn is_auth(word: &str) -> bool {
-    word.eq_ignore_ascii_case(AUTH)
+/// Whether a line may show a token.
+pub(super) fn begins_with_auth(line: &str) -> bool {
+    line.trim_start().get(..AUTH.len()).is_some_and(|start| start.eq_ignore_ascii_case(AUTH))
 }
 
 /// Interprets a line that was typed at `now`.
