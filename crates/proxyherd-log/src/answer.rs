@@ -56,6 +56,13 @@ impl AnswerSummary {
             serde_json::from_slice::<PlacesAnswer<'_>>(json).ok().map(|answer| AnswerContent::of(&answer));
         AnswerSummary { bytes: json.len(), content }
     }
+
+    /// The summary without texts of the answer: the names of places tell where a client is.
+    pub(super) fn without_names(self) -> AnswerSummary {
+        let content =
+            self.content.map(|content| AnswerContent { names: Vec::new(), error_message: None, ..content });
+        AnswerSummary { content, ..self }
+    }
 }
 
 impl AnswerContent {

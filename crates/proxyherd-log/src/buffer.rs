@@ -24,6 +24,8 @@ pub(super) enum LineSource {
     Places,
     Link(ServerName),
     Client(SocketAddr),
+    /// One request of a client, or its answer. The caller has written the line.
+    Request(SocketAddr),
     /// A module of a crate that the program is built from.
     Crate(Box<str>),
 }
@@ -103,7 +105,8 @@ impl Buffer {
     /// Maximum length of one more entry, bytes. `None` if there is no room for an entry. Lines that clients can cause
     /// must leave a reserve for events of the herd.
     fn room(&self, source: &LineSource) -> Option<usize> {
-        let is_of_clients = matches!(source, LineSource::Client(_) | LineSource::Crate(_));
+        let is_of_clients =
+            matches!(source, LineSource::Client(_) | LineSource::Request(_) | LineSource::Crate(_));
         let len_max = if is_of_clients { BUFFER_LEN_MAX - BUFFER_RESERVE_LEN } else { BUFFER_LEN_MAX };
         len_max.checked_sub(self.len() + size_of::<BufferEntry>())
     }

@@ -294,6 +294,7 @@ mod tests {
             max_bytes: 1024 * 1024,
             keep: 3,
             lines_per_s: 10_000,
+            positions: true,
         }
     }
 

@@ -26,6 +26,7 @@ use super::{
     left_out::LeftOutNote,
     limits::LINE_SHOWN_LEN_MAX,
     pieces::Piece,
+    redact::without_position,
 };
 use crate::escape::{cut, escape, escaped};
 
@@ -37,6 +38,7 @@ const WHO_WIDTH: usize = 28;
 pub(super) struct Form {
     format: LogFormat,
     server: ServerName,
+    shows_positions: bool,
 }
 
 /// The content of a line, which is its last column.
@@ -70,7 +72,12 @@ struct JsonLine<'a> {
 
 impl Form {
     pub(super) fn new(format: LogFormat, server: ServerName) -> Form {
-        Form { format, server }
+        Form { format, server, shows_positions: true }
+    }
+
+    /// This format, with or without the positions of clients and the names of places near clients.
+    pub(super) fn with_positions(self, shows_positions: bool) -> Form {
+        Form { shows_positions, ..self }
     }
 
     pub(super) fn server(&self) -> &ServerName {
@@ -79,9 +86,18 @@ impl Form {
 
     /// Appends a line of traffic or an event.
     pub(super) fn line(&self, tag: &LineTag, piece: Piece<'_>, out: &mut Vec<u8>) {
+        let is_request = matches!(tag.source, LineSource::Request(_));
+        let is_traffic = matches!(tag.mark, LineMark::Traffic(_)) && !is_request;
         match piece {
+            Piece::Line(line) if is_traffic && !self.shows_positions => {
+                self.append(tag, &LineBody::Line(&without_position(line)), out);
+            }
             Piece::Line(line) => self.append(tag, &LineBody::Line(line), out),
-            Piece::Answer(json) => self.append(tag, &LineBody::Places(AnswerSummary::of(json)), out),
+            Piece::Answer(json) => {
+                let summary = AnswerSummary::of(json);
+                let summary = if self.shows_positions { summary } else { summary.without_names() };
+                self.append(tag, &LineBody::Places(summary), out);
+            }
         }
     }
 
@@ -189,7 +205,9 @@ fn append_who(source: &LineSource, out: &mut Vec<u8>) {
         LineSource::Server => out.extend_from_slice(b"server"),
         LineSource::Places => out.extend_from_slice(b"places"),
         LineSource::Link(neighbor) => append_fmt(out, format_args!("link   {neighbor}")),
-        LineSource::Client(peer) => append_fmt(out, format_args!("client {}", canonical(*peer))),
+        LineSource::Client(peer) | LineSource::Request(peer) => {
+            append_fmt(out, format_args!("client {}", canonical(*peer)));
+        }
         LineSource::Crate(module) => append_fmt(out, format_args!("crate  {}", escaped(module.as_bytes()))),
     }
     out.resize(out.len().max(begin + WHO_WIDTH), b' ');
@@ -255,7 +273,9 @@ fn subject_of(source: &LineSource) -> (&'static str, Option<String>) {
         LineSource::Server => ("server", None),
         LineSource::Places => ("places", None),
         LineSource::Link(neighbor) => ("link", Some(neighbor.to_string())),
-        LineSource::Client(peer) => ("client", Some(canonical(*peer).to_string())),
+        LineSource::Client(peer) | LineSource::Request(peer) => {
+            ("client", Some(canonical(*peer).to_string()))
+        }
         LineSource::Crate(module) => ("crate", Some(escaped(module.as_bytes()))),
     }
 }

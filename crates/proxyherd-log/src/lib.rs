@@ -26,8 +26,9 @@
 //! Text from outside passes [`escape`] before it reaches a log or a terminal. [`refusal`] explains why the system
 //! refuses a path.
 //!
-//! The log does not know what a line means, with one exception that makes replies readable: a `{` at the beginning of a
-//! line of a reply begins the JSON of places, and an empty line ends it (`pieces`, `answer`).
+//! The log does not know what a line means, with two exceptions. A `{` at the beginning of a line of a reply begins the
+//! JSON of places, and an empty line ends it (`pieces`, `answer`): this makes replies readable. If the settings hide
+//! positions, the log leaves positions out of the lines of the line protocol (`redact`).
 
 mod answer;
 mod buffer;
@@ -39,6 +40,7 @@ mod left_out;
 mod limits;
 mod pieces;
 mod queue;
+mod redact;
 pub mod refusal;
 mod settings;
 #[cfg(test)]
@@ -95,6 +97,7 @@ pub struct ServerLog(Option<Arc<OpenLog>>);
 
 struct OpenLog {
     level: LogLevel,
+    shows_positions: bool,
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
 }
@@ -103,11 +106,13 @@ impl ServerLog {
     /// Opens `<dir>/<server>.log` for appending and starts its writer. Creates the file and its directory if they are
     /// missing. The error names the path and says what to do. If this returns an error, no thread was started.
     pub fn open(settings: &LogSettings, server: &ServerName) -> io::Result<ServerLog> {
-        let file = LogFile::open(settings, Form::new(settings.format, server.clone()))?;
+        let form = Form::new(settings.format, server.clone()).with_positions(settings.positions);
+        let file = LogFile::open(settings, form)?;
         let queue = Arc::new(Queue::new(settings.lines_per_s));
         let writer = Some(Writer::start(Arc::clone(&queue), file)?);
         OPEN_LOGS.add(settings.level, &queue);
-        Ok(ServerLog(Some(Arc::new(OpenLog { level: settings.level, queue, writer }))))
+        let (level, shows_positions) = (settings.level, settings.positions);
+        Ok(ServerLog(Some(Arc::new(OpenLog { level, shows_positions, queue, writer }))))
     }
 
     /// Whether [`ServerLog::open`] would succeed. Changes nothing. The error is the one that `open` would return.
@@ -123,6 +128,12 @@ impl ServerLog {
     /// Whether lines of this level are written.
     pub fn enabled(&self, level: LogLevel) -> bool {
         self.at(level).is_some()
+    }
+
+    /// Whether lines may have the positions of clients. The log hides them in traffic by itself. A caller of
+    /// [`ServerLog::request`] and [`ServerLog::event`] hides them.
+    pub fn shows_positions(&self) -> bool {
+        self.0.as_ref().is_none_or(|open| open.shows_positions)
     }
 
     /// Logs input or output of a client's connection, at level `info`. `lines` is a run of complete lines as on the
@@ -152,7 +163,7 @@ impl ServerLog {
     /// not lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
     pub fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
-            open.queue.offer_run(direction, LineSource::Client(client), &[line, b"\n"].concat(), 1);
+            open.queue.offer_run(direction, LineSource::Request(client), line, 1);
         }
     }
 

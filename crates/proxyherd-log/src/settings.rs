@@ -17,6 +17,8 @@ pub struct LogSettings {
     pub keep: u32,
     /// Maximum number of lines that a server writes in a second. The server leaves out further lines and counts them.
     pub lines_per_s: u32,
+    /// Whether lines may have the positions of clients, and the names of places near clients.
+    pub positions: bool,
 }
 
 /// The levels of a log, from the fewest lines to the most. Each level includes all levels before it.
@@ -90,6 +92,7 @@ impl Default for LogSettings {
             max_bytes: 64_000_000,
             keep: 4,
             lines_per_s: 10_000,
+            positions: true,
         }
     }
 }

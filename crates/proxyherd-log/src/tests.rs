@@ -26,6 +26,7 @@ impl Fixture {
             max_bytes: 64 * 1024 * 1024,
             keep: 3,
             lines_per_s: 10_000,
+            positions: true,
         };
         Fixture { dir, settings }
     }

@@ -237,6 +237,7 @@ mod tests {
             max_bytes: 1024 * 1024,
             keep: 0,
             lines_per_s,
+            positions: true,
         };
         let form = Form::new(LogFormat::Text, ServerName::new("Riley").unwrap());
         let file = LogFile::open(&settings, form).unwrap();

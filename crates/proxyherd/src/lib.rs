@@ -6,10 +6,12 @@ pub mod caller;
 pub mod cli;
 mod client;
 pub mod clock;
+mod command_token;
 pub mod config;
 pub mod credentials;
 pub mod demo;
 pub mod door;
+mod door_client;
 pub mod door_kind;
 mod door_trust;
 #[doc(hidden)]
@@ -24,6 +26,7 @@ pub mod server;
 mod settled;
 mod status;
 mod subscriber;
+mod token;
 mod topology;
 #[cfg(test)]
 mod wait;

@@ -139,6 +139,7 @@ fn replica(client_index: bool) -> Result<Replica> {
         client_interval_ns: 0,
         clock_offset_max_ns: 60_000_000_000,
         client_index,
+        report_rules: Default::default(),
         rules: Default::default(),
     }))
 }

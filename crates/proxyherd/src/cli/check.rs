@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, ServerConfig, Tls},
-    credentials::{CredentialsError, Finding, Reread as _, audit, date, expiry},
+    config::{Config, ServerConfig, Tls, Tokens},
+    credentials::{CredentialsError, Finding, Reread as _, audit, audit_operator_token, date, expiry},
     door::entrance::DoorTls,
     listen, places,
     server::open_tls,
@@ -39,7 +39,8 @@ const FINE: Style = AnsiColor::BrightGreen.on_default().bold();
 /// Say what is wrong with a configuration, by key and line
 ///
 /// The command reports all mistakes, not only the first one. Like `serve`, it applies PROXYHERD_* variables and --set
-/// first. It also checks the certificates on this machine, including those that `[tls]` names. With --name, it checks
+/// first. It also checks the certificates on this machine, including those that `[tls]` names, and operator.token if
+/// that file is beside the configuration. With --name, it checks
 /// whether that server can start on this machine. It then checks the server's certificate and key, the keys and files
 /// of its providers of places, its addresses (each is opened for a moment), its log and its data.
 #[derive(Debug, clap::Args)]
@@ -63,6 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut findings = check_certificates(&config, name.map(|server| &server.name));
     let doors = check_tls(&config, name, clock::now_s());
     findings.extend(doors.findings);
+    findings.extend(check_operator_token(&config));
     if let Some(server) = name {
         findings.extend(check_places(&config));
         findings.extend(check_addresses(server));
@@ -89,6 +91,12 @@ fn check_certificates(config: &Config, insisted: Option<&ServerName>) -> Vec<Fin
         Tls::Certs(dir) if !names.is_empty() => audit(dir, &names, insisted, clock::now_s()),
         _ => Vec::new(),
     }
+}
+
+/// Checks operator.token, if it is beside the configuration.
+fn check_operator_token(config: &Config) -> Vec<Finding> {
+    let access = &config.access;
+    audit_operator_token(&config.path, access.operator_token_sha256, access.tokens == Tokens::On)
 }
 
 /// The result of checking the doors' certificate.

@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HerdArgs, heading};
+use super::{HerdArgs, UsageError, heading, token_of_environment, token_or_operators};
 use crate::{
+    command_token::CommandToken,
     config::{Door, DoorError},
     door_kind::DoorKind,
 };
@@ -23,17 +24,23 @@ const AFTER_HELP: &str = concat!(
       says where a client was at that time, seconds since 1970
   WHATSAT <client> <kilometers> <most places>
       asks where a client is, and which places are near it
+  AUTH <token>
+      shows a token; the client does this by itself if it has one
 
 ",
     heading!("At the prompt"),
     "  An IAMAT without a time gets the present time; `help` shows what else can be typed. The prompt keeps earlier \
      lines in $XDG_STATE_HOME/proxyherd/history, by default ~/.local/state/proxyherd/history, except those that begin \
-     with a space.
+     with a space or show a token.
+
+",
+    heading!("Environment"),
+    "  PROXYHERD_TOKEN  the token to show to the servers
 
 ",
     heading!("Exit codes"),
     "  0   every line has its reply
-  1   no server answers
+  1   no server answers, or none accepts the token
   2   the command line is wrong
   78  the configuration is wrong
 ",
@@ -57,6 +64,11 @@ pub(super) struct Args {
     #[command(flatten)]
     config: HerdArgs,
 
+    /// A file with the token to show to the servers. By default this is the token in PROXYHERD_TOKEN; or else, if no
+    /// address is given and herd.toml has tokens = "on", the token in operator.token beside herd.toml
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// Maximum time that a server with lines to answer may be silent; by default 15, or the configuration's deadline
     /// for places plus 10 if that is longer
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -70,8 +82,8 @@ const AFTER_PLACES: Duration = Duration::from_secs(10);
 
 /// Talks to the herd until the input ends.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let ClientTarget { doors, certificate, silence_max } = target(args)?;
-    crate::client::run(doors, certificate.as_deref(), silence_max)
+    let ClientTarget { doors, certificate, token, silence_max } = target(args)?;
+    crate::client::run(doors, certificate.as_deref(), token, silence_max)
 }
 
 /// The servers to talk to.
@@ -79,13 +91,19 @@ pub(super) struct ClientTarget {
     pub(super) doors: Vec<Door>,
     /// The certificate file that the configuration names for doors with TLS.
     pub(super) certificate: Option<PathBuf>,
+    /// The token to show to each server.
+    pub(super) token: Option<CommandToken>,
     /// Maximum time that a server with lines to answer may be silent.
     pub(super) silence_max: Duration,
 }
 
 pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
+    let mut token = given_token(args)?;
     let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
+        if token.is_none() {
+            token = token_or_operators(&config)?;
+        }
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
         let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
         (doors.collect(), config.tls.map(|tls| tls.cert), usual)
@@ -96,7 +114,15 @@ pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
         (doors, certificate, SILENCE_MAX)
     };
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
-    Ok(ClientTarget { doors, certificate, silence_max })
+    Ok(ClientTarget { doors, certificate, token, silence_max })
+}
+
+/// The token that the command line or the environment names.
+fn given_token(args: &Args) -> anyhow::Result<Option<CommandToken>> {
+    match &args.token_file {
+        Some(path) => Ok(Some(CommandToken::of_file(path).map_err(|error| UsageError(error.to_string()))?)),
+        None => token_of_environment(),
+    }
 }
 
 fn line_door(text: &str) -> Result<Door, DoorError> {

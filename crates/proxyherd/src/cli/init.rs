@@ -1,5 +1,5 @@
 //! `proxyherd init`: writes the configuration of the classic herd, with a comment on every setting. It also makes the
-//! certificates by which the servers recognize each other.
+//! certificates by which the servers recognize each other, and the operator's token.
 
 mod certificates;
 mod file;
@@ -17,20 +17,24 @@ use anyhow::{Context as _, bail};
 use proxyherd_core::types::ServerName;
 use proxyherd_log::refusal;
 
-use self::file::{Existing, PUBLIC};
+use self::file::{Existing, PRIVATE, PUBLIC};
 use super::heading;
-use crate::config::Config;
+use crate::{
+    config::Config,
+    credentials::{hex, new_operator_token, operator_token_path, read_token_file, token_hash},
+};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
     "  proxyherd init
   proxyherd init /etc/proxyherd
-  proxyherd init --force           replace a herd.toml, keep the certificates
+  proxyherd init --force           replace a herd.toml, keep the rest
   proxyherd init --server Riley    make a new certificate for Riley
 
 ",
     heading!("Files"),
     "  herd.toml              the configuration
+  operator.token         the token that may do everything; no server needs it
   certs/ca.pem           the herd's authority: every server needs it
   certs/<server>.pem     a server's certificate: that server alone needs it
   certs/<server>.key     its private key: that server alone needs it
@@ -43,10 +47,11 @@ const FILE_NAME: &str = "herd.toml";
 const CERTIFICATES: &str = "certs";
 const BOLD: Style = Style::new().bold();
 
-/// Write a commented herd.toml of the classic herd of five servers, and the herd's certificates
+/// Write a commented herd.toml of the classic herd of five servers, with certificates and the operator's token
 ///
-/// The file has every setting, with its unit and its default. Existing files are not changed. With --server, the
-/// command makes or renews the certificate of one server, and does nothing else.
+/// The file has every setting, with its unit and its default. Existing files are not changed. The token goes into
+/// operator.token, which only its owner can read, and its hash into herd.toml. With --server, the command makes or
+/// renews the certificate of one server, and does nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -88,13 +93,31 @@ fn put(args: &Args) -> anyhow::Result<bool> {
         let advice = refusal::advice(&args.dir, &error, "or name another directory");
         bail!("cannot make {}: {error}; {advice}", args.dir.display());
     }
+    let hash = operator_hash(&path)?;
     let (id, servers) = (random_id(), Config::classic().servers);
     let servers: Vec<ServerName> = servers.into_iter().map(|server| server.name).collect();
     let is_new = certificates::make(&args.dir.join(CERTIFICATES), &id, &servers, args.days)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    file::write(&path, &Config::classic_text(&id), PUBLIC, existing)
+    file::write(&path, &Config::classic_text_with_operator(&id, &hash), PUBLIC, existing)
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(is_new)
+}
+
+/// The hash of the operator's token. Writes the token into its file if that file does not exist. The token is shown
+/// nowhere.
+fn operator_hash(herd_toml: &Path) -> anyhow::Result<String> {
+    let path = operator_token_path(herd_toml);
+    let token = match read_token_file(&path) {
+        Err(error) if error.is_missing() => {
+            let token = new_operator_token().context("this system has no random numbers")?;
+            let line = format!("{}\n", token.reveal());
+            file::write(&path, &line, PRIVATE, Existing::Keep)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            token.reveal().to_owned()
+        }
+        read => read?,
+    };
+    Ok(hex(&token_hash(&token)))
 }
 
 /// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that one herd does not take the reports of
@@ -110,7 +133,8 @@ fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
         Config::classic().servers.into_iter().map(|server| server.name.to_string()).collect();
     let names = names.join(" ");
     let (file, certificates) = (dir.join(FILE_NAME), dir.join(CERTIFICATES));
-    let (file, certificates) = (file.display(), certificates.display());
+    let token = operator_token_path(&file);
+    let (file, certificates, token) = (file.display(), certificates.display(), token.display());
     let made = if has_new_authority {
         "certificates for them, and the authority that made them.\n\
          Its key, ca.key, can make servers of this herd: only `proxyherd init` needs it, so keep it off the servers."
@@ -121,6 +145,8 @@ fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
         anstream::stdout(),
         "Wrote {BOLD}{file}{BOLD:#}: the classic herd of five servers, all on this machine.
 In {BOLD}{certificates}{BOLD:#}: {made}
+In {BOLD}{token}{BOLD:#}: the operator's token. It may do everything once herd.toml
+has tokens = \"on\"; the servers need only its hash, which herd.toml has.
 
 Start them, each in a terminal of its own, or all at once:
   proxyherd serve --config {file} --name Riley
@@ -171,7 +197,11 @@ mod tests {
         assert!(config.warnings.is_empty());
         let digits = config.herd.id.strip_prefix("herd-").unwrap();
         assert!(digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok(), "{digits}");
-        assert_eq!(files(&dir), ["certs", "herd.toml"], "nothing is left beside it");
+        assert_eq!(files(&dir), ["certs", "herd.toml", "operator.token"], "nothing is left beside it");
+        let token = read_token_file(&dir.join("operator.token")).unwrap();
+        assert_eq!(config.access.operator_token_sha256, Some(token_hash(&token)));
+        assert_eq!(fs::metadata(dir.join("operator.token")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!fs::read_to_string(dir.join("herd.toml")).unwrap().contains(&token));
         let certs = dir.join("certs");
         let names: Vec<&ServerName> = config.servers.iter().map(|server| &server.name).collect();
         assert_eq!(audit(&certs, &names, None, crate::clock::now_s()), []);
@@ -209,8 +239,14 @@ mod tests {
         assert!(error.ends_with("herd.toml is there already; --force replaces it"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(files(dir.path()), ["herd.toml"], "nothing is left beside it");
+        fs::write(dir.path().join("operator.token"), "mine too\n").unwrap();
+        let error = put(&args(dir.path(), true)).unwrap_err().to_string();
+        assert!(error.contains("operator.token does not hold a token"), "{error}");
+        fs::write(dir.path().join("operator.token"), "mine\n").unwrap();
         assert!(put(&args(dir.path(), true)).unwrap());
         assert!(fs::read_to_string(&path).unwrap().starts_with("# herd.toml"));
+        assert!(fs::read_to_string(&path).unwrap().contains(&hex(&token_hash("mine"))));
+        assert_eq!(fs::read_to_string(dir.path().join("operator.token")).unwrap(), "mine\n", "it has stayed");
         let certs = dir.path().join("certs");
         let read = |file: &str| fs::read_to_string(certs.join(file)).unwrap();
         let (authority, riley) = (read("ca.pem"), read("Riley.pem"));

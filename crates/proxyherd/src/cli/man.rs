@@ -32,10 +32,11 @@ pub(super) struct Args {
 
 /// The sections of help texts that clap does not know, in the order of man-pages(7): the heading in the help text, and
 /// the heading in the page.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("What is imported", "WHAT IS IMPORTED"),
     ("What to type", "WHAT TO TYPE"),
     ("At the prompt", "AT THE PROMPT"),
+    ("Scopes", "SCOPES"),
     ("JSON", "JSON"),
     ("Exit codes", "EXIT STATUS"),
     ("Environment", "ENVIRONMENT"),
@@ -180,7 +181,10 @@ mod tests {
         }
         let sections = ["SUBCOMMANDS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"];
         assert_eq!(headings(&read("proxyherd"))[4..], sections);
-        assert_eq!(headings(&read("proxyherd-status"))[4..], ["JSON", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]);
+        assert_eq!(
+            headings(&read("proxyherd-status"))[4..],
+            ["JSON", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"]
+        );
         assert_eq!(headings(&read("proxyherd-init"))[4..], ["FILES", "EXAMPLES", "SEE ALSO"]);
     }
 

@@ -14,6 +14,7 @@ mod places;
 mod serve;
 mod signals;
 mod status;
+mod token;
 
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +25,10 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, LoadError, Overrides};
+use crate::{
+    command_token::CommandToken,
+    config::{Config, LoadError, Overrides},
+};
 
 /// A heading of a help text, styled as clap's own headings. Without colors clap removes the style.
 macro_rules! heading {
@@ -44,6 +48,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
+  PROXYHERD_TOKEN            a token for client, status and token
   PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
   NO_COLOR                   no colors, not even on a terminal
 
@@ -75,6 +80,7 @@ enum Command {
     Check(check::Args),
     Client(client::Args),
     Status(status::Args),
+    Token(token::Args),
     Places(places::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -151,6 +157,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
@@ -192,6 +199,19 @@ fn load_with(config: &ConfigArgs, overrides: &Overrides) -> Result<Config, LoadE
     let config = Config::load(&config.config, overrides)?;
     outcome::show(&config.warnings);
     Ok(config)
+}
+
+/// The token of the environment.
+fn token_of_environment() -> anyhow::Result<Option<CommandToken>> {
+    CommandToken::of_environment().map_err(|error| UsageError(error.to_string()).into())
+}
+
+/// The token of the environment, or else the operator's token of a herd that uses tokens.
+fn token_or_operators(config: &Config) -> anyhow::Result<Option<CommandToken>> {
+    if let Some(token) = token_of_environment()? {
+        return Ok(Some(token));
+    }
+    CommandToken::of_operator_if_on(config).map_err(|error| ConfigurationError(error.to_string()).into())
 }
 
 #[cfg(test)]

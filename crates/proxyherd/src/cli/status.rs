@@ -9,8 +9,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{HerdArgs, UsageError, heading, outcome::counted, signals};
+use super::{HerdArgs, UsageError, heading, outcome::counted, signals, token_or_operators};
 use crate::{
+    command_token::CommandToken,
     config::Config,
     status::{
         HerdSnapshot,
@@ -30,9 +31,13 @@ const AFTER_HELP: &str = concat!(
      has none), and either `status`, which is what /v1/status answers, or `error`, which says why there is no answer.
 
 ",
+    heading!("Environment"),
+    "  PROXYHERD_TOKEN  the token to show to the servers
+
+",
     heading!("Exit codes"),
-    "  0   every server with an HTTP door answers
-  1   a server with an HTTP door does not answer
+    "  0   every server with an HTTP door shows its status
+  1   a server with an HTTP door does not answer, or does not accept the token
   2   the command line is wrong
   78  the configuration is wrong
 ",
@@ -49,7 +54,9 @@ const SHOW_CURSOR: &str = "\x1b[?25h";
 /// Show the running herd as a table: its servers, their links and what they hold
 ///
 /// The command asks each server at the first address of its HTTP door. A server that cannot be reached still has a row,
-/// and a line below the table says why. Without a herd.toml, the command asks the servers of `proxyherd demo`.
+/// and a line below the table says why. Without a herd.toml, the command asks the servers of `proxyherd demo`. If
+/// herd.toml has tokens = "on", the command shows the token in PROXYHERD_TOKEN, or else in operator.token beside
+/// herd.toml.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -72,20 +79,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(UsageError(message.to_owned()).into());
     }
     let config = args.config.herd()?;
+    let token = token_or_operators(&config)?;
     if args.watch {
-        return super::block_on(watch(config));
+        return super::block_on(watch(config, token));
     }
-    let snapshot = HerdSnapshot::ask(&config);
+    let snapshot = HerdSnapshot::ask(&config, token.as_ref());
     if args.json {
         writeln!(io::stdout(), "{}", snapshot.json())?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
         write!(anstream::stdout(), "{}", snapshot.text(columns))?;
     }
-    match snapshot.silent_count() {
-        0 => Ok(()),
-        silent if args.config.is_classic() => bail!("{}; {CLASSIC}", silence(silent, snapshot.door_count())),
-        silent => bail!(silence(silent, snapshot.door_count())),
+    match (snapshot.silent_count(), snapshot.refused_count()) {
+        (0, 0) => Ok(()),
+        (0, refused) => bail!(refusal(refused, snapshot.door_count())),
+        (silent, _) if args.config.is_classic() => {
+            bail!("{}; {CLASSIC}", silence(silent, snapshot.door_count()))
+        }
+        (silent, _) => bail!(silence(silent, snapshot.door_count())),
     }
 }
 
@@ -99,20 +110,26 @@ fn silence(silent: usize, of: usize) -> String {
     format!("{silent} of {} {verb} not answer", counted(of, "server"))
 }
 
+/// `1 of 5 servers does not show its status`
+fn refusal(refused: usize, of: usize) -> String {
+    let (verb, whose) = if refused == 1 { ("does", "its") } else { ("do", "their") };
+    format!("{refused} of {} {verb} not show {whose} status", counted(of, "server"))
+}
+
 /// Redraws the herd every second until the process is asked to end. The last drawing stays on the terminal.
-async fn watch(config: Config) -> anyhow::Result<()> {
+async fn watch(config: Config, token: Option<CommandToken>) -> anyhow::Result<()> {
     let asked_to_end = signals::asked_to_end()?;
     tokio::pin!(asked_to_end);
-    let config = Arc::new(config);
+    let (config, token) = (Arc::new(config), Arc::new(token));
     let _cursor = HiddenCursor::hide()?;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut window = None;
     loop {
-        let config = Arc::clone(&config);
+        let (config, token) = (Arc::clone(&config), Arc::clone(&token));
         let ask = async {
             seconds.tick().await;
-            tokio::task::spawn_blocking(move || HerdSnapshot::ask(&config)).await
+            tokio::task::spawn_blocking(move || HerdSnapshot::ask(&config, (*token).as_ref())).await
         };
         tokio::select! {
             snapshot = ask => draw(&snapshot.context("asking the servers failed")?, &mut window)?,

@@ -5,6 +5,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use proxyherd_core::codec::line::{self, Line};
 use rustls::ClientConfig;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, split},
@@ -12,12 +13,12 @@ use tokio::{
 };
 
 use super::{
-    replies::{NotAReply, Replies, ReplyForm, begins_like_a_reply},
+    replies::{AUTH_ACCEPTED, NotAReply, Replies, ReplyForm, begins_like_a_reply},
     servers::{NoneAnswers, Patience, ServerTrouble, Servers, TellUser, in_words},
     stream::DoorStream,
     unanswered::UnansweredLines,
 };
-use crate::config::Door;
+use crate::{command_token::CommandToken, config::Door};
 
 /// Maximum number of bytes that one read takes.
 const READ_LEN: usize = 64 * 1024;
@@ -72,6 +73,11 @@ impl Conversation {
             handed_out: 0,
             replies: Replies::default(),
         }
+    }
+
+    /// Sets the token that each connection begins with. A token in a line replaces it.
+    pub(super) fn set_token(&mut self, token: Option<CommandToken>) {
+        self.servers.set_token(token);
     }
 
     /// Whether the conversation takes another line now. If not, call [`Conversation::exchange`] first.
@@ -184,6 +190,7 @@ impl Conversation {
                 None => Err(NotAReply::Foreign),
             };
             let Some(len) = next? else { break };
+            self.keep_token(&self.received[self.handed_out..][..len] == AUTH_ACCEPTED);
             self.handed_out += len;
             self.servers.answered();
             if self.unanswered.answer() {
@@ -193,6 +200,19 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// If the reply is about a token, the next connection begins with this token. A refused token takes the rights of
+    /// the earlier one away, so the next connection then begins without a token.
+    fn keep_token(&mut self, is_accepted: bool) {
+        match line::parse(self.unanswered.first()) {
+            Line::Auth(token) if is_accepted => {
+                let token = String::from_utf8(token.to_vec()).ok().map(CommandToken::of_line);
+                self.servers.set_token(token);
+            }
+            Line::Auth(_) | Line::InvalidAuth => self.servers.set_token(None),
+            _ => {}
+        }
     }
 
     /// Drops the connection and the incomplete reply.

@@ -1,10 +1,11 @@
 //! `proxyherd client`: sends lines to a herd and shows the replies, at a prompt or in a pipe.
 //!
 //! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. The
-//! client knows only the addresses of the herd's servers.
+//! client knows only the addresses of the herd's servers, and the token that it shows to each of them.
 //!
-//! Floors, lowest first: `replies`, `script`, `stream`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
+//! Floors, lowest first: `replies`, `script`, `stream`; `auth`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
 
+mod auth;
 mod conversation;
 mod pipe;
 mod prompt;
@@ -25,22 +26,29 @@ use anstyle::Style;
 use anyhow::Context as _;
 
 use self::{conversation::Conversation, servers::Patience};
-use crate::{config::Door, door_trust};
+use crate::{command_token::CommandToken, config::Door, door_trust};
 
 /// The style of text that a person can skip.
 const FAINT: Style = Style::new().dimmed();
 
 /// Talks to the first of these servers that answers. If standard input and output are a terminal, the client shows a
 /// prompt. Otherwise the client works as a pipe. A server that has lines to answer and is silent for `silence_max`
-/// counts as failed. `certificate` is the file that the servers' configuration names for doors with TLS.
-pub(crate) fn run(doors: Vec<Door>, certificate: Option<&Path>, silence_max: Duration) -> anyhow::Result<()> {
+/// counts as failed. `certificate` is the file that the servers' configuration names for doors with TLS. Each connection
+/// begins with the token.
+pub(crate) fn run(
+    doors: Vec<Door>,
+    certificate: Option<&Path>,
+    token: Option<CommandToken>,
+    silence_max: Duration,
+) -> anyhow::Result<()> {
     // One conversation needs only one thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
     let has_tls = doors.iter().any(|door| door.tls);
     let tls = has_tls.then(|| Arc::new(door_trust::client_config(certificate)));
     let patience = Patience { silence_max, ..Patience::USUAL };
-    let conversation = Conversation::with(doors, tls, patience, Box::new(tell));
+    let mut conversation = Conversation::with(doors, tls, patience, Box::new(tell));
+    conversation.set_token(token);
     let talked = if io::stdin().is_terminal() && io::stdout().is_terminal() {
         runtime.block_on(prompt::run(conversation))
     } else {

@@ -3,6 +3,11 @@
 //! This module only finds the ends of replies. If a connection breaks in the middle of a reply, that reply is dropped,
 //! and its line is sent again on the next connection.
 
+/// The reply to a token that the server accepts.
+pub(super) const AUTH_ACCEPTED: &[u8] = b"AUTH ok\n";
+/// The beginning of the reply to a token that the server refuses.
+pub(super) const AUTH_REFUSED: &[u8] = b"? AUTH";
+
 /// Maximum length of a reply, bytes. An answer with twenty places is far shorter.
 const REPLY_LEN_MAX: usize = 4 * 1024 * 1024;
 
@@ -73,7 +78,7 @@ impl Replies {
 
 /// Whether `received` could be, or become, the beginning of a reply.
 pub(super) fn begins_like_a_reply(received: &[u8]) -> bool {
-    [b"AT " as &[u8], b"? "].iter().any(|start| {
+    [b"AT " as &[u8], b"? ", AUTH_ACCEPTED].iter().any(|start| {
         let len = start.len().min(received.len());
         start[..len] == received[..len]
     })
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn whoever_speaks_otherwise_is_found_out_at_the_first_wrong_byte() {
-        for stream in ["HTTP/1.1 400 Bad Request\r\n", "AX", "?x", "\n", "{", "IAMAT kiwi"] {
+        for stream in ["HTTP/1.1 400 Bad Request\r\n", "AX", "AUTHORIZED", "?x", "\n", "{", "IAMAT kiwi"] {
             for form in [ReplyForm::Line, ReplyForm::Places] {
                 assert_eq!(
                     replies_of(stream.as_bytes(), &[form], &[]),

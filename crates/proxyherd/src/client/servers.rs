@@ -15,10 +15,11 @@ use rustls::ClientConfig;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    auth::{self, AuthError, NOT_ACCEPTED},
     replies::NotAReply,
     stream::{self, DoorStream},
 };
-use crate::{config::Door, door_trust};
+use crate::{command_token::CommandToken, config::Door, door_trust};
 
 /// Maximum time that a server may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -50,6 +51,8 @@ pub(super) struct Servers {
     doors: Vec<Door>,
     /// Verifies the certificates of doors with TLS.
     tls: Option<Arc<ClientConfig>>,
+    /// The token that each connection begins with.
+    token: Option<CommandToken>,
     at: usize,
     outage_max: Duration,
     /// Whether a server has ever accepted a connection.
@@ -96,6 +99,8 @@ struct ServerOutage {
 pub(super) struct NoneAnswers {
     doors: Vec<Door>,
     why: NoAnswerReason,
+    /// The source of the token that the servers were shown.
+    token: String,
 }
 
 /// The common reason why no server answers.
@@ -111,6 +116,8 @@ enum NoAnswerReason {
     Untrusted,
     /// None of them speaks TLS.
     Unencrypted,
+    /// None of them accepts the token.
+    Unauthorized,
 }
 
 impl fmt::Display for NoneAnswers {
@@ -127,9 +134,14 @@ impl fmt::Display for NoneAnswers {
             (NoAnswerReason::Untrusted, _) => write!(f, "none of the {count} servers is trusted")?,
             (NoAnswerReason::Unencrypted, [address]) => write!(f, "{address} does not speak TLS")?,
             (NoAnswerReason::Unencrypted, _) => write!(f, "none of the {count} servers speaks TLS")?,
+            (NoAnswerReason::Unauthorized, [address]) => write!(f, "{address} does not accept the token")?,
+            (NoAnswerReason::Unauthorized, _) => write!(f, "none of the {count} servers accepts the token")?,
             (NoAnswerReason::Mute | NoAnswerReason::Away, _) => {
                 write!(f, "none of the {count} servers answers")?;
             }
+        }
+        if self.why == NoAnswerReason::Unauthorized {
+            return write!(f, " of {}: the token is wrong, revoked or past its end", self.token);
         }
         f.write_str(match self.why {
             NoAnswerReason::Foreign => {
@@ -140,6 +152,7 @@ impl fmt::Display for NoneAnswers {
             NoAnswerReason::Untrusted => {
                 "; name the herd.toml whose [tls] has the server's certificate, with --config FILE"
             }
+            NoAnswerReason::Unauthorized => "",
             NoAnswerReason::Unencrypted => {
                 "; leave out tls:// if the server's `listen` in herd.toml has none"
             }
@@ -160,6 +173,7 @@ impl Servers {
         Servers {
             doors,
             tls,
+            token: None,
             at: 0,
             outage_max,
             has_been_there: false,
@@ -168,6 +182,11 @@ impl Servers {
             outage: None,
             tell,
         }
+    }
+
+    /// Sets the token that each further connection begins with.
+    pub(super) fn set_token(&mut self, token: Option<CommandToken>) {
+        self.token = token;
     }
 
     /// The server of the connection, or the next one to try.
@@ -180,13 +199,13 @@ impl Servers {
         loop {
             self.pause_after_a_round().await?;
             self.outage().attempts += 1;
-            match dial(self.current(), self.tls.as_ref()).await {
+            match dial(self.current(), self.tls.as_ref(), self.token.as_ref()).await {
                 Ok(stream) => {
                     self.has_been_there = true;
                     self.tell_talking_to();
                     return Ok(stream);
                 }
-                Err(trouble) => self.try_next(ServerTrouble::Passing(trouble)),
+                Err(trouble) => self.try_next(trouble),
             }
         }
     }
@@ -252,6 +271,8 @@ impl Servers {
     fn none_answers(&self) -> NoneAnswers {
         let why = if self.are_foreign.iter().all(|&is_foreign| is_foreign) {
             NoAnswerReason::Foreign
+        } else if self.is_all_trouble(&[NOT_ACCEPTED]) {
+            NoAnswerReason::Unauthorized
         } else if self.has_been_there && !self.has_answered {
             NoAnswerReason::Mute
         } else if self.is_all_trouble(&door_trust::UNTRUSTED) {
@@ -261,7 +282,8 @@ impl Servers {
         } else {
             NoAnswerReason::Away
         };
-        NoneAnswers { doors: self.doors.clone(), why }
+        let token = self.token.as_ref().map(ToString::to_string).unwrap_or_default();
+        NoneAnswers { doors: self.doors.clone(), why, token }
     }
 
     /// Whether each server has a trouble that is in `what`.
@@ -285,11 +307,24 @@ impl Servers {
     }
 }
 
-async fn dial(door: &Door, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn DoorStream>, String> {
-    match timeout(CONNECT_MAX, stream::connect(door, tls)).await {
-        Ok(connected) => connected.map_err(|error| in_words(&error)),
-        Err(_) => Err(format!("no connection within {} s", CONNECT_MAX.as_secs())),
+/// Connects, and shows the token if there is one.
+async fn dial(
+    door: &Door,
+    tls: Option<&Arc<ClientConfig>>,
+    token: Option<&CommandToken>,
+) -> Result<Box<dyn DoorStream>, ServerTrouble> {
+    let passing = ServerTrouble::Passing;
+    let connected = timeout(CONNECT_MAX, stream::connect(door, tls)).await;
+    let connected = connected.map_err(|_| passing(format!("no connection within {} s", CONNECT_MAX.as_secs())))?;
+    let mut stream = connected.map_err(|error| passing(in_words(&error)))?;
+    if let Some(token) = token {
+        auth::authenticate(&mut *stream, token).await.map_err(|error| match error {
+            AuthError::Foreign => ServerTrouble::Foreign,
+            AuthError::Connection(error) => passing(in_words(&error)),
+            AuthError::Refused | AuthError::Silent => passing(error.to_string()),
+        })?;
     }
+    Ok(stream)
 }
 
 /// A network error in words, without the system's error number.

@@ -83,6 +83,13 @@ impl UnansweredLines {
         (self.answered + line.len <= self.sent).then_some(line.form)
     }
 
+    /// The line that the next reply is about, without its end. There must be such a line.
+    pub(super) fn first(&self) -> &[u8] {
+        let len = self.lines.front().map_or(0, |line| line.len);
+        let line = &self.text[self.answered..self.answered + len];
+        line.strip_suffix(b"\n").unwrap_or(line)
+    }
+
     /// Notes that the next reply has come. Returns whether the server closes the connection after it.
     pub(super) fn answer(&mut self) -> bool {
         let line = self.lines.pop_front().expect("the caller awaited a reply");

@@ -22,6 +22,7 @@ pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> LogSettings {
         format: format.map_or(default.format, |format| format.value),
         max_bytes: section.integer("max_mb", 1..=1_000_000, default.max_bytes / MEGABYTE).value * MEGABYTE,
         keep: section.integer("keep", 0..=10_000, default.keep.into()).value as u32,
+        positions: section.boolean("positions", default.positions).value,
         lines_per_s: section.integer("lines_per_s", 1..=10_000_000, default.lines_per_s.into()).value as u32,
     };
     section.finish();

@@ -58,6 +58,7 @@ pub use address::{Address, AddressError};
 pub use change::{HerdChange, LinkChange, LinkEnds};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
+pub(crate) use nearest::of as nearest_word;
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
 pub use servers::{LINKS_PER_SERVER_MAX, Neighbor, ServerConfig};
@@ -75,6 +76,8 @@ const CLASSIC_LINKS: [&[&str]; 5] =
 
 /// The text of the classic herd's file.
 const CLASSIC_TEXT: &str = include_str!("classic.toml");
+/// The beginning of the line of that text which shows the form of the operator token's hash.
+const HASH_LINE: &str = "# operator_token_sha256 = ";
 
 /// The configuration of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +184,15 @@ impl Config {
     /// The classic herd as the text of a file that explains every setting. `id` is the name of the herd.
     pub fn classic_text(id: &str) -> String {
         CLASSIC_TEXT.replace("id = \"herd\"", &format!("id = {id:?}"))
+    }
+
+    /// [`Config::classic_text`] with the hash of the operator's token, as hexadecimal digits.
+    pub fn classic_text_with_operator(id: &str, token_sha256: &str) -> String {
+        let line = |line: &str| match line.starts_with(HASH_LINE) {
+            true => format!("operator_token_sha256 = {token_sha256:?}\n"),
+            false => format!("{line}\n"),
+        };
+        Config::classic_text(id).lines().map(line).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 const SIMILARITY_MIN: f64 = 0.87;
 
 /// The candidate nearest to `word`, if that candidate is near enough. For words that surely mean one of the candidates.
-pub(super) fn of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = nearest(word, candidates)?;
     let is_alike = || strsim::jaro_winkler(&word.to_lowercase(), candidate) >= SIMILARITY_MIN;
     (is_within(distance, word, 3) || is_alike()).then_some(candidate)

@@ -155,6 +155,7 @@ fn compare_log(before: &LogSettings, after: &LogSettings, keys: &mut Vec<&'stati
             max_bytes: "log.max_mb",
             keep: "log.keep",
             lines_per_s: "log.lines_per_s",
+            positions: "log.positions",
         }
     );
 }
@@ -259,6 +260,7 @@ mod tests {
             ("log.max_mb", "5"),
             ("log.keep", "5"),
             ("log.lines_per_s", "5"),
+            ("log.positions", "false"),
         ] {
             assert_eq!(waiting(&[(key, value)]), [key]);
         }

@@ -10,12 +10,12 @@ use super::{
     files::{Paths, authority_path, read_authorities},
 };
 
-/// A problem with a certificate, in a sentence that says what to do.
+/// A problem with a credential, in a sentence that says what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// Links will not come up.
+    /// Links will not come up, or strangers may do everything.
     Error(String),
-    /// Links will come up, but the certificate expires soon.
+    /// The herd works, but this needs a look: for example, a certificate expires soon.
     Warning(String),
 }
 

@@ -1,13 +1,14 @@
 //! This server's certificate for links, and its trust in other servers' certificates. Links use mutual TLS with
 //! certificates of the herd's own authority. A link without encryption is allowed only on loopback and does not use
-//! this module.
+//! this module. `operator_token` has the other credential that `proxyherd init` makes: the token with which an operator
+//! makes all others.
 //!
 //! `Credentials::connect` and `Credentials::accept` make an encrypted connection and return which server of this herd
 //! is at the other end. `peer` decides what that server may do. Files are read again while the server runs (`watch`).
 //! Connections that are up keep the certificates that they began with.
 //!
 //! Floors, lowest first: `certificate`; `trust`, `authority`; `error`; `pem`, `in_use`; `files`, `handshake`; `audit`,
-//! `watch`.
+//! `watch`; `operator_token`.
 
 mod audit;
 mod authority;
@@ -16,6 +17,7 @@ mod error;
 mod files;
 mod handshake;
 mod in_use;
+mod operator_token;
 mod pem;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,10 @@ pub(crate) use self::{
     files::{AUTHORITY_NAME, Paths, authority_path, read_authorities},
     handshake::HandshakeError,
     in_use::{Dated, InUse},
+    operator_token::{
+        TokenFileError, audit_operator_token, hex, new_operator_token, operator_token_path, read_token_file,
+        token_hash, token_of,
+    },
     pem::{provider, read_certificates, read_key},
     watch::{Reread, Words, reload, watch},
 };

@@ -44,14 +44,17 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         )?;
     }
     writeln!(out)?;
-    for (name, addresses, log) in demo.places() {
+    for (name, addresses, _) in demo.places() {
         let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
         let line = addresses.line().to_string();
-        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http:<23} {}", log.display())?;
+        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http}")?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
-    for (purpose, command) in to_try(demo) {
-        writeln!(out, "\n  {FAINT}# {purpose}{FAINT:#}\n  {COMMAND}{command}{COMMAND:#}")?;
+    for (purpose, commands) in to_try(demo) {
+        writeln!(out, "\n  {FAINT}# {purpose}{FAINT:#}")?;
+        for command in commands {
+            writeln!(out, "  {COMMAND}{command}{COMMAND:#}")?;
+        }
     }
     writeln!(
         out,
@@ -61,8 +64,8 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     out.flush()
 }
 
-/// Lines to paste, each with its purpose.
-fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
+/// Lines to paste, each group with its purpose.
+fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
     let servers: Vec<_> = demo.places().collect();
     let line = |index: usize| servers[index].1.line();
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
@@ -71,26 +74,57 @@ fn to_try(demo: &Demo) -> Vec<(&'static str, String)> {
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     let mut to_try = vec![
         (
-            "talk to the herd: type `WHATSAT kiwi.cs.ucla.edu 10 5`, or `help`",
-            format!("{program} client {} {}", line(2), line(3)),
+            "talk to the herd: type `WHATSAT kiwi.cs.ucla.edu 10 5`, or `help`".to_owned(),
+            vec![format!("{program} client {} {}", line(2), line(3))],
         ),
-        ("the same without a prompt", format!("printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | {}", nc(1))),
-        ("report to one server ...", format!("printf \"{here}\\n\" | {}", nc(0))),
-        ("... and ask another", format!("printf 'WHATSAT me 10 5\\n' | {}", nc(4))),
         (
-            "places around kiwi, as Google's clients ask for them",
-            format!(
-                "curl 'http://{http}/maps/api/place/nearbysearch/json?client=kiwi.cs.ucla.edu&radius=2000'"
-            ),
+            "the same without a prompt".to_owned(),
+            vec![format!("printf 'WHATSAT kiwi.cs.ucla.edu 10 5\\n' | {}", nc(1))],
         ),
-        ("follow a server's log", format!("tail -F {}", servers[0].2.display())),
-        ("how a server is, and its metrics", format!("curl http://{http}/v1/status http://{http}/metrics")),
+        (
+            "report to one server, and ask another".to_owned(),
+            vec![
+                format!("printf \"{here}\\n\" | {}", nc(0)),
+                format!("printf 'WHATSAT me 10 5\\n' | {}", nc(4)),
+            ],
+        ),
+        (format!("over HTTP; http://{http}/docs has every path"), over_http(&http)),
+        (
+            "a token for somebody else; in this demo everybody may do everything".to_owned(),
+            vec![format!("{program} token create --scope 'report:courier-*' --at http://{http}")],
+        ),
+        (
+            "places around kiwi, as Google's clients ask for them".to_owned(),
+            vec![format!(
+                "curl 'http://{http}/maps/api/place/nearbysearch/json?client=kiwi.cs.ucla.edu&radius=2000'"
+            )],
+        ),
+        ("follow a server's log".to_owned(), vec![format!("tail -F {}", servers[0].2.display())]),
+        (
+            "how a server is, and its metrics".to_owned(),
+            vec![format!("curl http://{http}/v1/status http://{http}/metrics")],
+        ),
     ];
     // If the demo uses other ports, `status` cannot find the demo.
     if demo.has_classic_ports() {
-        to_try.insert(2, ("the herd as a table", format!("{program} status")));
+        to_try.insert(2, ("the herd as a table".to_owned(), vec![format!("{program} status")]));
     }
     to_try
+}
+
+/// Report, read, search for clients near a point, and report several clients at once.
+fn over_http(http: &str) -> Vec<String> {
+    vec![
+        format!(
+            "curl -X PUT --json '{{\"lat\":34.0689,\"lon\":-118.4451}}' http://{http}/v1/clients/me/location"
+        ),
+        format!("curl http://{http}/v1/clients/me"),
+        format!("curl 'http://{http}/v1/clients?near=34.0689,-118.4451&limit=3'"),
+        format!(
+            "curl --json '[{{\"id\":\"a\",\"lat\":34.06,\"lon\":-118.44}},{{\"id\":\"b\",\"lat\":34.07,\"lon\":-118.45}}]' \
+             http://{http}/v1/reports"
+        ),
+    ]
 }
 
 /// Shows the events and carries out commands until the person quits. With `quiet`, the demo only answers commands.

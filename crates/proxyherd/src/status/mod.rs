@@ -15,6 +15,7 @@ use proxyherd_log::escape;
 use serde::Serialize;
 
 use crate::{
+    command_token::CommandToken,
     config::{Config, Door},
     herd::Status,
 };
@@ -40,6 +41,8 @@ enum StatusAnswer {
     Up(Box<Status>),
     /// The server did not answer, or another server answered at its address. The text says why.
     Silent(String),
+    /// The server does not show its status to this token. The text says why.
+    Refused(String),
     /// The server has no HTTP door, so it cannot be asked.
     NoDoor,
 }
@@ -57,14 +60,20 @@ struct ServerJson<'a> {
 }
 
 impl HerdSnapshot {
-    /// Asks all servers of `config` at once. Returns when each server has answered or has timed out.
-    pub(crate) fn ask(config: &Config) -> HerdSnapshot {
-        HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config) }
+    /// Asks all servers of `config` at once, and shows them the token. Returns when each server has answered or has timed
+    /// out.
+    pub(crate) fn ask(config: &Config, token: Option<&CommandToken>) -> HerdSnapshot {
+        HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config, token) }
     }
 
     /// Number of servers that have an HTTP door and did not answer.
     pub(crate) fn silent_count(&self) -> usize {
         self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Silent(_))).count()
+    }
+
+    /// Number of servers that did not show their status to this token.
+    pub(crate) fn refused_count(&self) -> usize {
+        self.servers.iter().filter(|server| matches!(server.answer, StatusAnswer::Refused(_))).count()
     }
 
     /// Number of servers that have an HTTP door.
@@ -89,7 +98,7 @@ impl HerdSnapshot {
     fn up(&self) -> impl Iterator<Item = (&AskedServer, &Status)> {
         self.servers.iter().filter_map(|server| match &server.answer {
             StatusAnswer::Up(status) => Some((server, &**status)),
-            StatusAnswer::Silent(_) | StatusAnswer::NoDoor => None,
+            StatusAnswer::Silent(_) | StatusAnswer::Refused(_) | StatusAnswer::NoDoor => None,
         })
     }
 }
@@ -98,7 +107,7 @@ impl AskedServer {
     fn json(&self) -> ServerJson<'_> {
         let (status, error) = match &self.answer {
             StatusAnswer::Up(status) => (Some(&**status), None),
-            StatusAnswer::Silent(why) => (None, Some(why.as_str())),
+            StatusAnswer::Silent(why) | StatusAnswer::Refused(why) => (None, Some(why.as_str())),
             StatusAnswer::NoDoor => (None, None),
         };
         ServerJson { server: &self.name, http: self.http.as_ref().map(ToString::to_string), status, error }

@@ -69,6 +69,7 @@ fn row(server: &AskedServer) -> Vec<Cell> {
     let state = match &server.answer {
         StatusAnswer::Up(status) => return [vec![name], numbers(status)].concat(),
         StatusAnswer::Silent(_) => Cell::new("unreachable", BAD),
+        StatusAnswer::Refused(_) => Cell::new("refused", BAD),
         StatusAnswer::NoDoor => Cell::new("no http door", FAINT),
     };
     let unknown = vec![Cell::new("-", FAINT); HEAD.len() - 2];

@@ -323,7 +323,7 @@ fn answer_of(answer: impl Into<String>) -> StatusAnswer {
             let _ = stream.get_mut().write_all(answer.as_bytes());
         }
     });
-    HerdSnapshot::ask(&config).servers.remove(0).answer
+    HerdSnapshot::ask(&config, None).servers.remove(0).answer
 }
 
 #[test]
@@ -371,11 +371,11 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.servers[0].doors = vec![at, second];
     let key = PathBuf::from("not read here");
     config.tls = Some(DoorCertificate { cert: door.certificate(), key });
-    let snapshot = HerdSnapshot::ask(&config);
+    let snapshot = HerdSnapshot::ask(&config, None);
     assert!(matches!(snapshot.servers[0].answer, StatusAnswer::Up(_)), "{}", plain(&snapshot));
     assert_eq!(snapshot.servers[0].json().http, Some(format!("tls://{}", door.address)));
     config.tls = None;
-    let text = plain(&HerdSnapshot::ask(&config));
+    let text = plain(&HerdSnapshot::ask(&config, None));
     let expected = format!(
         "! Riley does not answer at https://{}: its certificate is of an authority that this system does not trust",
         door.address
@@ -427,7 +427,7 @@ impl Herd {
     /// The herd's snapshot when both ends of the link are up.
     fn seen_when_linked(config: &Config) -> HerdSnapshot {
         eventually("the link is up at both ends", || {
-            let snapshot = HerdSnapshot::ask(config);
+            let snapshot = HerdSnapshot::ask(config, None);
             let up = snapshot.up().filter(|(_, status)| status.links.iter().any(|link| link.up)).count();
             if up == 2 { Ok(snapshot) } else { Err(plain(&snapshot)) }
         })

@@ -1,12 +1,13 @@
 //! Finds the troubles in a herd's status that an operator should look at, and describes them in sentences.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proxyherd_core::flood::Nonsense;
 
-use super::{AskedServer, HerdSnapshot, StatusAnswer, ask::url};
+use super::{AskedServer, HerdSnapshot, StatusAnswer};
 use crate::{
     credentials::DAYS_LEFT_MIN,
+    door_client::url,
     herd::{LinkStatus, Status},
 };
 
@@ -22,9 +23,25 @@ pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
         .servers
         .iter()
         .flat_map(of_server)
+        .chain(of_refused(snapshot))
         .chain(of_removed(snapshot))
         .chain(of_parts(snapshot))
         .collect()
+}
+
+/// The servers that do not show their status to this token. Servers with the same reason share a sentence.
+fn of_refused(snapshot: &HerdSnapshot) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for server in &snapshot.servers {
+        if let StatusAnswer::Refused(why) = &server.answer {
+            by_reason.entry(why).or_default().push(&server.name);
+        }
+    }
+    let sentence = |(why, names): (&str, Vec<&str>)| match names.as_slice() {
+        [name] => format!("{name} does not show its status: {why}"),
+        names => format!("{} do not show their status: {why}", names.join(", ")),
+    };
+    by_reason.into_iter().map(sentence).collect()
 }
 
 /// Servers that still have links with servers of the file, although the file does not name them.
@@ -41,7 +58,7 @@ fn of_server(server: &AskedServer) -> Vec<String> {
     let name = &server.name;
     let at = server.http.as_ref().map(url).unwrap_or_default();
     let status = match &server.answer {
-        StatusAnswer::NoDoor => return Vec::new(),
+        StatusAnswer::NoDoor | StatusAnswer::Refused(_) => return Vec::new(),
         StatusAnswer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
         StatusAnswer::Up(status) => status,
     };

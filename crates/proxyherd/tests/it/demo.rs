@@ -1,6 +1,7 @@
 //! Tests of the demo as a newcomer uses it: its printed lines can be pasted into a shell, and Ctrl-C ends the demo.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -83,6 +84,26 @@ fn wait_for(process: &Process, text: &str) -> String {
         let said = process.out();
         if said.contains(text) { Ok(said) } else { Err(format!("{said}{}", process.err())) }
     })
+}
+
+#[test]
+fn the_lines_to_paste_report_read_and_search_over_http() {
+    let demo = start();
+    if !have("curl") {
+        return;
+    }
+    let pasted = |word: &str, expected: &str| {
+        let line = to_paste(&demo, word).remove(0);
+        let line = format!("{line} -s");
+        paste(demo.0.path(), &line, |shown| shown.contains(expected));
+    };
+    pasted("/v1/clients/me/location", "\"result\":\"accepted\"");
+    pasted("curl http", "\"id\":\"me\"");
+    pasted("near=", "\"distance_m\"");
+    pasted("/v1/reports", "\"accepted\":2");
+    let line = to_paste(&demo, "token create").remove(0);
+    let shown = paste(demo.0.path(), &line, |shown| shown.ends_with('\n'));
+    assert!(shown.starts_with("phd_") && shown.lines().count() == 1, "{}", shown.len());
 }
 
 #[test]
@@ -198,7 +219,7 @@ fn its_servers_tell_how_they_are_and_its_clients_walk() {
     let demo = start();
     let said = demo.1.out();
     let https: Vec<&str> = said.split_whitespace().filter_map(|word| word.strip_prefix("http://")).collect();
-    let https: Vec<SocketAddr> = https.iter().filter_map(|word| word.parse().ok()).collect();
+    let https: BTreeSet<SocketAddr> = https.iter().filter_map(|word| word.parse().ok()).collect();
     assert_eq!(https.len(), 5, "{said}");
     for http in https {
         eventually("every server knows every client", || {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     google::{Behavior, Google},
     harness::{
-        Herd, Plan, WHERE_AND_WHEN, eventually,
+        Herd, Plan, WHERE_AND_WHEN, eventually, get,
         http2::{Http2, PING, frame, header, headers},
         within,
     },
@@ -310,5 +310,37 @@ fn the_key_of_a_provider_is_not_in_the_log_however_its_requests_end() {
         let log = herd.log("Riley");
         assert!(log.contains("places"), "{log}");
         assert!(!log.contains(google.key()), "{provider}: {log}");
+    }
+}
+
+#[test]
+fn a_log_without_positions_has_none_at_any_level() {
+    let herd = Plan::pair().log("positions = false\nlevel = \"debug\"").start();
+    let (mut riley, http) = (herd.client("Riley"), herd.at("Riley").http);
+    riley.ask("IAMAT kiwi +34.068930-118.445127 1621464827");
+    riley.nearby("WHATSAT kiwi 10 5");
+    for line in ["IAMAT +34.068930-118.445127 1", "here kiwi 34.068930, -118.445127", "IAMAT kiwi 34.068930 -118.445127"] {
+        assert_eq!(riley.ask(line), format!("? {line}"));
+    }
+    let nearby = "/maps/api/place/nearbysearch/json";
+    for path in [
+        "/v1/clients?near=34.068930,-118.445127&limit=1".to_owned(),
+        "/v1/clients/kiwi".to_owned(),
+        format!("{nearby}?location=34.068930,-118.445127&radius=2000"),
+        format!("{nearby}?client=kiwi&radius=2000"),
+    ] {
+        assert_eq!(get(http, &path).0, 200, "{path}");
+    }
+    riley.ask("the end");
+    herd.wait_for_log("Riley", ">  ? …");
+    herd.agreed(&["Riley", "Jaquez"], "kiwi");
+    herd.wait_for_log("Jaquez", "<  AT Riley +");
+    herd.wait_for_log("Riley", "nearbysearch/json?client=kiwi&radius=2000");
+    for name in ["Riley", "Jaquez"] {
+        let log = herd.log(name);
+        for position in ["34.0", "118.4", "Westwood", "Bel Air"] {
+            assert!(!log.contains(position), "{position} is in the log of {name}: {log}");
+        }
+        assert!(log.contains("kiwi …"), "IDs remain: {log}");
     }
 }

@@ -46,6 +46,7 @@ mod signals;
 mod slow_clients;
 mod stopping;
 mod topology;
+mod tokens_cli;
 mod tree;
 mod upgrading;
 mod watching;

@@ -3,11 +3,16 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use rustyline::{
-    Context, Helper, Result, completion::Completer, highlight::Highlighter, hint::Hinter,
+    Context, Helper, Result, completion::Completer, highlight::{CmdKind, Highlighter}, hint::Hinter,
     history::SearchDirection, validate::Validator,
 };
 
-use super::{super::FAINT, typed::COMMANDS};
+use unicode_width::UnicodeWidthChar as _;
+
+use super::{
+    super::FAINT,
+    typed::{self, COMMANDS},
+};
 
 /// Maximum number of clients that a completion offers.
 const CLIENTS_MAX: usize = 50;
@@ -97,9 +102,30 @@ fn earlier(context: &Context<'_>) -> impl Iterator<Item = String> {
 }
 
 impl Highlighter for LineHelper {
+    /// A line that shows a token is drawn with a star for each character of the token, so that nobody reads it from the
+    /// screen.
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if typed::begins_with_auth(line) { Cow::Owned(starred(line)) } else { Cow::Borrowed(line) }
+    }
+
+    fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
+        typed::begins_with_auth(line)
+    }
+
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
         Cow::Owned(format!("{FAINT}{hint}{FAINT:#}"))
     }
+}
+
+/// The line with as many stars as the text after its first word is wide.
+fn starred(line: &str) -> String {
+    let start = line.len() - line.trim_start().len();
+    let end = start + typed::AUTH.len();
+    let stars: String = line[end..].chars().map(|character| match character {
+        ' ' => " ".to_owned(),
+        other => "*".repeat(other.width().unwrap_or(0)),
+    }).collect();
+    format!("{}{stars}", &line[..end])
 }
 
 #[cfg(test)]
@@ -150,6 +176,20 @@ mod tests {
         check("IAMAT ", 6, &["emu ", "kea ", "kiwi "]);
         check("WHATSAT kiwi 1", 13, &[]);
         check("HELLO k", 6, &[]);
+    }
+
+    #[test]
+    fn a_token_is_drawn_as_stars() {
+        for (line, drawn) in [
+            ("AUTH phd_a_0", "AUTH *******"),
+            (" auth s3c", " auth ***"),
+            ("AUTHs3c", "AUTH***"),
+            ("AUTH", "AUTH"),
+            ("AUTH 鍵", "AUTH **"),
+            ("WHATSAT kiwi 10 5", "WHATSAT kiwi 10 5"),
+        ] {
+            assert_eq!(LineHelper.highlight(line, 0), drawn);
+        }
     }
 
     #[test]

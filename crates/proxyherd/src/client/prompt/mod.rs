@@ -46,8 +46,10 @@ pub(super) async fn run(mut conversation: Conversation) -> anyhow::Result<()> {
                 None => return Ok(()),
             },
         };
-        editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
-        kept.write(editor.history_mut());
+        if !typed::has_token(&typed) {
+            editor.add_history_entry(typed.trim_end()).context("cannot remember the line")?;
+            kept.write(editor.history_mut());
+        }
         // A pasted text may have several lines.
         for line in typed.lines() {
             if answer(line, &mut conversation, &mut ahead).await? == PromptState::Quit {

@@ -1,19 +1,24 @@
 //! Interprets the lines that a person has typed. Most lines go to the herd unchanged, and some are completed first.
 
 use proxyherd_core::{
+    access::TOKEN_PREFIX,
     codec::line::{self, Line},
     command::Command,
     types::{Coordinates, Timestamp},
 };
 
 /// The commands of the prompt, with their arguments.
-pub(super) const COMMANDS: [(&str, &[&str]); 5] = [
+pub(super) const COMMANDS: [(&str, &[&str]); 6] = [
     ("IAMAT", &["<client>", "<latitude><longitude>", "[<time>]"]),
     ("WHATSAT", &["<client>", "<kilometers>", "<most places>"]),
     ("here", &["<client>", "<latitude>", "<longitude>"]),
+    (AUTH, &["<token>"]),
     ("help", &[]),
     ("quit", &[]),
 ];
+
+/// The beginning of a line that shows a token.
+pub(super) const AUTH: &str = "AUTH";
 
 /// The text that `help` shows.
 pub(super) const HELP: &str = "\
@@ -26,6 +31,8 @@ here <client> <latitude> <longitude>
 WHATSAT <client> <kilometers> <most places>
     asks where a client is, and which places are near it
     WHATSAT me 10 5      (at most 50 km, at most 20 places)
+AUTH <token>
+    shows a token; such a line is not remembered
 help, quit
     Ctrl-D quits too
 
@@ -48,6 +55,16 @@ pub(super) enum TypedLine {
     Help,
     /// Ends the prompt.
     Quit,
+}
+
+/// Whether a typed text may show a token. The prompt does not keep such a text.
+pub(super) fn has_token(typed: &str) -> bool {
+    typed.lines().any(begins_with_auth) || typed.contains(TOKEN_PREFIX)
+}
+
+/// Whether a line may show a token.
+pub(super) fn begins_with_auth(line: &str) -> bool {
+    line.trim_start().get(..AUTH.len()).is_some_and(|start| start.eq_ignore_ascii_case(AUTH))
 }
 
 /// Interprets a line that was typed at `now`.
@@ -161,6 +178,23 @@ mod tests {
         }
         for typed in ["here x 95, 200", "here kiwi 91 0", "here kiwi -118.4 34", "here kiwi 34 1180"] {
             check(typed, &TypedLine::Wrong(RANGE));
+        }
+    }
+
+    #[test]
+    fn a_text_with_a_token_is_found() {
+        for (typed, expected) in [
+            ("AUTH s3cret", true),
+            (" auth s3cret", true),
+            ("AUTHs3cret", true),
+            ("WHATSAT kiwi 10 5\nAUTH s3cret", true),
+            ("WHATSAT phd_k_00 10 5", true),
+            ("WHATSAT author 10 5", false),
+            ("WHATSAT kiwi 10 5", false),
+            ("räum auf", false),
+            ("", false),
+        ] {
+            assert_eq!(has_token(typed), expected, "{typed:?}");
         }
     }
 

@@ -68,14 +68,16 @@ fn what_init_writes_is_the_classic_herd() {
     assert_eq!(read(&Config::classic_text("herd")), Ok(Config::classic()));
     let mut expected = Config::classic();
     expected.herd.id = "herd-7f3a9c".to_owned();
-    assert_eq!(read(&Config::classic_text("herd-7f3a9c")), Ok(expected));
+    assert_eq!(read(&Config::classic_text("herd-7f3a9c")), Ok(expected.clone()));
+    expected.access.operator_token_sha256 = Some([0xa5; 32]);
+    assert_eq!(read(&Config::classic_text_with_operator("herd-7f3a9c", &"a5".repeat(32))), Ok(expected));
 }
 
 /// Takes the `# ` from every line that is a setting.
 fn uncommented(text: &str) -> String {
     let is_setting = |line: &str| {
         line.split_once(" = ")
-            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'))
     };
     let uncomment = |line| match str::strip_prefix(line, "# ") {
         Some(setting) if is_setting(setting) => format!("{setting}\n"),
@@ -91,7 +93,8 @@ fn the_defaults_that_init_shows_are_the_defaults() {
     assert!(uncommented.matches(" = ").count() == text.matches(" = ").count());
     assert!(!uncommented.contains("# max_clients") && uncommented.contains("\nlines_per_s"), "{uncommented}");
     let mut expected = Config::classic();
-    // `advertise` and `[tls]` have no default.
+    // `advertise`, `operator_token_sha256` and `[tls]` have no default.
+    expected.access.operator_token_sha256 = Some([0; 32]);
     expected.servers[0].advertise = expected.servers[0].peer.clone();
     expected.tls = Some(DoorCertificate { cert: "fullchain.pem".into(), key: "privkey.pem".into() });
     let mut found = read(&uncommented).unwrap();
@@ -119,6 +122,7 @@ fn every_setting_is_in_what_init_writes() {
         ("places.google", ""),
         ("places.google-legacy", ""),
         ("tls", ""),
+        ("access", ""),
         ("limits", ""),
         ("log", ""),
         ("[server]", "name=\"a\"\nlisten=\"a:1\""),
@@ -200,6 +204,7 @@ fn every_value_is_read() {
         max_mb = 1
         keep = 0
         lines_per_s = 7
+        positions = false
         [access]
         tokens = "on"
         operator_token_sha256 = "00000000000000000000000000000000000000000000000000000000000000FF"
@@ -284,7 +289,8 @@ fn every_value_is_read() {
             format: LogFormat::Json,
             max_bytes: 1_000_000,
             keep: 0,
-            lines_per_s: 7
+            lines_per_s: 7,
+            positions: false,
         }
     );
     let mut hash = [0; 32];

@@ -32,6 +32,8 @@ const SHOWN: [&str; 14] = [
     "radius_m",
     "max_age_s",
 ];
+/// The parameter whose value is a position.
+const POSITION: &str = "location";
 /// The text that replaces any other value.
 const MASK: &str = "***";
 
@@ -56,7 +58,7 @@ impl LoggedRequest {
         if !log.enabled(LogLevel::Debug) {
             return LoggedRequest(None);
         }
-        let line = format!("{} {}", request.method(), shown_target(request));
+        let line = format!("{} {}", request.method(), shown_target(request, log.shows_positions()));
         let (version, id) = (request.version(), id.as_str());
         log.request(
             Direction::In,
@@ -80,23 +82,24 @@ impl LoggedRequest {
     }
 }
 
-fn shown_target<B>(request: &Request<B>) -> String {
+fn shown_target<B>(request: &Request<B>, shows_positions: bool) -> String {
     let path = request.uri().path().to_owned();
     match request.uri().query() {
-        Some(query) => path + "?" + &masked(query),
+        Some(query) => path + "?" + &masked(query, shows_positions),
         None => path,
     }
 }
 
-/// The query, in which each value that may be a secret is masked.
-fn masked(query: &str) -> String {
-    let parts: Vec<Cow<'_, str>> = query.split('&').map(masked_part).collect();
+/// The query, in which each value that may be a secret is masked. Positions are masked unless `shows_positions`.
+fn masked(query: &str, shows_positions: bool) -> String {
+    let parts: Vec<Cow<'_, str>> = query.split('&').map(|part| masked_part(part, shows_positions)).collect();
     parts.join("&")
 }
 
-fn masked_part(part: &str) -> Cow<'_, str> {
+fn masked_part(part: &str, shows_positions: bool) -> Cow<'_, str> {
+    let is_shown = |name: &str| SHOWN.contains(&name) && (shows_positions || name != POSITION);
     match part.split_once('=') {
-        Some((name, _)) if SHOWN.contains(&name) => part.into(),
+        Some((name, _)) if is_shown(name) => part.into(),
         Some((name, _)) => format!("{name}={MASK}").into(),
         // A part without `=` may be the secret itself.
         None if part.is_empty() || SHOWN.contains(&part) => part.into(),
@@ -117,7 +120,8 @@ mod tests {
             ("opennow&secret", "opennow&***"),
             ("", ""),
         ] {
-            assert_eq!(masked(query), expected, "{query}");
+            assert_eq!(masked(query, true), expected, "{query}");
         }
+        assert_eq!(masked("location=1,1&radius=5", false), "location=***&radius=5");
     }
 }
