@@ -23,6 +23,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         max_clients: u64::MAX,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60_000_000_000,
         client_index: true,
         rules: Default::default(),

@@ -234,6 +234,10 @@ pub enum Outcome {
     Full,
     /// The report came too soon after the client's last report at this server. Nothing changed.
     TooSoon,
+    /// The report says that its position is less accurate than this server takes. Nothing changed.
+    Inaccurate,
+    /// The client cannot have come from its held position so fast. Nothing changed, unless further reports agree.
+    Implausible,
     /// The caller's token has reported more in this second than it may. Nothing changed.
     TooFast,
     /// The caller may not report this client. Nothing changed.
@@ -249,6 +253,8 @@ impl Outcome {
             | Outcome::Unmet
             | Outcome::Full
             | Outcome::TooSoon
+            | Outcome::Inaccurate
+            | Outcome::Implausible
             | Outcome::TooFast
             | Outcome::Denied => false,
         }

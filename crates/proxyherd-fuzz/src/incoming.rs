@@ -96,6 +96,7 @@ fn replica() -> Replica {
         max_clients: 100,
         client_ttl_ns: Some(3_600_000_000_000),
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60_000_000_000,
         client_index: true,
         rules: Rules::default(),

@@ -10,6 +10,7 @@
 //! on any toolchain. This crate does not check the meaning of values: the codecs' own tests do this.
 
 pub mod attributes;
+pub mod batch;
 pub mod certificate;
 pub mod config;
 pub mod extract;
@@ -26,14 +27,19 @@ pub mod places_index;
 pub mod query;
 pub mod quota;
 pub mod replies;
+pub mod report;
+pub mod rfc3339;
 pub mod tokens;
+pub mod url_id;
+pub mod where_clause;
 
 /// The check of one codec. Its argument is the input.
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 16] = [
+pub const CODECS: [(&str, Check); 21] = [
     ("attributes", attributes::check),
+    ("batch", batch::check),
     ("certificate", certificate::check),
     ("config", config::check),
     ("extract", extract::check),
@@ -48,5 +54,9 @@ pub const CODECS: [(&str, Check); 16] = [
     ("query", query::check),
     ("quota", quota::check),
     ("replies", replies::check),
+    ("report", report::check),
+    ("rfc3339", rfc3339::check),
     ("tokens", tokens::check),
+    ("url_id", url_id::check),
+    ("where_clause", where_clause::check),
 ];

@@ -1,7 +1,7 @@
 //! Clients that move from server to server, each with its own clock. They report, report to two servers at once, repeat
 //! old reports, ask to be forgotten, and ask for positions.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU32};
 
 use proxyherd_core::types::{
     AttributeValue, Attributes, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp,
@@ -171,6 +171,10 @@ impl Clients {
                 .set("note", AttributeValue::Text(&note))
                 .expect("no scenario has longer notes than a record may have");
         }
+        if let Some(ttl_s) = own_ttl_s(clock_ns) {
+            attributes.set("battery_pct", AttributeValue::Number("80")).expect("notes leave room for more");
+            attributes.set_ttl_s(ttl_s).expect("notes leave room for a time to live");
+        }
         let (latitude, longitude) = (self.rng.below(90_000_000), self.rng.below(180_000_000));
         let degrees = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
         let coordinates = format!("+{}-{}", degrees(latitude), degrees(longitude));
@@ -180,6 +184,12 @@ impl Clients {
             attributes,
         }
     }
+}
+
+/// The time to live of a report made at this time: one report in four lives for less than a minute.
+fn own_ttl_s(clock_ns: u64) -> Option<NonZeroU32> {
+    let bits = clock_ns.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    if bits >> 62 == 0 { NonZeroU32::new((bits >> 32) as u32 % 60) } else { None }
 }
 
 /// Whether the server has to stamp a report made at this time. This is so for one report in eight.

@@ -102,9 +102,16 @@ impl Taken {
         held.record.precedence(&held.origin.server, &self.record(), &self.server).is_ge()
     }
 
-    /// Whether the record has expired, in a herd where reports expire this long after their receipt.
+    /// Whether the record is no longer shown, in a herd where reports expire this long after their receipt.
     pub(crate) fn is_over(&self, clock_ns: u64, client_ttl: Option<Nanos>) -> bool {
-        self.ttl(client_ttl).is_some_and(|ttl| self.received_ns().saturating_add(ttl) <= clock_ns)
+        let ttl = self.ttl(client_ttl).into_iter().chain(self.own_ttl()).min();
+        ttl.is_some_and(|ttl| self.received_ns().saturating_add(ttl) <= clock_ns)
+    }
+
+    /// The time to live that the report itself has.
+    pub(crate) fn own_ttl(&self) -> Option<Nanos> {
+        let Body::Location { attributes, .. } = self.record().body else { return None };
+        attributes.ttl_s().map(|ttl_s| u64::from(ttl_s.get()) * SECOND)
     }
 
     /// Whether the record counts in the sums that servers compare from `from_ns`; see `proxyherd_core::flood`.
@@ -151,10 +158,13 @@ impl Taken {
         }
     }
 
+    /// The time for which the record is kept. A report is kept longer than it is shown, like a tombstone.
     fn ttl(&self, client_ttl: Option<Nanos>) -> Option<Nanos> {
         match &self.body {
             OwnedBody::Gone => Some(TOMBSTONE_TTL_NS),
-            OwnedBody::Location(..) => client_ttl,
+            OwnedBody::Location(..) => {
+                client_ttl.or_else(|| self.own_ttl().map(|ttl| ttl.max(TOMBSTONE_TTL_NS)))
+            }
             OwnedBody::Data(keep_s, _) => (*keep_s > 0).then_some(u64::from(*keep_s) * SECOND),
         }
     }

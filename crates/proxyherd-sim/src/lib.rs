@@ -83,6 +83,8 @@
 //!   received when the answer before had expired.
 //! - A key is exempt if its record was issued by a server of which bad members invented more than half as many
 //!   incarnations as there is room for.
+//! - The revocation of a token may stay in the name of a server that has not issued it, because nothing wins over a
+//!   revocation.
 //! - Vectors need not be equal once a bad member has sent a record, nor in shards for which a bad member sent a marker,
 //!   because equal records may have come under other origins.
 //!

@@ -330,7 +330,11 @@ mod tests {
         let end = network.close(0, conn, Side::Answered).unwrap();
         assert_eq!(arrived(&mut network, end, conn, Side::Answered), (sent(500), true));
         assert_eq!(arrived(&mut network, 10 * SECOND, conn, Side::Dialed), (Vec::new(), false));
-        assert_eq!(network.write(end, conn, Side::Dialed, &sent(1)), [], "no server reads there any more");
+        assert_eq!(
+            network.write(end, conn, Side::Dialed, &sent(1)),
+            Vec::<u64>::new(),
+            "no server reads there any more"
+        );
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Scenario {
                 count: clients,
                 interval: 250 * MILLISECOND,
                 burst_per_mille: 300 / (clients as u64 + 40),
-                note_len_max: [0, 100, 500][rng.index(3)],
+                note_len_max: [0, 100, 470][rng.index(3)],
                 are_orderly: client_ttl.is_some(),
             },
             faults: FaultSettings {

@@ -127,6 +127,7 @@ impl Life {
             max_clients: u64::MAX,
             client_ttl_ns: settings.client_ttl,
             client_interval_ns: 0,
+            report_rules: proxyherd_core::flood::ReportRules::default(),
             clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
             client_index: true,
             rules: settings.rules,

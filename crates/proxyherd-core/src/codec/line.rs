@@ -417,7 +417,8 @@ mod tests {
             }
             Line::Command(command, _) => panic!("{line:?} is no {command:?}"),
             Line::Blank => Some("blank".to_owned()),
-            Line::Invalid | Line::InvalidReport | Line::HttpRequest => None,
+            Line::Auth(_) => panic!("{line:?} is no report and no query"),
+            Line::Invalid | Line::InvalidReport | Line::InvalidAuth | Line::HttpRequest => None,
         };
         assert_eq!(answer.as_deref(), read, "{line:?}");
     }

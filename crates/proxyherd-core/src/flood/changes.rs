@@ -5,7 +5,7 @@
 //! changes nothing else in the record. These methods do everything that must follow a change: they update what is
 //! derived from the records (`derived`), and they queue the change for links (`send`) and for other `followers`.
 
-use super::{Offered, Shard, Taken, Wake, origins::ME};
+use super::{Offered, Shard, Taken, Wake, expiry::is_hidden, origins::ME};
 use crate::{
     store::SlotId,
     types::{KeyHash, Record},
@@ -69,19 +69,25 @@ impl Shard {
         }
     }
 
-    /// Forgets expired records in the next `slots` slots, beginning where the last sweep ended. Returns the number of
-    /// removed records.
+    /// Forgets expired records in the next `slots` slots, beginning where the last sweep ended. Tells followers of records
+    /// that are kept but no longer shown. Returns the number of removed records.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
         let end = (self.swept + slots).min(self.store.slots_used());
         let (mut removed, mut wake) = (0, Wake::default());
         for id in (self.swept..end).map(|at| SlotId(at as u32)) {
             let slot = self.store.slot(id);
-            if slot.is_live() && self.is_over(now_ns, &slot.record()) {
+            if !slot.is_live() {
+                continue;
+            }
+            if self.is_over(now_ns, &slot.record()) {
                 if slot.origin == ME {
                     self.own.expired(now_ns);
                 }
                 wake = wake.and(self.remove(id));
                 removed += 1;
+            } else if slot.has_tail() && !slot.is_hidden() && is_hidden(now_ns, &slot.record()) {
+                self.store.slot_mut(id).hide();
+                wake = wake.and(self.tell_followers(id));
             }
         }
         let is_round = end == self.store.slots_used();

@@ -54,6 +54,7 @@ mod tests {
             seed: 1,
             client_ttl_ns: Some(TTL_S * SECOND_NS),
             client_interval_ns: 0,
+            report_rules: crate::flood::ReportRules::default(),
             clock_offset_max_ns: OFFSET_S.unsigned_abs() * SECOND_NS,
             client_index: true,
             rules: Rules::default(),

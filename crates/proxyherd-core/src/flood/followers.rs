@@ -10,7 +10,8 @@
 //! removals have taken the removal. If the slot was in a follower's queue before, it keeps its position there;
 //! otherwise it is added at the end. No other record can use the slot meanwhile. So a follower is sent the events of
 //! one key in their order: it is never sent a report and after that the removal of an older report. When a record
-//! replaces an expired one, the removal of the expired record is not sent.
+//! replaces an expired one, the removal of the expired record is not sent. A record that is kept but no longer shown is
+//! sent as a removal, too (`expiry`).
 //!
 //! **Bounds.** A queue has one entry for each slot, and one marker. The number of slots that removed records occupy is
 //! bounded, too. If a follower has more removed records in its queue than the shard holds records, and more than
@@ -296,7 +297,10 @@ impl Shard {
         let slot = self.store.slot(id);
         let is_told_removed = self.followers.told_removed & 1 << at != 0;
         let removed = slot.removed().filter(|_| is_told_removed);
-        if slot.is_live() {
+        if slot.is_live() && slot.is_hidden() && is_told_removed {
+            let record = slot.record();
+            tell(FollowerEvent::Removed { kind: record.kind, key: record.key });
+        } else if slot.is_live() {
             tell(FollowerEvent::Record(self.held(slot)));
         } else if let Some((kind, key)) = removed {
             tell(FollowerEvent::Removed { kind, key });

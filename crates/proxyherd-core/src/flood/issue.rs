@@ -4,7 +4,7 @@
 //! one. Nearly all calls are reports with the client's own time and without a condition. Conditions and times that the
 //! server gives depend on the held record, so this module evaluates them under the shard's lock.
 
-use super::{Expected, Offered, Shard, Taken, Wake, origins::ME};
+use super::{Expected, Offered, Shard, Taken, Wake, expiry::is_hidden, origins::ME};
 use crate::{
     command::{Condition, Outcome},
     limits::{CLOCK_AHEAD_MAX_NS, DATA_LEN_MAX},
@@ -37,9 +37,12 @@ impl Shard {
         let key = report.client.as_bytes();
         let held = self.store.find_by(table_hash, Kind::CLIENT, key);
         let has_expired = held.is_some_and(|id| self.has_expired(now_ns, id));
-        let is_known = held.is_some_and(|id| !has_expired && !self.store.slot(id).is_gone());
+        let is_known = held.is_some_and(|id| !has_expired && self.shows(now_ns, id));
         if !condition.is_met(is_known) {
             return refused(Outcome::Unmet);
+        }
+        if self.settings.report_rules.is_inaccurate(report.attributes) {
+            return refused(Outcome::Inaccurate);
         }
         if held.is_none() && new_clients == NewClients::Refuse {
             return refused(Outcome::Full);
@@ -57,6 +60,12 @@ impl Shard {
             }
             if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id) {
                 return refused(Outcome::TooSoon);
+            }
+            let expected = Expected { hash, table_hash };
+            if self.settings.report_rules.speed_mps_max.is_some()
+                && !self.is_plausible(now_ns, id, &record, expected)
+            {
+                return refused(Outcome::Implausible);
             }
         }
         match self.issue(held, &record, hash) {
@@ -139,9 +148,16 @@ impl Shard {
     #[inline(always)]
     fn has_expired(&self, now_ns: u64, held: SlotId) -> bool {
         let slot = self.store.slot(held);
-        // Where clients never expire, the record's expiry need not be read.
-        (self.settings.client_ttl_ns.is_some() || !slot.is_location())
+        // Where clients never expire, the expiry of a record without attributes need not be read.
+        (self.settings.client_ttl_ns.is_some() || slot.has_tail() || !slot.is_location())
             && self.is_expired(now_ns, &slot.record())
+    }
+
+    /// Whether the held record, which has not expired, shows a client's position.
+    #[inline(always)]
+    fn shows(&self, now_ns: u64, held: SlotId) -> bool {
+        let slot = self.store.slot(held);
+        !(slot.is_gone() || slot.has_tail() && is_hidden(now_ns, &slot.record()))
     }
 
     /// Whether the held record stays because `record` does not win over it.

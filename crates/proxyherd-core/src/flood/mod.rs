@@ -29,6 +29,7 @@ mod changes;
 mod contest;
 mod derived;
 mod displaced;
+mod expiry;
 mod followers;
 mod gap;
 mod hash_tree;
@@ -40,6 +41,7 @@ mod nonsense;
 mod origins;
 mod outbox;
 mod own;
+mod plausible;
 mod reconcile;
 mod room;
 mod rules;
@@ -56,6 +58,7 @@ use self::{
     origins::{ME, Origins},
     outbox::Outbox,
     own::Own,
+    plausible::Rows,
 };
 pub use self::{
     followers::{Begin, FollowerEvent, FollowerId, Following},
@@ -63,11 +66,12 @@ pub use self::{
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},
+    plausible::ReportRules,
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
 use crate::{
-    limits::{LINKS_MAX, TOMBSTONE_TTL_NS},
+    limits::LINKS_MAX,
     store::{LinkMask, Slot, SlotId, Store, TableHash},
     types::{Body, Coordinates, KeyHash, Kind, Origin, Record},
 };
@@ -75,8 +79,6 @@ use crate::{
 /// The sequence of a record that no vector covers: a record that is kept under another incarnation than the one that
 /// issued it, or a record that another server has retold.
 const UNCOVERED: u64 = u64::MAX;
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The result of offering a record to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,8 @@ pub struct ShardSettings {
     /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
     /// refused.
     pub client_interval_ns: u64,
+    /// The rules by which this server refuses reports that cannot be true.
+    pub report_rules: ReportRules,
     /// Maximum offset between two clocks, nanoseconds.
     pub clock_offset_max_ns: u64,
     /// Whether an index finds clients by their positions.
@@ -126,6 +130,7 @@ pub struct Shard {
     /// The last nonsense that a neighbor sent, until [`Shard::take_found`] takes it.
     found: Option<Nonsense>,
     derived: Derived,
+    rows: Rows,
     followers: FollowerQueues,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The eager links. Their neighbors are sent changes.
@@ -150,6 +155,7 @@ impl Shard {
             own: Own::new(settings.me.incarnation),
             found: None,
             derived: Derived::default(),
+            rows: Rows::default(),
             followers: FollowerQueues::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
@@ -306,11 +312,11 @@ impl Shard {
         record.precedence(server, &held.record(), holder).is_gt()
     }
 
-    /// The record of a key and the origin that issued it, unless the record has expired.
+    /// The record of a key and the origin that issued it, unless the record is no longer shown.
     pub fn locate(&self, now_ns: u64, kind: Kind, key: &[u8]) -> Option<Update<'_>> {
         let slot = self.store.slot(self.store.find(kind, key)?);
         let record = slot.record();
-        (!self.is_expired(now_ns, &record)).then(|| self.held(slot))
+        self.is_shown(now_ns, &record).then(|| self.held(slot))
     }
 
     /// Every record, in no particular order, expired ones among them.
@@ -318,7 +324,7 @@ impl Shard {
         self.store.live().map(|(_, slot)| self.held(slot))
     }
 
-    /// The client that is held in a slot and has not expired, and its position.
+    /// The client that is held in a slot and is shown, and its position.
     pub(crate) fn client_in(&self, now_ns: u64, id: SlotId) -> Option<(Update<'_>, Coordinates)> {
         let slot = self.store.slot(id);
         if !slot.is_live() || slot.kind() != Kind::CLIENT {
@@ -326,7 +332,7 @@ impl Shard {
         }
         let held = self.held(slot);
         let Body::Location { coordinates, .. } = held.record.body else { return None };
-        (!self.is_expired(now_ns, &held.record)).then_some((held, coordinates))
+        self.is_shown(now_ns, &held.record).then_some((held, coordinates))
     }
 
     /// The number of slots, live or free.
@@ -336,30 +342,6 @@ impl Shard {
 
     fn held<'a>(&'a self, slot: &'a Slot) -> Update<'a> {
         Update { record: slot.record(), origin: self.origins.origin(slot.origin), seq: slot.seq }
-    }
-
-    /// The time for which a record is kept after its receipt, nanoseconds.
-    fn ttl_ns(&self, record: &Record<'_>) -> Option<u64> {
-        match record.body {
-            Body::Gone => Some(TOMBSTONE_TTL_NS),
-            Body::Location { .. } => self.settings.client_ttl_ns,
-            Body::Data { keep_s, .. } => (keep_s > 0).then(|| u64::from(keep_s) * NANOS_PER_SECOND),
-        }
-    }
-
-    fn is_expired(&self, now_ns: u64, record: &Record<'_>) -> bool {
-        self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
-    }
-
-    /// Returns whether a record has expired at every server whose clock is within the allowed offset. Until then this
-    /// server still passes the record on to servers at which the record has not expired, but shows the record to no
-    /// client.
-    fn is_over(&self, now_ns: u64, record: &Record<'_>) -> bool {
-        let offset_ns = match self.settings.rules.breaks(Broken::CarryByOwnRule) {
-            true => 0,
-            false => self.settings.clock_offset_max_ns,
-        };
-        self.is_expired(now_ns.saturating_sub(offset_ns), record)
     }
 }
 

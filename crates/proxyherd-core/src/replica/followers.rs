@@ -125,7 +125,7 @@ impl Replica {
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
     /// # let replica = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
-    /// #     client_index: true, rules: Rules::default(),
+    /// #     report_rules: Default::default(), client_index: true, rules: Rules::default(),
     /// # });
     /// let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
     /// let follower = replica.follow(following, || { /* Let the thread that drains know. */ }).unwrap();

@@ -6,6 +6,7 @@
 //! send returns the link in a [`Wake`].
 
 mod beats;
+mod counts;
 mod followers;
 mod links;
 mod list;
@@ -21,12 +22,17 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
-pub use self::{links::Agreed, list::ClientPage, near::FoundClient};
+pub use self::{
+    counts::{RefusedCounts, ReportCounts},
+    links::Agreed,
+    list::ClientPage,
+    near::FoundClient,
+};
 use crate::{
     command::{Condition, Outcome, Position},
     flood::{
-        Class, Expected, LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake,
-        stamped_at,
+        Class, Expected, LinkId, NewClients, Offered, ReportRules, Rules, Shard, ShardSettings, Update,
+        Usage, Wake, stamped_at,
     },
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
     spanning_tree::SpanningTree,
@@ -52,6 +58,8 @@ pub struct ReplicaSettings {
     /// The least time between two reports of one client that this server accepts, nanoseconds. An earlier report is
     /// refused.
     pub client_interval_ns: u64,
+    /// The rules by which this server refuses reports that cannot be true.
+    pub report_rules: ReportRules,
     /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
     /// An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
@@ -59,17 +67,6 @@ pub struct ReplicaSettings {
     pub client_index: bool,
     /// The rules of the flood. Tests may break one of them.
     pub rules: Rules,
-}
-
-/// The number of reports with each outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReportCounts {
-    /// Reports that were taken.
-    pub accepted: u64,
-    /// Reports of clients for which a newer record was held.
-    pub stale: u64,
-    /// Reports for which there was no room, reports that came too soon, and reports whose condition was not met.
-    pub refused: u64,
 }
 
 /// A report on its way into the replica, and its outcome.
@@ -185,6 +182,7 @@ impl Replica {
                 seed: settings.seed.wrapping_add(index as u64),
                 client_ttl_ns: settings.client_ttl_ns,
                 client_interval_ns: settings.client_interval_ns,
+                report_rules: settings.report_rules,
                 clock_offset_max_ns: settings.clock_offset_max_ns,
                 client_index: settings.client_index,
                 rules: settings.rules,
@@ -244,13 +242,11 @@ impl Replica {
 
     /// The number of clients' reports with each outcome since the start.
     pub fn report_counts(&self) -> ReportCounts {
-        self.shards.iter().map(|shard| shard.lock().reports).fold(ReportCounts::default(), |sum, one| {
-            ReportCounts {
-                accepted: sum.accepted + one.accepted,
-                stale: sum.stale + one.stale,
-                refused: sum.refused + one.refused,
-            }
-        })
+        let mut sum = ReportCounts::default();
+        for shard in &self.shards {
+            sum += shard.lock().reports;
+        }
+        sum
     }
 
     /// Takes a client's report, at `now_ns` by this server's clock.
@@ -305,17 +301,11 @@ impl Replica {
                 shard.report(now_ns, &offer.report, offer.condition, expected, new_clients);
             offer.outcome = outcome;
             wake = wake.and(woken);
-            match outcome {
-                Outcome::Added | Outcome::Moved => {
-                    offer.seq = shard.taken();
-                    if offer.report.stamp == Stamp::Server {
-                        offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
-                    }
-                    reports.accepted += 1;
-                }
-                Outcome::Stale => reports.stale += 1,
-                Outcome::Unmet | Outcome::Full | Outcome::TooSoon | Outcome::TooFast | Outcome::Denied => {
-                    reports.refused += 1;
+            reports.note(outcome);
+            if outcome.is_taken() {
+                offer.seq = shard.taken();
+                if offer.report.stamp == Stamp::Server {
+                    offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
                 }
             }
         }
@@ -553,6 +543,7 @@ mod tests {
             max_clients,
             client_ttl_ns,
             client_interval_ns: 0,
+            report_rules: ReportRules::default(),
             clock_offset_max_ns: 0,
             client_index: true,
             rules: Rules::default(),
@@ -580,7 +571,14 @@ mod tests {
         ] {
             assert_eq!(replica.report(1_000_000_000, &report(client, timestamp)).0, offered);
         }
-        assert_eq!(replica.report_counts(), ReportCounts { accepted: 3, stale: 1, refused: 1 });
+        assert_eq!(
+            replica.report_counts(),
+            ReportCounts {
+                accepted: 3,
+                stale: 1,
+                refused: RefusedCounts { full: 1, ..RefusedCounts::default() }
+            }
+        );
         assert_eq!(replica.len(), 2);
     }
 

@@ -26,6 +26,13 @@ pub(crate) struct SlotId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableHash(u32);
 
+impl TableHash {
+    /// A place of a table of `places` places.
+    pub(crate) fn index(self, places: usize) -> usize {
+        self.0 as usize % places
+    }
+}
+
 /// An entry of the table: the slot, and part of the key's hash, so that growth of the table does not read the slots.
 type Indexed = (u32, u32);
 

@@ -21,6 +21,8 @@ const REMOVED: u64 = u64::MAX - 2;
 const FOLLOWED_SHIFT: u32 = 56;
 /// The position of the timestamp's shape in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
+/// Set in `latitude` once the followers were told that the record is no longer shown. The mark is no part of the record.
+const HIDDEN: u64 = 1 << 63;
 /// Bits without a pattern, so that a record of zeros does not multiply zeros: the bits of the golden ratio and of the
 /// square roots of 2 and 3.
 const DIGEST_WORDS: [u64; 3] = [0x9E37_79B9_7F4A_7C15, 0x6A09_E667_F3BC_C908, 0xBB67_AE85_84CA_A73B];
@@ -120,6 +122,22 @@ impl Slot {
         self.longitude() == GONE
     }
 
+    /// Whether the record has attributes or data. Only the slot is read, not its allocation.
+    #[inline(always)]
+    pub(crate) fn has_tail(&self) -> bool {
+        self.blob.len() > self.key_end()
+    }
+
+    /// Whether [`Slot::hide`] was called for this record.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.latitude & HIDDEN != 0
+    }
+
+    /// Notes that the followers were told that the record is no longer shown.
+    pub(crate) fn hide(&mut self) {
+        self.latitude |= HIDDEN;
+    }
+
     fn key_end(&self) -> usize {
         2 + usize::from(self.key_len_less_one)
     }
@@ -158,7 +176,7 @@ impl Slot {
         let tail = &self.blob[self.key_end()..];
         let tail = if tail.is_empty() { 0 } else { xxh3_64(tail) };
         let key = key.bits() ^ u64::from(self.blob[0]);
-        let place = folded_product(self.latitude ^ key, self.longitude() ^ DIGEST_WORDS[0]);
+        let place = folded_product(self.latitude & !HIDDEN ^ key, self.longitude() ^ DIGEST_WORDS[0]);
         let time = folded_product(self.nanos ^ DIGEST_WORDS[1], self.difference.cast_unsigned() ^ key);
         folded_product(place ^ tail ^ DIGEST_WORDS[2], time.wrapping_add(place) ^ server)
     }
@@ -282,8 +300,12 @@ mod tests {
                 slot.set_followed(followers);
                 assert_eq!((slot.record(), slot.followed()), (record, followers));
                 assert_eq!(slot.digest(KeyHash::of(b"kiwi"), 1), digest);
+                slot.hide();
+                assert_eq!((slot.record(), slot.is_hidden()), (record, true));
+                assert_eq!(slot.digest(KeyHash::of(b"kiwi"), 1), digest);
                 slot.replace(&record);
                 assert_eq!((slot.record(), slot.followed()), (record, followers));
+                assert!(!slot.is_hidden(), "another record is shown");
             }
             slot.set_followed(0b101);
             slot.retire();

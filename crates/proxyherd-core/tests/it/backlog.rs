@@ -33,6 +33,7 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
         client_index: true,
         rules: Rules::default(),

@@ -92,6 +92,7 @@ fn linked_shard() -> Shard {
         seed: 7,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
         client_index: true,
         rules: Rules::default(),

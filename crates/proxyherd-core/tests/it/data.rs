@@ -100,6 +100,7 @@ fn shard(server: &str) -> Shard {
         seed: 7,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60 * SECOND_NS,
         client_index: true,
         rules: Rules::default(),

@@ -451,6 +451,7 @@ fn shard() -> Shard {
         seed: 7,
         client_ttl_ns: Some(300 * SECOND_NS),
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60 * SECOND_NS,
         client_index: true,
         rules: Rules::default(),

@@ -30,6 +30,7 @@ pub(crate) fn settings(server: &str) -> ReplicaSettings {
         max_clients: u64::MAX,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60 * SECOND_NS,
         client_index: true,
         rules: Rules::default(),

@@ -18,6 +18,7 @@ fn shard() -> Shard {
         seed: 1,
         client_ttl_ns: None,
         client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 0,
         client_index: true,
         rules: Rules::default(),

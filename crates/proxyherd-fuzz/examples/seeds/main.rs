@@ -4,6 +4,7 @@
 //! allows. The seeds go into `corpora`. Inputs in this folder that fuzzing has found stay unchanged.
 
 mod extract;
+mod json;
 mod link;
 mod places_index;
 mod text;
@@ -20,6 +21,7 @@ const NOW_NS: u64 = 1_621_464_828_223_371_889;
 fn main() -> io::Result<()> {
     let seeds = [
         ("attributes", values::attributes()),
+        ("batch", json::batch()),
         ("certificate", values::certificates()),
         ("config", text::config()),
         ("extract", extract::extract()),
@@ -34,7 +36,11 @@ fn main() -> io::Result<()> {
         ("query", text::seeds(&text::QUERY)),
         ("quota", values::quota()),
         ("replies", text::replies()),
+        ("report", text::seeds(&json::REPORTS)),
+        ("rfc3339", text::seeds(&json::TIMES)),
         ("tokens", values::tokens()),
+        ("url_id", text::seeds(&json::URL_IDS)),
+        ("where_clause", json::where_clauses()),
     ];
     for (codec, seeds) in seeds {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(codec);

@@ -303,6 +303,10 @@ impl Checker {
     ) -> Option<String> {
         let mut lies = Vec::new();
         replica.for_each(|held| {
+            // Every member may revoke a token, and nothing wins over a revocation.
+            if held.record.is_revocation() {
+                return;
+            }
             let record = Taken::from(held);
             if let Some(told) =
                 self.ledger.names_of_lie(&record).filter(|_| self.is_agreed_on(&record, from_ns))
@@ -405,6 +409,7 @@ mod tests {
             max_clients: u64::MAX,
             client_ttl_ns: None,
             client_interval_ns: 0,
+            report_rules: proxyherd_core::flood::ReportRules::default(),
             clock_offset_max_ns: 60_000_000_000,
             client_index: true,
             rules: Rules::default(),

@@ -72,10 +72,15 @@ impl World {
 
     /// Servers sweep a few slots each.
     pub(super) fn sweep(&mut self) {
-        if self.scenario.client_ttl.is_some() {
+        if self.sweeps() {
             self.sweep_slots(SWEEP_SLOTS);
         }
         self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
+    }
+
+    /// Whether servers sweep. A server whose clock has jumped by years would forget all tombstones.
+    fn sweeps(&self) -> bool {
+        self.scenario.client_ttl.is_some() || !self.scenario.has_far_jumps
     }
 
     fn sweep_slots(&self, slots: usize) {
@@ -90,7 +95,7 @@ impl World {
 
     /// Checks whether the herd agrees. If it does, the next round begins.
     pub(super) fn agree(&mut self) {
-        if self.scenario.client_ttl.is_some() {
+        if self.sweeps() {
             // The first sweep continues where the last sweep ended, and the second begins at the first slot.
             (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
         }

@@ -132,7 +132,7 @@ impl HerdArgs {
 /// Settings of the configuration on the command line.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// Set one value of [herd], [places], [tls], [limits] or [log], such as log.level=debug; repeatable
+    /// Set one value of [herd], [places], [tls], [limits], [reports] or [log], such as log.level=debug; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

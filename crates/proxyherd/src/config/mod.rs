@@ -18,8 +18,8 @@
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
 //! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
-//! `section`; `settings`; `log`, `places`, `doors`; `servers`; `access`, `syntax`, `topology`; `read`. `render` imports only
-//! `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
+//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `read`. `render`
+//! imports only `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
 mod access;
 mod address;
@@ -33,6 +33,7 @@ mod places;
 mod read;
 mod reader;
 mod render;
+mod reports;
 mod secret;
 mod section;
 mod servers;
@@ -49,7 +50,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proxyherd_core::types::ServerName;
+use proxyherd_core::{flood::ReportRules, types::ServerName};
 use proxyherd_log::LogSettings;
 
 pub use access::{AccessSettings, Network, Tokens, WebOrigin};
@@ -91,6 +92,8 @@ pub struct Config {
     pub places_budget: PlacesBudget,
     /// The section `[limits]`: the limits of each server.
     pub limits: Limits,
+    /// The section `[reports]`: which reports servers refuse because they cannot be true.
+    pub reports: ReportRules,
     /// The section `[log]`: what servers log.
     pub log: LogSettings,
     /// The section `[access]`: who may reach the doors, and whether tokens decide what a caller may do.
@@ -169,6 +172,7 @@ impl Config {
             places: proxyherd_places::Settings::default(),
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),
+            reports: ReportRules::default(),
             log: LogSettings::default(),
             access: AccessSettings::default(),
             tls: None,

@@ -16,7 +16,7 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
-pub(super) const SECTIONS: [&str; 9] = [
+pub(super) const SECTIONS: [&str; 10] = [
     "herd",
     "places",
     "places.google",
@@ -24,6 +24,7 @@ pub(super) const SECTIONS: [&str; 9] = [
     "places.osm",
     "tls",
     "limits",
+    "reports",
     "log",
     "access",
 ];

@@ -223,9 +223,8 @@ fn refuse_durability(section: &mut Section<'_, '_>) {
 }
 
 /// The sections of features that are not built, and what to write instead.
-const SECTIONS_NOT_BUILT: [(&str, &str); 3] = [
+const SECTIONS_NOT_BUILT: [(&str, &str); 2] = [
     ("engine", "leave it out: this version has no regions"),
-    ("reports", "leave it out: this version accepts every report that it can read"),
     ("webhooks", "leave it out: this version sends no webhooks"),
 ];
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use proxyherd_core::flood::ReportRules;
 use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
@@ -27,6 +28,7 @@ impl Config {
         compare_herd(&self.herd, &now.herd, &mut keys);
         compare_places(self, now, &mut keys);
         compare_limits(&self.limits, &now.limits, &mut keys);
+        compare_reports(&self.reports, &now.reports, &mut keys);
         compare_log(&self.log, &now.log, &mut keys);
         compare_access(&self.access, &now.access, &mut keys);
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
@@ -129,6 +131,15 @@ fn compare_limits(before: &Limits, after: &Limits, keys: &mut Vec<&'static str>)
             client_interval: "limits.client_interval_ms",
             buffers: "limits.buffers_mb",
         }
+    );
+}
+
+fn compare_reports(before: &ReportRules, after: &ReportRules, keys: &mut Vec<&'static str>) {
+    compare!(
+        keys,
+        before,
+        after,
+        ReportRules { accuracy_m_max: "reports.accuracy_m_max", speed_mps_max: "reports.speed_mps_max" }
     );
 }
 
@@ -241,6 +252,8 @@ mod tests {
             ("limits.lines_per_s_per_address", "5"),
             ("limits.client_interval_ms", "5"),
             ("limits.buffers_mb", "5"),
+            ("reports.accuracy_m_max", "5"),
+            ("reports.speed_mps_max", "5"),
             ("log.dir", "elsewhere"),
             ("log.level", "debug"),
             ("log.format", "json"),

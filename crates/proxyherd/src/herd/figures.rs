@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
     places::quota::Standing,
+    replica::RefusedCounts,
 };
 
 use super::{
@@ -36,6 +37,8 @@ pub struct Figures {
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
     /// Bytes of replies that clients have not read, and of input that waits behind these replies.
     pub buffered: usize,
+    /// Reports that could be read and were refused, by reason, since the start.
+    pub refused: RefusedCounts,
     /// Lines that were answered with a question mark, since the start.
     pub lines_invalid: u64,
     /// Wrong tokens that clients have shown at each kind of door, since the start.
@@ -66,6 +69,7 @@ impl Herd {
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
             buffered: self.admission.buffered(),
+            refused: self.refused(),
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
             auth_failures: DoorKind::ALL.map(|door| (door, self.tokens.failures(door))),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
@@ -100,10 +104,16 @@ impl Herd {
         }
     }
 
+    /// The refused reports. Rights are checked here, so the replica does not count what they refuse.
+    fn refused(&self) -> RefusedCounts {
+        let counts = self.replica.report_counts().refused;
+        let denied = counts.denied + self.counters.reports_denied.load(Relaxed);
+        RefusedCounts { denied, ..counts }
+    }
+
     fn report_status(&self) -> ReportStatus {
         let counts = self.replica.report_counts();
-        let unreadable = self.counters.reports_unreadable.load(Relaxed);
-        let rejected = counts.refused + unreadable + self.counters.reports_denied.load(Relaxed);
+        let rejected = self.refused().total() + self.counters.reports_unreadable.load(Relaxed);
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 

@@ -56,6 +56,7 @@ impl Herd {
                 .client_ttl
                 .map(|ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX)),
             client_interval_ns: u64::try_from(config.limits.client_interval.as_nanos()).unwrap_or(u64::MAX),
+            report_rules: config.reports,
             clock_offset_max_ns: config.herd.clock_offset_max.as_nanos() as u64,
             client_index: config.herd.client_index,
             rules: Default::default(),

@@ -134,7 +134,11 @@ fn what_is_wrong_with_a_report_is_told() {
         check_problem(&reply, 415, "application/json");
     }
     check_problem(&get(http, "/v1/clients/kiwi"), 404, "kiwi");
-    assert_eq!(status(http)["reports"]["rejected"], 16, "a body that is too long or of another type is not read");
+    assert_eq!(
+        status(http)["reports"]["rejected"],
+        16,
+        "a body that is too long or of another type is not read"
+    );
 }
 
 #[test]
@@ -391,7 +395,7 @@ fn what_is_wrong_with_a_search_is_told() {
     ] {
         check_problem(&get(http, &format!("/v1/clients?{query}")), code, detail);
     }
-    check_problem(&get(http, &format!("/v1/clients?ids={}", "x".repeat(17_000))), 414, "16384");
+    check_problem(&get(http, &format!("/v1/clients?ids={}", "x".repeat(17_000))), 422, "16384");
     check_problem(&get(http, &format!("/v1/clients?{}", "ids=a&".repeat(1001))), 422, "1000");
     check_problem(
         &send(http, "GET", "/v1/clients", "Accept: text/html\r\n", ""),

@@ -145,7 +145,7 @@ fn elements(json: &[u8], items_max: usize) -> Result<Vec<&RawValue>, BatchError>
 fn features(json: &[u8]) -> Result<&str, BatchError> {
     let (mut is_collection, mut features) = (false, None);
     let read = members::read(json, |name, json| {
-        match &*name {
+        match name {
             "type" => is_collection = members::scalar(json) == Some(Scalar::Text("FeatureCollection".into())),
             "features" => features = Some(json),
             _ => {}
@@ -156,5 +156,66 @@ fn features(json: &[u8]) -> Result<&str, BatchError> {
         Ok(()) if is_collection => features.ok_or(BatchError::NotBatch),
         Err(MembersError::Syntax(error)) => Err(BatchError::Syntax(error.to_string())),
         Ok(()) | Err(MembersError::NotObject | MembersError::Refused(_)) => Err(BatchError::NotBatch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The items as IDs or errors, or the error of the whole.
+    fn read(json: &str, form: BatchForm) -> Result<Vec<String>, String> {
+        let mut batch = Batch::read(json.as_bytes(), form, 3).map_err(|error| error.to_string())?;
+        let (len, mut attributes, mut items) = (batch.len(), AttributesBuf::default(), Vec::new());
+        while let Some(Item { index, body }) = batch.next(&mut attributes) {
+            assert_eq!(index, items.len());
+            items.push(match body {
+                Ok(body) => format!("{:?}", body.client().unwrap()),
+                Err(error) => error.to_string(),
+            });
+        }
+        assert_eq!(items.len(), len);
+        Ok(items)
+    }
+
+    fn check(json: &str, form: BatchForm, expected: &[&str]) {
+        assert_eq!(read(json, form).unwrap(), expected, "{json}");
+    }
+
+    const A: &str = r#"{"id":"a","lat":1,"lon":2}"#;
+
+    #[test]
+    fn a_bad_item_spoils_no_other() {
+        check("", BatchForm::Lines, &[]);
+        check("[]", BatchForm::Json, &[]);
+        let bad = r#"{"id":"b","lat":1}"#;
+        let expected = ["a", "`lon` is missing", "a"];
+        check(&format!("\n{A}\r\n  \n{bad}\n{A}"), BatchForm::Lines, &expected);
+        check(&format!(" [{A},\n{bad} , {A}]\n"), BatchForm::Json, &expected);
+        check(r#"[7,{"lat":1,"lon":2}]"#, BatchForm::Json, &["a report is a JSON object", "`id` is missing"]);
+        let not_json = "this is not JSON: EOF while parsing an object at line 1 column 1";
+        check(&format!("{{\n{A}"), BatchForm::Lines, &[not_json, "a"]);
+        let feature = r#"{"type":"Feature","id":"a","geometry":{"type":"Point","coordinates":[2,1]}}"#;
+        check(
+            &format!(r#"{{"features":[{feature},{A},{feature}],"type":"FeatureCollection","next":"x"}}"#),
+            BatchForm::Json,
+            &["a", "an item of a FeatureCollection has the type \"Feature\"", "a"],
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_batch_is_refused_before_its_first_item() {
+        let not_batch = BatchError::NotBatch.to_string();
+        for json in [A, "7", r#"{"type":"FeatureCollection"}"#, r#"{"type":"Feature","features":[]}"#] {
+            assert_eq!(read(json, BatchForm::Json), Err(not_batch.clone()), "{json}");
+        }
+        for json in ["", "[", &format!("[{A},]"), &format!("[{A}]x"), r#"{"type":"#] {
+            let error = read(json, BatchForm::Json).unwrap_err();
+            assert!(error.starts_with("this is not JSON: "), "{json} {error}");
+        }
+        let too_many = Err("a request has at most 3 reports".to_owned());
+        assert_eq!(read("[1,2,3,4]", BatchForm::Json), too_many);
+        assert_eq!(read("1\n2\n\n3\n4", BatchForm::Lines), too_many);
+        assert_eq!(read(r#"{"type":"FeatureCollection","features":[1,2,3,4]}"#, BatchForm::Json), too_many);
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum MembersError<E> {
 /// Calls `take` with the name and the JSON text of each member. Stops at the first error.
 pub(super) fn read<'j, E>(
     json: &'j [u8],
-    take: impl FnMut(Cow<'j, str>, &'j str) -> Result<(), E>,
+    take: impl FnMut(&str, &'j str) -> Result<(), E>,
 ) -> Result<(), MembersError<E>> {
     let mut refused = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -42,7 +42,7 @@ struct Members<'r, F, E> {
     refused: &'r mut Option<E>,
 }
 
-impl<'j, F: FnMut(Cow<'j, str>, &'j str) -> Result<(), E>, E> DeserializeSeed<'j> for Members<'_, F, E> {
+impl<'j, F: FnMut(&str, &'j str) -> Result<(), E>, E> DeserializeSeed<'j> for Members<'_, F, E> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'j>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -50,7 +50,7 @@ impl<'j, F: FnMut(Cow<'j, str>, &'j str) -> Result<(), E>, E> DeserializeSeed<'j
     }
 }
 
-impl<'j, F: FnMut(Cow<'j, str>, &'j str) -> Result<(), E>, E> Visitor<'j> for Members<'_, F, E> {
+impl<'j, F: FnMut(&str, &'j str) -> Result<(), E>, E> Visitor<'j> for Members<'_, F, E> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +60,7 @@ impl<'j, F: FnMut(Cow<'j, str>, &'j str) -> Result<(), E>, E> Visitor<'j> for Me
     fn visit_map<A: MapAccess<'j>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(Text(name)) = map.next_key()? {
             let value: &'j RawValue = map.next_value()?;
-            if let Err(refused) = (self.take)(name, value.get()) {
+            if let Err(refused) = (self.take)(&name, value.get()) {
                 *self.refused = Some(refused);
                 return Err(de::Error::custom("refused"));
             }

@@ -134,14 +134,14 @@ pub(super) fn parse_feature<'j>(
     let mut contents = Contents::new(attributes);
     let (mut id, mut is_feature) = (None, false);
     read_object(json, ReportError::Feature("an item of a FeatureCollection is a Feature"), |name, json| {
-        match &*name {
+        match name {
             "type" => is_feature = members::scalar(json) == Some(Scalar::Text("Feature".into())),
-            "id" => set(&mut id, "id", read_id(json)?)?,
+            "id" => set(&mut id, "id", json)?,
             "geometry" => contents.take_geometry(json)?,
             "properties" if json == "null" => {}
             "properties" => {
                 let refused = ReportError::Feature("`properties` is an object");
-                read_object(json.as_bytes(), refused, |name, json| match &*name {
+                read_object(json.as_bytes(), refused, |name, json| match name {
                     "lat" | "lon" => Err(ReportError::Feature("a Feature has its position in `geometry`")),
                     _ => contents.take(name, json),
                 })?;
@@ -153,16 +153,15 @@ pub(super) fn parse_feature<'j>(
     if !is_feature {
         return Err(ReportError::Feature("an item of a FeatureCollection has the type \"Feature\""));
     }
-    let mut body = contents.finish()?;
-    body.id = id.or(body.id);
-    Ok(body)
+    contents.id = id.or(contents.id);
+    contents.finish()
 }
 
 /// Reads the members of an object. `not_object` is the error for JSON of another type.
 fn read_object<'j>(
     json: &'j [u8],
     not_object: ReportError,
-    take: impl FnMut(Cow<'j, str>, &'j str) -> Result<(), ReportError>,
+    take: impl FnMut(&str, &'j str) -> Result<(), ReportError>,
 ) -> Result<(), ReportError> {
     members::read(json, take).map_err(|error| match error {
         MembersError::Syntax(error) => ReportError::Syntax(error.to_string()),
@@ -173,7 +172,8 @@ fn read_object<'j>(
 
 /// What has been read so far.
 struct Contents<'j, 'b> {
-    id: Option<Cow<'j, [u8]>>,
+    /// The JSON text of the ID. It is read last, because the text is no ID if the ID is not UTF-8 and `id_url` says it.
+    id: Option<&'j str>,
     id_url: Option<Cow<'j, [u8]>>,
     latitude: Option<Decimal>,
     longitude: Option<Decimal>,
@@ -189,19 +189,19 @@ impl<'j, 'b> Contents<'j, 'b> {
         Contents { id: None, id_url: None, latitude, longitude, stamp, attributes, has_attributes: false }
     }
 
-    fn take(&mut self, name: Cow<'j, str>, json: &'j str) -> Result<(), ReportError> {
-        match &*name {
+    fn take(&mut self, name: &str, json: &'j str) -> Result<(), ReportError> {
+        match name {
             "lat" => set(&mut self.latitude, "lat", latitude(json)?),
             "lon" => set(&mut self.longitude, "lon", longitude(json)?),
             "time" => set(&mut self.stamp, "time", read_time(json)?),
             TTL_NAME => self.take_ttl(json),
-            "id" => set(&mut self.id, "id", read_id(json)?),
+            "id" => set(&mut self.id, "id", json),
             "id_url" => set(&mut self.id_url, "id_url", read_id_url(json)?),
-            "attributes" if self.has_attributes => Err(ReportError::Twice(shown(&name))),
+            "attributes" if self.has_attributes => Err(ReportError::Twice(shown(name))),
             "attributes" => {
                 self.has_attributes = true;
                 read_object(json.as_bytes(), ReportError::Attributes, |name, json| {
-                    self.take_attribute(&name, json)
+                    self.take_attribute(name, json)
                 })
             }
             name if ANSWER_MEMBERS.contains(&name) => Ok(()),
@@ -210,17 +210,15 @@ impl<'j, 'b> Contents<'j, 'b> {
     }
 
     fn take_attribute(&mut self, name: &str, json: &str) -> Result<(), ReportError> {
-        let value = match members::scalar(json) {
-            Some(Scalar::Text(ref text)) => self.set_attribute(name, AttributeValue::Text(text)),
-            Some(Scalar::Number(digits)) => self.set_attribute(name, AttributeValue::Number(digits)),
-            None => return Err(ReportError::AttributeType(shown(name))),
+        if self.attributes.contains(name) {
+            return Err(ReportError::Twice(shown(name)));
+        }
+        let scalar = members::scalar(json).ok_or_else(|| ReportError::AttributeType(shown(name)))?;
+        let value = match &scalar {
+            Scalar::Text(text) => AttributeValue::Text(text),
+            Scalar::Number(digits) => AttributeValue::Number(digits),
         };
-        value.map_err(|error| ReportError::Attribute(shown(name), error))?;
-        Ok(())
-    }
-
-    fn set_attribute(&mut self, name: &str, value: AttributeValue<'_>) -> Result<(), AttributeError> {
-        self.attributes.set(name, value)
+        self.attributes.set(name, value).map_err(|error| ReportError::Attribute(shown(name), error))
     }
 
     fn take_ttl(&mut self, json: &str) -> Result<(), ReportError> {
@@ -237,7 +235,7 @@ impl<'j, 'b> Contents<'j, 'b> {
             ReportError::Feature("`geometry` is a Point with the coordinates [longitude, latitude]");
         let (mut is_point, mut position) = (false, None);
         read_object(json.as_bytes(), POINT, |name, json| {
-            match &*name {
+            match name {
                 "type" => is_point = members::scalar(json) == Some(Scalar::Text("Point".into())),
                 "coordinates" => position = Some(json),
                 _ => {}
@@ -257,7 +255,11 @@ impl<'j, 'b> Contents<'j, 'b> {
         let longitude = self.longitude.ok_or(ReportError::Missing("lon"))?;
         let coordinates = Coordinates::new(latitude, longitude).ok_or(LATITUDE)?;
         let stamp = self.stamp.unwrap_or(Stamp::Server);
-        Ok(ReportBody { id: self.id_url.or(self.id), coordinates, stamp })
+        let id = match self.id_url {
+            Some(id) => Some(id),
+            None => self.id.map(read_id).transpose()?,
+        };
+        Ok(ReportBody { id, coordinates, stamp })
     }
 }
 
@@ -318,4 +320,163 @@ fn set<T>(member: &mut Option<T>, name: &str, value: T) -> Result<(), ReportErro
 
 fn shown(name: &str) -> String {
     name.chars().take(NAME_SHOWN_LEN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The report as a text: ID, coordinates, time, time to live, attributes.
+    fn read(json: &str) -> Result<String, String> {
+        let mut attributes = AttributesBuf::default();
+        attributes.set("of_the_report_before", AttributeValue::Text("x")).unwrap();
+        let read = match json.contains("Feature") {
+            true => parse_feature(json.as_bytes(), &mut attributes),
+            false => parse_report(json.as_bytes(), &mut attributes),
+        };
+        let body = read.map_err(|error| error.to_string())?;
+        let id = body.client().map_or("-".to_owned(), |client| format!("{client:?}"));
+        let time = body.stamp.told().map_or("-".to_owned(), |time| time.to_string());
+        Ok(format!("{id} {} {time} {:?}", body.coordinates, attributes.borrow()))
+    }
+
+    fn check(json: &str, expected: &str) {
+        assert_eq!(read(json).as_deref(), Ok(expected), "{json}");
+    }
+
+    fn check_refused(json: &str, error: &str) {
+        assert_eq!(read(json), Err(error.to_owned()), "{json}");
+    }
+
+    #[test]
+    fn a_report_keeps_digits_and_types() {
+        check(r#"{"lat":34.070,"lon":-118}"#, "- +34.07-118 - {}");
+        check(
+            r#" {"battery_pct":80,"note":"8\u0030","lon":1e1,"lat":-0.0,"time":"2021-05-19T22:53:47.50Z","z":"\u0000"} "#,
+            r#"- +0+10 1621464827.50 {"battery_pct": Number("80"), "note": Text("80"), "z": Text("\0")}"#,
+        );
+        check(r#"{"lat":1,"lon":2,"time":1621464827.50}"#, "- +1+2 1621464827.50 {}");
+        check(r#"{"lat":1,"lon":2,"time":"1621464827.50"}"#, "- +1+2 1621464827.50 {}");
+        check(
+            r#"{"lat":1,"lon":2,"ttl_s":60,"attributes":{"speed_mps":1.50}}"#,
+            r#"- +1+2 - {"speed_mps": Number("1.50"), "ttl_s": 60}"#,
+        );
+        check(r#"{"lat":1,"lon":2,"ttl_s":6e1}"#, r#"- +1+2 - {"ttl_s": 60}"#);
+        check(r#"{"id":"fleet/7","lat":1,"lon":2}"#, "fleet/7 +1+2 - {}");
+        check(r#"{"id":7,"l\u0061t":1,"lon":2}"#, "7 +1+2 - {}");
+    }
+
+    #[test]
+    fn an_answer_can_be_reported_again() {
+        check(
+            r#"{"id":"\ufffdx","lat":34.07,"lon":0,"time":"2021-05-19T22:53:47.5Z","received":"2021-05-19T22:53:47Z",
+                "server":"Riley","difference_s":-0.2,"at":"AT …","attributes":{"server":"mine"},"distance_m":1.5,
+                "id_url":"%FFx","result":"accepted"}"#,
+            r#"\xffx +34.07+0 1621464827.5 {"server": Text("mine")}"#,
+        );
+    }
+
+    #[test]
+    fn a_feature_is_a_report() {
+        check(
+            r#"{"type":"Feature","id":"kiwi","geometry":{"type":"Point","coordinates":[-118.5,34.07,12]},
+                "properties":{"id":"other","time":"1621464827","attributes":{"a":1},"note":"x"}}"#,
+            r#"kiwi +34.07-118.5 1621464827 {"a": Number("1"), "note": Text("x")}"#,
+        );
+        let long = "\u{fffd}".repeat(256);
+        check(
+            &format!(
+                r#"{{"type":"Feature","id":"{long}","geometry":{{"type":"Point","coordinates":[2,1]}},
+                    "properties":{{"id_url":"%FF"}}}}"#
+            ),
+            r"\xff +1+2 - {}",
+        );
+        check(
+            r#"{"type":"Feature","geometry":{"coordinates":[2,1],"type":"Point"},"properties":{"id":"kiwi"},"bbox":[]}"#,
+            "kiwi +1+2 - {}",
+        );
+        check(
+            r#"{"type":"Feature","id":7,"geometry":{"coordinates":[2,1],"type":"Point"},"properties":null}"#,
+            "7 +1+2 - {}",
+        );
+        let point = "`geometry` is a Point with the coordinates [longitude, latitude]";
+        for geometry in [
+            "null",
+            r#"{"type":"Point","coordinates":[1]}"#,
+            r#"{"type":"Point","coordinates":[1,2,3,4]}"#,
+            r#"{"type":"LineString","coordinates":[[1,2],[1,2]]}"#,
+            r#"{"type":"Point"}"#,
+        ] {
+            check_refused(&format!(r#"{{"type":"Feature","geometry":{geometry},"properties":{{}}}}"#), point);
+        }
+        check_refused(
+            r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,91]}}"#,
+            "`lat` is a number from -90 to 90, in degrees",
+        );
+        check_refused(
+            r#"{"type":"Feature","properties":{"lat":1}}"#,
+            "a Feature has its position in `geometry`",
+        );
+        check_refused(r#"{"type":"Feature","properties":[]}"#, "`properties` is an object");
+        check_refused(r#""Feature""#, "an item of a FeatureCollection is a Feature");
+    }
+
+    #[test]
+    fn a_mistake_is_told_by_the_name_of_its_member() {
+        check_refused("[]", "a report is a JSON object");
+        check_refused("7", "a report is a JSON object");
+        check_refused(r#"{"lon":2}"#, "`lat` is missing");
+        check_refused(r#"{"lat":2}"#, "`lon` is missing");
+        check_refused(r#"{"lat":90.5,"lon":2}"#, "`lat` is a number from -90 to 90, in degrees");
+        check_refused(r#"{"lat":"1","lon":2}"#, "`lat` is a number from -90 to 90, in degrees");
+        check_refused(r#"{"lat":1,"lon":180.1}"#, "`lon` is a number from -180 to 180, in degrees");
+        check_refused(r#"{"lat":1,"lat":1,"lon":2}"#, r#""lat" is there twice"#);
+        check_refused(r#"{"a":1,"a":1}"#, r#""a" is there twice"#);
+        check_refused(r#"{"a":1,"attributes":{"a":"x"}}"#, r#""a" is there twice"#);
+        check_refused(r#"{"attributes":{},"attributes":{}}"#, r#""attributes" is there twice"#);
+        check_refused(r#"{"ttl_s":1,"ttl_s":1}"#, r#""ttl_s" is there twice"#);
+        check_refused(r#"{"attributes":[]}"#, "`attributes` is an object");
+        for value in ["null", "true", "[1]", "{}"] {
+            let refused = r#""a" is neither a string nor a number, and attributes have no other values"#;
+            check_refused(&format!(r#"{{"a":{value}}}"#), refused);
+        }
+        let name = "an attribute's name is 1 to 32 lower-case letters, digits or `_`";
+        check_refused(r#"{"A":1}"#, &format!(r#""A": {name}"#));
+        check_refused(&format!(r#"{{"{}":1}}"#, "a".repeat(99)), &format!("{:?}: {name}", "a".repeat(40)));
+        check_refused(r#"{"attributes":{"ttl_s":1}}"#, r#""ttl_s": no attribute can have the name `ttl_s`"#);
+        check_refused(
+            &format!(r#"{{"a":{}}}"#, "1".repeat(65)),
+            r#""a": a number is written as in JSON, with at most 64 bytes"#,
+        );
+        check_refused(
+            &format!(r#"{{"a":"{}"}}"#, "x".repeat(600)),
+            r#""a": the attributes of a report are at most 512 bytes together"#,
+        );
+        for ttl in ["0", "-1", "1.5", "4294967296", "\"60\"", "null"] {
+            let refused = "`ttl_s` is a whole number of seconds from 1 to 4294967295";
+            check_refused(&format!(r#"{{"ttl_s":{ttl}}}"#), refused);
+        }
+        for id in ["\"\"", "\"two words\"", "null", "\"\\ud800\""] {
+            let refused = "`id` is a string of 1 to 256 bytes without white space";
+            check_refused(&format!(r#"{{"id":{id},"lat":1,"lon":2}}"#), refused);
+        }
+        check_refused(r#"{"id_url":"%"}"#, "`id_url` is a percent-encoded client ID");
+        check_refused(
+            r#"{"time":"1969-12-31T23:59:59Z"}"#,
+            "`time`: a time is between 1970-01-01T00:00:00Z and 2286-11-20T17:46:39Z",
+        );
+        check_refused(r#"{"time":null}"#, &format!("`time`: {}", TimeError::Form));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_apart() {
+        for json in
+            ["", "{", r#"{"lat":1,"lon":2}x"#, r#"{"lat":01}"#, r#"{"lat":1,}"#, "{'lat':1}", "nul", "\u{1}"]
+        {
+            let error = parse_report(json.as_bytes(), &mut AttributesBuf::default()).unwrap_err();
+            assert!(error.is_syntax(), "{json} {error}");
+        }
+        let error = parse_report(b"{\"a\":\"\xff\"}", &mut AttributesBuf::default()).unwrap_err();
+        assert!(error.is_syntax(), "{error}");
+    }
 }

@@ -101,15 +101,28 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
 }
 
 #[test]
+fn rules_of_reports_are_whole_numbers_and_presence_is_not_built() {
+    check_added("[reports]\naccuracy_m_max = 0\nspeed_mps_max = 70\npresence_silent_s = 300", &[]);
+    check_added(
+        "[reports]\nspeed_mps_max = -1\npresence_silent_s = 60\nspeed = 1",
+        &[
+            "herd.toml:5:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
+             found -1; the default is 0",
+            "herd.toml:6:21: error: `reports.presence_silent_s` is not available in this version: \
+             leave it out: this version does not tell who is silent",
+            "herd.toml:7:1: error: `reports.speed` is not a known key: did you mean `speed_mps_max`?",
+        ],
+    );
+}
+
+#[test]
 fn a_section_that_is_not_built_yet_is_refused() {
     check_added(
-        "[access]\ntokens = \"off\"\n[engine]\n[reports]\n[webhooks]",
+        "[access]\ntokens = \"off\"\n[engine]\n[webhooks]",
         &[
             "herd.toml:6:1: error: `engine` is not available in this version: \
              leave it out: this version has no regions",
-            "herd.toml:7:1: error: `reports` is not available in this version: \
-             leave it out: this version accepts every report that it can read",
-            "herd.toml:8:1: error: `webhooks` is not available in this version: \
+            "herd.toml:7:1: error: `webhooks` is not available in this version: \
              leave it out: this version sends no webhooks",
         ],
     );
@@ -227,7 +240,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              did you mean `places.osm.file`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [log], [access]",
+             [reports], [log], [access]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \

@@ -4,7 +4,7 @@ mod doors;
 mod herd;
 mod mistakes;
 
-use std::{ffi::OsString, fs, time::Duration};
+use std::{ffi::OsString, fs, num::NonZeroU32, time::Duration};
 
 use proptest::prelude::*;
 use proxyherd_log::{LogFormat, LogLevel, LogSettings, escape::is_harmless};
@@ -76,8 +76,9 @@ fn what_init_writes_is_the_classic_herd() {
 /// Takes the `# ` from every line that is a setting.
 fn uncommented(text: &str) -> String {
     let is_setting = |line: &str| {
-        line.split_once(" = ")
-            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'))
+        line.split_once(" = ").is_some_and(|(key, _)| {
+            key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        })
     };
     let uncomment = |line| match str::strip_prefix(line, "# ") {
         Some(setting) if is_setting(setting) => format!("{setting}\n"),
@@ -193,6 +194,10 @@ fn every_value_is_read() {
         lines_per_s_per_address = 20
         client_interval_ms = 30
         buffers_mb = 40
+        [reports]
+        accuracy_m_max = 50
+        speed_mps_max = 60
+        presence_silent_s = 300
         [log]
         dir = "/var/log/herd"
         level = "debug"
@@ -230,6 +235,10 @@ fn every_value_is_read() {
             clock_offset_max: Duration::from_secs(7),
             removed: Removed::Stay,
         }
+    );
+    assert_eq!(
+        config.reports,
+        ReportRules { accuracy_m_max: NonZeroU32::new(50), speed_mps_max: NonZeroU32::new(60) }
     );
     assert_eq!(
         config.places,

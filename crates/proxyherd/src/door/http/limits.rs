@@ -75,23 +75,21 @@ pub(super) const BODY_FREE_LEN: usize = 32 * 1024;
 /// Maximum length of the body of a single report, bytes. The response to a longer body is 413. The longest valid report
 /// has less than half of this length.
 pub(super) const REPORT_LEN_MAX: usize = 16 * 1024;
-/// Maximum length of the body of many reports, bytes. The response to a longer body is 413. The reports before the limit
-/// may have been taken.
+/// Maximum length of the body of many reports, bytes. The response to a longer body is 413, and no report is taken.
 pub(super) const BATCH_BODY_LEN_MAX: usize = 16 * 1024 * 1024;
-/// Maximum number of reports in one body. The response to more reports is 413. The reports before the limit have been
-/// taken.
+/// Maximum number of reports in one body. The response to more reports is 413, and no report is taken.
 pub(super) const BATCH_REPORTS_MAX: usize = 100_000;
 /// Maximum number of errors that the answer to many reports lists. Further reports that are refused are only counted.
 pub(super) const BATCH_ERRORS_MAX: usize = 1000;
 /// Maximum time in which the body of many reports must arrive after its header section. After this time the response is
-/// 408. The reports that have arrived may have been taken.
+/// 408, and no report is taken.
 pub(super) const BATCH_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time in which a body must arrive after its header section. After this time the response is 408.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 // Queries.
 
-/// Maximum length of a query, bytes. The response to a longer query is 414.
+/// Maximum length of a query, bytes. The response to a longer query is 422.
 pub(super) const QUERY_LEN_MAX: usize = 16 * 1024;
 /// Maximum number of `ids` in a query. The response to more is 422.
 pub(super) const IDS_MAX: usize = 1000;

@@ -97,7 +97,7 @@ mod tests {
 
     const OFFERS: [&str; 2] = ["application/json", "application/geo+json"];
 
-    fn headers(name: HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
@@ -118,7 +118,7 @@ mod tests {
             (&["text/*"], None),
             (&[""], None),
         ] {
-            let found = accepted(&headers(header::ACCEPT, accept), &OFFERS);
+            let found = accepted(&headers(&header::ACCEPT, accept), &OFFERS);
             assert_eq!(found.ok(), expected, "{accept:?}");
         }
     }
@@ -133,7 +133,7 @@ mod tests {
             ("text/plain", None),
             ("", None),
         ] {
-            assert_eq!(of_body(&headers(header::CONTENT_TYPE, &[kind]), &OFFERS).ok(), expected, "{kind}");
+            assert_eq!(of_body(&headers(&header::CONTENT_TYPE, &[kind]), &OFFERS).ok(), expected, "{kind}");
         }
         assert_eq!(of_body(&HeaderMap::new(), &OFFERS).map_err(|problem| problem.status.as_u16()), Err(415));
     }

@@ -40,6 +40,8 @@ impl Collector for FiguresCollector {
         let by_result =
             [("accepted", reports.accepted), ("stale", reports.stale), ("rejected", reports.rejected)];
         families.counters("proxyherd_reports", "Reports of clients, by result", "result", by_result)?;
+        let help = "Reports that could be read and were refused, by reason";
+        families.counters("proxyherd_reports_refused", help, "reason", figures.refused.by_reason())?;
         let version = [(status.version.as_str(), 1_u64)];
         families.gauges("proxyherd_build_info", "The program's version", None, "version", version)?;
         families.gauge("proxyherd_uptime_seconds", "Time since the server's start", status.uptime_s)?;

@@ -66,6 +66,8 @@ pub(super) enum NeededRight {
 pub(super) struct PathRow {
     pub(super) name: PathName,
     pub(super) pattern: &'static str,
+    /// The place of `{id}` in the pattern. The compiler finds it, because every request looks for its row.
+    id_at: Option<usize>,
     /// The methods without HEAD and OPTIONS, and the right that each needs. GET implies HEAD.
     pub(super) methods: &'static [(Method, NeededRight)],
     pub(super) audience: Audience,
@@ -75,6 +77,8 @@ pub(super) struct PathRow {
     pub(super) allow: &'static str,
 }
 
+/// Stands in a pattern for one segment.
+const ID: &str = "{id}";
 const GET_ALLOW: &str = "GET, HEAD, OPTIONS";
 const OPEN: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Nothing)];
 const OPERATE: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Operate)];
@@ -123,7 +127,16 @@ pub(super) static PATHS: [PathRow; 17] = [
 
 const fn open(name: PathName, pattern: &'static str) -> PathRow {
     let (audience, pages) = (Audience::Clients, Pages::Any);
-    PathRow { name, pattern, methods: OPEN, audience, pages, body: BodyBounds::DEFAULT, allow: GET_ALLOW }
+    PathRow {
+        name,
+        pattern,
+        id_at: id_at(pattern),
+        methods: OPEN,
+        audience,
+        pages,
+        body: BodyBounds::DEFAULT,
+        allow: GET_ALLOW,
+    }
 }
 
 const fn operators(
@@ -132,7 +145,16 @@ const fn operators(
     methods: &'static [(Method, NeededRight)],
 ) -> PathRow {
     let (audience, pages) = (Audience::Operators, Pages::Any);
-    PathRow { name, pattern, methods, audience, pages, body: BodyBounds::DEFAULT, allow: GET_ALLOW }
+    PathRow {
+        name,
+        pattern,
+        id_at: id_at(pattern),
+        methods,
+        audience,
+        pages,
+        body: BodyBounds::DEFAULT,
+        allow: GET_ALLOW,
+    }
 }
 
 const fn clients(
@@ -142,7 +164,7 @@ const fn clients(
     allow: &'static str,
 ) -> PathRow {
     let (audience, pages, body) = (Audience::Clients, Pages::Allowed, BodyBounds::DEFAULT);
-    PathRow { name, pattern, methods, audience, pages, body, allow }
+    PathRow { name, pattern, id_at: id_at(pattern), methods, audience, pages, body, allow }
 }
 
 impl PathRow {
@@ -159,21 +181,43 @@ impl PathRow {
 
 /// The row of a path, which is still percent-encoded. `None`: the door does not have this path.
 pub(super) fn find(path: &str) -> Option<&'static PathRow> {
-    PATHS.iter().find(|row| matches(row.pattern, path))
-}
-
-fn matches(pattern: &str, path: &str) -> bool {
-    let Some((before, after)) = pattern.split_once("{id}") else { return pattern == path };
-    let Some(rest) = path.strip_prefix(before) else { return false };
-    let id_len = rest.find('/').unwrap_or(rest.len());
-    id_len > 0 && rest[id_len..] == *after
+    PATHS.iter().find(|row| row.matches(path))
 }
 
 /// The segment of a path that stands for `{id}` in its pattern, still percent-encoded.
 pub(super) fn id_segment(path: &str) -> Option<&str> {
-    let row = find(path)?;
-    let (before, after) = row.pattern.split_once("{id}")?;
-    path.strip_prefix(before)?.strip_suffix(after)
+    PATHS.iter().find_map(|row| row.id_in(path))
+}
+
+impl PathRow {
+    /// Whether a path has this row's pattern.
+    fn matches(&self, path: &str) -> bool {
+        match self.id_at {
+            None => path == self.pattern,
+            Some(_) => self.id_in(path).is_some(),
+        }
+    }
+
+    /// The segment of a path that stands for `{id}`, if the path has this row's pattern.
+    fn id_in<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (before, id) = self.pattern.split_at(self.id_at?);
+        let rest = path.strip_prefix(before)?;
+        let id_len = rest.find('/').unwrap_or(rest.len());
+        (id_len > 0 && rest[id_len..] == id[ID.len()..]).then(|| &rest[..id_len])
+    }
+}
+
+/// The place of `{id}` in a pattern.
+const fn id_at(pattern: &str) -> Option<usize> {
+    let bytes = pattern.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == ID.as_bytes()[0] {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 /// The patterns of all paths, for the answer to an unknown path.

@@ -6,7 +6,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 
 use super::{
     limits::QUERY_LEN_MAX,
@@ -27,7 +27,7 @@ impl Query {
         let text = uri.query().unwrap_or_default();
         if text.len() > QUERY_LEN_MAX {
             let detail = format!("a query has at most {QUERY_LEN_MAX} bytes; this one has {}", text.len());
-            return Err(Problem::new(StatusCode::URI_TOO_LONG, detail));
+            return Err(Problem::invalid(detail));
         }
         let mut given = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -142,7 +142,7 @@ mod tests {
         refused(query("=1"), 422, "\"\"");
         refused(query("limit=1&limit=1"), 422, "`limit`");
         refused(query("limit=%zz"), 422, "`limit`");
-        refused(query(&format!("near={}", "1".repeat(QUERY_LEN_MAX))), 414, "bytes");
+        refused(query(&format!("near={}", "1".repeat(QUERY_LEN_MAX))), 422, "bytes");
         for text in ["limit=0", "limit=10", "limit=", "limit", "limit=1.5", "limit=-1", "limit=1e99"] {
             refused(query(text).unwrap().whole("limit", 1..=9), 422, "`limit`");
         }

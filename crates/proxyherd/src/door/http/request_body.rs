@@ -8,6 +8,7 @@
 //! Nothing is decompressed: a body with a content coding is refused, so a small body can't become a large one here.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -122,11 +123,25 @@ pub(super) async fn limited(
     progress.broken.get().map_or(response, |refusal| refusal.into_response())
 }
 
-/// The whole body, which [`limited`] bounds.
-pub(super) async fn whole(body: Body) -> Result<Bytes, Problem> {
-    let whole = axum::body::to_bytes(body, usize::MAX).await;
-    // If the body exceeded a limit, the response says which one instead.
-    whole.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete"))
+/// The whole body, which [`limited`] bounds. A body that arrives at once is not copied.
+pub(super) async fn whole(mut body: Body) -> Result<Bytes, Problem> {
+    let (mut first, mut more) = (Bytes::new(), Vec::new());
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        // If the body exceeded a limit, the response says which one instead.
+        let Ok(frame) = frame else {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "the body ended before it was complete"));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if more.is_empty() {
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&data);
+    }
+    Ok(if more.is_empty() { first } else { more.into() })
 }
 
 /// What is known of a body while its request is answered.

@@ -19,7 +19,15 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The ID of one request.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(super) enum RequestId {
+    /// The client's ID.
+    Kept(HeaderValue),
+    /// This server's ID, in hexadecimal digits.
+    Made([u8; MADE_LEN]),
+}
+
+/// The length of an ID that this server makes.
+const MADE_LEN: usize = 16;
 
 impl RequestId {
     /// Keeps the ID in the headers of a request. Makes an ID if there is none, if there are several, or if it is too long
@@ -27,7 +35,7 @@ impl RequestId {
     pub(super) fn of(headers: &HeaderMap) -> RequestId {
         let mut sent = headers.get_all(X_REQUEST_ID).iter();
         match (sent.next(), sent.next()) {
-            (Some(id), None) if is_kept(id.as_bytes()) => RequestId(id.clone()),
+            (Some(id), None) if is_kept(id.as_bytes()) => RequestId::Kept(id.clone()),
             _ => RequestId::made(),
         }
     }
@@ -39,18 +47,24 @@ impl RequestId {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         // An odd factor makes a bijection, so no two counts have the same ID.
         let number = (COUNT.fetch_add(1, Relaxed).wrapping_add(*SEED)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let text: [u8; 16] = std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at)) as usize & 15]);
-        RequestId(HeaderValue::from_bytes(&text).expect("hexadecimal digits are printable"))
+        RequestId::Made(std::array::from_fn(|at| DIGITS[(number >> (60 - 4 * at)) as usize & 15]))
     }
 
     /// The ID as the value of a header.
     pub(super) fn value(&self) -> HeaderValue {
-        self.0.clone()
+        match self {
+            RequestId::Kept(id) => id.clone(),
+            RequestId::Made(text) => HeaderValue::from_bytes(text).expect("hexadecimal digits are printable"),
+        }
     }
 
     /// The ID as a text.
     pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().expect("only printable ASCII is kept or made")
+        let text = match self {
+            RequestId::Kept(id) => id.to_str().ok(),
+            RequestId::Made(text) => std::str::from_utf8(text).ok(),
+        };
+        text.expect("only printable ASCII is kept or made")
     }
 }
 

@@ -127,7 +127,12 @@ pub(super) fn refusal(outcome: Outcome) -> Problem {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1)
         }
         Outcome::Denied => Problem::new(StatusCode::FORBIDDEN, detail),
-        Outcome::Added | Outcome::Moved | Outcome::Stale | Outcome::Unmet => Problem::invalid(detail),
+        Outcome::Added
+        | Outcome::Moved
+        | Outcome::Stale
+        | Outcome::Unmet
+        | Outcome::Inaccurate
+        | Outcome::Implausible => Problem::invalid(detail),
     }
 }
 
@@ -138,6 +143,13 @@ pub(super) fn refusal_detail(outcome: Outcome) -> &'static str {
         Outcome::TooSoon => "the report came too soon after the client's last report; report less often",
         Outcome::TooFast => "this token has reported more in this second than it may; report less often",
         Outcome::Denied => "this caller may not report this client",
+        Outcome::Inaccurate => {
+            "`accuracy_m` is greater than this server takes; the operator sets `accuracy_m_max`"
+        }
+        Outcome::Implausible => {
+            "the client cannot have come here from its last position so fast; if three such reports in a row agree with \
+             each other, the third is taken; the operator sets `speed_mps_max`"
+        }
         Outcome::Added | Outcome::Moved | Outcome::Stale | Outcome::Unmet => "the report was not taken",
     }
 }

@@ -20,7 +20,7 @@ use proxyherd_core::{
     },
     command::{Around, Bounds, Limit, List, Near},
     flood::Update,
-    places::Point,
+    places::{Point, Separation},
     replica::{ClientPage, FoundClient},
     types::{Body as RecordBody, ClientId, IdPattern},
 };
@@ -260,7 +260,7 @@ fn next(id: &[u8]) -> String {
 fn write(page: &ClientPage, kind: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 + page.clients.len() * CLIENT_LEN_USUAL);
     let next = page.next.as_deref().map(next);
-    let distance_m = |found: &FoundClient| found.separation().map(|separation| separation.meters());
+    let distance_m = |found: &FoundClient| found.separation().map(Separation::meters);
     if kind == GEO_JSON {
         let mut collection = FeatureCollection::begin(&mut body);
         for found in &page.clients {

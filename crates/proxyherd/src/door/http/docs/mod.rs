@@ -69,9 +69,9 @@ fn page(document: &Value) -> String {
     html.raw("<p>For programs: <a href=\"/openapi.json\">/openapi.json</a> (OpenAPI 3.1), version ");
     html.text(&document["info"]["version"]);
     html.raw(".</p>\n</header>\n<nav>\n<ul>\n");
-    html.operations(|html, path, method, operation| html.contents(path, method, operation));
+    html.operations(Html::contents);
     html.raw("<li><a href=\"#shapes\">Shapes</a></li>\n</ul>\n</nav>\n<main>\n");
-    html.operations(|html, path, method, operation| html.operation(path, method, operation));
+    html.operations(Html::operation);
     html.raw("<h2 id=\"shapes\">Shapes</h2>\n");
     html.shapes();
     html.raw("</main>\n</body>\n</html>\n");

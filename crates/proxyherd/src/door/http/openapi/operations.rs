@@ -18,7 +18,7 @@ const NDJSON: &str = "application/x-ndjson";
 /// What can be wrong with any request.
 const COMMON: &[&str] = &["400", "403", "417", "503"];
 /// What can be wrong with a request of a client, in addition.
-const CLIENTS: &[&str] = &["401", "414", "422", "429"];
+const CLIENTS: &[&str] = &["401", "422", "429"];
 
 /// The described paths.
 pub(super) fn paths() -> Paths {
@@ -75,7 +75,6 @@ fn meaning(code: &str) -> &'static str {
         "408" => "The body did not arrive in time.",
         "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",
         "413" => "The body is too long, or has too many reports.",
-        "414" => "The query is too long.",
         "415" => "The body's media type or content coding is not accepted.",
         "417" => "The request expects something else than 100-continue.",
         "422" => "A value breaks a rule. `detail` names the member or the parameter.",
