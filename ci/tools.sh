@@ -2,8 +2,8 @@
 # The stage `tools` of ./test and ./soak: checks that the programs which the other stages run are there. As root on Debian,
 # it installs missing ones and prints what it installs. Elsewhere it prints what to install, and fails.
 #
-# cargo-deny is installed in either case: into target/tools, or by cargo into the user's cargo directory. So are Google's
-# client libraries, with which tests send requests to a herd: into target/clients.
+# cargo-deny is installed in either case: into target/tools, or by cargo into the user's cargo directory. So are the
+# clients of other projects with which tests send requests to a herd: into target/clients and target/outside.
 
 stage_tools() {
     local advice=()
@@ -13,6 +13,7 @@ stage_tools() {
     want_http2_clients
     want_python
     want_node
+    want_browser
     want_osmium
     want_promtool
     want_network_tools
@@ -29,6 +30,7 @@ stage_tools() {
     fi
     want_cargo_deny
     want_google_clients
+    want_python_clients
 }
 
 want_c_compiler() {
@@ -99,6 +101,18 @@ want_node() {
         have npm || apt_install npm
     else
         advice+=('Node.js 18 or newer with npm (on Debian: nodejs npm)')
+    fi
+}
+
+# A test runs a web page's script in it. Debian's chromium, which has a window, works as well.
+want_browser() {
+    have chromium-headless-shell && return
+    have chromium && return
+    if may_install; then
+        say 'There is no Chromium.'
+        apt_install chromium-headless-shell
+    else
+        say 'There is no Chromium (on Debian: chromium-headless-shell): the tests with a browser will be skipped.'
     fi
 }
 
@@ -198,6 +212,14 @@ want_google_clients() {
     want_python_packages "$pinned/requirements.txt" "$into/python" &&
         want_node_client "$pinned" "$into/node" && return
     say "Google's client libraries are not installed; tests with them will be skipped." >&2
+    [[ ${CI:-} != true ]]
+}
+
+# requests and Schemathesis, in the versions that a file beside the tests pins. Where they can't be installed, the tests
+# with them are skipped; in CI the stage fails.
+want_python_clients() {
+    want_python_packages crates/proxyherd/tests/outside/requirements.txt "${target_dir:?}/outside" && return
+    say "Python's requests and Schemathesis are not installed; tests with them will be skipped." >&2
     [[ ${CI:-} != true ]]
 }
 

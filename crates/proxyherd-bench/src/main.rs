@@ -1,7 +1,9 @@
 //! The command line of the load generator, with one command for each measurement:
 //!
 //! - `floor` compares one proxyherd server with an echo server, `load` sends lines to any server that speaks the line
-//!   protocol, and `nearby` compares questions about places with reports.
+//!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients, beside
+//!   Redis.
+//! - `http` measures reports, batches and searches over HTTP.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
@@ -14,9 +16,11 @@ mod abuse;
 mod floor;
 mod format;
 mod heal;
+mod http;
 mod idle;
 mod load;
 mod memory;
+mod near;
 mod nearby;
 mod places;
 mod procfs;
@@ -34,6 +38,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use floor::FloorPlan;
+use http::HttpPlan;
 use load::{Dialect, LoadPlan};
 use nearby::NearbyPlan;
 use target::group::LinkEncryption;
@@ -79,6 +84,17 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Measure the HTTP door of one server: single reports compared with a handler that does nothing, batches, and
+    /// searches for the nearest clients while clients move. Exit with 1 if a target is not met.
+    #[command(
+        after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- http --part put --part batch"
+    )]
+    Http(HttpArgs),
+    /// Fill a replica with clients that move, and measure the rate of searches for the nearest clients, beside Redis.
+    #[command(
+        after_help = "Example:\n  redis-server --port 6399 --save '' & proxyherd-bench near --redis 127.0.0.1:6399"
+    )]
+    Near(near::NearPlan),
     /// Fill a replica with clients and measure the memory that each client takes.
     Memory {
         /// Number of clients.
@@ -126,6 +142,9 @@ enum Command {
     /// Run the echo server of `floor` until standard input ends.
     #[command(hide = true)]
     EchoServer,
+    /// Run the server of `http` whose handler does nothing, until standard input ends.
+    #[command(hide = true)]
+    HandlerServer,
 }
 
 /// The size of the load.
@@ -226,6 +245,30 @@ struct SteadyArgs {
 }
 
 #[derive(Args)]
+struct HttpArgs {
+    /// What to measure. Default: everything.
+    #[arg(long, value_enum)]
+    part: Vec<http::Part>,
+    /// Number of connections, each of which always has one request outstanding.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    connections: u32,
+    /// Number of rounds of each kind of request; the kinds alternate.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of one round, seconds.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// Number of clients among which the nearest ones are searched.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=i64::from(http::CLIENTS_MAX)))]
+    clients: u32,
+    /// Number of clients that move in a second during the searches.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    moves: u32,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Addresses of the servers, among which the connections are divided evenly.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
@@ -265,6 +308,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
+        Command::Near(plan) => near::run(&plan).map(|()| ExitCode::SUCCESS),
         Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
@@ -281,6 +325,8 @@ fn run(command: Command) -> Result<ExitCode> {
             let is_met = nearby::run(&plan, server.server_bin.as_deref())?;
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Http(args) => http(args),
+        Command::HandlerServer => target::handler::serve().map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }
 }
@@ -319,6 +365,14 @@ fn steady(args: &SteadyArgs) -> Result<ExitCode> {
     anstream::print!("{}", steady::output::table(&found));
     write_json(args.json.as_deref(), || steady::output::json(&found))?;
     Ok(if found.is_flat() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn http(args: HttpArgs) -> Result<ExitCode> {
+    let parts = if args.part.is_empty() { http::Part::value_variants().to_vec() } else { args.part };
+    let HttpArgs { connections, rounds, clients, moves, .. } = args;
+    let plan = HttpPlan { parts, connections, rounds, round: args.seconds, clients, moves };
+    let is_met = http::run(&plan, args.server.server_bin.as_deref())?;
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn write_json(path: Option<&Path>, json: impl FnOnce() -> serde_json::Value) -> Result<()> {

@@ -148,20 +148,20 @@ pub(crate) fn table(plan: &LoadPlan, result: &LoadResult) -> String {
 /// Converts readings of the steady clock to POSIX time. So one reading of the clock is enough for both latencies and
 /// timestamps.
 #[derive(Clone, Copy)]
-struct Clock {
+pub(crate) struct Clock {
     start: Instant,
     start_unix_ns: u64,
 }
 
 impl Clock {
-    fn started() -> Result<Clock> {
+    pub(crate) fn started() -> Result<Clock> {
         let unix =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
         let start_unix_ns = u64::try_from(unix.as_nanos()).context("the clock is after 2554")?;
         Ok(Clock { start: Instant::now(), start_unix_ns })
     }
 
-    fn unix_ns(&self, now: Instant) -> u64 {
+    pub(crate) fn unix_ns(&self, now: Instant) -> u64 {
         self.start_unix_ns + now.duration_since(self.start).as_nanos() as u64
     }
 }

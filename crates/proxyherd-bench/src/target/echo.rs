@@ -63,7 +63,7 @@ async fn echo(mut stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-async fn wait_for_end_of_input() -> Result<()> {
+pub(super) async fn wait_for_end_of_input() -> Result<()> {
     let drained = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     drained.await?.context("cannot read standard input")?;
     Ok(())

@@ -19,6 +19,7 @@ const SERVER: &str = "Riley";
 /// A running server and its directory. The fields are dropped in this order, so the server ends first.
 pub(crate) struct LoneServer {
     pub(crate) target: Target,
+    pub(crate) http: SocketAddr,
     home: TempDir,
 }
 
@@ -47,6 +48,7 @@ impl LoneServer {
         let (process, _) = ServerProcess::start(command)?;
         Ok(LoneServer {
             target: Target { name: "proxyherd", address: listen, dialect: Dialect::Herd, process },
+            http,
             home,
         })
     }

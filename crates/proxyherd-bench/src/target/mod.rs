@@ -1,11 +1,12 @@
 //! The servers that are measured, each in its own process: a single proxyherd server, a group of linked proxyherd
-//! servers, and an echo server.
+//! servers, an echo server, and an HTTP server whose handler does nothing.
 //!
 //! This module starts each server, and kills it when its handle is dropped. A server prints a line that begins with
 //! `ready` on standard output once it listens. To measure another program, add a module here that returns a [`Target`].
 
 pub(crate) mod echo;
 pub(crate) mod group;
+pub(crate) mod handler;
 pub(crate) mod herd;
 pub(crate) mod relay;
 

@@ -12,6 +12,7 @@ impl Shard {
             .or_else(|| self.contradiction_of_followers())
             .or_else(|| self.contradiction_of_hash_tree())
             .or_else(|| self.contradiction_of_room())
+            .or_else(|| self.contradiction_of_client_index())
     }
 
     /// The length of the FIFO of the link at `place`. The maximum is one entry for each slot that was ever in use, and

@@ -5,7 +5,7 @@
 //! changes nothing else in the record. These methods do everything that must follow a change: they update what is
 //! derived from the records (`derived`), and they queue the change for links (`send`) and for other `followers`.
 
-use super::{Offered, Shard, Taken, Wake, expiry::is_hidden, origins::ME};
+use super::{Offered, Shard, Taken, Wake, derived::Before, expiry::is_hidden, origins::ME};
 use crate::{
     store::SlotId,
     types::{KeyHash, Record},
@@ -20,9 +20,7 @@ impl Shard {
         hash: KeyHash,
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
-        if let Some(id) = held {
-            self.before_change(id, hash);
-        }
+        let before = held.map_or(Before::default(), |id| self.before_change(id, hash));
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // The store never refuses a key that it holds.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -36,7 +34,7 @@ impl Shard {
                 self.leave(overtaken);
             }
         }
-        let class = self.after_change(id, hash);
+        let class = self.after_change(id, hash, before);
         let (is_held, removed) = self.make_room(class, id);
         if !is_held {
             return (Offered::Full, removed);
@@ -99,7 +97,8 @@ impl Shard {
     /// rules.
     pub(super) fn remove(&mut self, id: SlotId) -> Wake {
         let place = self.store.slot(id).origin;
-        self.before_change(id, self.key_hash(id));
+        let before = self.before_change(id, self.key_hash(id));
+        self.before_removal(id, before);
         let wake = self.remove_for_followers(id);
         self.leave(place);
         wake

@@ -77,7 +77,11 @@ impl Shard {
     /// Prepares for a report of this client that will come soon: reads the client's record into the processor's cache.
     /// Changes nothing. `hash` is the hash of the client's key.
     pub fn expect(&self, client: ClientId<'_>, hash: KeyHash) -> Expected {
-        Expected { hash, table_hash: self.store.warm(Kind::CLIENT, client.as_bytes()) }
+        let (table_hash, held) = self.store.warm(Kind::CLIENT, client.as_bytes());
+        if let (Some(clients), Some(id)) = (&self.derived.clients, held) {
+            clients.warm(id);
+        }
+        Expected { hash, table_hash }
     }
 
     /// The number of updates that this server has taken since its start, under all its incarnations. This is the number

@@ -26,6 +26,7 @@ mod anti_entropy;
 mod audit;
 mod broken_rules;
 mod changes;
+mod client_index;
 mod contest;
 mod derived;
 mod displaced;
@@ -45,12 +46,14 @@ mod plausible;
 mod reconcile;
 mod room;
 mod rules;
+mod search;
 mod send;
 
 use std::cmp::Ordering;
 
 pub(crate) use self::followers::places;
 pub(crate) use self::issue::stamped_at;
+pub(crate) use self::search::{NearestSearch, Wants, separation};
 use self::{
     derived::Derived,
     followers::FollowerQueues,
@@ -154,7 +157,7 @@ impl Shard {
             origins: Origins::new(settings.me.clone(), settings.rules),
             own: Own::new(settings.me.incarnation),
             found: None,
-            derived: Derived::default(),
+            derived: Derived::new(settings.client_index),
             rows: Rows::default(),
             followers: FollowerQueues::default(),
             outboxes: [const { None }; LINKS_MAX],

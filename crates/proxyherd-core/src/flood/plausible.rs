@@ -16,7 +16,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Expected, Shard, expiry::is_hidden};
+use super::{Expected, Shard};
 use crate::{
     places::Center,
     store::SlotId,
@@ -131,7 +131,7 @@ impl Shard {
         let Some(speed_mps_max) = self.settings.report_rules.speed_mps_max else { return true };
         let speed_mps = f64::from(speed_mps_max.get());
         let held = self.store.slot(held).record();
-        let shown = Point::of(&held).filter(|_| !self.is_expired(now_ns, &held) && !is_hidden(now_ns, &held));
+        let shown = Point::of(&held).filter(|_| self.is_shown(now_ns, &held));
         let (Some(from), Some(to)) = (shown, Point::of(record)) else { return true };
         let is_plausible = from.reaches(&to, speed_mps);
         if is_plausible {

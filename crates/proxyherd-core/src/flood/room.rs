@@ -287,7 +287,8 @@ impl Shard {
         }
         self.origins.set_members(members);
         for &id in &accounts {
-            self.after_change(id, self.key_hash(id));
+            // An account has no position.
+            self.after_change(id, self.key_hash(id), Default::default());
         }
         let none = SlotId(u32::MAX);
         let classes = [Class::Quota, Class::StrayQuota];

@@ -23,6 +23,25 @@ impl Center {
         Center { latitude, longitude, cosine: cosine(latitude) }
     }
 
+    pub(super) fn latitude(&self) -> f64 {
+        self.latitude
+    }
+
+    pub(super) fn longitude(&self) -> f64 {
+        self.longitude
+    }
+
+    /// A number of 32 bits that differs between most centers.
+    pub(crate) fn scattered(&self) -> u32 {
+        let mixed = self.latitude.to_bits().rotate_left(32) ^ self.longitude.to_bits();
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    }
+
+    /// The cosine of the latitude. It is not exact, so it may be a little below 0 at a pole.
+    pub(super) fn cosine(&self) -> f64 {
+        self.cosine
+    }
+
     /// The separation of another point from this center, including across the antimeridian and over a pole. Degrees as
     /// in [`Center::new`].
     pub fn separation(&self, latitude: f64, longitude: f64) -> Separation {
@@ -64,6 +83,11 @@ impl Separation {
     /// The separation of points that are this many meters apart: at least 0, at most half the Earth's circumference.
     pub fn of_meters(meters: f64) -> Separation {
         Separation(haversine((meters / EARTH_RADIUS_M).to_degrees()))
+    }
+
+    /// The haversine, for comparison with bounds of it.
+    pub(crate) fn haversine(self) -> f64 {
+        self.0
     }
 
     /// The distance in meters, for people to read. The last digits may differ between machines.

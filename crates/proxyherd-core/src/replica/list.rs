@@ -14,7 +14,7 @@ use super::{Replica, near::FoundClient, shard_index};
 use crate::{
     command::{Bounds, List},
     flood::Update,
-    types::{ClientId, Coordinates},
+    types::{ClientId, Coordinates, IdPattern},
 };
 
 /// One page of a list of clients.
@@ -67,8 +67,12 @@ impl Replica {
         for shard in first_shard(list)..self.shards.len() {
             let mut first = FirstByIds { clients: BTreeMap::new(), limit: limit + 1 - clients.len() };
             let mut take = |held: &Update<'_>, coordinates: Coordinates| {
-                if is_listed(list, shard, held.record.key, coordinates)
-                    && first.has_place_for(held.record.key)
+                let id = held.record.key;
+                let is_match =
+                    exact.is_some() || list.ids.is_empty() || list.ids.iter().any(|ids| ids.matches(id));
+                if is_match
+                    && is_ahead(list, shard, id, coordinates)
+                    && first.has_place_for(id)
                     && wanted(held)
                 {
                     first.add(held);
@@ -76,7 +80,11 @@ impl Replica {
             };
             match &exact {
                 Some(ids) => self.visit_clients(shard, now_ns, ids, &mut take),
-                None => self.visit_slots(shard, now_ns, self.slots_of(shard, list.bounds), &mut take),
+                None => {
+                    let every = || self.every_slot(shard);
+                    let slots = list.bounds.map_or_else(every, |bounds| self.slots_near(shard, &bounds));
+                    self.visit_slots(shard, now_ns, slots, &mut take);
+                }
             }
             clients.extend(first.clients.into_values());
             if clients.len() > limit {
@@ -87,11 +95,6 @@ impl Replica {
         }
         ClientPage { clients, next: None }
     }
-
-    /// The slots of the clients in the box, and of some others.
-    fn slots_of(&self, shard: usize, _bounds: Option<Bounds>) -> super::visit::Slots {
-        self.every_slot(shard)
-    }
 }
 
 /// The shard of the first client that may be in the page.
@@ -101,14 +104,13 @@ fn first_shard(list: &List<'_>) -> usize {
 
 /// The IDs that are wanted, if no pattern is a prefix.
 fn exact_ids<'a>(list: &List<'a>) -> Option<Vec<ClientId<'a>>> {
-    if list.ids.is_empty() { None } else { list.ids.iter().map(|pattern| pattern.exact()).collect() }
+    if list.ids.is_empty() { None } else { list.ids.iter().map(IdPattern::exact).collect() }
 }
 
-/// Whether a client of a shard comes after the cursor, in the box, with an ID that matches.
-fn is_listed(list: &List<'_>, shard: usize, id: &[u8], at: Coordinates) -> bool {
+/// Whether a client of a shard comes after the cursor and is in the box.
+fn is_ahead(list: &List<'_>, shard: usize, id: &[u8], at: Coordinates) -> bool {
     let is_after =
         list.after.is_none_or(|after| shard > shard_index(after.as_bytes()) || *id > *after.as_bytes());
-    let is_match = list.ids.is_empty() || list.ids.iter().any(|pattern| pattern.matches(id));
     let is_inside = |bounds: Bounds| bounds.contains(at.latitude().degrees(), at.longitude().degrees());
-    is_after && is_match && list.bounds.is_none_or(is_inside)
+    is_after && list.bounds.is_none_or(is_inside)
 }

@@ -8,6 +8,7 @@ use parking_lot::MutexGuard;
 
 use super::{Replica, shard_index};
 use crate::{
+    command::Bounds,
     flood::Update,
     store::SlotId,
     types::{Body, ClientId, Coordinates, Kind},
@@ -29,6 +30,12 @@ impl Replica {
     /// All slots of a shard.
     pub(super) fn every_slot(&self, shard: usize) -> Slots {
         Slots::Below(self.shards[shard].lock().shard.slots_used())
+    }
+
+    /// The slots of the clients in a box, and of some others.
+    pub(super) fn slots_near(&self, shard: usize, bounds: &Bounds) -> Slots {
+        let near = self.shards[shard].lock().shard.slots_near(bounds);
+        near.map_or_else(|| self.every_slot(shard), Slots::These)
     }
 
     /// Calls `visit` with each client that is held in one of the slots and has not expired.

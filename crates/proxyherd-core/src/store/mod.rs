@@ -75,13 +75,20 @@ impl Store {
     }
 
     /// Loads the memory that [`Store::find`] of this key will read into the processor's cache. Several calls in a row
-    /// wait for memory together, while several finds would wait one after the other.
-    pub(crate) fn warm(&self, kind: Kind, key: &[u8]) -> TableHash {
+    /// wait for memory together, while several finds would wait one after the other. Also returns the slot that is
+    /// probably the key's.
+    pub(crate) fn warm(&self, kind: Kind, key: &[u8]) -> (TableHash, Option<SlotId>) {
         let TableHash(hash) = self.hash(kind, key);
-        if let Some(&(_, slot)) = self.table.find(spread(hash), |&(part, _)| part == hash) {
-            std::hint::black_box(self.slot(SlotId(slot)).first_byte());
+        let found = self.table.find(spread(hash), |&(part, _)| part == hash).map(|&(_, slot)| SlotId(slot));
+        if let Some(id) = found {
+            std::hint::black_box(self.slot(id).first_byte());
         }
-        TableHash(hash)
+        (TableHash(hash), found)
+    }
+
+    /// Loads the numbers of a slot into the processor's cache, without the slot's allocation.
+    pub(crate) fn warm_slot(&self, id: SlotId) {
+        std::hint::black_box(self.slot(id).seq);
     }
 
     /// Keeps `record` in the slot of its key. `held` is what [`Store::find`] has just returned for the key.

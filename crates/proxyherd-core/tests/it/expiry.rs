@@ -3,9 +3,10 @@
 use std::num::NonZeroU32;
 
 use proxyherd_core::{
-    command::{Condition, Outcome},
+    command::{Around, Condition, Limit, Near, Outcome},
     flood::{Begin, FollowerEvent, Following},
     limits::{FOLLOWER_BITE_MAX, TOMBSTONE_TTL_NS},
+    places::Point,
     replica::{Offer, Replica, ReplicaSettings},
     types::{Attributes, AttributesBuf, ClientId, Report},
 };
@@ -27,8 +28,14 @@ fn tell(replica: &Replica, at_ns: u64, attributes: Attributes<'_>) -> Outcome {
     replica.report(at_ns, &Report { attributes, ..report(KIWI, at_ns) }).0
 }
 
+/// Whether a client is found by its ID. A search finds the same clients.
 fn is_shown(replica: &Replica, now_ns: u64) -> bool {
-    replica.locate(now_ns, ClientId::new(KIWI).unwrap(), |_| ()).is_some()
+    let is_found = replica.locate(now_ns, ClientId::new(KIWI).unwrap(), |_| ()).is_some();
+    let around = Around::Point(Point::new(34.0, -118.0).unwrap());
+    let near = Near { around, radius_m: None, limit: Limit::new(10).unwrap() };
+    let near = replica.near(now_ns, &near, |_| true).unwrap();
+    assert_eq!(near.len(), usize::from(is_found), "a search finds the same clients");
+    is_found
 }
 
 #[test]

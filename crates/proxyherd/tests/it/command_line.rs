@@ -162,7 +162,7 @@ fn an_address_that_is_taken_is_named_with_its_key() {
 
 #[test]
 fn check_finds_what_serve_would_refuse() {
-    let herd = Plan::single().access("open = true").access("exposed = true").prepare();
+    let herd = Plan::single().access("exposed = true\nopen = true").prepare();
     let path = herd.dir().join("herd.toml");
     let right = fs::read_to_string(&path).unwrap();
     fs::write(herd.dir().join("file"), "").unwrap();

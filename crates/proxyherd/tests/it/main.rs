@@ -37,6 +37,7 @@ mod links;
 mod logs;
 mod moving;
 mod networks;
+mod outside;
 mod peer_port;
 mod places_kept;
 mod places_osm;

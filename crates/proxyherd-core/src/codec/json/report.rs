@@ -3,7 +3,8 @@
 //! The body is `{"lat","lon","time"?,"ttl_s"?}`, and each other member is an attribute, a string or a number. `id` is
 //! the client's ID where no path names it. Attributes may also be in an object `attributes`, as answers have them. So a
 //! client that was read can be reported again: `id_url` says an ID that is not UTF-8, and the members that only answers
-//! have are skipped. An attribute with one of these names is possible inside `attributes`.
+//! have are skipped. An attribute with one of these names is possible inside `attributes`. If an attribute is inside and
+//! outside of `attributes`, the one outside counts, so a client that was read can be reported with new attributes.
 
 use std::{borrow::Cow, num::NonZeroU32};
 
@@ -61,7 +62,7 @@ pub enum ReportError {
     /// A member is absent.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// A member is there twice, or an attribute is also in `attributes`.
+    /// A member is there twice in its object.
     #[error("{0:?} is there twice")]
     Twice(String),
     /// A coordinate is no number, or is out of its range.
@@ -179,14 +180,15 @@ struct Contents<'j, 'b> {
     longitude: Option<Decimal>,
     stamp: Option<Stamp>,
     attributes: &'b mut AttributesBuf,
-    has_attributes: bool,
+    /// The JSON text of `attributes`.
+    nested: Option<&'j str>,
 }
 
 impl<'j, 'b> Contents<'j, 'b> {
     fn new(attributes: &'b mut AttributesBuf) -> Contents<'j, 'b> {
         attributes.clear();
         let (latitude, longitude, stamp) = (None, None, None);
-        Contents { id: None, id_url: None, latitude, longitude, stamp, attributes, has_attributes: false }
+        Contents { id: None, id_url: None, latitude, longitude, stamp, attributes, nested: None }
     }
 
     fn take(&mut self, name: &str, json: &'j str) -> Result<(), ReportError> {
@@ -197,13 +199,7 @@ impl<'j, 'b> Contents<'j, 'b> {
             TTL_NAME => self.take_ttl(json),
             "id" => set(&mut self.id, "id", json),
             "id_url" => set(&mut self.id_url, "id_url", read_id_url(json)?),
-            "attributes" if self.has_attributes => Err(ReportError::Twice(shown(name))),
-            "attributes" => {
-                self.has_attributes = true;
-                read_object(json.as_bytes(), ReportError::Attributes, |name, json| {
-                    self.take_attribute(name, json)
-                })
-            }
+            "attributes" => set(&mut self.nested, "attributes", json),
             name if ANSWER_MEMBERS.contains(&name) => Ok(()),
             name => self.take_attribute(name, json),
         }
@@ -219,6 +215,19 @@ impl<'j, 'b> Contents<'j, 'b> {
             Scalar::Number(digits) => AttributeValue::Number(digits),
         };
         self.attributes.set(name, value).map_err(|error| ReportError::Attribute(shown(name), error))
+    }
+
+    /// Takes the members of `attributes` after all others.
+    fn take_nested(&mut self, json: &'j str) -> Result<(), ReportError> {
+        let outside = self.attributes.clone();
+        read_object(json.as_bytes(), ReportError::Attributes, |name, json| {
+            let name: &str = &name;
+            match outside.contains(name) {
+                true if members::scalar(json).is_some() => Ok(()),
+                true => Err(ReportError::AttributeType(shown(name))),
+                false => self.take_attribute(name, json),
+            }
+        })
     }
 
     fn take_ttl(&mut self, json: &str) -> Result<(), ReportError> {
@@ -250,7 +259,10 @@ impl<'j, 'b> Contents<'j, 'b> {
         set(&mut self.latitude, "geometry", latitude(north.get())?)
     }
 
-    fn finish(self) -> Result<ReportBody<'j>, ReportError> {
+    fn finish(mut self) -> Result<ReportBody<'j>, ReportError> {
+        if let Some(json) = self.nested {
+            self.take_nested(json)?;
+        }
         let latitude = self.latitude.ok_or(ReportError::Missing("lat"))?;
         let longitude = self.longitude.ok_or(ReportError::Missing("lon"))?;
         let coordinates = Coordinates::new(latitude, longitude).ok_or(LATITUDE)?;
@@ -361,6 +373,9 @@ mod tests {
             r#"{"lat":1,"lon":2,"ttl_s":60,"attributes":{"speed_mps":1.50}}"#,
             r#"- +1+2 - {"speed_mps": Number("1.50"), "ttl_s": 60}"#,
         );
+        let outside = r#"- +1+2 - {"a": Number("1"), "b": Text("x")}"#;
+        check(r#"{"a":1,"attributes":{"a":2,"b":"x"},"lat":1,"lon":2}"#, outside);
+        check(r#"{"attributes":{"a":2,"b":"x"},"a":1,"lat":1,"lon":2}"#, outside);
         check(r#"{"lat":1,"lon":2,"ttl_s":6e1}"#, r#"- +1+2 - {"ttl_s": 60}"#);
         check(r#"{"id":"fleet/7","lat":1,"lon":2}"#, "fleet/7 +1+2 - {}");
         check(r#"{"id":7,"l\u0061t":1,"lon":2}"#, "7 +1+2 - {}");
@@ -432,7 +447,11 @@ mod tests {
         check_refused(r#"{"lat":1,"lon":180.1}"#, "`lon` is a number from -180 to 180, in degrees");
         check_refused(r#"{"lat":1,"lat":1,"lon":2}"#, r#""lat" is there twice"#);
         check_refused(r#"{"a":1,"a":1}"#, r#""a" is there twice"#);
-        check_refused(r#"{"a":1,"attributes":{"a":"x"}}"#, r#""a" is there twice"#);
+        check_refused(r#"{"attributes":{"a":1,"a":"x"}}"#, r#""a" is there twice"#);
+        check_refused(
+            r#"{"a":1,"attributes":{"a":[]}}"#,
+            "\"a\" is neither a string nor a number, and attributes have no other values",
+        );
         check_refused(r#"{"attributes":{},"attributes":{}}"#, r#""attributes" is there twice"#);
         check_refused(r#"{"ttl_s":1,"ttl_s":1}"#, r#""ttl_s" is there twice"#);
         check_refused(r#"{"attributes":[]}"#, "`attributes` is an object");
