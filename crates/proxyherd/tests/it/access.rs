@@ -398,7 +398,7 @@ fn a_token_comes_in_each_way_that_http_has() {
     // "anybody:" and the operator's token.
     let basic = format!("Authorization: Basic {}\r\n", base64(&format!("anybody:{OPERATOR_TOKEN}")));
     assert_eq!(fetch(http, "/v1/status", &basic).code, 200);
-    assert_eq!(fetch(http, &format!("/v1/status?token={OPERATOR_TOKEN}"), "").code, 200);
+    assert_eq!(fetch(http, &format!("/v1/clients?token={OPERATOR_TOKEN}"), "").code, 200);
     let places =
         format!("/maps/api/place/nearbysearch/json?location=34,-118&radius=50000&key={OPERATOR_TOKEN}");
     assert!(fetch(http, &places, "").body.contains("\"OK\""));
@@ -411,6 +411,69 @@ fn a_token_comes_in_each_way_that_http_has() {
     assert_eq!(fetch(http, "/nowhere", &bearer(OPERATOR_TOKEN)).code, 404);
     let denied = fetch(http, "/maps/api/place/nearbysearch/json?location=34,-118&radius=500&key=wrong", "");
     assert!(denied.code == 200 && denied.body.contains("REQUEST_DENIED"), "{denied:?}");
+}
+
+#[test]
+fn a_path_for_operators_takes_no_token_from_the_url() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    for (method, path) in [
+        ("GET", "/metrics"),
+        ("HEAD", "/v1/status"),
+        ("GET", "/v1/status"),
+        ("GET", "/v1/tokens"),
+        ("POST", "/v1/tokens"),
+        ("DELETE", "/v1/tokens/x"),
+    ] {
+        let path = format!("{path}?token={OPERATOR_TOKEN}");
+        let refused = send(http, method, &path, "", "");
+        assert_eq!(refused.code, 401, "{method} {path}");
+        assert_eq!(refused.header("WWW-Authenticate"), Some("Bearer realm=\"proxyherd\""));
+        assert!(method == "HEAD" || refused.body.contains("Authorization: Bearer"), "{refused:?}");
+    }
+    let both = fetch(http, &format!("/v1/status?token={OPERATOR_TOKEN}"), &bearer(OPERATOR_TOKEN));
+    assert_eq!(both.code, 200, "the header counts");
+}
+
+#[test]
+fn only_who_may_operate_learns_whether_an_answer_about_places_was_kept() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let mut operator = herd.client("Riley");
+    assert_eq!(auth(&mut operator, OPERATOR_TOKEN), "AUTH ok");
+    assert!(operator.ask(IAMAT).starts_with("AT "));
+    let asker = make_with(http, &["places", "read:kiwi"]);
+    for path in ["/maps/api/place/nearbysearch/json?location=34,-118&radius=500", "/v1/clients/kiwi/places"] {
+        let shown = |token: &str| {
+            let reply = fetch(http, path, &bearer(token));
+            assert_eq!(reply.code, 200, "{reply:?}");
+            reply.header("cache-status").is_some()
+        };
+        assert_eq!((shown(&asker), shown(OPERATOR_TOKEN)), (false, true), "{path}");
+    }
+}
+
+#[test]
+fn a_response_is_not_stored_unless_its_path_says_otherwise() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    for (path, expected) in [
+        ("/health/livez", "no-store"),
+        ("/health/readyz", "no-store"),
+        ("/metrics", "no-store"),
+        ("/v1/status", "no-store"),
+        ("/v1/clients", "no-store"),
+        ("/v1/clients/nobody", "no-store"),
+        ("/v1/tokens", "no-store"),
+        ("/nowhere", "no-store"),
+        ("/maps/api/place/nearbysearch/json?location=34,-118&radius=500", "no-store"),
+        ("/maps/api/place/nearbysearch/json", "no-store"),
+        ("/openapi.json", "public, no-cache"),
+    ] {
+        let reply = fetch(http, path, &bearer(OPERATOR_TOKEN));
+        assert_eq!(reply.header("cache-control"), Some(expected), "{path}");
+    }
+    assert_eq!(fetch(http, "/v1/clients", "").header("cache-control"), Some("no-store"), "401");
 }
 
 /// Base64 with padding (RFC 4648).

@@ -2,9 +2,10 @@
 //!
 //! [`caller_of`] is called for every request, before the router. A token comes as `Authorization: Bearer`, as the
 //! password of `Authorization: Basic` (the user does not matter), or as the parameter `token`, for devices that can send
-//! nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A request without a valid
-//! token is refused with 401 before anything else about the request is looked at, and a request whose token can never
-//! allow the path's method with 403. `Herd` checks the rest.
+//! nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A path that needs the right
+//! `operate` takes no token from the URL, because proxies may log URLs. A request without a valid token is refused with
+//! 401 before anything else about the request is looked at, and a request whose token can never allow the path's method
+//! with 403. `Herd` checks the rest.
 //!
 //! [`without_token`] takes the parameter `token` out of a request's target, so that no handler sees or repeats it. The
 //! address of the caller behind a proxy is in [`address_of`].
@@ -47,6 +48,9 @@ pub(super) enum AuthRefusal {
     /// The request has no token.
     #[error("this path needs a token: send it as Authorization: Bearer")]
     NoToken,
+    /// The request's token is in its URL, and the token would allow too much to be there.
+    #[error("this path takes no token in the URL, which proxies may log: send it as Authorization: Bearer")]
+    InUrl,
     /// The request's token is not valid.
     #[error("the token is wrong, revoked or past its end")]
     WrongToken,
@@ -58,7 +62,7 @@ pub(super) enum AuthRefusal {
 impl From<AuthRefusal> for Problem {
     fn from(refusal: AuthRefusal) -> Problem {
         let challenge = match refusal {
-            AuthRefusal::NoToken => "Bearer realm=\"proxyherd\"",
+            AuthRefusal::NoToken | AuthRefusal::InUrl => "Bearer realm=\"proxyherd\"",
             AuthRefusal::WrongToken => "Bearer realm=\"proxyherd\", error=\"invalid_token\"",
             AuthRefusal::NotEnough(_) => return Problem::new(StatusCode::FORBIDDEN, refusal.to_string()),
         };
@@ -71,7 +75,7 @@ impl AuthRefusal {
     /// The response. Clients of Google's path expect 200 and a status in the JSON.
     pub(super) fn at(self, row: Option<&PathRow>) -> Response {
         match (self, row.map(|row| row.name)) {
-            (AuthRefusal::NoToken | AuthRefusal::WrongToken, Some(PathName::NearbySearch)) => {
+            (AuthRefusal::NoToken | AuthRefusal::InUrl | AuthRefusal::WrongToken, Some(PathName::NearbySearch)) => {
                 nearby::denied("the parameter `key` must be a valid token of this herd")
             }
             _ => Problem::from(self).into_response(),
@@ -84,6 +88,8 @@ pub(super) struct ShownToken {
     needed: NeededRight,
     /// `None`: the request has no token.
     text: Option<Vec<u8>>,
+    /// Whether the token comes from the request's URL.
+    is_in_url: bool,
 }
 
 impl ShownToken {
@@ -95,8 +101,10 @@ impl ShownToken {
     ) -> ShownToken {
         let is_google = row.is_some_and(|row| row.name == PathName::NearbySearch);
         let key = || is_google.then(|| parameter_of(request.uri(), "key")).flatten();
-        let text = of_header(request.headers()).or(parameter).or_else(key);
-        ShownToken { needed: needed(row, request.method()), text }
+        let in_header = of_header(request.headers());
+        let is_in_url = in_header.is_none();
+        let text = in_header.or(parameter).or_else(key);
+        ShownToken { needed: needed(row, request.method()), text, is_in_url }
     }
 }
 
@@ -107,11 +115,14 @@ pub(super) async fn caller_of(
     connected: Caller,
     shown: ShownToken,
 ) -> Result<Caller, AuthRefusal> {
-    let ShownToken { needed, text } = shown;
+    let ShownToken { needed, text, is_in_url } = shown;
     if needed == NeededRight::Nothing || !herd.are_tokens_on() {
         return Ok(connected);
     }
     let text = text.ok_or(AuthRefusal::NoToken)?;
+    if is_in_url && needed == NeededRight::Operate {
+        return Err(AuthRefusal::InUrl);
+    }
     let now_ns = clock::now_ns();
     match herd.authenticate(now_ns, connected.door, connected.address, &text) {
         Ok(rights) if needed.is_in(&rights, now_ns) => Ok(Caller { rights, ..connected }),
@@ -204,17 +215,19 @@ pub(super) fn without_token(request: &mut Request<Body>) -> Option<Vec<u8>> {
 }
 
 /// The address of the client that has sent a request. If the connection comes from a proxy of the configuration, this
-/// is the last address in `X-Forwarded-For` that is not such a proxy. Anybody can write the addresses before it.
+/// is the last address in `X-Forwarded-For` that is not such a proxy. Anybody can write the addresses before it. If
+/// something else than an address comes first, from the end, this is the proxy after it.
 pub(super) fn address_of(connected: SocketAddr, headers: &HeaderMap, proxies: &[Network]) -> SocketAddr {
     let is_proxy = |ip: IpAddr| proxies.iter().any(|network| network.contains(ip));
     if !is_proxy(connected.ip()) {
         return connected;
     }
     let values = headers.get_all(FORWARDED_FOR).iter().rev();
-    let texts = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    let parts = values.flat_map(|value| value.as_bytes().rsplit(|&byte| byte == b','));
     let mut last = connected;
-    for text in texts.take(FORWARDED_MAX) {
-        let Some(address) = forwarded(text.trim()) else { break };
+    for part in parts.take(FORWARDED_MAX) {
+        // What is before an unreadable part may be forged, so it is not looked at.
+        let Some(address) = forwarded(part.trim_ascii()) else { break };
         last = address;
         if !is_proxy(address.ip()) {
             break;
@@ -224,13 +237,16 @@ pub(super) fn address_of(connected: SocketAddr, headers: &HeaderMap, proxies: &[
 }
 
 /// An address in `X-Forwarded-For`: an IP address, with a port or without.
-fn forwarded(text: &str) -> Option<SocketAddr> {
+fn forwarded(part: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(part).ok()?;
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse()).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -298,12 +314,17 @@ mod tests {
             ("[::1]:5", "[2001:db8::1]:80", "[2001:db8::1]:80"),
             ("[::1]:5", "192.0.2.1:80", "192.0.2.1:80"),
             ("192.0.2.7:5", "192.0.2.1", "192.0.2.7:5"),
+            // Lines before one with an unreadable end are not believed, whatever bytes make it unreadable.
+            ("127.0.0.1:5", "192.0.2.1|\u{e9}", "127.0.0.1:5"),
+            ("127.0.0.1:5", "192.0.2.1|192.0.2.2, \u{e9}", "127.0.0.1:5"),
+            ("127.0.0.1:5", "192.0.2.1|\u{e9}, 192.0.2.2", "192.0.2.2:0"),
+            ("127.0.0.1:5", "192.0.2.1|\u{e9}, 10.1.1.1", "10.1.1.1:0"),
+            ("127.0.0.1:5", "192.0.2.1|10.1.1.1", "192.0.2.1:0"),
         ] {
-            let sent = headers(if forwarded.is_empty() { &[] } else { &[(FORWARDED_FOR, "")] });
-            let mut sent = sent;
-            if !forwarded.is_empty() {
-                sent.insert(FORWARDED_FOR, forwarded.parse().unwrap());
-            }
+            let lines = forwarded.split('|').filter(|line| !line.is_empty());
+            let sent: HeaderMap = lines
+                .map(|line| (HeaderName::from_static(FORWARDED_FOR), HeaderValue::from_bytes(line.as_bytes()).unwrap()))
+                .collect();
             let found = address_of(connected.parse().unwrap(), &sent, &proxies);
             assert_eq!(found, expected.parse().unwrap(), "{connected} {forwarded}");
         }

@@ -36,6 +36,8 @@ use crate::{caller::Caller, herd::Herd};
 /// The answer on a connection in the reserve to a request that is not for operators.
 const RESERVE_ONLY: &str =
     "too many connections are open, so only operators' paths are answered now; try again later";
+/// The value of `Cache-Control` of a response that has none.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Headers that a response keeps when a 503 takes its place.
 const KEPT_HEADERS: [HeaderName; 4] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -100,6 +102,8 @@ impl RequestHandler {
         }
         problem::render(&mut response, &id);
         response.headers_mut().insert(X_REQUEST_ID, id.value());
+        // Answers tell where people are, or depend on who asks. A path whose answers may be kept says so itself.
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         let form = ResponseForm::new(&response, &method, version);
         let response = bounded(response, form, guard, audience(row), &id);
         logged.answered(self.herd.log(), &response);

@@ -72,6 +72,9 @@ pub(super) struct FoundPlaces {
     answered: Answered,
     /// The AT line of the client in the middle, if a client is in the middle.
     client_at: Option<Vec<u8>>,
+    /// The value of Cache-Status. It shows that somebody has asked around the same place before, so with tokens on it is
+    /// only for callers who may operate the herd.
+    cache_status: Option<String>,
 }
 
 /// Asks the herd, and waits for the answer. `None`: the client in the middle is not known.
@@ -87,13 +90,14 @@ pub(super) async fn look(
         Some(Looked::Waits(question)) => question.answered().await,
         None => return Ok(None),
     };
-    Ok(Some(FoundPlaces { answered, client_at }))
+    let cache_status = caller.rights.may_operate(now_ns).then(|| cache_status(&answered));
+    Ok(Some(FoundPlaces { answered, client_at, cache_status }))
 }
 
 impl FoundPlaces {
     /// The response with at most `limit` places. If no provider knows the `kind` of places, the response says so.
     pub(super) fn into_response(self, herd: &Herd, limit: u8, kind: Option<&str>) -> Response {
-        let FoundPlaces { answered, client_at } = self;
+        let FoundPlaces { answered, client_at, cache_status } = self;
         let mut response = match kind.filter(|kind| !herd.knows_kind_of_places(kind)) {
             Some(kind) => json(&of_unknown_kind(&answered.answer, kind), limit).into_response(),
             None => json(&answered.answer, limit).into_response(),
@@ -104,7 +108,9 @@ impl FoundPlaces {
                 response.headers_mut().insert(name, value);
             }
         };
-        add(CACHE_STATUS, cache_status(&answered).as_bytes());
+        if let Some(cache_status) = cache_status {
+            add(CACHE_STATUS, cache_status.as_bytes());
+        }
         if let Some(client_at) = client_at {
             add(CLIENT_AT, client_at.trim_ascii_end());
         }
