@@ -390,6 +390,13 @@ impl Replica {
         counted.shard.locate(now_ns, kind, key).map(read)
     }
 
+    /// Whether a client counts among the clients of this replica. A client that was forgotten counts until its tombstone
+    /// is gone. A client whose report is no longer shown counts until the report is gone.
+    pub fn holds(&self, client: ClientId<'_>) -> bool {
+        let (_, counted) = self.shard_of(client.as_bytes());
+        counted.shard.holds(Kind::CLIENT, client.as_bytes())
+    }
+
     /// Calls `visit` with every record, shard by shard, each shard under its lock.
     pub fn for_each(&self, mut visit: impl FnMut(Update<'_>)) {
         for counted in &self.shards {

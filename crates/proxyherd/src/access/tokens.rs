@@ -77,7 +77,8 @@ pub struct NewToken {
     pub is_latest_only: bool,
     /// Maximum number of clients that the token may add at each server. `None`: a tenth of `max_clients`.
     pub clients_max: Option<u64>,
-    /// Maximum number of reports in a second at each server. `None`: no limit.
+    /// Maximum number of reports, requests to forget a client and questions about places in a second, at each server.
+    /// `None`: no limit.
     pub rate: Option<u32>,
 }
 
@@ -175,7 +176,7 @@ impl Tokens {
         Some(Arc::clone(known))
     }
 
-    /// Ends the grants whose token is no longer valid, and looks up some of the clients that full tokens have added.
+    /// Ends the grants whose token is no longer valid, and looks up some of the clients that tokens have added.
     pub(crate) fn recheck(&self, now_ns: u64) {
         let monotonic_ns = clock::monotonic_ns();
         let all: Vec<(TokenId, Arc<Grant>)> =
@@ -187,7 +188,7 @@ impl Tokens {
                 ended.push(id.clone());
             }
         }
-        self.sweep(now_ns, all.iter().map(|(_, grant)| &**grant));
+        self.sweep(all.iter().map(|(_, grant)| &**grant));
         drop(all);
         let mut grants = self.grants.write();
         ended.iter().for_each(|id| drop(grants.remove(id)));
@@ -195,16 +196,21 @@ impl Tokens {
         grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.is_like_new(monotonic_ns));
     }
 
-    fn sweep<'g>(&self, now_ns: u64, grants: impl Iterator<Item = &'g Grant>) {
-        let full: Vec<&Grant> = grants.filter(|grant| grant.is_full()).collect();
-        for grant in &full {
-            grant.sweep(SWEEP_LEN.div_ceil(full.len()), |id| self.is_known(now_ns, id));
+    /// Half of the look-ups are for tokens that wait for room. The other half is for all tokens, so that no token
+    /// remembers clients for ever that the server no longer holds.
+    fn sweep<'g>(&self, grants: impl Iterator<Item = &'g Grant>) {
+        let all: Vec<&Grant> = grants.filter(|grant| grant.has_clients()).collect();
+        let full: Vec<&Grant> = all.iter().copied().filter(|grant| grant.is_full()).collect();
+        for some in [all, full] {
+            for grant in &some {
+                grant.sweep((SWEEP_LEN / 2).div_ceil(some.len()), |id| self.is_held(id));
+            }
         }
     }
 
-    fn is_known(&self, now_ns: u64, id: &[u8]) -> bool {
-        let Some(client) = ClientId::new(id) else { return false };
-        self.replica.locate(now_ns, client, |held| held.record.body != Body::Gone).unwrap_or(false)
+    /// Whether a client takes room at this server. A tombstone takes room, too.
+    fn is_held(&self, id: &[u8]) -> bool {
+        ClientId::new(id).is_some_and(|client| self.replica.holds(client))
     }
 
     /// The record of a token. `None`: there is none that this version can judge, or the token has ended.

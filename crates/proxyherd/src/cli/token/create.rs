@@ -71,11 +71,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     name: String,
 
-    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`
+    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`. A forgotten
+    /// client counts for a day
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     clients_max: Option<u64>,
 
-    /// Maximum number of reports in a second at each server; by default there is no limit
+    /// Maximum number of reports, deletions and questions about places in a second, all together, at each server; by
+    /// default there is no limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
 

@@ -88,7 +88,10 @@ impl IntoResponse for Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, denied.to_string())
+        match denied {
+            Denied::TooFast => Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.to_string()).retry_after(1),
+            _ => Problem::new(StatusCode::FORBIDDEN, denied.to_string()),
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn meaning(code: &str) -> &'static str {
         "415" => "The body's media type or content coding is not accepted.",
         "417" => "The request expects something else than 100-continue.",
         "422" => "A value breaks a rule. `detail` names the member or the parameter.",
-        "429" => "The reports came too fast. Retry-After says when to try again.",
+        "429" => "The requests came too fast. Retry-After says when to try again.",
         "503" => {
             "The server has no room now, or cannot make the report durable. Retry-After says when to try again."
         }
