@@ -118,6 +118,13 @@ fn mismatch(path: &Path, token: &str, hash: Option<[u8; HASH_LEN]>) -> Option<St
         "write operator_token_sha256 = \"{}\" in [access] on every server, or put the right token into the file",
         hex(&own)
     );
+    if TokenText::parse(token.as_bytes()).is_none() {
+        return Some(format!(
+            "{} does not hold a token that servers accept: a token has the form phd_operator_ and 64 hexadecimal digits; \
+             remove the file and `proxyherd init` makes one, or write it yourself, and its hash into herd.toml",
+            path.display()
+        ));
+    }
     match hash {
         Some(hash) if hash == own => None,
         Some(_) => Some(format!("{} is not the token whose hash herd.toml has: {advice}", path.display())),
@@ -182,8 +189,9 @@ mod tests {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        put("s3cret\n", 0o600);
-        let own = token_hash("s3cret");
+        let token = new_operator_token().unwrap();
+        let (token, own) = (token.reveal(), token_hash(token.reveal()));
+        put(&format!("{token}\n"), 0o600);
         let right = Some(own);
         assert_eq!(said(right, true), Vec::<String>::new());
         for (hash, expected) in
@@ -194,14 +202,21 @@ mod tests {
                 said.len() == 1 && said[0].starts_with("Error") && said[0].contains(expected),
                 "{said:?}"
             );
-            assert!(said[0].contains(&hex(&own)) && !said[0].contains("s3cret"), "{said:?}");
+            assert!(said[0].contains(&hex(&own)) && !said[0].contains(token), "{said:?}");
         }
-        put("s3cret\n", 0o640);
+        put(&format!("{token}\n"), 0o640);
         for (is_on, kind) in [(true, "Error"), (false, "Warning")] {
             let said = said(right, is_on);
             assert!(said.len() == 1 && said[0].starts_with(kind), "{said:?}");
             assert!(said[0].contains("(mode 0640)") && said[0].contains("chmod 600"), "{said:?}");
         }
+        put("s3cret\n", 0o600);
+        let found = said(Some(token_hash("s3cret")), true);
+        assert!(
+            found.len() == 1 && found[0].contains("does not hold a token that servers accept"),
+            "{found:?}"
+        );
+        assert!(!found[0].contains("s3cret"), "{found:?}");
         put("two words", 0o600);
         let said = said(right, true);
         assert!(said.len() == 1 && said[0].contains("does not hold a token"), "{said:?}");

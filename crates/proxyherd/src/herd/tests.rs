@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, path::Path};
 
 use proxyherd_core::{
+    access::{Scopes, TokenId},
     command::{Condition, Limit, Outcome},
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
@@ -11,6 +12,7 @@ use proxyherd_core::{
 
 use super::*;
 use crate::{
+    access::NewToken,
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
@@ -145,6 +147,34 @@ async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_go
     let later_ns = NOW_NS + 2 * TOMBSTONE_TTL_NS;
     recheck(later_ns);
     assert_eq!(report(later_ns, "c"), Outcome::Added);
+}
+
+#[tokio::test]
+async fn with_tokens_off_only_the_operators_token_may_operate_tokens() {
+    let herd = alone();
+    assert!(!herd.are_tokens_on());
+    let is_denied = |caller: &Caller| {
+        let id = TokenId::parse("nobody").unwrap();
+        let new = NewToken {
+            scopes: Scopes::operate(),
+            name: String::new(),
+            expires_s: None,
+            is_latest_only: false,
+            clients_max: None,
+            rate: None,
+        };
+        let made = herd.make_token(caller, NOW_NS, new).map(drop);
+        let denied = [
+            matches!(made, Err(TokenRefusal::Denied(Denied::NoOperator))),
+            matches!(herd.tokens(caller, NOW_NS), Err(Denied::NoOperator)),
+            matches!(herd.revoke_token(caller, NOW_NS, &id), Err(TokenRefusal::Denied(Denied::NoOperator))),
+        ];
+        assert!(denied == [true; 3] || denied == [false; 3], "{denied:?}");
+        denied[0]
+    };
+    assert!(is_denied(&caller(Rights::ALL)));
+    assert!(is_denied(&limited(None, None)), "another token that may operate");
+    assert!(!is_denied(&caller(Rights::of(&["operate"]))), "the operator's token has no ID");
 }
 
 #[tokio::test]

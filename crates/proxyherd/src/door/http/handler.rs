@@ -16,6 +16,7 @@ use axum::{
 };
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use proxyherd_log::LogLevel;
 use tokio::time::Instant;
 
 use super::{
@@ -31,7 +32,7 @@ use super::{
     response_body::{ResponseBody, ResponseForm},
     slot::{ConnectionSlot, RequestGuard},
 };
-use crate::{caller::Caller, herd::Herd};
+use crate::{access::Grant, caller::Caller, herd::Herd};
 
 /// The answer on a connection in the reserve to a request that is not for operators.
 const RESERVE_ONLY: &str =
@@ -106,7 +107,11 @@ impl RequestHandler {
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         let form = ResponseForm::new(&response, &method, version);
         let response = bounded(response, form, guard, audience(row), &id);
-        logged.answered(self.herd.log(), &response);
+        logged.answered(
+            self.herd.log(),
+            &response,
+            response.extensions().get::<Arc<Grant>>().map(|by| &**by),
+        );
         response
     }
 
@@ -147,19 +152,27 @@ impl RequestHandler {
         let token = authentication::without_token(&mut request);
         let connected = Caller { address, ..self.caller.clone() };
         let shown = ShownToken::of(row, &request, token);
-        match authentication::caller_of(&self.herd, connected, shown).await {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        let caller = match authentication::caller_of(&self.herd, connected, shown).await {
+            Ok(caller) => caller,
             Err(refusal) => return refusal.at(row),
         };
+        // The log says which token it was.
+        let is_logged = self.herd.log().enabled(LogLevel::Debug);
+        let by = caller.rights.grant().filter(|_| is_logged).cloned();
+        request.extensions_mut().insert(caller);
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }
         let bounds = row.map_or(BodyBounds::DEFAULT, |row| row.body);
-        request_body::limited(request, &self.slot, bounds, async |request| {
+        let mut response = request_body::limited(request, &self.slot, bounds, async |request| {
             let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
             response
         })
-        .await
+        .await;
+        if let Some(by) = by {
+            response.extensions_mut().insert(by);
+        }
+        response
     }
 
     /// Asks the connection to close after it has sent this response and the responses in progress.
