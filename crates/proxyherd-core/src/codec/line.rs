@@ -325,6 +325,8 @@ pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let (line, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, b"\n"));
         if may_show_token(line) {
+            let mark: &[u8] = if line.trim_ascii_start().starts_with(b"?") { b"? " } else { b"" };
+            shown.extend_from_slice(mark);
             shown.extend_from_slice("AUTH \u{2026}".as_bytes());
         } else {
             write_without_secrets(&mut shown, line);
@@ -372,13 +374,13 @@ mod tests {
             ("IAMAT kiwi\nWHATSAT\n", "IAMAT kiwi\nWHATSAT\n"),
             ("AUTH secret\nIAMAT kiwi\n", "AUTH …\nIAMAT kiwi\n"),
             (" AUTHsecret", "AUTH …"),
-            ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "auth phd_…\r\n? auth phd_… x"),
+            ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "AUTH …\n? AUTH …"),
             ("phd_phd_a_b", "phd_…"),
             ("a phd_", "a phd_…"),
             ("x AUTH y", "x AUTH y"),
             ("auth mine", "AUTH …"),
             (" Auth mine\nkiwi\n\taUTH", "AUTH …\nkiwi\nAUTH …"),
-            ("? auth mine\n? kiwi\n", "AUTH …\n? kiwi\n"),
+            ("? auth mine\n? kiwi\n", "? AUTH …\n? kiwi\n"),
             ("aut mine", "aut mine"),
         ] {
             assert_eq!(String::from_utf8_lossy(&without_tokens(lines.as_bytes())), expected);

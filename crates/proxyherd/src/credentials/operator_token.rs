@@ -121,7 +121,7 @@ fn mismatch(path: &Path, token: &str, hash: Option<[u8; HASH_LEN]>) -> Option<St
     if TokenText::parse(token.as_bytes()).is_none() {
         return Some(format!(
             "{} does not hold a token that servers accept: a token has the form phd_operator_ and 64 hexadecimal digits; \
-             remove the file and `proxyherd init` makes one, or write it yourself, and its hash into herd.toml",
+             write such a token into the file, and its hash into operator_token_sha256 in [access] on every server",
             path.display()
         ));
     }

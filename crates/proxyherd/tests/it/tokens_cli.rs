@@ -89,8 +89,14 @@ fn check_finds_an_operators_token_that_others_can_read_or_that_is_not_the_herds(
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let checked = run(dir.path(), "check --set access.tokens=on");
     assert_eq!(checked.code, 78, "{checked:?}");
+    assert!(checked.err.contains("does not hold a token that servers accept"), "{}", checked.err);
+    let another = format!("phd_operator_{}", "c7".repeat(32));
+    put_secret(&path, &another);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let checked = run(dir.path(), "check --set access.tokens=on");
+    assert_eq!(checked.code, 78, "{checked:?}");
     assert!(checked.err.contains("is not the token whose hash herd.toml has"), "{}", checked.err);
-    assert!(!checked.err.contains("another\n"), "{}", checked.err);
+    assert!(!checked.err.contains(&another), "{}", checked.err);
 }
 
 #[test]
