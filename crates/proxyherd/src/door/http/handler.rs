@@ -94,7 +94,9 @@ impl RequestHandler {
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
         let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
-        let response = self.respond(request.map(Body::new), row, address).await;
+        // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given back as
+        // soon as the response is known.
+        let response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
         let mut response = compression::compressed(response, accepts_gzip).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
