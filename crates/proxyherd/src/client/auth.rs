@@ -55,7 +55,11 @@ async fn read_reply(stream: &mut dyn DoorStream) -> Result<(), AuthError> {
     while !reply.ends_with(b"\n") {
         if reply.len() > AUTH_ACCEPTED.len() {
             // An older server repeats the line, and this line has the token.
-            return Err(if reply.starts_with(AUTH_REFUSED) { AuthError::Refused } else { AuthError::Foreign });
+            return Err(if reply.starts_with(AUTH_REFUSED) {
+                AuthError::Refused
+            } else {
+                AuthError::Foreign
+            });
         }
         if stream.read_buf(&mut reply).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -315,7 +315,8 @@ async fn dial(
 ) -> Result<Box<dyn DoorStream>, ServerTrouble> {
     let passing = ServerTrouble::Passing;
     let connected = timeout(CONNECT_MAX, stream::connect(door, tls)).await;
-    let connected = connected.map_err(|_| passing(format!("no connection within {} s", CONNECT_MAX.as_secs())))?;
+    let connected =
+        connected.map_err(|_| passing(format!("no connection within {} s", CONNECT_MAX.as_secs())))?;
     let mut stream = connected.map_err(|error| passing(in_words(&error)))?;
     if let Some(token) = token {
         auth::authenticate(&mut *stream, token).await.map_err(|error| match error {

@@ -319,7 +319,11 @@ fn a_log_without_positions_has_none_at_any_level() {
     let (mut riley, http) = (herd.client("Riley"), herd.at("Riley").http);
     riley.ask("IAMAT kiwi +34.068930-118.445127 1621464827");
     riley.nearby("WHATSAT kiwi 10 5");
-    for line in ["IAMAT +34.068930-118.445127 1", "here kiwi 34.068930, -118.445127", "IAMAT kiwi 34.068930 -118.445127"] {
+    for line in [
+        "IAMAT +34.068930-118.445127 1",
+        "here kiwi 34.068930, -118.445127",
+        "IAMAT kiwi 34.068930 -118.445127",
+    ] {
         assert_eq!(riley.ask(line), format!("? {line}"));
     }
     let nearby = "/maps/api/place/nearbysearch/json";

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::harness::{
-    Finished, Herd, OPERATOR_TOKEN, PATIENCE, Plan, Process, WHERE_AND_WHEN, certificates::Certified, eventually,
-    free_ports,
+    Finished, Herd, OPERATOR_TOKEN, PATIENCE, Plan, Process, WHERE_AND_WHEN, certificates::Certified,
+    eventually, free_ports,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxyherd");
@@ -96,12 +96,15 @@ fn check_finds_an_operators_token_that_others_can_read_or_that_is_not_the_herds(
 #[test]
 fn a_token_is_made_listed_used_and_revoked() {
     let herd = herd_with_tokens(Plan::pair());
-    let (token, id) =
-        create(herd.dir(), "--scope report:courier-* --scope read:* --scope places --expires 30d --name couriers");
+    let (token, id) = create(
+        herd.dir(),
+        "--scope report:courier-* --scope read:* --scope places --expires 30d --name couriers",
+    );
     let (limited, _) = create(herd.dir(), "--scope read:kiwi --latest-only --clients-max 5 --rate 2");
 
     let report = format!("IAMAT courier-1 {WHERE_AND_WHEN}");
-    let answered = piped(&herd, &token, &format!("{report}\\nIAMAT kiwi {WHERE_AND_WHEN}\\nWHATSAT courier-1 10 0"));
+    let answered =
+        piped(&herd, &token, &format!("{report}\\nIAMAT kiwi {WHERE_AND_WHEN}\\nWHATSAT courier-1 10 0"));
     assert_eq!((answered.code, answered.err.as_str()), (0, ""), "{answered:?}");
     let lines: Vec<&str> = answered.out.lines().collect();
     assert!(lines[0].starts_with("AT Riley ") && lines[2].starts_with("AT Riley "), "{lines:?}");
@@ -112,8 +115,11 @@ fn a_token_is_made_listed_used_and_revoked() {
     let listed = run(herd.dir(), "token list");
     assert_eq!((listed.code, listed.err.as_str()), (0, ""), "{listed:?}");
     let row = listed.out.lines().find(|line| line.starts_with(&id)).unwrap();
-    assert!(row.contains(" couriers ") && row.ends_with("read:* report:courier-* places")
-        || row.ends_with("report:courier-* read:* places"), "{row}");
+    assert!(
+        row.contains(" couriers ") && row.ends_with("read:* report:courier-* places")
+            || row.ends_with("report:courier-* read:* places"),
+        "{row}"
+    );
     assert!(listed.out.contains("latest only, 5 clients, 2/s"), "{}", listed.out);
     let json = run(herd.dir(), "token list --json");
     let all: serde_json::Value = serde_json::from_str(&json.out).unwrap();
@@ -132,7 +138,11 @@ fn a_token_is_made_listed_used_and_revoked() {
     assert!(refused.err.contains(said) && refused.out.is_empty(), "{refused:?}");
     assert!(!refused.err.contains(&token), "{}", refused.err);
     let listed = run(herd.dir(), "token list");
-    assert!(listed.out.lines().any(|line| line.starts_with(&id) && line.contains("revoked")), "{}", listed.out);
+    assert!(
+        listed.out.lines().any(|line| line.starts_with(&id) && line.contains("revoked")),
+        "{}",
+        listed.out
+    );
 }
 
 #[test]
@@ -149,12 +159,28 @@ fn what_is_wrong_with_a_request_for_a_token_is_told() {
         (token("revoke operator"), 2, "this is the operator's token"),
         (token("revoke nobody"), 1, "no token has this ID"),
         (token("list --at http://192.0.2.1:8000"), 2, "use https://"),
-        (token("list --at http://127.0.0.1:1"), 1, "no server answers: http://127.0.0.1:1: connection refused"),
+        (
+            token("list --at http://127.0.0.1:1"),
+            1,
+            "no server answers: http://127.0.0.1:1: connection refused",
+        ),
         (token("list --config nowhere.toml"), 78, "nowhere.toml"),
-        (format!("PROXYHERD_TOKEN=phd_x_y {}", token("list")), 1, "does not accept the token of PROXYHERD_TOKEN"),
-        (format!("PROXYHERD_TOKEN='two words' {}", token("list")), 2, "PROXYHERD_TOKEN is set and holds no token"),
+        (
+            format!("PROXYHERD_TOKEN=phd_x_y {}", token("list")),
+            1,
+            "does not accept the token of PROXYHERD_TOKEN",
+        ),
+        (
+            format!("PROXYHERD_TOKEN='two words' {}", token("list")),
+            2,
+            "PROXYHERD_TOKEN is set and holds no token",
+        ),
         (format!("PROXYHERD_TOKEN={reader} {}", token("list")), 1, "operate"),
-        (format!("mv operator.token elsewhere; {}", token("list")), 1, "asks for a token: set PROXYHERD_TOKEN"),
+        (
+            format!("mv operator.token elsewhere; {}", token("list")),
+            1,
+            "asks for a token: set PROXYHERD_TOKEN",
+        ),
         (format!("PROXYHERD_TOKEN=$(cat elsewhere) {}", token(&format!("list --at http://{http}"))), 0, ""),
     ] {
         let refused = bash(dir, &line);
@@ -189,7 +215,11 @@ fn the_client_shows_its_token_on_every_connection() {
     let clients = clients.map(|client| Process::bash(herd.dir(), &format!("{{ {input}; }} | {client}")));
     for client in &clients {
         eventually("the first server answers", || {
-            if client.out().contains("AT Riley ") { Ok(()) } else { Err(format!("{}{}", client.out(), client.err())) }
+            if client.out().contains("AT Riley ") {
+                Ok(())
+            } else {
+                Err(format!("{}{}", client.out(), client.err()))
+            }
         });
     }
     eventually("the tokens reach Jaquez", || {
@@ -236,7 +266,13 @@ fn status_shows_the_operators_token_and_says_what_to_do_without_it() {
     let refused = run(herd.dir(), "status");
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_eq!(refused.out.matches("refused  ").count(), 2, "{}", refused.out);
-    assert!(refused.out.contains("Riley, Jaquez do not show their status: a token is needed: set PROXYHERD_TOKEN"), "{}", refused.out);
+    assert!(
+        refused
+            .out
+            .contains("Riley, Jaquez do not show their status: a token is needed: set PROXYHERD_TOKEN"),
+        "{}",
+        refused.out
+    );
     assert!(refused.err.contains("2 of 2 servers do not show their status"), "{}", refused.err);
 }
 
@@ -257,14 +293,17 @@ fn every_command_shows_its_token_at_doors_with_tls() {
     fs::write(dir.path().join("herd.toml"), text).unwrap();
     let server = Process::proxyherd(dir.path(), &["serve", "--name", "Riley"]);
     eventually("Riley is ready", || {
-        if server.out().starts_with("ready") { Ok(()) } else { Err(format!("{}{}", server.out(), server.err())) }
+        if server.out().starts_with("ready") {
+            Ok(())
+        } else {
+            Err(format!("{}{}", server.out(), server.err()))
+        }
     });
     let (token, id) = create(dir.path(), "--scope report:kiwi");
     let report = format!("IAMAT kiwi {WHERE_AND_WHEN}");
-    for client in [
-        format!("{PROGRAM} client"),
-        format!("PROXYHERD_TOKEN={token} {PROGRAM} client tls://{line}"),
-    ] {
+    for client in
+        [format!("{PROGRAM} client"), format!("PROXYHERD_TOKEN={token} {PROGRAM} client tls://{line}")]
+    {
         let answered = bash(dir.path(), &format!("echo '{report}' | {client}"));
         assert!(answered.code == 0 && answered.out.starts_with("AT Riley "), "{answered:?}");
     }

@@ -3,8 +3,12 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use rustyline::{
-    Context, Helper, Result, completion::Completer, highlight::{CmdKind, Highlighter}, hint::Hinter,
-    history::SearchDirection, validate::Validator,
+    Context, Helper, Result,
+    completion::Completer,
+    highlight::{CmdKind, Highlighter},
+    hint::Hinter,
+    history::SearchDirection,
+    validate::Validator,
 };
 
 use unicode_width::UnicodeWidthChar as _;
@@ -121,10 +125,13 @@ impl Highlighter for LineHelper {
 fn starred(line: &str) -> String {
     let start = line.len() - line.trim_start().len();
     let end = start + typed::AUTH.len();
-    let stars: String = line[end..].chars().map(|character| match character {
-        ' ' => " ".to_owned(),
-        other => "*".repeat(other.width().unwrap_or(0)),
-    }).collect();
+    let stars: String = line[end..]
+        .chars()
+        .map(|character| match character {
+            ' ' => " ".to_owned(),
+            other => "*".repeat(other.width().unwrap_or(0)),
+        })
+        .collect();
     format!("{}{stars}", &line[..end])
 }
 

@@ -76,8 +76,9 @@ fn what_init_writes_is_the_classic_herd() {
 /// Takes the `# ` from every line that is a setting.
 fn uncommented(text: &str) -> String {
     let is_setting = |line: &str| {
-        line.split_once(" = ")
-            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'))
+        line.split_once(" = ").is_some_and(|(key, _)| {
+            key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        })
     };
     let uncomment = |line| match str::strip_prefix(line, "# ") {
         Some(setting) if is_setting(setting) => format!("{setting}\n"),

@@ -75,9 +75,10 @@ impl AuthRefusal {
     /// The response. Clients of Google's path expect 200 and a status in the JSON.
     pub(super) fn at(self, row: Option<&PathRow>) -> Response {
         match (self, row.map(|row| row.name)) {
-            (AuthRefusal::NoToken | AuthRefusal::InUrl | AuthRefusal::WrongToken, Some(PathName::NearbySearch)) => {
-                nearby::denied("the parameter `key` must be a valid token of this herd")
-            }
+            (
+                AuthRefusal::NoToken | AuthRefusal::InUrl | AuthRefusal::WrongToken,
+                Some(PathName::NearbySearch),
+            ) => nearby::denied("the parameter `key` must be a valid token of this herd"),
             _ => Problem::from(self).into_response(),
         }
     }
@@ -323,7 +324,12 @@ mod tests {
         ] {
             let lines = forwarded.split('|').filter(|line| !line.is_empty());
             let sent: HeaderMap = lines
-                .map(|line| (HeaderName::from_static(FORWARDED_FOR), HeaderValue::from_bytes(line.as_bytes()).unwrap()))
+                .map(|line| {
+                    (
+                        HeaderName::from_static(FORWARDED_FOR),
+                        HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+                    )
+                })
                 .collect();
             let found = address_of(connected.parse().unwrap(), &sent, &proxies);
             assert_eq!(found, expected.parse().unwrap(), "{connected} {forwarded}");
