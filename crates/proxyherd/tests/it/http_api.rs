@@ -233,6 +233,23 @@ fn a_batch_lists_a_bounded_number_of_errors() {
 }
 
 #[test]
+fn a_report_without_room_or_too_soon_is_refused_and_told_when_to_come_back() {
+    let herd = Plan::single().herd("max_clients = 1").limits("client_interval_ms = 3_600_000").start();
+    let http = herd.at("Riley").http;
+    let body = r#"{"lat":1,"lon":1}"#;
+    assert_eq!(put(http, "kiwi", body).code, 200);
+    for (id, code, detail) in [("lemon", 503, "max_clients"), ("kiwi", 429, "too soon")] {
+        let refused = put(http, id, body);
+        check_problem(&refused, code, detail);
+        assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
+    }
+    let lines = "{\"id\":\"lemon\",\"lat\":1,\"lon\":1}\n{\"id\":\"kiwi\",\"lat\":1,\"lon\":1}";
+    let result = send(http, "POST", "/v1/reports", NDJSON, lines).json();
+    assert_eq!((&result["accepted"], &result["refused"]), (&json!(0), &json!(2)), "{result}");
+    assert!(result["errors"][0]["detail"].as_str().unwrap().contains("max_clients"), "{result}");
+}
+
+#[test]
 fn a_report_crosses_the_doors_of_all_pairs_of_servers() {
     let herd = Plan::pair().start();
     for (from, to) in [("Riley", "Jaquez"), ("Jaquez", "Riley")] {
@@ -334,7 +351,7 @@ fn clients_are_found_near_a_point_in_a_box_and_by_their_ids() {
         ("box=1,-1,-1,1", &["bus/1", "bus/2", "cab/1"]),
         ("ids=bus/*", &["bus/1", "bus/2"]),
         ("ids=bus%2F1&ids=west&ids=nobody", &["bus/1", "west"]),
-        ("where=battery_pct<50", &["bus/1"]),
+        ("where=battery_pct%3C50", &["bus/1"]),
         ("where=battery_pct+%3D+%2210%22", &["cab/1"]),
         ("where=note%20%3D%20%22on%20%5C%22my%5C%22%20way%22", &["west"]),
         ("max_age_s=1000", &["bus/1", "bus/2", "cab/1", "east", "west"]),

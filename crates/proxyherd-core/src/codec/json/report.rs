@@ -220,13 +220,10 @@ impl<'j, 'b> Contents<'j, 'b> {
     /// Takes the members of `attributes` after all others.
     fn take_nested(&mut self, json: &'j str) -> Result<(), ReportError> {
         let outside = self.attributes.clone();
-        read_object(json.as_bytes(), ReportError::Attributes, |name, json| {
-            let name: &str = &name;
-            match outside.contains(name) {
-                true if members::scalar(json).is_some() => Ok(()),
-                true => Err(ReportError::AttributeType(shown(name))),
-                false => self.take_attribute(name, json),
-            }
+        read_object(json.as_bytes(), ReportError::Attributes, |name, json| match outside.contains(name) {
+            true if members::scalar(json).is_some() => Ok(()),
+            true => Err(ReportError::AttributeType(shown(name))),
+            false => self.take_attribute(name, json),
         })
     }
 

@@ -56,7 +56,10 @@ pub(super) async fn compressed(mut response: Response, accepts_gzip: bool) -> Re
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
         return Response::from_parts(parts, Body::empty());
     };
-    let Some(packed) = gzip(&bytes).await else { return Response::from_parts(parts, Body::from(bytes)) };
+    // In a box of its own, so that requests without compression hold no memory for it while they wait.
+    let Some(packed) = Box::pin(gzip(&bytes)).await else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(packed))

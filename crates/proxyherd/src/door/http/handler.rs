@@ -92,7 +92,9 @@ impl RequestHandler {
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
         let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
-        let mut response = self.respond(request.map(Body::new), row, address).await;
+        // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given back as
+        // soon as the response is known.
+        let mut response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
         problem::render(&mut response, &id);
         let form = ResponseForm::new(&response, &method, version);
         let mut response = counted(response, form, &mut guard, audience(row), &id);

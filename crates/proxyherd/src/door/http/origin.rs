@@ -291,6 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_may_name_hosts_and_tls_with_tokens_needs_none() {
+        let hosts = vec!["herd.example".to_owned(), "10.0.0.1".to_owned(), "2001:db8::1".to_owned()];
+        let access = AccessSettings { hosts, ..AccessSettings::default() };
+        let with_tokens = AccessSettings { tokens: Tokens::On, ..AccessSettings::default() };
+        let own = || "127.0.0.1:8000".parse().unwrap();
+        for (host, is_named) in [
+            ("herd.example", true),
+            ("Herd.Example.:80", true),
+            ("10.0.0.1:80", true),
+            ("[2001:db8::1]:80", true),
+            ("a.herd.example", false),
+            ("10.0.0.2", false),
+        ] {
+            let check = |policy: &OriginPolicy| {
+                let sent = headers(&[("host", host)]);
+                policy.check_host(Version::HTTP_11, &"/".parse().unwrap(), &sent).is_ok()
+            };
+            for has_tls in [false, true] {
+                assert_eq!(check(&OriginPolicy::new(own(), has_tls, &access)), is_named, "{host}");
+                assert_eq!(check(&OriginPolicy::new(own(), has_tls, &with_tokens)), has_tls, "{host}");
+            }
+        }
+    }
+
+    #[test]
     fn a_request_has_one_host_and_each_mention_of_it_is_checked() {
         check(&[], "/", Version::HTTP_11, Err(OriginRefusal::NoHost));
         check(&[], "/", Version::HTTP_10, Ok(()));

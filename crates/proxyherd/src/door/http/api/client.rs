@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use proxyherd_core::codec::json;
@@ -38,7 +38,9 @@ pub(in crate::door::http) async fn get_client(
         body
     })?;
     let body = found.ok_or_else(|| id.unknown())?;
-    Ok(conditional::answer(&headers, kind, PRIVATE, body))
+    let mut response = conditional::answer(&headers, kind, PRIVATE, body);
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
 }
 
 /// Forgets a client in the whole herd. It makes no difference whether the client is known.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
 use proxyherd_core::{
@@ -49,7 +49,10 @@ pub(in crate::door::http) async fn get_places(
         wish: wish.kind.is_some().then_some(&wish),
     };
     let found = nearby::look(&herd, &caller, clock::now_ns(), &asked).await?;
-    Ok(found.ok_or_else(|| id.unknown())?.into_response(&herd, limit, wish.kind.as_deref()))
+    let found = found.ok_or_else(|| id.unknown())?;
+    let mut response = found.into_response(&herd, limit, wish.kind.as_deref());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 /// The type of places, as Google writes types.

@@ -104,9 +104,17 @@ impl<'d> Html<'d> {
         }
     }
 
-    /// Appends a text of the document. Nothing, if it is absent.
+    /// Appends a text of the document. Nothing, if it is absent. What is between two backquotes is code.
     fn text(&mut self, text: &Value) {
-        self.escaped(text.as_str().unwrap_or_default());
+        for (place, part) in text.as_str().unwrap_or_default().split('`').enumerate() {
+            if place % 2 == 0 {
+                self.escaped(part);
+            } else {
+                self.raw("<code>");
+                self.escaped(part);
+                self.raw("</code>");
+            }
+        }
     }
 
     /// Appends an element with a text.
@@ -186,9 +194,9 @@ impl<'d> Html<'d> {
             self.escaped(media_type);
             self.raw("</code>: ");
             self.kind(&content["schema"]);
-            if let Some(description) = content["schema"]["description"].as_str() {
+            if content["schema"]["description"].is_string() {
                 self.raw(". ");
-                self.escaped(description);
+                self.text(&content["schema"]["description"]);
             }
             self.raw("</li>\n");
         }
@@ -383,12 +391,14 @@ mod tests {
     #[test]
     fn texts_of_the_document_are_escaped() {
         let document = serde_json::json!({
-            "info": {"description": "<script>&\"'"},
+            "info": {"description": "<script>&\"' `<i>`"},
             "tags": [{"name": "T"}],
             "paths": {"/<x>": {"get": {"operationId": "\"><script>", "summary": "<b>", "tags": ["T"]}}},
         });
         let page = page(&document);
         assert_eq!(page.matches("<script").count(), 1, "{page}");
-        assert!(page.contains("&lt;script&gt;&amp;&quot;&#39;") && !page.contains("<x>"));
+        assert!(
+            page.contains("&lt;script&gt;&amp;&quot;&#39; <code>&lt;i&gt;</code>") && !page.contains("<x>")
+        );
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn value() -> &'static Value {
 
 const DESCRIPTION: &str = "Reports, reads and searches of clients that move. Errors are problem details (RFC 9457). Each \
     response has the header X-Request-Id, which repeats the request's ID or makes one. Responses of more than a \
-    kilobyte are compressed with gzip if the request accepts it.";
+    kilobyte are compressed with gzip if the request accepts it. Where tokens are on, send one as \
+    `Authorization: Bearer TOKEN`.";
 
 fn document(security: Security) -> OpenApi {
     let info = InfoBuilder::new()

@@ -197,7 +197,7 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "box",
-        "S,W,N,E in degrees. A box with W greater than E crosses the antimeridian.",
+        "S,W,N,E in degrees. A box with W greater than E crosses the antimeridian. S and N may change places.",
         parameters::bounds(),
     ))
     .parameter(query(
