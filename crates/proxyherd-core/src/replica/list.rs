@@ -76,20 +76,23 @@ impl Replica {
             let mut first = FirstByIds { clients: BTreeMap::new(), limit: limit + 1 - clients.len() };
             let mut take = |held: &Update<'_>, coordinates: Coordinates| {
                 let id = held.record.key;
-                if is_ahead(list, shard, id, coordinates) && first.has_place_for(id) && wanted(held) {
+                let is_taken =
+                    is_ahead(list, shard, id, coordinates) && first.has_place_for(id) && wanted(held);
+                if is_taken {
                     first.add(held);
                 }
+                is_taken
             };
             effort.check()?;
-            self.visit_clients(shard, now_ns, &exact, &mut take);
+            self.visit_clients(shard, now_ns, &exact, |held, coordinates| {
+                take(held, coordinates);
+            });
             if list.ids.is_empty() || !prefixes.is_empty() {
                 let every = || self.every_slot(shard);
                 let slots = list.bounds.map_or_else(every, |bounds| self.slots_near(shard, &bounds));
                 self.visit_slots(shard, now_ns, slots, &mut effort, |held, coordinates| {
                     let is_match = |ids: &&IdPattern| ids.matches(held.record.key);
-                    if prefixes.is_empty() || prefixes.iter().any(is_match) {
-                        take(held, coordinates);
-                    }
+                    (prefixes.is_empty() || prefixes.iter().any(is_match)) && take(held, coordinates)
                 })?;
             }
             clients.extend(first.clients.into_values());

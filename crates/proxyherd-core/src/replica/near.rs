@@ -5,8 +5,8 @@
 //! next shard. So the radius hardly changes the cost of a search. Searches begin at different shards, so that they seldom
 //! wait for each other. As in [`Replica::locate`], expired records and tombstones do not count.
 //!
-//! A filter that rejects most clients makes the search visit many. Under one lock it visits about [`VISITS_MAX`]
-//! clients more than it wants. Then it notes the slots of the other clients that may be near enough, and visits these
+//! A filter that rejects most clients, or a great limit, makes the search visit many. Under one lock it visits about
+//! [`VISITS_MAX`] clients more than it wants, and at most twice as many. Then it notes the slots of the other clients that may be near enough, and visits these
 //! slots in bites (`visit`). Noting the slots takes about a millisecond for a million clients in the shard. A client
 //! that moves during the search is found at most once, at one of its positions during the search. A client that is held
 //! and near enough during the whole search is always found.
@@ -180,7 +180,7 @@ impl Replica {
         let first = center.scattered() as usize;
         for shard in (0..self.shards.len()).map(|index| (first + index) % self.shards.len()) {
             effort.check()?;
-            let visits_max = effort.visits_max().min(effort.bite(VISITS_MAX) + limit);
+            let visits_max = effort.visits_max().min(effort.bite(VISITS_MAX + limit.min(VISITS_MAX)));
             let notes_rest = effort.is_unbounded();
             let branches = &mut branches;
             let mut search = NearestSearch { now_ns, center: &center, visits_max, notes_rest, branches };
@@ -199,9 +199,11 @@ impl Replica {
             self.visit_slots(shard, now_ns, slots, &mut effort, |held, at| {
                 let separation = separation(&center, at);
                 let is_near = best.reach().is_none_or(|reach| separation <= reach);
-                if is_near && best.has_place_for(separation, held.record.key) {
+                let is_taken = is_near && best.has_place_for(separation, held.record.key);
+                if is_taken {
                     best.take(separation, held);
                 }
+                is_taken
             })?;
             best.held = None;
         }

@@ -23,6 +23,9 @@ use crate::{
 /// slots takes about a tenth of a millisecond. A costly filter makes the number smaller.
 const SLOTS_PER_BITE: usize = 1024;
 
+/// The number of visits that cost as much as keeping a client, in addition to its own visit.
+const VISITS_PER_TAKEN: usize = 4;
+
 /// Slots that are visited.
 pub(super) enum Slots {
     /// All slots below this number.
@@ -56,7 +59,8 @@ impl Replica {
         near.map_or_else(|| self.every_slot(shard), Slots::These)
     }
 
-    /// Calls `visit` with each client that is held in one of the slots and has not expired. An error: there are more
+    /// Calls `visit` with each client that is held in one of the slots and has not expired. `visit` returns whether it
+    /// keeps the client. An error: there are more
     /// slots than the visits that the effort allows, or the search was canceled.
     pub(super) fn visit_slots(
         &self,
@@ -64,7 +68,7 @@ impl Replica {
         now_ns: u64,
         slots: Slots,
         effort: &mut Effort<'_>,
-        mut visit: impl FnMut(&Update<'_>, Coordinates),
+        mut visit: impl FnMut(&Update<'_>, Coordinates) -> bool,
     ) -> Result<(), Unfinished> {
         if slots.len() > effort.visits_max() {
             return Err(Unfinished);
@@ -84,7 +88,7 @@ impl Replica {
         now_ns: u64,
         slots: impl Iterator<Item = SlotId>,
         effort: &Effort<'_>,
-        visit: &mut impl FnMut(&Update<'_>, Coordinates),
+        visit: &mut impl FnMut(&Update<'_>, Coordinates) -> bool,
     ) -> Result<(), Unfinished> {
         effort.check()?;
         let bite = effort.bite(SLOTS_PER_BITE);
@@ -97,8 +101,10 @@ impl Replica {
                 left = bite;
             }
             left -= 1;
-            if let Some((held, coordinates)) = counted.shard.client_in(now_ns, id) {
-                visit(&held, coordinates);
+            if let Some((held, coordinates)) = counted.shard.client_in(now_ns, id)
+                && visit(&held, coordinates)
+            {
+                left = left.saturating_sub(VISITS_PER_TAKEN);
             }
         }
         Ok(())

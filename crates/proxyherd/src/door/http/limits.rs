@@ -103,6 +103,11 @@ pub(super) const PREFIXES_MAX: usize = 32;
 pub(super) const SEARCHES_MAX: usize = 4;
 /// Maximum number of these searches of one token, or of one address without a token. Further ones wait in line.
 pub(super) const SEARCHES_PER_CALLER_MAX: usize = 2;
+/// Maximum number of these searches that run or wait in line. The response to more is 503.
+pub(super) const SEARCHES_IN_LINE_MAX: usize = 1000;
+/// Maximum number of these searches of one token, or of one address without a token, that run or wait in line. The
+/// response to more is 503.
+pub(super) const SEARCHES_IN_LINE_PER_CALLER_MAX: usize = 100;
 /// Maximum time in which such a search must end, with its wait in line. After this time the response is 503.
 pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that needs

@@ -3,8 +3,8 @@
 //! Such a search runs on a thread that may wait. Only [`SEARCHES_MAX`] searches run at once, and only
 //! [`SEARCHES_PER_CALLER_MAX`] of one caller: one token, or one subscriber's address where no token is shown. Further
 //! ones wait in line, first in their caller's line and then in the line of all. So a caller with many searches delays
-//! the others by a few searches only. A search that is not answered after [`SEARCH_TIMEOUT`] is refused. The number of
-//! those who wait is bounded by the number of requests in progress.
+//! the others by a few searches only. A search is refused if too many wait already, and if it is not answered after
+//! [`SEARCH_TIMEOUT`].
 //!
 //! A search keeps its turn for as long as it runs, even if nobody waits for its result any more. But then it ends at its
 //! next bite. The result keeps the turn until [`Turn`] is dropped, so that only so many results exist that are not
@@ -26,15 +26,31 @@ use tokio::{
     time::timeout,
 };
 
-use super::limits::{SEARCH_TIMEOUT, SEARCHES_MAX, SEARCHES_PER_CALLER_MAX};
+use super::limits::{
+    SEARCH_TIMEOUT, SEARCHES_IN_LINE_MAX, SEARCHES_IN_LINE_PER_CALLER_MAX, SEARCHES_MAX,
+    SEARCHES_PER_CALLER_MAX,
+};
 use crate::{caller::Caller, subscriber::subscriber};
 
 /// The lines of those who wait for a search.
 #[derive(Debug)]
 pub(super) struct Searches {
     running: Arc<Semaphore>,
-    /// The turns of each caller who has searches.
-    callers: Mutex<HashMap<Searcher, Arc<Semaphore>>>,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// The line of each caller who has searches.
+    of_callers: HashMap<Searcher, Line>,
+    /// The number of places in all lines.
+    places: usize,
+}
+
+#[derive(Debug)]
+struct Line {
+    turns: Arc<Semaphore>,
+    places: usize,
 }
 
 /// Whose searches share a line.
@@ -52,17 +68,16 @@ pub(super) struct Turn {
     _permits: Arc<Permits>,
 }
 
-/// The permits are dropped before the caller's line, which looks whether it is the last user of the turns.
 #[derive(Debug)]
 struct Permits {
     _of_all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
-    _line: CallerLine,
+    _place: PlaceInLine,
 }
 
 /// A place in a caller's line. The line exists as long as somebody has a place in it.
 #[derive(Debug)]
-struct CallerLine {
+struct PlaceInLine {
     searches: Arc<Searches>,
     searcher: Searcher,
     turns: Arc<Semaphore>,
@@ -71,6 +86,8 @@ struct CallerLine {
 /// Why a search has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoResult {
+    /// Too many searches wait.
+    Crowded,
     /// It took too long.
     TimedOut,
     /// It panicked.
@@ -89,7 +106,7 @@ impl Drop for CancelOnDrop {
 impl Searches {
     pub(super) fn new() -> Arc<Searches> {
         let running = Arc::new(Semaphore::new(SEARCHES_MAX));
-        Arc::new(Searches { running, callers: Mutex::default() })
+        Arc::new(Searches { running, lines: Mutex::default() })
     }
 
     /// Runs a search when it is its turn. The search must look at the flag now and then, and end when it is set.
@@ -100,8 +117,9 @@ impl Searches {
     ) -> Result<(T, Turn), NoResult> {
         let is_canceled = Arc::new(AtomicBool::new(false));
         let _cancel = CancelOnDrop(Arc::clone(&is_canceled));
+        let place = self.place_for(Searcher::of(caller)).ok_or(NoResult::Crowded)?;
         let searched = async {
-            let turn = self.turn(Searcher::of(caller)).await;
+            let turn = self.turn(place).await;
             // The closure has the turn, because it may outlive this future.
             tokio::task::spawn_blocking(move || (search(&is_canceled), turn)).await
         };
@@ -109,18 +127,24 @@ impl Searches {
         searched.map_err(|_| NoResult::Failed)
     }
 
-    async fn turn(self: &Arc<Searches>, searcher: Searcher) -> Turn {
-        let line = self.line(searcher);
-        let own = Arc::clone(&line.turns).acquire_owned().await.expect("nobody closes this semaphore");
+    async fn turn(&self, place: PlaceInLine) -> Turn {
+        let own = Arc::clone(&place.turns).acquire_owned().await.expect("nobody closes this semaphore");
         let of_all = Arc::clone(&self.running).acquire_owned().await.expect("nobody closes this semaphore");
-        Turn { _permits: Arc::new(Permits { _of_all: of_all, _own: own, _line: line }) }
+        Turn { _permits: Arc::new(Permits { _of_all: of_all, _own: own, _place: place }) }
     }
 
-    fn line(self: &Arc<Searches>, searcher: Searcher) -> CallerLine {
-        let mut callers = self.callers.lock();
-        let new = || Arc::new(Semaphore::new(SEARCHES_PER_CALLER_MAX));
-        let turns = Arc::clone(callers.entry(searcher.clone()).or_insert_with(new));
-        CallerLine { searches: Arc::clone(self), searcher, turns }
+    /// A place in the caller's line. `None`: too many searches run or wait.
+    fn place_for(self: &Arc<Searches>, searcher: Searcher) -> Option<PlaceInLine> {
+        let mut lines = self.lines.lock();
+        let own = lines.of_callers.get(&searcher).map_or(0, |line| line.places);
+        if lines.places >= SEARCHES_IN_LINE_MAX || own >= SEARCHES_IN_LINE_PER_CALLER_MAX {
+            return None;
+        }
+        lines.places += 1;
+        let new = || Line { turns: Arc::new(Semaphore::new(SEARCHES_PER_CALLER_MAX)), places: 0 };
+        let line = lines.of_callers.entry(searcher.clone()).or_insert_with(new);
+        line.places += 1;
+        Some(PlaceInLine { searches: Arc::clone(self), searcher, turns: Arc::clone(&line.turns) })
     }
 }
 
@@ -133,12 +157,15 @@ impl Searcher {
     }
 }
 
-impl Drop for CallerLine {
+impl Drop for PlaceInLine {
     fn drop(&mut self) {
-        let mut callers = self.searches.callers.lock();
-        // The table and this place. Nobody copies the turns without the table's lock.
-        if Arc::strong_count(&self.turns) == 2 {
-            callers.remove(&self.searcher);
+        let mut lines = self.searches.lines.lock();
+        lines.places -= 1;
+        if let Some(line) = lines.of_callers.get_mut(&self.searcher) {
+            line.places -= 1;
+            if line.places == 0 {
+                lines.of_callers.remove(&self.searcher);
+            }
         }
     }
 }
@@ -214,7 +241,7 @@ mod tests {
             let _ = search.end().await.unwrap();
         }
         assert_eq!(searches.running.available_permits(), SEARCHES_MAX);
-        assert_eq!(searches.callers.lock().len(), 0, "no line is left");
+        assert!(searches.lines.lock().of_callers.is_empty(), "no line is left");
     }
 
     #[tokio::test]
@@ -228,7 +255,7 @@ mod tests {
         let _ = begun.end.send(());
         let is_over = || searches.running.available_permits() == SEARCHES_MAX;
         eventually_yielding("the search gives its turn back", is_over).await;
-        eventually_yielding("its line is gone", || searches.callers.lock().is_empty()).await;
+        eventually_yielding("its line is gone", || searches.lines.lock().of_callers.is_empty()).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,6 +273,26 @@ mod tests {
         drop(ends);
         let is_over = || searches.running.available_permits() == SEARCHES_MAX;
         eventually_yielding("all turns are given back", is_over).await;
+    }
+
+    #[tokio::test]
+    async fn so_many_searches_of_a_caller_and_of_all_wait() {
+        let searches = Searches::new();
+        let place = |caller: usize| {
+            let address = std::net::Ipv4Addr::from_bits(caller as u32);
+            searches.place_for(Searcher::Address(address.into()))
+        };
+        let mut places: Vec<_> = (0..SEARCHES_IN_LINE_PER_CALLER_MAX).map(|_| place(0).unwrap()).collect();
+        assert!(place(0).is_none());
+        places.extend((places.len()..SEARCHES_IN_LINE_MAX).map(|caller| place(caller).unwrap()));
+        assert!(place(1).is_none());
+        let refused = searches.run(&caller(1), |_| ()).await;
+        assert_eq!(refused.unwrap_err(), NoResult::Crowded);
+        places.pop();
+        assert!(place(1).is_some());
+        drop(places);
+        let lines = searches.lines.lock();
+        assert!(lines.places == 0 && lines.of_callers.is_empty());
     }
 
     #[tokio::test]

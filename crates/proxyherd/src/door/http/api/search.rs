@@ -118,6 +118,9 @@ fn respond(body: Vec<u8>, kind: &'static str) -> Response {
 impl From<NoResult> for Problem {
     fn from(why: NoResult) -> Problem {
         match why {
+            NoResult::Crowded => {
+                Problem::unavailable("too many searches for clients wait already; try again later")
+            }
             NoResult::TimedOut => Problem::unavailable(format!(
                 "the search was not done within {} s, with its wait for other searches; ask for fewer clients, or try \
                  again later",
