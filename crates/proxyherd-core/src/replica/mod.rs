@@ -7,6 +7,7 @@
 
 mod beats;
 mod counts;
+mod effort;
 mod followers;
 mod links;
 mod list;
@@ -24,6 +25,7 @@ use parking_lot::{Mutex, MutexGuard};
 use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
+    effort::{Effort, Unfinished},
     links::Agreed,
     list::ClientPage,
     near::FoundClient,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use proxyherd_core::types::IdPattern;
+use proxyherd_core::{replica::Unfinished, types::IdPattern};
 
 use crate::{access::Grant, caller::Caller};
 
@@ -36,6 +36,17 @@ pub enum Denied {
     /// To see the state of the server, or to make and revoke tokens.
     #[error("this caller may not see the state of this server")]
     Operate,
+}
+
+/// Why a search has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// The caller lacks the right.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The search was canceled, or its effort was not enough.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
 }
 
 impl Denied {

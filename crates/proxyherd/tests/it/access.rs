@@ -490,6 +490,27 @@ fn a_path_for_operators_takes_no_token_from_the_url() {
 }
 
 #[test]
+fn a_search_for_the_nearest_that_a_token_may_read_is_answered_however_far_they_are() {
+    for settings in ["", "client_index = false"] {
+        let herd = Plan::single().with_tokens().herd(settings).start();
+        let http = herd.at("Riley").http;
+        let reports: String = (0..6000)
+            .map(|number| {
+                format!("{{\"id\":\"c-{number}\",\"lat\":{},\"lon\":1}}\n", f64::from(number) / 100.0)
+            })
+            .collect();
+        let headers = bearer(OPERATOR_TOKEN) + "Content-Type: application/x-ndjson\r\n";
+        assert_eq!(send(http, "POST", "/v1/reports", &headers, &reports).json()["accepted"], 6000);
+        for (scope, expected) in [("read:nobody-*", &[][..]), ("read:c-5998", &["c-5998"])] {
+            let found =
+                fetch(http, "/v1/clients?near=0,0&limit=10", &bearer(&make_with(http, &[scope]))).json();
+            let ids: Vec<_> = found["clients"].as_array().unwrap().iter().map(|found| &found["id"]).collect();
+            assert_eq!(ids, expected, "{settings} {scope}");
+        }
+    }
+}
+
+#[test]
 fn only_who_may_operate_learns_whether_an_answer_about_places_was_kept() {
     let herd = Plan::single().with_tokens().start();
     let http = herd.at("Riley").http;

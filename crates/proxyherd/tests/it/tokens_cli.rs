@@ -308,7 +308,7 @@ fn every_command_shows_its_token_at_doors_with_tls() {
     let text = format!(
         "[herd]\ntls = \"off\"\n[tls]\ncert = \"door.pem\"\nkey = \"door.key\"\n[access]\ntokens = \"on\"\n\
          operator_token_sha256 = \"{}\"\n[[server]]\nname = \"Riley\"\nlisten = \"tls://{line}\"\nhttp = \"tls://{http}\"\n",
-        crate::harness::OPERATOR_TOKEN_SHA256
+        OPERATOR_TOKEN_SHA256
     );
     fs::write(dir.path().join("herd.toml"), text).unwrap();
     let server = Process::proxyherd(dir.path(), &["serve", "--name", "Riley"]);

@@ -202,7 +202,8 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "ids",
-        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times; one match is enough.",
+        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times, up to 32 of them with `*`; one match \
+         is enough.",
         parameters::ids(),
     ))
     .parameter(query(
