@@ -307,8 +307,7 @@ fn every_command_shows_its_token_at_doors_with_tls() {
     put_secret(&dir.path().join("operator.token"), OPERATOR_TOKEN);
     let text = format!(
         "[herd]\ntls = \"off\"\n[tls]\ncert = \"door.pem\"\nkey = \"door.key\"\n[access]\ntokens = \"on\"\n\
-         operator_token_sha256 = \"{}\"\n[[server]]\nname = \"Riley\"\nlisten = \"tls://{line}\"\nhttp = \"tls://{http}\"\n",
-        OPERATOR_TOKEN_SHA256
+         operator_token_sha256 = \"{OPERATOR_TOKEN_SHA256}\"\n[[server]]\nname = \"Riley\"\nlisten = \"tls://{line}\"\nhttp = \"tls://{http}\"\n"
     );
     fs::write(dir.path().join("herd.toml"), text).unwrap();
     let server = Process::proxyherd(dir.path(), &["serve", "--name", "Riley"]);
