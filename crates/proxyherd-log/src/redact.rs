@@ -22,6 +22,8 @@ pub(super) fn without_position(line: &[u8]) -> Cow<'_, [u8]> {
     // The place of the client's ID among the fields after the command.
     let id_at = match command {
         b"IAMAT" | b"WHATSAT" => 0,
+        // What links carry about other records than positions.
+        b"GONE" | b"DATA" => 0,
         b"AT" => 2,
         b"AUTH" if fields.clone().eq([HIDDEN.as_bytes()]) => return line.into(),
         _ => return [mark, HIDDEN.as_bytes()].concat().into(),
@@ -68,6 +70,9 @@ mod tests {
             ("WHATSAT kiwi 10 5", "WHATSAT kiwi …"),
             ("? WHATSAT kiwi 10 5", "? WHATSAT kiwi …"),
             ("AUTH …", "AUTH …"),
+            ("GONE kiwi", "GONE kiwi"),
+            ("DATA k1w1 kind 3, 90 bytes", "DATA k1w1 …"),
+            ("GONE 34.06893,-118.445127", "GONE …"),
             ("AUTH ok", "…"),
             ("", ""),
             ("? ", "? "),

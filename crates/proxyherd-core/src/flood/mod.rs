@@ -322,6 +322,11 @@ impl Shard {
         self.is_shown(now_ns, &record).then(|| self.held(slot))
     }
 
+    /// Whether the record of a key takes room, shown or not.
+    pub(crate) fn holds(&self, kind: Kind, key: &[u8]) -> bool {
+        self.store.find(kind, key).is_some()
+    }
+
     /// Every record, in no particular order, expired ones among them.
     pub fn records(&self) -> impl Iterator<Item = Update<'_>> {
         self.store.live().map(|(_, slot)| self.held(slot))

@@ -5,11 +5,12 @@
 //!
 //! A grant also holds the two limits of a token. Each server counts for itself, since its start.
 //!
-//! - The rate: reports that the token offers in a second. Every offered report of a client that the token may report
-//!   counts, also a stale one.
-//! - The clients: those that the token has added at this server and that are still known. A report adds a client if the
-//!   client was not known. At the limit, the token's reports of known clients are still taken. A sweep finds out which
-//!   clients are no longer known.
+//! - The rate: reports, requests to forget a client, and questions about places in a second. Everything that the token's
+//!   scopes allow counts, also a stale report.
+//! - The clients: those that the token has added at this server and that the server still holds. A report adds a client
+//!   if the client was not known. A forgotten client is held until its tombstone is gone, so forgetting clients makes no
+//!   room. At the limit, the token's reports of known clients, and of clients that count already, are still taken. A
+//!   sweep finds out which clients are no longer held.
 
 use std::{
     fmt,
@@ -64,6 +65,13 @@ impl Grant {
         Grant::new(None, record_of(scopes, [0; 32]), u64::MAX)
     }
 
+    /// The grant of a token that may do everything, with these limits.
+    #[cfg(test)]
+    pub(crate) fn with_limits(clients_max: Option<u64>, rate: Option<u32>) -> Grant {
+        let id = TokenId::parse("limited").unwrap();
+        Grant::of(id, TokenRecord { clients_max, rate, ..record_of(Scopes::operate(), [0; 32]) }, u64::MAX)
+    }
+
     fn new(id: Option<TokenId>, record: TokenRecord, clients_max: u64) -> Grant {
         Grant {
             id,
@@ -81,6 +89,11 @@ impl Grant {
     /// The token's ID. `None`: the operator's token of the configuration.
     pub fn id(&self) -> Option<&TokenId> {
         self.id.as_ref()
+    }
+
+    /// The token as logs name it.
+    pub fn label(&self) -> String {
+        self.id.as_ref().map_or_else(|| "the operator's token".to_owned(), |id| format!("token {id}"))
     }
 
     /// The token's name.
@@ -113,9 +126,9 @@ impl Grant {
         self.is_revoked.store(true, Relaxed);
     }
 
-    /// Takes up to `wanted` reports from the token's rate, and returns the number of reports that may be offered. The
-    /// time is that of a clock that is never put back.
-    pub(crate) fn take_reports(&self, monotonic_ns: u64, wanted: usize) -> usize {
+    /// Takes up to `wanted` reports or other requests from the token's rate, and returns how many of them are allowed.
+    /// The time is that of a clock that is never put back.
+    pub(crate) fn take(&self, monotonic_ns: u64, wanted: usize) -> usize {
         let Some(pace) = self.pace else { return wanted };
         let allowed = self.bucket.allowed(pace, monotonic_ns).unwrap_or(0);
         let taken = wanted.min(usize::try_from(allowed).unwrap_or(usize::MAX));
@@ -141,18 +154,28 @@ impl Grant {
         self.added_len.store(added.ids.len() as u64, Relaxed);
     }
 
+    /// Whether the client counts among those that the token has added.
+    pub(crate) fn has_added(&self, client: &[u8]) -> bool {
+        self.added.lock().ids.contains(client)
+    }
+
+    /// Whether the token has added clients that count.
+    pub(super) fn has_clients(&self) -> bool {
+        self.added_len.load(Relaxed) > 0
+    }
+
     /// Whether the token may add no client at present.
     pub(super) fn is_full(&self) -> bool {
         !self.has_room_for(1)
     }
 
-    /// Checks up to `len` of the added clients, and drops those that are not known any more.
-    pub(super) fn sweep(&self, len: usize, is_known: impl Fn(&[u8]) -> bool) {
+    /// Checks up to `len` of the added clients, and drops those that are not held any more.
+    pub(crate) fn sweep(&self, len: usize, is_held: impl Fn(&[u8]) -> bool) {
         let mut added = self.added.lock();
         for _ in 0..len.min(added.ids.len()) {
             let place = if added.swept < added.ids.len() { added.swept } else { 0 };
             let Some(id) = added.ids.get_index(place) else { break };
-            if is_known(id) {
+            if is_held(id) {
                 added.swept = place + 1;
             } else {
                 // The last client takes the place.
@@ -165,7 +188,7 @@ impl Grant {
 
     /// Whether a new grant of the token would count the same.
     pub(super) fn is_like_new(&self, monotonic_ns: u64) -> bool {
-        self.bucket.is_empty(monotonic_ns) && self.added_len.load(Relaxed) == 0
+        self.bucket.is_empty(monotonic_ns) && !self.has_clients()
     }
 }
 
@@ -203,17 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_counts_offered_reports() {
+    fn the_rate_counts_what_is_offered() {
         let grant = grant(None, Some(10));
-        assert_eq!(grant.take_reports(0, 7), 7);
-        assert_eq!(grant.take_reports(0, 7), 3);
-        assert_eq!(grant.take_reports(0, 7), 0);
-        assert_eq!(grant.take_reports(500_000_000, 7), 5);
-        assert_eq!(self::grant(None, None).take_reports(0, 1_000), 1_000);
+        assert_eq!(grant.take(0, 7), 7);
+        assert_eq!(grant.take(0, 7), 3);
+        assert_eq!(grant.take(0, 7), 0);
+        assert_eq!(grant.take(500_000_000, 7), 5);
+        assert_eq!(self::grant(None, None).take(0, 1_000), 1_000);
     }
 
     #[test]
-    fn clients_count_once_and_as_long_as_they_are_known() {
+    fn clients_count_once_and_as_long_as_they_are_held() {
         let grant = grant(None, None);
         assert!(
             grant.has_room_for(2) && !grant.has_room_for(3),
@@ -223,7 +246,7 @@ mod tests {
         grant.note_added(b"a");
         assert!(grant.has_room_for(1) && !grant.is_full());
         grant.note_added(b"b");
-        assert!(grant.is_full());
+        assert!(grant.is_full() && grant.has_added(b"a") && !grant.has_added(b"c"));
         grant.sweep(1, |id| id != b"b");
         assert!(grant.is_full(), "the first sweep has checked a");
         grant.sweep(1, |id| id != b"b");

@@ -20,7 +20,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_core::{
     access::{HASH_LEN, SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
-    flood::{Class, Offered, Wake},
+    flood::{Offered, Wake},
     replica::Replica,
     types::{Body, ClientId, Kind},
 };
@@ -35,8 +35,6 @@ use crate::{clock, config, config::AccessSettings, door_kind::DoorKind};
 
 /// Time between two comparisons of the grants with the records.
 pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(200);
-/// Maximum length of a token, bytes. The hash of a longer text is not computed.
-const TEXT_LEN_MAX: usize = 512;
 /// Number of added clients that one recheck looks up, all tokens together.
 const SWEEP_LEN: usize = 16 * 1024;
 /// Time for which a revocation is kept after the end of its token, seconds. Clocks may differ by less.
@@ -60,8 +58,9 @@ pub(crate) struct Tokens {
 /// A text is not a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongToken {
-    /// The door waits this long before it answers.
-    pub delay: Duration,
+    /// The door waits this long before it answers. `None`: too many wrong tokens from this address wait for their answers.
+    /// The door does not wait, and tells the caller to come back later or closes the connection.
+    pub delay: Option<Duration>,
 }
 
 /// What a new token is to allow.
@@ -77,7 +76,8 @@ pub struct NewToken {
     pub is_latest_only: bool,
     /// Maximum number of clients that the token may add at each server. `None`: a tenth of `max_clients`.
     pub clients_max: Option<u64>,
-    /// Maximum number of reports in a second at each server. `None`: no limit.
+    /// Maximum number of reports, requests to forget a client and questions about places in a second, at each server.
+    /// `None`: no limit.
     pub rate: Option<u32>,
 }
 
@@ -85,7 +85,10 @@ pub struct NewToken {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The herd has too many tokens.
-    #[error("the herd has no room for another token: revoke tokens that nobody needs, or give tokens an end")]
+    #[error(
+        "the herd has no room for another token and its revocation: give tokens an end, and use fewer tokens; a revoked \
+         token without an end takes room for ever"
+    )]
     Full,
     /// No token has this ID.
     #[error("no token has this ID at this server")]
@@ -146,17 +149,19 @@ impl Tokens {
         self.failures[door as usize].load(Relaxed)
     }
 
+    /// The grant of a text that has the form of a token. No other text is accepted, even if the configuration has its
+    /// hash, because logs find and hide tokens by their form. If tokens are off, only the operator's token is accepted.
     fn grant_of(&self, now_ns: u64, text: &[u8]) -> Option<Arc<Grant>> {
-        if text.len() > TEXT_LEN_MAX {
-            return None;
-        }
+        let id = TokenText::parse(text)?.id().clone();
         let hash = hash_of(text);
         let is_token_of =
             |grant: &Grant| bool::from(grant.record().hash.ct_eq(&hash)) && grant.is_valid(now_ns);
         if let Some(operator) = self.operator.read().as_ref().filter(|grant| is_token_of(grant)) {
             return Some(Arc::clone(operator));
         }
-        let id = TokenText::parse(text)?.id().clone();
+        if !self.are_on() {
+            return None;
+        }
         let known = self.grants.read().get(&id).cloned();
         if let Some(grant) = known.filter(|grant| is_token_of(grant)) {
             return Some(grant);
@@ -175,7 +180,7 @@ impl Tokens {
         Some(Arc::clone(known))
     }
 
-    /// Ends the grants whose token is no longer valid, and looks up some of the clients that full tokens have added.
+    /// Ends the grants whose token is no longer valid, and looks up some of the clients that tokens have added.
     pub(crate) fn recheck(&self, now_ns: u64) {
         let monotonic_ns = clock::monotonic_ns();
         let all: Vec<(TokenId, Arc<Grant>)> =
@@ -187,7 +192,7 @@ impl Tokens {
                 ended.push(id.clone());
             }
         }
-        self.sweep(now_ns, all.iter().map(|(_, grant)| &**grant));
+        self.sweep(all.iter().map(|(_, grant)| &**grant));
         drop(all);
         let mut grants = self.grants.write();
         ended.iter().for_each(|id| drop(grants.remove(id)));
@@ -195,16 +200,21 @@ impl Tokens {
         grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.is_like_new(monotonic_ns));
     }
 
-    fn sweep<'g>(&self, now_ns: u64, grants: impl Iterator<Item = &'g Grant>) {
-        let full: Vec<&Grant> = grants.filter(|grant| grant.is_full()).collect();
-        for grant in &full {
-            grant.sweep(SWEEP_LEN.div_ceil(full.len()), |id| self.is_known(now_ns, id));
+    /// Half of the look-ups are for tokens that wait for room. The other half is for all tokens, so that no token
+    /// remembers clients for ever that the server no longer holds.
+    fn sweep<'g>(&self, grants: impl Iterator<Item = &'g Grant>) {
+        let all: Vec<&Grant> = grants.filter(|grant| grant.has_clients()).collect();
+        let full: Vec<&Grant> = all.iter().copied().filter(|grant| grant.is_full()).collect();
+        for some in [all, full] {
+            for grant in &some {
+                grant.sweep((SWEEP_LEN / 2).div_ceil(some.len()), |id| self.is_held(id));
+            }
         }
     }
 
-    fn is_known(&self, now_ns: u64, id: &[u8]) -> bool {
-        let Some(client) = ClientId::new(id) else { return false };
-        self.replica.locate(now_ns, client, |held| held.record.body != Body::Gone).unwrap_or(false)
+    /// Whether a client takes room at this server. A tombstone takes room, too.
+    fn is_held(&self, id: &[u8]) -> bool {
+        ClientId::new(id).is_some_and(|client| self.replica.holds(client))
     }
 
     /// The record of a token. `None`: there is none that this version can judge, or the token has ended.
@@ -256,7 +266,7 @@ impl Tokens {
             rate: new.rate,
         };
         let (key, bytes) = (text.id().as_str().as_bytes(), record.encode());
-        if !self.replica.has_room(Class::Token, key, bytes.len()) {
+        if !self.replica.has_room_for_token(key, bytes.len()) {
             return Err(TokenError::Full);
         }
         before(text.id(), &record)?;

@@ -26,7 +26,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::{
-    command_token::CommandToken,
+    command_token::{CommandToken, InTheClear},
     config::{Config, LoadError, Overrides},
 };
 
@@ -63,8 +63,9 @@ const AFTER_HELP: &str = concat!(
 
 /// A herd of application servers for clients that move
 ///
-/// Clients tell any server where they are (IAMAT), and ask any server where a client is and which places are near it
-/// (WHATSAT). The servers send each other all reports, so every server can answer for all clients.
+/// Clients tell any server where they are, and ask any server where a client is, who is near, and which places are near:
+/// over HTTP, or by lines of text (IAMAT, WHATSAT). The servers send each other all reports, so every server can answer
+/// for all clients. Tokens say who may do what.
 #[derive(Debug, Parser)]
 #[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct CommandLine {
@@ -135,6 +136,27 @@ struct SetArgs {
     /// Set one value of [herd], [places], [tls], [limits], [reports] or [log], such as log.level=debug; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+/// To which servers a token may be shown, for the commands that show one.
+#[derive(Debug, clap::Args)]
+struct TokenArgs {
+    /// Show the token even to a server that neither has TLS nor is on loopback. Anybody on the way can then read the
+    /// token
+    #[arg(long)]
+    insecure_token: bool,
+}
+
+impl TokenArgs {
+    /// An error, unless the token may be shown to servers. `check` has the rule.
+    fn check(
+        &self,
+        token: Option<&CommandToken>,
+        check: impl FnOnce(&CommandToken) -> Result<(), InTheClear>,
+    ) -> anyhow::Result<()> {
+        let token = token.filter(|_| !self.insecure_token);
+        token.map_or(Ok(()), check).map_err(|error| UsageError(error.to_string()).into())
+    }
 }
 
 /// A wrong command line. The program ends with code 2.

@@ -143,7 +143,8 @@ impl Herd {
     }
 
     /// The places around a point or a client, or a pending query that waits for them. For a client, this first calls
-    /// `read` as [`Herd::locate`] does. `None`: the client is not known.
+    /// `read` as [`Herd::locate`] does. `None`: the client is not known. The question counts in the rate of the caller's
+    /// token.
     pub fn nearby(
         &self,
         caller: &Caller,
@@ -153,12 +154,16 @@ impl Herd {
     ) -> Result<Option<Looked>, Denied> {
         Denied::unless_places(caller, now_ns)?;
         let &Nearby { around, radius, limit, wish } = nearby;
+        if let Around::Client(client) = around {
+            Denied::unless_reads(caller, now_ns, client.as_bytes())?;
+        }
+        Denied::unless_in_rate(caller, clock::monotonic_ns())?;
         let query = match around {
             Around::Point(point) => Query::within(point, radius.meters()),
-            Around::Client(client) => self.locate(caller, now_ns, client, |found| {
+            Around::Client(client) => self.find(now_ns, client, |found| {
                 read(found);
                 Query::around(found.coordinates, radius)
-            })?,
+            }),
         };
         let query = query.map(|query| match wish {
             Some(wish) => query.wishing(wish.clone()),
@@ -211,9 +216,11 @@ impl Herd {
         ids.iter().try_for_each(|ids| Denied::unless_reads_all(caller, now_ns, ids))
     }
 
-    /// Forgets a client in the whole herd. Returns whether the client was known.
+    /// Forgets a client in the whole herd. Returns whether the client was known. The call counts in the rate of the
+    /// caller's token.
     pub fn forget(&self, caller: &Caller, now_ns: u64, client: ClientId<'_>) -> Result<bool, Denied> {
         Denied::unless_reports(caller, now_ns, client.as_bytes())?;
+        Denied::unless_in_rate(caller, clock::monotonic_ns())?;
         let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
         Ok(was_known)
@@ -264,7 +271,7 @@ impl Herd {
             offer.outcome = if is_allowed { Outcome::Stale } else { Outcome::Denied };
             allowed += usize::from(is_allowed);
         }
-        let mut left = grant.take_reports(clock::monotonic_ns(), allowed);
+        let mut left = grant.take(clock::monotonic_ns(), allowed);
         for offer in offers.iter_mut().filter(|offer| offer.outcome != Outcome::Denied) {
             if left == 0 {
                 offer.outcome = Outcome::TooFast;
@@ -285,32 +292,38 @@ impl Herd {
 
     /// Takes reports of a token that may add only so many clients.
     fn report_within(&self, grant: &Grant, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
-        let note_added = |offers: &[Offer<'_>]| {
-            let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
-            added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
-        };
         if grant.has_room_for(offers.len()) {
             let wake = self.replica.report_all(now_ns, offers);
-            note_added(offers);
+            note_added(grant, offers);
             return wake;
         }
         // There may not be room for all of them, so they are taken one after the other.
-        offers.chunks_mut(1).fold(Wake::default(), |wake, one| {
-            let (is_full, condition) = (!grant.has_room_for(1), one[0].condition());
-            if is_full && condition == Condition::New {
-                one[0].outcome = Outcome::Full;
+        let one_by_one = offers.chunks_mut(1);
+        one_by_one.fold(Wake::default(), |wake, one| wake.and(self.report_at_limit(grant, now_ns, one)))
+    }
+
+    /// Takes one report of a token that may have no room for another client. A client that the token has added and that
+    /// was forgotten still counts, so a report makes it known again.
+    fn report_at_limit(&self, grant: &Grant, now_ns: u64, one: &mut [Offer<'_>]) -> Wake {
+        let given = one[0];
+        let counts_already = || grant.has_added(given.report.client.as_bytes());
+        let is_full = !grant.has_room_for(1);
+        let mut wake = Wake::default();
+        if is_full && given.condition() == Condition::Always {
+            one[0].require_known();
+            wake = self.replica.report_all(now_ns, one);
+            if one[0].outcome != Outcome::Unmet {
                 return wake;
             }
-            if is_full {
-                one[0].require_known();
-            }
-            let wake = wake.and(self.replica.report_all(now_ns, one));
-            if is_full && condition == Condition::Always && one[0].outcome == Outcome::Unmet {
-                one[0].outcome = Outcome::Full;
-            }
-            note_added(one);
-            wake
-        })
+            one[0] = given;
+        }
+        if is_full && given.condition() != Condition::Known && !counts_already() {
+            one[0].outcome = Outcome::Full;
+            return wake;
+        }
+        let wake = wake.and(self.replica.report_all(now_ns, one));
+        note_added(grant, one);
+        wake
     }
 
     fn find<T>(
@@ -324,6 +337,12 @@ impl Herd {
         });
         found.flatten()
     }
+}
+
+/// Notes the clients that these reports have added.
+fn note_added(grant: &Grant, offers: &[Offer<'_>]) {
+    let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
+    added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
 }
 
 /// The IDs of the clients that a watch names.

@@ -1,15 +1,18 @@
 //! Tests of what doors may ask, and of callers' rights.
 
-use std::path::Path;
+use std::{num::NonZeroU32, path::Path};
 
 use proxyherd_core::{
+    access::{Scopes, TokenId},
     command::{Condition, Limit, Outcome},
+    limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
-    types::{Attributes, Coordinates, Radius, Report, Stamp},
+    types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp},
 };
 
 use super::*;
 use crate::{
+    access::NewToken,
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
@@ -105,6 +108,108 @@ async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
         assert_eq!(herd.figures(&caller).is_ok(), allowed[6]);
         let is_forgotten = herd.locate(&self::caller(Rights::ALL), NOW_NS, kiwi(), |_| ()).unwrap().is_none();
         assert_eq!(is_forgotten, allowed[5], "who is denied changes nothing");
+    }
+}
+
+/// A token with these limits, as a caller.
+fn limited(clients_max: Option<u64>, rate: Option<u32>) -> Caller {
+    caller(Rights::Token(Arc::new(Grant::with_limits(clients_max, rate))))
+}
+
+fn report_of(herd: &Herd, caller: &Caller, now_ns: u64, id: &str, condition: Condition) -> Outcome {
+    let client = ClientId::new(id.as_bytes()).unwrap();
+    let mut offers = [Offer::on(condition, Report { client, ..report() })];
+    herd.wake(herd.report(caller, now_ns, &mut offers).unwrap());
+    offers[0].outcome
+}
+
+#[tokio::test]
+async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_gone() {
+    let (herd, token) = (alone(), limited(Some(2), None));
+    let report = |now_ns, id: &str| report_of(&herd, &token, now_ns, id, Condition::Always);
+    let grant = token.rights.grant().unwrap();
+    let recheck = |now_ns| {
+        herd.replica.sweep(now_ns, usize::MAX);
+        grant.sweep(usize::MAX, |id| herd.replica.holds(ClientId::new(id).unwrap()));
+    };
+    for round in 0..3 {
+        let now_ns = NOW_NS + round;
+        let rounds = ["a", "b"].map(|id| report(now_ns, id).is_taken());
+        assert_eq!(rounds, [true, true], "what the token has forgotten, it may report again");
+        assert_eq!(report_of(&herd, &token, now_ns, "c", Condition::New), Outcome::Full);
+        for id in ["a", "b"] {
+            assert_eq!(herd.forget(&token, now_ns, ClientId::new(id.as_bytes()).unwrap()), Ok(true));
+        }
+        recheck(now_ns);
+        assert_eq!(report(now_ns, "c"), Outcome::Full);
+    }
+    assert_eq!(herd.replica.len(), 2);
+    let later_ns = NOW_NS + 2 * TOMBSTONE_TTL_NS;
+    recheck(later_ns);
+    assert_eq!(report(later_ns, "c"), Outcome::Added);
+}
+
+#[tokio::test]
+async fn with_tokens_off_only_the_operators_token_may_operate_tokens() {
+    let herd = alone();
+    assert!(!herd.are_tokens_on());
+    let is_denied = |caller: &Caller| {
+        let id = TokenId::parse("nobody").unwrap();
+        let new = NewToken {
+            scopes: Scopes::operate(),
+            name: String::new(),
+            expires_s: None,
+            is_latest_only: false,
+            clients_max: None,
+            rate: None,
+        };
+        let made = herd.make_token(caller, NOW_NS, new).map(drop);
+        let denied = [
+            matches!(made, Err(TokenRefusal::Denied(Denied::NoOperator))),
+            matches!(herd.tokens(caller, NOW_NS), Err(Denied::NoOperator)),
+            matches!(herd.revoke_token(caller, NOW_NS, &id), Err(TokenRefusal::Denied(Denied::NoOperator))),
+        ];
+        assert!(denied == [true; 3] || denied == [false; 3], "{denied:?}");
+        denied[0]
+    };
+    assert!(is_denied(&caller(Rights::ALL)));
+    assert!(is_denied(&limited(None, None)), "another token that may operate");
+    assert!(!is_denied(&caller(Rights::of(&["operate"]))), "the operator's token has no ID");
+}
+
+#[tokio::test]
+async fn a_client_whose_report_is_hidden_takes_room() {
+    let (herd, token) = (alone(), limited(Some(1), None));
+    let mut attributes = AttributesBuf::default();
+    attributes.set_ttl_s(NonZeroU32::MIN).unwrap();
+    let mut offers = [Offer::new(Report { attributes: attributes.borrow(), ..report() })];
+    herd.wake(herd.report(&token, NOW_NS, &mut offers).unwrap());
+    assert_eq!(offers[0].outcome, Outcome::Added);
+    let later_ns = NOW_NS + 2_000_000_000;
+    assert_eq!(herd.locate(&caller(Rights::ALL), later_ns, kiwi(), |_| ()), Ok(None));
+    token.rights.grant().unwrap().sweep(usize::MAX, |id| herd.replica.holds(ClientId::new(id).unwrap()));
+    assert_eq!(report_of(&herd, &token, later_ns, "other", Condition::Always), Outcome::Full);
+}
+
+#[tokio::test]
+async fn reports_requests_to_forget_and_questions_about_places_share_one_rate() {
+    let herd = with_kiwi();
+    let places =
+        |token: &Caller| herd.nearby(token, NOW_NS, &nearby(Around::Client(kiwi())), |_| ()).map(drop);
+    let forget = |token: &Caller| herd.forget(token, NOW_NS, kiwi()).map(drop);
+    let report = |token: &Caller| match report_of(&herd, token, NOW_NS, "kiwi", Condition::Always) {
+        Outcome::TooFast => Err(Denied::TooFast),
+        _ => Ok(()),
+    };
+    let done = |token: &Caller, what: u8| match what {
+        0 => places(token),
+        1 => forget(token),
+        _ => report(token),
+    };
+    for first in 0..3 {
+        let token = limited(None, Some(1));
+        assert_eq!(done(&token, first), Ok(()));
+        assert_eq!([0, 1, 2].map(|second| done(&token, second)), [Err(Denied::TooFast); 3]);
     }
 }
 

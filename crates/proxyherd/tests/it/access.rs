@@ -155,14 +155,50 @@ fn a_new_operator_token_takes_effect_without_a_restart() {
     let http = herd.at("Riley").http;
     let mut client = herd.client("Riley");
     assert_eq!(auth(&mut client, OPERATOR_TOKEN), "AUTH ok");
-    // The hash of "abc" (FIPS 180-2, appendix B.1).
-    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, abc));
+    let new = format!("phd_operator_{}", "b6".repeat(32));
+    let new_sha256 = "2df45ba9bf6af1e753b1ed63b1a4761fbe7577b1a53279dd73a001e2669b0a76";
+    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, new_sha256));
     herd.wait_for_log("Riley", "the operator's token has changed");
     assert_eq!(client.ask(IAMAT), format!("? {IAMAT}"));
-    assert_eq!(auth(&mut client, "abc"), "AUTH ok");
-    assert_eq!(fetch(http, "/v1/status", &bearer("abc")).code, 200);
+    assert_eq!(auth(&mut client, &new), "AUTH ok");
+    assert_eq!(fetch(http, "/v1/status", &bearer(&new)).code, 200);
     assert_eq!(fetch(http, "/v1/status", &bearer(OPERATOR_TOKEN)).code, 401);
+    let audit = fs::read_to_string(herd.dir().join("log/Riley.audit.log")).unwrap();
+    assert!(audit.contains("the operator's token has another hash now"), "{audit}");
+    // The hash of "abc" (FIPS 180-2, appendix B.1). A text that does not have the form of a token is none.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, abc));
+    eventually("the hash is taken", || auth(&mut herd.client("Riley"), &new) == "? AUTH");
+    assert_eq!(auth(&mut client, "abc"), "? AUTH");
+}
+
+#[test]
+fn with_tokens_off_only_the_operators_token_makes_lists_and_revokes_tokens() {
+    let hash = format!("operator_token_sha256 = \"{OPERATOR_TOKEN_SHA256}\"");
+    let herd = Plan::single().access(&hash).log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
+    let json = "Content-Type: application/json\r\n";
+    for headers in [String::new(), bearer(&wrong()), bearer("x"), bearer(&token)] {
+        for (method, path, body) in [
+            ("GET", "/v1/tokens", ""),
+            ("POST", "/v1/tokens", "{\"scopes\":[\"operate\"]}"),
+            ("DELETE", &*format!("/v1/tokens/{id}"), ""),
+        ] {
+            let refused = send(http, method, path, &(headers.clone() + json), body);
+            assert_eq!(refused.code, 401, "{method} {refused:?}");
+            let said = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(said.contains("tokens are off") && said.contains("operator_token_sha256"), "{said}");
+        }
+        assert_eq!(fetch(http, "/v1/status", &headers).code, 200, "everything else needs no token");
+    }
+    let listed = fetch(http, "/v1/tokens", &bearer(OPERATOR_TOKEN)).json();
+    assert_eq!(listed["tokens"].as_array().map(Vec::len), Some(1), "{listed}");
+    revoke(http, &id);
+    // Without a hash there is no operator's token.
+    let herd = Plan::single().start();
+    let refused = fetch(herd.at("Riley").http, "/v1/tokens", &bearer(OPERATOR_TOKEN));
+    assert_eq!(refused.code, 401, "{refused:?}");
 }
 
 #[test]
@@ -180,10 +216,9 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let lines = [0; 5].map(|_| client.line());
     let taken = lines.each_ref().map(|line| line.starts_with("AT "));
     assert_eq!(taken, [true, true, true, false, true], "{lines:?}");
-    let forgotten = send(http, "DELETE", "/v1/clients/b", &bearer(OPERATOR_TOKEN), "");
+    let forgotten = send(http, "DELETE", "/v1/clients/b", &bearer(&token), "");
     assert_eq!(forgotten.code, 204);
-    eventually("there is room again", || client.ask(&report("c")).starts_with("AT "));
-    assert_eq!(client.ask(&report("d")), format!("? {}", report("d")));
+    assert_eq!(client.ask(&report("c")), format!("? {}", report("c")), "what is forgotten takes room");
 
     let (token, _) = make(http, &json!({ "scopes": ["report:*"], "rate": 2 }));
     assert_eq!(auth(&mut client, &token), "AUTH ok");
@@ -193,6 +228,45 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let lines = [0; 4].map(|_| client.line());
     assert_eq!(lines.each_ref().map(|line| line.starts_with("AT ")), [true, true, false, false], "{lines:?}");
     assert_eq!(rejected() - before, 2.0);
+}
+
+#[test]
+fn a_rate_counts_requests_to_forget_and_questions_about_places() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let wanted = json!({ "scopes": ["report:*", "read:*", "places"], "rate": 1 });
+    let places = "/maps/api/place/nearbysearch/json?location=34,-118&radius=500";
+    for (method, path, expected) in
+        [("DELETE", "/v1/clients/kiwi", 429), ("GET", "/v1/clients/kiwi/places", 429), ("GET", places, 200)]
+    {
+        let (token, _) = make(http, &wanted);
+        let first = send(http, method, path, &bearer(&token), "");
+        assert!(matches!(first.code, 200 | 204 | 404), "{first:?}");
+        let fast = send(http, method, path, &bearer(&token), "");
+        assert_eq!(fast.code, expected, "{fast:?}");
+        match expected {
+            429 => assert_eq!(fast.header("Retry-After"), Some("1")),
+            _ => assert!(fast.body.contains("\"OVER_QUERY_LIMIT\""), "{fast:?}"),
+        }
+    }
+    let (token, _) = make(http, &wanted);
+    let mut client = herd.client("Riley");
+    assert_eq!(auth(&mut client, &token), "AUTH ok");
+    let iamat = format!("IAMAT kiwi {WHERE_AND_WHEN}");
+    client.send(format!("{iamat}\nWHATSAT kiwi 10 1\n").as_bytes());
+    assert!(client.line().starts_with("AT "));
+    assert_eq!(client.line(), "? WHATSAT kiwi 10 1", "the report has used up the second");
+}
+
+#[test]
+fn the_log_of_requests_says_which_token_it_was() {
+    let herd = Plan::single().with_tokens().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
+    assert_eq!(fetch(http, "/v1/status", &bearer(&token)).code, 200);
+    let line = herd.wait_for_log("Riley", &format!(", token {id}"));
+    assert!(line.contains("/v1/status"), "{line}");
+    herd.wait_for_log("Riley", ", the operator's token");
 }
 
 #[test]
@@ -227,8 +301,15 @@ fn the_audit_log_says_who_made_and_revoked_what_whatever_the_level_of_the_log() 
     let http = herd.at("Riley").http;
     let (_, id) = make(http, &json!({ "scopes": ["report:a*", "operate"], "name": "the\nfleet" }));
     revoke(http, &id);
+    let (reader, reader_id) = make(http, &json!({ "scopes": ["read:*"] }));
+    for _ in 0..3 {
+        assert_eq!(fetch(http, "/v1/tokens", &bearer(&reader)).code, 403);
+    }
     let audit = fs::read_to_string(herd.dir().join("log/Riley.audit.log")).unwrap();
-    let lines: Vec<&str> = audit.lines().collect();
+    let refused =
+        format!("Riley refused to make, list or revoke tokens: token {reader_id} may not, from 127.0.0.1:");
+    assert!(audit.contains(&refused), "{audit}");
+    let lines: Vec<&str> = audit.lines().filter(|line| line.contains(&id)).collect();
     let expected = format!(
         "token {id} scopes \"report:a* operate\" name \"the\\nfleet\" never ends; by the operator's token from 127.0.0.1:"
     );
@@ -496,6 +577,9 @@ fn no_file_no_log_and_no_output_has_a_token() {
             format!("AUTH {token} x"),
             format!("AUTH{token}"),
             format!("auth {token}"),
+            // Not a token by its form.
+            format!("auth {}", token.rsplit('_').next().unwrap()),
+            format!(" Auth {}", token.rsplit('_').next().unwrap()),
             format!("AUTH:{token}"),
             format!("Bearer {token}"),
             format!("IAMAT x {token}"),

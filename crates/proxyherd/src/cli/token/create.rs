@@ -71,11 +71,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     name: String,
 
-    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`
+    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`. A forgotten
+    /// client counts for a day
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     clients_max: Option<u64>,
 
-    /// Maximum number of reports in a second at each server; by default there is no limit
+    /// Maximum number of reports, deletions and questions about places in a second, all together, at each server; by
+    /// default there is no limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
 
@@ -112,8 +114,8 @@ fn hints(made: &KnownToken, are_tokens_off: bool) -> String {
         "Keep the token: nothing shows it again. It {until}.\n`proxyherd token revoke {id}` ends it sooner.\n"
     );
     if are_tokens_off {
-        hints += "Tokens are off in this herd, so everybody may do everything, with this token or\nwithout. \
-                  tokens = \"on\" in [access] of herd.toml changes that.\n";
+        hints += "Tokens are off in this herd, so everybody may do everything but make tokens, with\nthis token or \
+                  without. tokens = \"on\" in [access] of herd.toml changes that.\n";
     }
     hints
 }

@@ -18,6 +18,7 @@ use axum::{
 };
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use proxyherd_log::LogLevel;
 use tokio::time::Instant;
 
 use super::{
@@ -34,7 +35,7 @@ use super::{
     searches::Turn,
     slot::{ConnectionSlot, RequestGuard},
 };
-use crate::{caller::Caller, herd::Herd};
+use crate::{access::Grant, caller::Caller, herd::Herd};
 
 /// The answer on a connection in the reserve to a request that is not for operators.
 const RESERVE_ONLY: &str =
@@ -111,7 +112,8 @@ impl RequestHandler {
         // Answers tell where people are, or depend on who asks. A path whose answers may be kept says so itself.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         let response = response.map(|body| Body::new(ResponseBody::new(body, guard, form)));
-        logged.answered(self.herd.log(), &response);
+        let by = response.extensions().get::<Arc<Grant>>().map(|by| &**by);
+        logged.answered(self.herd.log(), &response, by);
         response
     }
 
@@ -152,19 +154,27 @@ impl RequestHandler {
         let token = authentication::without_token(&mut request);
         let connected = Caller { address, ..self.caller.clone() };
         let shown = ShownToken::of(row, &request, token);
-        match authentication::caller_of(&self.herd, connected, shown).await {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        let caller = match authentication::caller_of(&self.herd, connected, shown).await {
+            Ok(caller) => caller,
             Err(refusal) => return refusal.at(row),
         };
+        // The log says which token it was.
+        let is_logged = self.herd.log().enabled(LogLevel::Debug);
+        let by = caller.rights.grant().filter(|_| is_logged).cloned();
+        request.extensions_mut().insert(caller);
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }
         let bounds = row.map_or(BodyBounds::DEFAULT, |row| row.body);
-        request_body::limited(request, &self.slot, bounds, async |request| {
+        let mut response = request_body::limited(request, &self.slot, bounds, async |request| {
             let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
             response
         })
-        .await
+        .await;
+        if let Some(by) = by {
+            response.extensions_mut().insert(by);
+        }
+        response
     }
 
     /// Asks the connection to close after it has sent this response and the responses in progress.
@@ -205,7 +215,7 @@ fn set_host(request: &mut Request<Body>) {
 
 /// The response, whose bytes count from now on. If the buffers have no room for the response, a 503 replaces it.
 fn counted(
-    response: Response,
+    mut response: Response,
     form: ResponseForm,
     guard: &mut RequestGuard,
     audience: Audience,
@@ -217,6 +227,7 @@ fn counted(
     }
     let mut instead = Problem::unavailable(BUFFERS_FULL).into_response();
     problem::render(&mut instead, id);
+    *instead.extensions_mut() = std::mem::take(response.extensions_mut());
     for kept in KEPT_HEADERS {
         if let Some(value) = response.headers().get(&kept) {
             instead.headers_mut().insert(kept, value.clone());

@@ -41,7 +41,11 @@ pub(super) async fn nearby(
     uri: Uri,
 ) -> Result<Response, Denied> {
     Ok(match NearbyRequest::parse(uri.query().unwrap_or_default()) {
-        Ok(request) => answer(&herd, &caller, &request).await?,
+        Ok(request) => match answer(&herd, &caller, &request).await {
+            // Google's clients know this status.
+            Err(fast @ Denied::TooFast) => failed(AnswerStatus::OverQueryLimit, fast.to_string()),
+            answered => answered?,
+        },
         Err(wrong) => invalid(wrong.to_string()),
     })
 }
@@ -120,7 +124,11 @@ pub(super) fn denied(message: &'static str) -> Response {
 }
 
 fn invalid(message: String) -> Response {
-    json(&Answer::failed(AnswerStatus::InvalidRequest, message), PLACES_MAX).into_response()
+    failed(AnswerStatus::InvalidRequest, message)
+}
+
+fn failed(status: AnswerStatus, message: String) -> Response {
+    json(&Answer::failed(status, message), PLACES_MAX).into_response()
 }
 
 /// The reason why the search has no center.

@@ -78,7 +78,7 @@ fn meaning(code: &str) -> &'static str {
         "415" => "The body's media type or content coding is not accepted.",
         "417" => "The request expects something else than 100-continue.",
         "422" => "A value breaks a rule. `detail` names the member or the parameter.",
-        "429" => "The reports came too fast. Retry-After says when to try again.",
+        "429" => "The requests came too fast. Retry-After says when to try again.",
         "503" => {
             "The server has no room now, or cannot make the report durable. Retry-After says when to try again."
         }
@@ -304,8 +304,14 @@ fn get_places() -> Operation {
     problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
 }
 
+/// What the operations about tokens need, even if tokens are off.
+fn token_needed() -> [SecurityRequirement; 2] {
+    ["bearer", "basic"].map(|name| SecurityRequirement::new::<_, [String; 0], _>(name, []))
+}
+
 fn get_tokens() -> Operation {
     let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown.")
+        .securities(Some(token_needed()))
         .response("200", response("The tokens, without their texts.", &[(JSON, named("Tokens"))]));
     problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
 }
@@ -314,6 +320,7 @@ fn post_token() -> Operation {
     let revoke = link("deleteToken", ("id", "$response.body#/id"), "Revokes the token.");
     let operation =
         operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it.")
+            .securities(Some(token_needed()))
             .request_body(Some(body(&[(JSON, named("NewToken"))])))
             .response("201", response("The token.", &[(JSON, named("Token"))]).link("revoke", revoke));
     problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
@@ -333,6 +340,7 @@ fn delete_token() -> Operation {
         "Revokes a token.",
         "It holds at every reachable server within a second, on open connections too.",
     )
+    .securities(Some(token_needed()))
     .parameter(id)
     .response("204", response("The token is revoked.", &[]));
     problems(operation, &[COMMON, CLIENTS, &["404"]]).build()
