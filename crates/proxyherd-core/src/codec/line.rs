@@ -344,9 +344,12 @@ fn write_without_secrets(out: &mut Vec<u8>, mut line: &[u8]) {
     while let Some(at) = memmem::find(line, PREFIX) {
         let (before, token) = line.split_at(at + PREFIX.len());
         out.extend_from_slice(before);
-        out.extend_from_slice("\u{2026}".as_bytes());
         let len = token.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_');
-        line = &token[len.unwrap_or(token.len())..];
+        let (secret, rest) = token.split_at(len.unwrap_or(token.len()));
+        if !secret.is_empty() {
+            out.extend_from_slice("\u{2026}".as_bytes());
+        }
+        line = rest;
     }
     out.extend_from_slice(line);
 }
