@@ -215,7 +215,7 @@ fn set_host(request: &mut Request<Body>) {
 
 /// The response, whose bytes count from now on. If the buffers have no room for the response, a 503 replaces it.
 fn counted(
-    response: Response,
+    mut response: Response,
     form: ResponseForm,
     guard: &mut RequestGuard,
     audience: Audience,
@@ -227,6 +227,7 @@ fn counted(
     }
     let mut instead = Problem::unavailable(BUFFERS_FULL).into_response();
     problem::render(&mut instead, id);
+    *instead.extensions_mut() = std::mem::take(response.extensions_mut());
     for kept in KEPT_HEADERS {
         if let Some(value) = response.headers().get(&kept) {
             instead.headers_mut().insert(kept, value.clone());
