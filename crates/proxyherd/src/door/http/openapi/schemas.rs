@@ -375,7 +375,12 @@ fn new_token() -> ObjectBuilder {
         .property("expires_s", or_null(integer().minimum(Some(1)).maximum(Some(EXPIRES_S_MAX))))
         .property("latest_only", flag().description(Some("No tracks and no earlier positions.")))
         .property("clients_max", or_null(count().maximum(Some(CLIENTS_MAX_MAX))))
-        .property("rate", or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX))))
+        .property(
+            "rate",
+            or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX)).description(Some(
+                "Reports, requests to forget and questions about places in a second, together, at each server.",
+            ))),
+        )
         .examples([json!({"scopes": ["report:courier-*", "read:courier-*"], "expires_s": 2_592_000})])
 }
 
