@@ -240,6 +240,8 @@ pub enum Outcome {
     Implausible,
     /// The caller's token has reported more in this second than it may. Nothing changed.
     TooFast,
+    /// The caller's token has added as many clients as it may, and this would be one more. Nothing changed.
+    TokenFull,
     /// The caller may not report this client. Nothing changed.
     Denied,
 }
@@ -256,6 +258,7 @@ impl Outcome {
             | Outcome::Inaccurate
             | Outcome::Implausible
             | Outcome::TooFast
+            | Outcome::TokenFull
             | Outcome::Denied => false,
         }
     }
