@@ -1,14 +1,16 @@
 //! The token that the commands `client`, `status` and `token` show to servers: where it comes from, in which order.
 //!
-//! The token is only in memory. `Debug` and the errors name the token's source and never show the token.
+//! It also has the rule to which servers a token may be shown. The token is only in memory. `Debug` and the errors name the token's source and never show the token.
 
 use std::{
     env, fmt,
     path::{Path, PathBuf},
 };
 
+use reqwest::Url;
+
 use crate::{
-    config::{Config, Tokens},
+    config::{Address, Config, Door, Tokens},
     credentials::{TokenFileError, operator_token_path, read_token_file, token_of},
 };
 
@@ -29,6 +31,17 @@ enum TokenSource {
     File(PathBuf),
     /// A line of the client.
     Line,
+}
+
+/// The token would be shown to a server over a network without encryption.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the token of {token} would cross the network to {to} without encryption, and anybody on the way could read it: use \
+     https:// or tls://, ask a server of this machine, or give --insecure-token"
+)]
+pub(crate) struct InTheClear {
+    token: String,
+    to: String,
 }
 
 /// The variable holds something else.
@@ -73,10 +86,37 @@ impl CommandToken {
         }
     }
 
+    /// An error, unless each of these doors has TLS or is on loopback. This is the rule for all commands.
+    pub(crate) fn check_doors<'d>(
+        &self,
+        doors: impl IntoIterator<Item = &'d Door>,
+    ) -> Result<(), InTheClear> {
+        let mut doors = doors.into_iter();
+        let plain = doors.find(|door| !door.tls && !door.address.is_loopback());
+        plain.map_or(Ok(()), |door| Err(self.in_the_clear(door.to_string())))
+    }
+
+    /// [`CommandToken::check_doors`] for the doors at these URLs.
+    pub(crate) fn check_urls(&self, urls: &[String]) -> Result<(), InTheClear> {
+        let plain = urls.iter().find(|url| !url.starts_with("https://") && !is_loopback(url));
+        plain.map_or(Ok(()), |url| Err(self.in_the_clear(url.clone())))
+    }
+
+    fn in_the_clear(&self, to: String) -> InTheClear {
+        InTheClear { token: self.to_string(), to }
+    }
+
     /// The whole token. Only servers may see it.
     pub(crate) fn reveal(&self) -> &str {
         &self.text
     }
+}
+
+/// Whether a URL names this machine.
+fn is_loopback(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    format!("{host}:1").parse::<Address>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The source of the token: `PROXYHERD_TOKEN`, or the file's path.
@@ -94,5 +134,47 @@ impl fmt::Display for CommandToken {
 impl fmt::Debug for CommandToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CommandToken").field(&self.source).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door_kind::DoorKind;
+
+    #[test]
+    fn a_token_crosses_no_network_without_encryption() {
+        let token = CommandToken::of_line("phd_a_b".to_owned());
+        for (door, expected) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("localhost:1", true),
+            ("tls://10.0.0.1:1", true),
+            ("10.0.0.1:1", false),
+            ("herd.example.org:1", false),
+            ("0.0.0.0:1", false),
+        ] {
+            let parsed = Door::parse(DoorKind::Line, door).unwrap();
+            assert_eq!(token.check_doors([&parsed]).is_ok(), expected, "{door}");
+        }
+        for (url, expected) in [
+            ("http://127.0.0.1:8000", true),
+            ("http://localhost:8000", true),
+            ("http://[::1]:8000", true),
+            ("https://herd.example.org/herd", true),
+            ("http://herd.example.org", false),
+            ("http://127.0.0.1.example.org", false),
+            ("http://10.0.0.1:8000", false),
+        ] {
+            let checked = token.check_urls(&["http://127.0.0.1:1".to_owned(), url.to_owned()]);
+            assert_eq!(checked.is_ok(), expected, "{url}");
+            if let Err(error) = checked {
+                let said = error.to_string();
+                assert!(
+                    said.contains(url) && said.contains("--insecure-token") && !said.contains("phd_a"),
+                    "{said}"
+                );
+            }
+        }
     }
 }

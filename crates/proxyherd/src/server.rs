@@ -229,6 +229,9 @@ impl Server {
         let links = herd.links().all().len();
         let message = format_args!("started: {at}; {links} {}", if links == 1 { "link" } else { "links" });
         herd.log().event(LogLevel::Info, Subject::Server, message);
+        for warning in &config.warnings {
+            herd.log().event(LogLevel::Warn, Subject::Server, format_args!("{}", warning.told()));
+        }
         let mut doors = sockets.doors;
         for kind in DoorKind::ALL {
             let (own, others) = doors.into_iter().partition(|(door, _)| door.kind == kind);

@@ -176,7 +176,7 @@ impl Watcher {
         if config.warnings != self.current.warnings {
             config.warnings.iter().for_each(|warning| self.log(LogLevel::Warn, &warning.told()));
         }
-        let has_changed = self.change_operator_token(&config) | self.change_topology(&config).await;
+        let has_changed = self.change_operator_token(&config).await | self.change_topology(&config).await;
         let has_logged = self.log_waiting(self.started.waiting(&config, name.as_str()));
         if cause == CheckCause::Hangup && !has_changed && !has_logged && !was_removed {
             self.log_unchanged(&config);
@@ -222,12 +222,14 @@ impl Watcher {
     }
 
     /// Takes a new hash of the operator's token. Returns whether it has changed.
-    fn change_operator_token(&self, config: &Config) -> bool {
+    async fn change_operator_token(&self, config: &Config) -> bool {
         let [before, after] = [&self.current, config].map(|config| config.access.operator_token_sha256);
         if before == after {
             return false;
         }
-        self.herd.set_operator_token(after);
+        let herd = Arc::clone(&self.herd);
+        // The task fails only if the runtime is about to end.
+        let _ = spawn_blocking(move || herd.set_operator_token(after)).await;
         self.log(LogLevel::Info, "the operator's token has changed: the old token is no longer accepted");
         true
     }

@@ -21,7 +21,7 @@ use proxyherd_core::{
     command::{Around, Limit, Near},
     limits::BATCH_LEN_MAX,
     places::Point,
-    replica::{Offer, Replica, ReplicaSettings},
+    replica::{Effort, Offer, Replica, ReplicaSettings},
     types::{Attributes, ClientId, Origin, Report, ServerName, Stamp, Timestamp},
 };
 
@@ -198,7 +198,12 @@ impl Clients<'_> {
             let at = self.world.place(&mut dice);
             let point = Point::new(at.latitude, at.longitude).expect("the world has its places on Earth");
             let near = Near { around: Around::Point(point), radius_m, limit };
-            std::hint::black_box(self.replica.near(self.now_ns.load(Relaxed), &near, |_| true));
+            let _ = std::hint::black_box(self.replica.near(
+                self.now_ns.load(Relaxed),
+                &near,
+                Effort::ANY,
+                |_| true,
+            ));
             searches += 1;
         }
         searches

@@ -306,16 +306,27 @@ fn begins_with_auth(line: &[u8]) -> bool {
     line[start..].starts_with(AUTH)
 }
 
-/// Lines as a log may show them: without the rest of lines that begin with `AUTH`, and without secrets of tokens.
+/// Whether a line, or the answer that repeats it, begins with `AUTH` in capitals or not. Somebody may have meant to show
+/// a token.
+fn may_show_token(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    let line = line.strip_prefix(b"?").unwrap_or(line).trim_ascii_start();
+    line.get(..AUTH.len()).is_some_and(|word| word.eq_ignore_ascii_case(AUTH))
+}
+
+/// Lines as a log may show them: without the rest of lines that begin with `AUTH`, in capitals or not, and without
+/// secrets of tokens.
 pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
-    let may_have_token = memmem::find(lines, AUTH).is_some() || memmem::find(lines, PREFIX).is_some();
-    if !may_have_token {
+    let has_auth = || lines.split(|&byte| byte == b'\n').any(may_show_token);
+    if memmem::find(lines, PREFIX).is_none() && !has_auth() {
         return Cow::Borrowed(lines);
     }
     let mut shown = Vec::with_capacity(lines.len());
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let (line, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, b"\n"));
-        if begins_with_auth(line) {
+        if may_show_token(line) {
+            let mark: &[u8] = if line.trim_ascii_start().starts_with(b"?") { b"? " } else { b"" };
+            shown.extend_from_slice(mark);
             shown.extend_from_slice("AUTH \u{2026}".as_bytes());
         } else {
             write_without_secrets(&mut shown, line);
@@ -363,10 +374,14 @@ mod tests {
             ("IAMAT kiwi\nWHATSAT\n", "IAMAT kiwi\nWHATSAT\n"),
             ("AUTH secret\nIAMAT kiwi\n", "AUTH …\nIAMAT kiwi\n"),
             (" AUTHsecret", "AUTH …"),
-            ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "auth phd_…\r\n? auth phd_… x"),
+            ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "AUTH …\n? AUTH …"),
             ("phd_phd_a_b", "phd_…"),
             ("a phd_", "a phd_…"),
             ("x AUTH y", "x AUTH y"),
+            ("auth mine", "AUTH …"),
+            (" Auth mine\nkiwi\n\taUTH", "AUTH …\nkiwi\nAUTH …"),
+            ("? auth mine\n? kiwi\n", "? AUTH …\n? kiwi\n"),
+            ("aut mine", "aut mine"),
         ] {
             assert_eq!(String::from_utf8_lossy(&without_tokens(lines.as_bytes())), expected);
         }

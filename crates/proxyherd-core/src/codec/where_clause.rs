@@ -109,6 +109,11 @@ impl WhereClause {
         Ok(WhereClause { comparisons: comparisons.into() })
     }
 
+    /// The number of comparisons.
+    pub fn comparisons(&self) -> usize {
+        self.comparisons.len()
+    }
+
     /// Whether all comparisons are true for these attributes.
     pub fn matches(&self, attributes: Attributes<'_>) -> bool {
         self.comparisons.iter().all(|comparison| comparison.is_true(attributes))

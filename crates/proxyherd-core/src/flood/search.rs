@@ -4,7 +4,7 @@
 
 use super::{
     Shard, Update,
-    client_index::{Branch, ClientIndex, Nearest, Seen},
+    client_index::{Branch, ClientIndex, Nearest, Seen, Visited},
 };
 use crate::{
     command::Bounds,
@@ -31,21 +31,18 @@ pub(crate) struct NearestSearch<'a> {
     pub(crate) center: &'a Center,
     /// Maximum number of clients that are visited under the lock, roughly.
     pub(crate) visits_max: usize,
+    /// Whether the slots are noted that the search leaves because it has visited enough.
+    pub(crate) notes_rest: bool,
     /// Memory of the search, which the next search uses again.
     pub(crate) branches: &'a mut Vec<Branch>,
 }
 
 impl Shard {
-    /// Offers the clients near the center to `wants`, roughly the nearest first. Returns the slots that the search left
-    /// because it had visited enough. `None`: there is no index.
-    pub(crate) fn nearest(
-        &self,
-        search: &mut NearestSearch<'_>,
-        wants: &mut impl Wants,
-    ) -> Option<Vec<SlotId>> {
+    /// Offers the clients near the center to `wants`, roughly the nearest first. `None`: there is no index.
+    pub(crate) fn nearest(&self, search: &mut NearestSearch<'_>, wants: &mut impl Wants) -> Option<Visited> {
         let clients = self.derived.clients.as_ref()?;
-        let &mut NearestSearch { now_ns, center, visits_max, ref mut branches } = search;
-        let mut visitor = Visitor { shard: self, now_ns, center, wants };
+        let &mut NearestSearch { now_ns, center, visits_max, notes_rest, ref mut branches } = search;
+        let mut visitor = Visitor { shard: self, now_ns, center, notes_rest, wants };
         Some(clients.nearest(&self.store, center, visits_max, branches, &mut visitor))
     }
 
@@ -72,6 +69,7 @@ struct Visitor<'a, W> {
     shard: &'a Shard,
     now_ns: u64,
     center: &'a Center,
+    notes_rest: bool,
     wants: &'a mut W,
 }
 
@@ -79,6 +77,10 @@ impl<W: Wants> Nearest for Visitor<'_, W> {
     #[inline]
     fn reach(&self) -> f64 {
         self.wants.reach().map_or(f64::INFINITY, Separation::haversine)
+    }
+
+    fn notes_rest(&self) -> bool {
+        self.notes_rest
     }
 
     #[inline]

@@ -4,13 +4,18 @@
 //! at every server, so a client may ask another server for the next page. A page holds the first clients after its
 //! cursor. So each client that is wanted, and is held while all pages are asked for, is in exactly one page.
 //!
-//! Patterns without a star are looked up. Otherwise the search visits the slots of a shard, or only those in the cells
-//! of the box. The shard's lock is released now and then (`visit`). A client that is in the box during the whole search
-//! is found, because its record stays in its slot.
+//! Patterns without a star are looked up. For the others, and without patterns, the search visits the slots of a shard,
+//! or only those in the cells of the box. The shard's lock is released now and then (`visit`), and there the search may
+//! end early. A client that is in the box during the whole search is found, because its record stays in its slot.
 
 use std::collections::BTreeMap;
 
-use super::{Replica, near::FoundClient, shard_index};
+use super::{
+    Replica,
+    effort::{Effort, Unfinished},
+    near::FoundClient,
+    shard_index,
+};
 use crate::{
     command::{Bounds, List},
     flood::Update,
@@ -40,7 +45,7 @@ impl FirstByIds {
     }
 
     fn add(&mut self, held: &Update<'_>) {
-        // A client that was removed and came back during the search may be in two slots, one after the other.
+        // A client may be visited twice: it is named by two patterns, or it was removed and came back during the search.
         self.clients.extend(FoundClient::of(None, held).map(|found| (held.record.key.into(), found)));
         if self.clients.len() > self.limit {
             self.clients.pop_last();
@@ -55,56 +60,55 @@ impl Replica {
         &self,
         now_ns: u64,
         list: &List<'_>,
+        effort: Effort<'_>,
         mut wanted: impl FnMut(&Update<'_>) -> bool,
-    ) -> ClientPage {
+    ) -> Result<ClientPage, Unfinished> {
         let limit = list.limit.get();
         if limit == 0 {
-            return ClientPage::default();
+            return Ok(ClientPage::default());
         }
-        let exact = exact_ids(list);
+        let exact: Vec<ClientId<'_>> = list.ids.iter().filter_map(IdPattern::exact).collect();
+        let prefixes: Vec<&IdPattern> = list.ids.iter().filter(|ids| ids.exact().is_none()).collect();
+        let mut effort = effort.and_comparing(prefixes.len());
         let mut clients = Vec::new();
         // One client more tells whether another page follows.
         for shard in first_shard(list)..self.shards.len() {
             let mut first = FirstByIds { clients: BTreeMap::new(), limit: limit + 1 - clients.len() };
             let mut take = |held: &Update<'_>, coordinates: Coordinates| {
                 let id = held.record.key;
-                let is_match =
-                    exact.is_some() || list.ids.is_empty() || list.ids.iter().any(|ids| ids.matches(id));
-                if is_match
-                    && is_ahead(list, shard, id, coordinates)
-                    && first.has_place_for(id)
-                    && wanted(held)
-                {
+                let is_taken =
+                    is_ahead(list, shard, id, coordinates) && first.has_place_for(id) && wanted(held);
+                if is_taken {
                     first.add(held);
                 }
+                is_taken
             };
-            match &exact {
-                Some(ids) => self.visit_clients(shard, now_ns, ids, &mut take),
-                None => {
-                    let every = || self.every_slot(shard);
-                    let slots = list.bounds.map_or_else(every, |bounds| self.slots_near(shard, &bounds));
-                    self.visit_slots(shard, now_ns, slots, &mut take);
-                }
+            effort.check()?;
+            self.visit_clients(shard, now_ns, &exact, |held, coordinates| {
+                take(held, coordinates);
+            });
+            if list.ids.is_empty() || !prefixes.is_empty() {
+                let every = || self.every_slot(shard);
+                let slots = list.bounds.map_or_else(every, |bounds| self.slots_near(shard, &bounds));
+                self.visit_slots(shard, now_ns, slots, &mut effort, |held, coordinates| {
+                    let is_match = |ids: &&IdPattern| ids.matches(held.record.key);
+                    (prefixes.is_empty() || prefixes.iter().any(is_match)) && take(held, coordinates)
+                })?;
             }
             clients.extend(first.clients.into_values());
             if clients.len() > limit {
                 clients.truncate(limit);
                 let next = clients.last().map(|last| last.client().as_bytes().into());
-                return ClientPage { clients, next };
+                return Ok(ClientPage { clients, next });
             }
         }
-        ClientPage { clients, next: None }
+        Ok(ClientPage { clients, next: None })
     }
 }
 
 /// The shard of the first client that may be in the page.
 fn first_shard(list: &List<'_>) -> usize {
     list.after.map_or(0, |after| shard_index(after.as_bytes()))
-}
-
-/// The IDs that are wanted, if no pattern is a prefix.
-fn exact_ids<'a>(list: &List<'a>) -> Option<Vec<ClientId<'a>>> {
-    if list.ids.is_empty() { None } else { list.ids.iter().map(IdPattern::exact).collect() }
 }
 
 /// Whether a client of a shard comes after the cursor and is in the box.

@@ -7,6 +7,7 @@
 
 mod beats;
 mod counts;
+mod effort;
 mod followers;
 mod links;
 mod list;
@@ -24,6 +25,7 @@ use parking_lot::{Mutex, MutexGuard};
 use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
+    effort::{Effort, Unfinished},
     links::Agreed,
     list::ClientPage,
     near::FoundClient,
@@ -334,11 +336,16 @@ impl Replica {
         (offered, self.ready(index, wake))
     }
 
-    /// Whether the shard of a key has room for a new record of this class with these lengths, so that the record
-    /// displaces no other.
-    pub fn has_room(&self, class: Class, key: &[u8], len: usize) -> bool {
+    /// Whether there is room for a new valid token with this key and a record of this length, and also for the revocations
+    /// of this token and of all others. So revocations displace each other only if servers that do not know of each
+    /// other's tokens make too many.
+    pub fn has_room_for_token(&self, key: &[u8], len: usize) -> bool {
         let (_, counted) = self.shard_of(key);
-        class.has_room(counted.shard.usage(class), key.len() + len)
+        let (valid, revoked) = (counted.shard.usage(Class::Token), counted.shard.usage(Class::RevokedToken));
+        // The revocation of a token is as long as the token's record.
+        let all = Usage { bytes: valid.bytes + revoked.bytes, ..revoked };
+        let len = key.len() + len;
+        Class::Token.has_room(valid, len) && Class::RevokedToken.has_room(all, len)
     }
 
     /// Calls `visit` with each shown record of a kind that is not about clients, and its origin. Each shard is locked

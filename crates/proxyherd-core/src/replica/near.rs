@@ -5,17 +5,22 @@
 //! next shard. So the radius hardly changes the cost of a search. Searches begin at different shards, so that they seldom
 //! wait for each other. As in [`Replica::locate`], expired records and tombstones do not count.
 //!
-//! A filter that rejects most clients makes the search visit many. Under one lock it visits about [`VISITS_MAX`]
-//! clients more than it wants. Then it notes the slots of the other clients that may be near enough, and visits these
+//! A filter that rejects most clients, or a great limit, makes the search visit many. Under one lock it visits about
+//! [`VISITS_MAX`] clients more than it wants, and at most twice as many. Then it notes the slots of the other clients that may be near enough, and visits these
 //! slots in bites (`visit`). Noting the slots takes about a millisecond for a million clients in the shard. A client
 //! that moves during the search is found at most once, at one of its positions during the search. A client that is held
 //! and near enough during the whole search is always found.
 //!
-//! Without an index the search visits all slots.
+//! Without an index the search visits all slots. A search whose effort is bounded visits only so many clients. If that is
+//! not enough, it has no result.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
-use super::{Replica, visit::Slots};
+use super::{
+    Replica,
+    effort::{Effort, Unfinished},
+    visit::Slots,
+};
 use crate::{
     command::{Around, Near, Whereabouts},
     flood::{NearestSearch, Update, Wants, separation},
@@ -27,7 +32,7 @@ use crate::{
 const FARTHEST_M: f64 = std::f64::consts::PI * EARTH_RADIUS_M;
 
 /// The number of clients, in addition to the query's limit, after which a search visits the rest of a shard in bites.
-/// Visiting this many takes about a fifth of a millisecond.
+/// Visiting this many takes about a fifth of a millisecond. A costly filter makes the number smaller.
 const VISITS_MAX: usize = 2048;
 /// The number of branches for which a search has memory from its beginning.
 const BRANCHES: usize = 64;
@@ -111,8 +116,15 @@ struct Best<W> {
     /// The radius.
     radius: Option<Separation>,
     wanted: W,
-    /// Whether a client may be visited a second time.
-    is_in_bites: bool,
+    /// The IDs in the heap, while a client may be visited a second time.
+    held: Option<HashSet<Box<[u8]>>>,
+}
+
+impl<W> Best<W> {
+    /// From now on, a client may be visited a second time.
+    fn begin_bites(&mut self) {
+        self.held = Some(self.heap.iter().map(|found| found.client().as_bytes().into()).collect());
+    }
 }
 
 impl<W: FnMut(&Update<'_>) -> bool> Wants for Best<W> {
@@ -131,13 +143,15 @@ impl<W: FnMut(&Update<'_>) -> bool> Wants for Best<W> {
     }
 
     fn take(&mut self, separation: Separation, held: &Update<'_>) {
-        let is_held = |found: &FoundClient| found.client().as_bytes() == held.record.key;
         // A client that was removed and came back may have got a slot that is yet to be visited.
-        if !(self.wanted)(held) || self.is_in_bites && self.heap.iter().any(is_held) {
+        let is_held = self.held.as_ref().is_some_and(|ids| ids.contains(held.record.key));
+        if is_held || !(self.wanted)(held) {
             return;
         }
-        if self.heap.len() == self.limit {
-            self.heap.pop();
+        let popped = if self.heap.len() == self.limit { self.heap.pop() } else { None };
+        if let Some(ids) = &mut self.held {
+            ids.insert(held.record.key.into());
+            popped.map(|popped| ids.remove(popped.client().as_bytes()));
         }
         self.heap.extend(FoundClient::of(Some(separation), held));
     }
@@ -150,38 +164,50 @@ impl Replica {
         &self,
         now_ns: u64,
         near: &Near<'_>,
+        effort: Effort<'_>,
         wanted: impl FnMut(&Update<'_>) -> bool,
-    ) -> Option<Vec<FoundClient>> {
-        let center = self.center(now_ns, near.around)?;
+    ) -> Result<Option<Vec<FoundClient>>, Unfinished> {
+        let Some(center) = self.center(now_ns, near.around) else { return Ok(None) };
         let limit = near.limit.get();
         if limit == 0 {
-            return Some(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         // A circle that reaches the other side of the Earth contains everything.
         let radius = near.radius_m.filter(|radius_m| *radius_m < FARTHEST_M).map(Separation::of_meters);
-        let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, is_in_bites: false };
+        let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, held: None };
         let mut branches = Vec::with_capacity(BRANCHES);
+        let mut effort = effort;
         let first = center.scattered() as usize;
         for shard in (0..self.shards.len()).map(|index| (first + index) % self.shards.len()) {
-            let visits_max = VISITS_MAX + limit;
-            let mut search = NearestSearch { now_ns, center: &center, visits_max, branches: &mut branches };
-            let rest = self.shards[shard].lock().shard.nearest(&mut search, &mut best);
-            let slots = match rest {
-                Some(rest) if rest.is_empty() => continue,
-                Some(rest) => Slots::These(rest),
+            effort.check()?;
+            let visits_max = effort.visits_max().min(effort.bite(VISITS_MAX + limit.min(VISITS_MAX)));
+            let notes_rest = effort.is_unbounded();
+            let branches = &mut branches;
+            let mut search = NearestSearch { now_ns, center: &center, visits_max, notes_rest, branches };
+            let visited = self.shards[shard].lock().shard.nearest(&mut search, &mut best);
+            let slots = match visited {
+                Some(visited) => {
+                    effort = effort.less(visited.visits);
+                    Slots::These(visited.rest.ok_or(Unfinished)?)
+                }
                 None => self.every_slot(shard),
             };
-            best.is_in_bites = true;
-            self.visit_slots(shard, now_ns, slots, |held, at| {
+            if slots.is_empty() {
+                continue;
+            }
+            best.begin_bites();
+            self.visit_slots(shard, now_ns, slots, &mut effort, |held, at| {
                 let separation = separation(&center, at);
                 let is_near = best.reach().is_none_or(|reach| separation <= reach);
-                if is_near && best.has_place_for(separation, held.record.key) {
+                let is_taken = is_near && best.has_place_for(separation, held.record.key);
+                if is_taken {
                     best.take(separation, held);
                 }
-            });
-            best.is_in_bites = false;
+                is_taken
+            })?;
+            best.held = None;
         }
-        Some(best.heap.into_sorted_vec())
+        Ok(Some(best.heap.into_sorted_vec()))
     }
 
     /// The number of bytes that the index of clients takes in all shards.

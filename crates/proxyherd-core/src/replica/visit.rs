@@ -1,4 +1,5 @@
-//! Visits of the clients in many slots of a shard. The shard's lock is released now and then.
+//! Visits of the clients in many slots of a shard. The shard's lock is released now and then, and the search may end
+//! there.
 //!
 //! A record stays in its slot for as long as it is held. So a client that is held during the whole visit of its slot is
 //! visited exactly once, however often it moves. A client that is removed and comes back during the visit may get
@@ -6,7 +7,11 @@
 
 use parking_lot::MutexGuard;
 
-use super::{Replica, shard_index};
+use super::{
+    Replica,
+    effort::{Effort, Unfinished},
+    shard_index,
+};
 use crate::{
     command::Bounds,
     flood::Update,
@@ -15,8 +20,11 @@ use crate::{
 };
 
 /// The number of slots after which a visit lets others take the shard's lock, if they wait for it. A visit of this many
-/// slots takes about a tenth of a millisecond.
+/// slots takes about a tenth of a millisecond. A costly filter makes the number smaller.
 const SLOTS_PER_BITE: usize = 1024;
+
+/// The number of visits that cost as much as keeping a client, in addition to its own visit.
+const VISITS_PER_TAKEN: usize = 4;
 
 /// Slots that are visited.
 pub(super) enum Slots {
@@ -24,6 +32,19 @@ pub(super) enum Slots {
     Below(usize),
     /// Only these.
     These(Vec<SlotId>),
+}
+
+impl Slots {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Slots::Below(end) => *end,
+            Slots::These(slots) => slots.len(),
+        }
+    }
 }
 
 impl Replica {
@@ -38,17 +59,26 @@ impl Replica {
         near.map_or_else(|| self.every_slot(shard), Slots::These)
     }
 
-    /// Calls `visit` with each client that is held in one of the slots and has not expired.
+    /// Calls `visit` with each client that is held in one of the slots and has not expired. `visit` returns whether it
+    /// keeps the client. An error: there are more
+    /// slots than the visits that the effort allows, or the search was canceled.
     pub(super) fn visit_slots(
         &self,
         shard: usize,
         now_ns: u64,
         slots: Slots,
-        mut visit: impl FnMut(&Update<'_>, Coordinates),
-    ) {
+        effort: &mut Effort<'_>,
+        mut visit: impl FnMut(&Update<'_>, Coordinates) -> bool,
+    ) -> Result<(), Unfinished> {
+        if slots.len() > effort.visits_max() {
+            return Err(Unfinished);
+        }
+        *effort = effort.less(slots.len());
         match slots {
-            Slots::Below(end) => self.visit_each(shard, now_ns, (0..end as u32).map(SlotId), &mut visit),
-            Slots::These(slots) => self.visit_each(shard, now_ns, slots.into_iter(), &mut visit),
+            Slots::Below(end) => {
+                self.visit_each(shard, now_ns, (0..end as u32).map(SlotId), effort, &mut visit)
+            }
+            Slots::These(slots) => self.visit_each(shard, now_ns, slots.into_iter(), effort, &mut visit),
         }
     }
 
@@ -57,17 +87,27 @@ impl Replica {
         shard: usize,
         now_ns: u64,
         slots: impl Iterator<Item = SlotId>,
-        visit: &mut impl FnMut(&Update<'_>, Coordinates),
-    ) {
+        effort: &Effort<'_>,
+        visit: &mut impl FnMut(&Update<'_>, Coordinates) -> bool,
+    ) -> Result<(), Unfinished> {
+        effort.check()?;
+        let bite = effort.bite(SLOTS_PER_BITE);
+        let mut left = bite;
         let mut counted = self.shards[shard].lock();
-        for (number, id) in slots.enumerate() {
-            if number % SLOTS_PER_BITE == SLOTS_PER_BITE - 1 {
+        for id in slots {
+            if left == 0 {
+                effort.check()?;
                 MutexGuard::bump(&mut counted);
+                left = bite;
             }
-            if let Some((held, coordinates)) = counted.shard.client_in(now_ns, id) {
-                visit(&held, coordinates);
+            left -= 1;
+            if let Some((held, coordinates)) = counted.shard.client_in(now_ns, id)
+                && visit(&held, coordinates)
+            {
+                left = left.saturating_sub(VISITS_PER_TAKEN);
             }
         }
+        Ok(())
     }
 
     /// Calls `visit` with each of the clients `ids` that is in the shard.

@@ -204,6 +204,37 @@ fn a_revocation_wins_over_every_record_of_its_token_whatever_the_times_are() {
 }
 
 #[test]
+fn there_is_room_for_a_token_only_with_its_revocation_and_those_of_all_others() {
+    let one = replica("Riley");
+    let long = [LIVE, &[7; 4000]].concat();
+    let mut made = Vec::new();
+    for at in 0..6000 {
+        let key = format!("t{at}");
+        if one.has_room_for_token(key.as_bytes(), long.len()) {
+            assert_eq!(one.tell(NOW_NS, Kind::TOKEN, key.as_bytes(), 0, &long).0, Offered::Inserted);
+            made.push(key);
+        }
+        if at == 1000 {
+            let revoked = [REVOKED, &[7; 4000]].concat();
+            made.iter().for_each(|key| {
+                let _ = one.tell(NOW_NS + 1, Kind::TOKEN, key.as_bytes(), 0, &revoked);
+            });
+        }
+    }
+    assert!(made.len() > 3000, "{}", made.len());
+    let revoked = [REVOKED, &[7; 4000]].concat();
+    for key in &made {
+        let _ = one.tell(NOW_NS + 2, Kind::TOKEN, key.as_bytes(), 0, &revoked);
+    }
+    assert_eq!(one.usage(Class::RevokedToken).dropped, 0);
+    assert_eq!(data(&one, NOW_NS, Kind::TOKEN, made[0].as_bytes()), Some(revoked));
+    assert!(!(0..SHARDS_TRIED).all(|at| one.has_room_for_token(format!("n{at}").as_bytes(), long.len())));
+}
+
+/// Keys that together fall into most shards.
+const SHARDS_TRIED: usize = 1000;
+
+#[test]
 fn tokens_displace_neither_revocations_nor_what_is_not_about_tokens() {
     let one = replica("Riley");
     let _ = one.tell(NOW_NS, Kind::TOKEN, b"revoked", 0, REVOKED);

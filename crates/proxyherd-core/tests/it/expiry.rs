@@ -7,7 +7,7 @@ use proxyherd_core::{
     flood::{Begin, FollowerEvent, Following},
     limits::{FOLLOWER_BITE_MAX, TOMBSTONE_TTL_NS},
     places::Point,
-    replica::{Offer, Replica, ReplicaSettings},
+    replica::{Effort, Offer, Replica, ReplicaSettings},
     types::{Attributes, AttributesBuf, ClientId, Report},
 };
 
@@ -33,7 +33,7 @@ fn is_shown(replica: &Replica, now_ns: u64) -> bool {
     let is_found = replica.locate(now_ns, ClientId::new(KIWI).unwrap(), |_| ()).is_some();
     let around = Around::Point(Point::new(34.0, -118.0).unwrap());
     let near = Near { around, radius_m: None, limit: Limit::new(10).unwrap() };
-    let near = replica.near(now_ns, &near, |_| true).unwrap();
+    let near = replica.near(now_ns, &near, Effort::ANY, |_| true).unwrap().unwrap();
     assert_eq!(near.len(), usize::from(is_found), "a search finds the same clients");
     is_found
 }

@@ -9,9 +9,10 @@ use std::{
 use proptest::prelude::*;
 use proxyherd_core::{
     command::{Around, Bounds, Limit, List, Near},
+    flood::Update,
     limits::NEAR_MAX,
     places::{Center, Point, Separation},
-    replica::{Replica, ReplicaSettings, shard_index},
+    replica::{Effort, Replica, ReplicaSettings, Unfinished, shard_index},
     types::{AttributeValue, AttributesBuf, ClientId, Coordinates, IdPattern, Kind, Report},
 };
 
@@ -87,7 +88,7 @@ proptest! {
         let around = Around::Point(Point::new(center.0.into(), center.1.into()).unwrap());
         let near = Near { around, radius_m, limit: limit(most) };
         let is_even = |key: &[u8]| key.last().unwrap().is_multiple_of(2);
-        let found = replica.near(NOW_NS, &near, |held| is_even(held.record.key)).unwrap();
+        let found = replica.near(NOW_NS, &near, Effort::ANY, |held| is_even(held.record.key)).unwrap().unwrap();
 
         let from = Center::new(center.0.into(), center.1.into());
         let separation = |made: &Made| from.separation(made.at.0.into(), made.at.1.into());
@@ -117,8 +118,10 @@ fn a_client_is_near_itself_and_nobody_is_near_one_that_is_not_known() {
     let far = Coordinates::parse(b"-34.068930+61.554873").unwrap();
     let _ = replica.report(NOW_NS, &Report { coordinates: far, ..report(b"antipode", NOW_NS) });
     let around = |client: &'static [u8]| Around::Client(ClientId::new(client).unwrap());
-    let near =
-        |around, radius_m| replica.near(NOW_NS, &Near { around, radius_m, limit: limit(10) }, |_| true);
+    let near = |around, radius_m| {
+        let near = Near { around, radius_m, limit: limit(10) };
+        replica.near(NOW_NS, &near, Effort::ANY, |_| true).unwrap()
+    };
     let found = near(around(b"kiwi"), Some(0.0)).unwrap();
     let [found] = &found[..] else { panic!("{found:?}") };
     assert_eq!(
@@ -222,7 +225,7 @@ fn pages(
     loop {
         let cursor = after.as_deref().map(|id| ClientId::new(id).unwrap());
         let list = List { bounds, ids, after: cursor, limit: limit(most) };
-        let page = replica.list(now_ns, &list, |held| !held.record.key.ends_with(b"7"));
+        let page = replica.list(now_ns, &list, Effort::ANY, |held| !held.record.key.ends_with(b"7")).unwrap();
         let found: Vec<&[u8]> = page.clients.iter().map(|found| found.client().as_bytes()).collect();
         assert!(found.len() <= most && page.clients.iter().all(|found| found.separation().is_none()));
         assert!(page.next.as_deref().is_none_or(|next| found.len() == most && found.last() == Some(&next)));
@@ -289,7 +292,7 @@ proptest! {
         near.truncate(most);
         let around = Around::Point(Point::new(center.0, center.1).unwrap());
         let asked = Near { around, radius_m, limit: limit(most) };
-        let found = replica.near(now_ns, &asked, |held| !held.record.key.ends_with(b"7")).unwrap();
+        let found = replica.near(now_ns, &asked, Effort::ANY, |held| !held.record.key.ends_with(b"7")).unwrap().unwrap();
         let found: Vec<_> = found
             .iter()
             .map(|found| (found.separation().unwrap(), std::str::from_utf8(found.client().as_bytes()).unwrap()))
@@ -324,12 +327,73 @@ fn a_filter_that_rejects_most_clients_still_finds_the_others() {
     let around = Around::Point(Point::new(10.0, 10.0).unwrap());
     let near = Near { around, radius_m: None, limit: limit(1000) };
     let (mut visited, mut seen) = (0, BTreeSet::new());
-    let found = replica.near(NOW_NS, &near, |held| {
+    let found = replica.near(NOW_NS, &near, Effort::ANY, |held| {
         visited += 1;
         assert!(seen.insert(held.record.key.to_vec()), "a client is visited once");
         number_of(held.record.key) % 1000 < 2
     });
-    assert_eq!((found.unwrap().len(), visited), (120, 60_000));
+    assert_eq!((found.unwrap().unwrap().len(), visited), (120, 60_000));
+}
+
+/// A herd of 20,000 clients, with an index and without one.
+fn crowds() -> [Replica; 2] {
+    [true, false].map(|client_index| {
+        let replica = Replica::new(ReplicaSettings { client_index, ..settings("Riley") });
+        for number in 0..20_000u32 {
+            let text =
+                format!("+{:.4}+{:.4}", f64::from(number % 200) / 10.0, f64::from(number / 200) / 10.0);
+            let coordinates = Coordinates::parse(text.as_bytes()).unwrap();
+            let name = format!("client-{number}");
+            let _ = replica.report(NOW_NS, &Report { coordinates, ..report(name.as_bytes(), NOW_NS) });
+        }
+        replica
+    })
+}
+
+#[test]
+fn a_search_whose_effort_is_bounded_ends_when_it_has_visited_so_many() {
+    let [indexed, bare] = crowds();
+    let around = Around::Point(Point::new(10.0, 5.0).unwrap());
+    let near = Near { around, radius_m: None, limit: limit(10) };
+    let nearest = indexed.near(NOW_NS, &near, Effort::ANY, |_| true).unwrap().unwrap();
+    let found = indexed.near(NOW_NS, &near, Effort::visits(4096), |_| true);
+    assert_eq!(found, Ok(Some(nearest)), "the nearest need few visits");
+    for (replica, what) in [(&indexed, "index"), (&bare, "no index")] {
+        let mut visits = 0;
+        let rejects = |_: &Update<'_>| {
+            visits += 1;
+            false
+        };
+        assert_eq!(replica.near(NOW_NS, &near, Effort::visits(4096), rejects), Err(Unfinished), "{what}");
+        assert!(visits < 5000, "{what}: {visits}");
+        let list = List { bounds: None, ids: &[], after: None, limit: limit(10) };
+        assert_eq!(replica.list(NOW_NS, &list, Effort::visits(200), |_| true), Err(Unfinished), "{what}");
+    }
+}
+
+#[test]
+fn a_canceled_search_ends_at_its_next_bite() {
+    let ids = [IdPattern::parse(b"client-*").unwrap(), IdPattern::parse(b"client-1").unwrap()];
+    for replica in crowds() {
+        let is_canceled = AtomicBool::new(false);
+        let effort = Effort::until(&is_canceled).comparing(1_000_000);
+        let mut visits = 0;
+        let mut cancels = |_: &Update<'_>| {
+            visits += 1;
+            is_canceled.store(true, Relaxed);
+            false
+        };
+        let around = Around::Point(Point::new(10.0, 5.0).unwrap());
+        let near = Near { around, radius_m: None, limit: limit(10) };
+        assert_eq!(replica.near(NOW_NS, &near, effort, &mut cancels), Err(Unfinished));
+        is_canceled.store(false, Relaxed);
+        for ids in [&[], &ids[..]] {
+            let list = List { bounds: None, ids, after: None, limit: limit(10) };
+            assert_eq!(replica.list(NOW_NS, &list, effort, &mut cancels), Err(Unfinished));
+            is_canceled.store(false, Relaxed);
+        }
+        assert!(visits < 100, "{visits}");
+    }
 }
 
 #[test]
@@ -337,9 +401,9 @@ fn a_page_of_no_clients_ends_the_list() {
     let replica = replica("Riley");
     let _ = replica.report(NOW_NS, &report(b"kiwi", NOW_NS));
     let list = List { bounds: None, ids: &[], after: None, limit: limit(0) };
-    assert_eq!(replica.list(NOW_NS, &list, |_| true), Default::default());
+    assert_eq!(replica.list(NOW_NS, &list, Effort::ANY, |_| true), Ok(Default::default()));
     let near = Near { around: Around::Point(Point::new(0.0, 0.0).unwrap()), radius_m: None, limit: limit(0) };
-    assert_eq!(replica.near(NOW_NS, &near, |_| true), Some(Vec::new()));
+    assert_eq!(replica.near(NOW_NS, &near, Effort::ANY, |_| true), Ok(Some(Vec::new())));
 }
 
 #[test]

@@ -91,6 +91,11 @@ impl Grant {
         self.id.as_ref()
     }
 
+    /// The token as logs name it.
+    pub fn label(&self) -> String {
+        self.id.as_ref().map_or_else(|| "the operator's token".to_owned(), |id| format!("token {id}"))
+    }
+
     /// The token's name.
     pub fn name(&self) -> &str {
         &self.record.name

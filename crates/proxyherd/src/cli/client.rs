@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HerdArgs, UsageError, heading, token_of_environment, token_or_operators};
+use super::{HerdArgs, TokenArgs, UsageError, heading, token_of_environment, token_or_operators};
 use crate::{
     command_token::CommandToken,
     config::{Door, DoorError},
@@ -69,6 +69,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    token: TokenArgs,
+
     /// Maximum time that a server with lines to answer may be silent; by default 15, or the configuration's deadline
     /// for places plus 10 if that is longer
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -106,13 +109,14 @@ pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
         }
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
         let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
-        (doors.collect(), config.tls.map(|tls| tls.cert), usual)
+        (doors.collect::<Vec<_>>(), config.tls.map(|tls| tls.cert), usual)
     } else {
         let doors = args.addresses.clone();
         let config = if doors.iter().any(|door| door.tls) { Some(args.config.herd()?) } else { None };
         let certificate = config.and_then(|config| config.tls).map(|tls| tls.cert);
         (doors, certificate, SILENCE_MAX)
     };
+    args.token.check(token.as_ref(), |token| token.check_doors(&doors))?;
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
     Ok(ClientTarget { doors, certificate, token, silence_max })
 }

@@ -26,7 +26,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::{
-    command_token::CommandToken,
+    command_token::{CommandToken, InTheClear},
     config::{Config, LoadError, Overrides},
 };
 
@@ -136,6 +136,27 @@ struct SetArgs {
     /// Set one value of [herd], [places], [tls], [limits], [reports] or [log], such as log.level=debug; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+/// To which servers a token may be shown, for the commands that show one.
+#[derive(Debug, clap::Args)]
+struct TokenArgs {
+    /// Show the token even to a server that neither has TLS nor is on loopback. Anybody on the way can then read the
+    /// token
+    #[arg(long)]
+    insecure_token: bool,
+}
+
+impl TokenArgs {
+    /// An error, unless the token may be shown to servers. `check` has the rule.
+    fn check(
+        &self,
+        token: Option<&CommandToken>,
+        check: impl FnOnce(&CommandToken) -> Result<(), InTheClear>,
+    ) -> anyhow::Result<()> {
+        let token = token.filter(|_| !self.insecure_token);
+        token.map_or(Ok(()), check).map_err(|error| UsageError(error.to_string()).into())
+    }
 }
 
 /// A wrong command line. The program ends with code 2.

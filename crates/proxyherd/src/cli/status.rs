@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{HerdArgs, UsageError, heading, outcome::counted, signals, token_or_operators};
+use super::{HerdArgs, TokenArgs, UsageError, heading, outcome::counted, signals, token_or_operators};
 use crate::{
     command_token::CommandToken,
     config::Config,
+    door_kind::DoorKind,
     status::{
         HerdSnapshot,
         window::{Window, cut},
@@ -70,6 +71,9 @@ pub(super) struct Args {
     /// Show the table again every second, until Ctrl-C
     #[arg(long, short, conflicts_with = "json")]
     watch: bool,
+
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 /// Asks every server and shows the answers.
@@ -80,6 +84,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let config = args.config.herd()?;
     let token = token_or_operators(&config)?;
+    let doors = || config.servers.iter().filter_map(|server| server.door(DoorKind::Http));
+    args.token.check(token.as_ref(), |token| token.check_doors(doors()))?;
     if args.watch {
         return super::block_on(watch(config, token));
     }

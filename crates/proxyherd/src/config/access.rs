@@ -2,7 +2,8 @@
 //!
 //! Three rules hold between this section and the doors ([`check_doors`]). With tokens "off", every door must be on
 //! loopback, unless the section says `open = true`. A door without TLS must be on loopback, unless the section says
-//! `exposed = true`. With tokens "on", the section needs the hash of the operator's token.
+//! `exposed = true`. With tokens "on", the section needs the hash of the operator's token. Where the section frees a door
+//! or believes every proxy, there is a warning.
 
 use std::{
     fmt,
@@ -13,13 +14,14 @@ use super::{
     address::Address, diagnostic::Diagnostic, doors::Door, reader::Reader, section::Section, servers::Draft,
     value::Placed,
 };
+use crate::door_kind::DoorKind;
 
 /// The length of a SHA-256 hash, bytes.
 const HASH_LEN: usize = 32;
 
 /// What to write for a missing or wrong hash.
-const HASH_HELP: &str = "`proxyherd init` makes a token and writes its hash; for a token of your own, \
-                         printf %s TOKEN | sha256sum prints the hash";
+const HASH_HELP: &str = "`proxyherd init` makes a token and writes its hash; for a token of your own, which must have \
+                         the form phd_operator_ and 64 hexadecimal digits, printf %s TOKEN | sha256sum prints the hash";
 
 /// The section `[access]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,6 +157,7 @@ fn masked(address: IpAddr, prefix_len: u8) -> IpAddr {
 pub(super) struct GivenAccess {
     pub(super) value: AccessSettings,
     tokens: Option<Placed<Tokens>>,
+    open: Placed<bool>,
 }
 
 pub(super) fn read(mut section: Section<'_, '_>) -> GivenAccess {
@@ -169,18 +172,21 @@ pub(super) fn read(mut section: Section<'_, '_>) -> GivenAccess {
         let missing = Diagnostic::error(site, section.key("operator_token_sha256"), message);
         section.report(missing.help(HASH_HELP));
     }
+    let open = section.boolean("open", false);
+    let proxies = section.list("proxies", "takes addresses and networks", Network::parse);
+    check_proxies(&proxies, &mut section);
     let value = AccessSettings {
         tokens: tokens_value,
         operator_token_sha256: hash.map(|hash| hash.value),
         exposed: section.boolean("exposed", false).value,
-        open: section.boolean("open", false).value,
+        open: open.value,
         hosts: values(section.list("hosts", "takes host names", parse_host)),
         origins: values(section.list("origins", "takes origins of web pages", WebOrigin::parse)),
-        proxies: values(section.list("proxies", "takes addresses and networks", Network::parse)),
+        proxies: values(proxies),
         public_url: section.parsed("public_url", "takes a URL", parse_url).and_then(|url| url.value),
     };
     section.finish();
-    GivenAccess { value, tokens }
+    GivenAccess { value, tokens, open }
 }
 
 fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
@@ -231,6 +237,15 @@ fn parse_url(text: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
+/// Warns of `proxies` that mean every address.
+fn check_proxies(proxies: &[Placed<Network>], section: &mut Section<'_, '_>) {
+    for proxy in proxies.iter().filter(|proxy| proxy.value.prefix_len == 0) {
+        let message = "means every address: every client can then claim any address in X-Forwarded-For";
+        let warning = Diagnostic::warning(proxy.site.clone(), &proxy.key, message);
+        section.report(warning.help("name the addresses of the proxies alone"));
+    }
+}
+
 /// Checks which addresses the doors have.
 pub(super) fn check_doors(drafts: &[Draft], access: &GivenAccess, reader: &mut Reader<'_>) {
     let AccessSettings { tokens, exposed, open, .. } = access.value;
@@ -258,6 +273,25 @@ pub(super) fn check_doors(drafts: &[Draft], access: &GivenAccess, reader: &mut R
             let instead = "or exposed = true in [access], if a proxy in front has TLS";
             refuse(message, format!("write \"{near}\", {instead}"));
         }
+        if !door.value.tls && exposed && tokens == Tokens::On && door.value.kind == DoorKind::Line {
+            let near = Door { tls: true, ..door.value.clone() };
+            let message =
+                "has no TLS and is not on loopback: the tokens of AUTH lines cross the network in the clear";
+            let warning = Diagnostic::warning(door.site.clone(), &door.key, message);
+            reader.report(warning.help(format!("write \"{near}\", or put the door on loopback")));
+        }
+    }
+    warn_if_open(drafts, access, reader);
+}
+
+/// Warns once if everybody who reaches a door that is not on loopback may do everything.
+fn warn_if_open(drafts: &[Draft], access: &GivenAccess, reader: &mut Reader<'_>) {
+    let mut doors = drafts.iter().flat_map(|draft| &draft.doors);
+    let is_wide = doors.any(|door| !door.value.address.is_loopback());
+    if access.open.value && access.value.tokens == Tokens::Off && is_wide {
+        let message = "lets everybody who reaches a door do everything: tokens are \"off\", and not all doors are on loopback";
+        let warning = Diagnostic::warning(access.open.site.clone(), &access.open.key, message);
+        reader.report(warning.help("let tokens decide: tokens = \"on\" in [access]"));
     }
 }
 

@@ -114,12 +114,18 @@ pub(crate) fn audit_operator_token(
 
 /// A herd.toml without a hash is no mistake here: with tokens on, it is a mistake in the configuration.
 fn mismatch(path: &Path, token: &str, hash: Option<[u8; HASH_LEN]>) -> Option<String> {
+    let path = path.display();
+    if TokenText::parse(token.as_bytes()).is_none() {
+        return Some(format!(
+            "{path} does not hold a token that servers accept: a token has the form phd_operator_ and 64 hexadecimal \
+             digits; write such a token into the file, and its hash into operator_token_sha256 in [access] on every server"
+        ));
+    }
     let own = token_hash(token);
     hash.filter(|hash| *hash != own)?;
     Some(format!(
-        "{} is not the token whose hash herd.toml has: write operator_token_sha256 = \"{}\" in [access] on every server, \
-         or put the right token into the file",
-        path.display(),
+        "{path} is not the token whose hash herd.toml has: write operator_token_sha256 = \"{}\" in [access] on every \
+         server, or put the right token into the file",
         hex(&own)
     ))
 }
@@ -179,8 +185,9 @@ mod tests {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        put("s3cret\n", 0o600);
-        let own = token_hash("s3cret");
+        let token = new_operator_token().unwrap();
+        let (token, own) = (token.reveal(), token_hash(token.reveal()));
+        put(&format!("{token}\n"), 0o600);
         let right = Some(own);
         assert_eq!(said(right, true), Vec::<String>::new());
         assert_eq!(said(None, false), Vec::<String>::new());
@@ -190,13 +197,20 @@ mod tests {
             wrong[0].contains("is not the token whose hash") && wrong[0].contains(&hex(&own)),
             "{wrong:?}"
         );
-        assert!(!wrong[0].contains("s3cret"), "{wrong:?}");
-        put("s3cret\n", 0o640);
+        assert!(!wrong[0].contains(token), "{wrong:?}");
+        put(&format!("{token}\n"), 0o640);
         for (is_on, kind) in [(true, "Error"), (false, "Warning")] {
             let said = said(right, is_on);
             assert!(said.len() == 1 && said[0].starts_with(kind), "{said:?}");
             assert!(said[0].contains("(mode 0640)") && said[0].contains("chmod 600"), "{said:?}");
         }
+        put("s3cret\n", 0o600);
+        let found = said(Some(token_hash("s3cret")), true);
+        assert!(
+            found.len() == 1 && found[0].contains("does not hold a token that servers accept"),
+            "{found:?}"
+        );
+        assert!(!found[0].contains("s3cret"), "{found:?}");
         put("two words", 0o600);
         let said = said(right, true);
         assert!(said.len() == 1 && said[0].contains("does not hold a token"), "{said:?}");

@@ -9,17 +9,31 @@ mod news;
 pub mod screen;
 mod walker;
 
-use std::{future::pending, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    future::pending,
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
+use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
 
 use self::clients::RunningHerds;
 use crate::{
     config::{Address, Config, ServerConfig, Tls},
+    credentials::{new_operator_token, token_hash},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };
+
+/// The name of the file with the operator's token. A herd's own file has another name, and stays if the user keeps the
+/// logs in the herd's folder.
+const TOKEN_FILE: &str = "demo.token";
 
 /// The demo's options.
 #[derive(Debug)]
@@ -60,6 +74,8 @@ impl Demo {
         config.log.dir.clone_from(&options.log_dir);
         // All servers are in this process, so they need no certificates.
         config.herd.tls = Tls::Off;
+        let token = new_operator_token().context("this system has no random numbers")?;
+        config.access.operator_token_sha256 = Some(token_hash(token.reveal()));
         let classic = if options.any_ports { None } else { bind_all(&config).await.ok() };
         let has_classic_ports = classic.is_some();
         let sockets = match classic {
@@ -81,6 +97,9 @@ impl Demo {
         let started =
             names.iter().zip(sockets).map(|(name, sockets)| Server::start_on(&config, name, sockets));
         let servers = started.collect::<Result<Vec<_>, _>>().context("the demo's herd did not start")?;
+        // The servers have made the folder.
+        let token_path = options.log_dir.join(TOKEN_FILE);
+        write_token(&token_path, &token).with_context(|| format!("cannot write {}", token_path.display()))?;
         let herds = servers.iter().map(|server| Some(Arc::clone(server.herd()))).collect();
         let mut demo = Demo {
             config,
@@ -119,6 +138,11 @@ impl Demo {
             let name = server.name.as_str();
             (name, addresses, self.config.log.dir.join(format!("{name}.log")))
         })
+    }
+
+    /// The file with the operator's token, which only this user can read. Tokens are off, but making a token needs it.
+    pub fn token_path(&self) -> PathBuf {
+        self.config.log.dir.join(TOKEN_FILE)
     }
 
     /// The handles of the servers that run.
@@ -188,6 +212,16 @@ impl Demo {
         }
         while self.leaving.join_next().await.is_some() {}
     }
+}
+
+/// Writes the token into a new file that only this user can read. A file of an earlier demo goes.
+fn write_token(path: &Path, token: &TokenText) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", token.reveal())
 }
 
 async fn bind_all(config: &Config) -> anyhow::Result<Vec<Sockets>> {

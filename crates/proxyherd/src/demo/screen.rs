@@ -90,8 +90,11 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
         ),
         (format!("over HTTP; http://{http}/docs has every path"), over_http(&http)),
         (
-            "a token for somebody else; in this demo everybody may do everything".to_owned(),
-            vec![format!("{program} token create --scope 'report:courier-*' --at http://{http}")],
+            "a token for somebody else; the operator's token makes it".to_owned(),
+            vec![format!(
+                "PROXYHERD_TOKEN=$(cat {}) {program} token create --scope 'report:courier-*' --at http://{http}",
+                demo.token_path().display()
+            )],
         ),
         (
             "places around kiwi, as Google's clients ask for them".to_owned(),

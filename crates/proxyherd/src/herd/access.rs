@@ -5,13 +5,14 @@
 
 use std::net::SocketAddr;
 
-use proxyherd_core::access::{TokenId, TokenRecord, TokenText};
+use proxyherd_core::access::{HASH_LEN, TokenId, TokenRecord, TokenText};
 use proxyherd_log::{LogLevel, Subject};
 
 use super::{Denied, Herd};
 use crate::{
     access::{NewToken, TokenError, WrongToken},
     caller::{Caller, Rights},
+    clock,
     door_kind::DoorKind,
 };
 
@@ -49,6 +50,18 @@ impl Herd {
         if !self.tokens.are_on() {
             return Ok(Rights::ALL);
         }
+        self.authenticate_even_if_off(now_ns, door, address, text)
+    }
+
+    /// Like [`Herd::authenticate`], but if tokens are off, only the operator's token is accepted. Calls about tokens need
+    /// this, because other servers of the herd may have tokens on.
+    pub fn authenticate_even_if_off(
+        &self,
+        now_ns: u64,
+        door: DoorKind,
+        address: SocketAddr,
+        text: &[u8],
+    ) -> Result<Rights, WrongToken> {
         let grant = self.tokens.authenticate(now_ns, door, address.ip(), text);
         let grant = grant.inspect_err(|_| {
             let message =
@@ -58,44 +71,87 @@ impl Herd {
         Ok(Rights::Token(grant))
     }
 
-    /// Makes a token. The caller must be allowed to operate. Nobody can read the returned text again. This waits for
-    /// the disk.
+    /// Makes a token. The caller must be allowed to operate; if tokens are off, it must have shown the operator's token.
+    /// Nobody can read the returned text again. This waits for the disk.
     pub fn make_token(
         &self,
         caller: &Caller,
         now_ns: u64,
         new: NewToken,
     ) -> Result<(TokenText, TokenRecord), TokenRefusal> {
-        Denied::unless_operates(caller, now_ns)?;
-        let audited = |id: &TokenId, record: &TokenRecord| self.audit("made", caller, id, record);
-        let (text, record, wake) = self.tokens.make(now_ns, new, audited)?;
+        Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
+        let mut audited = None;
+        let before = |id: &TokenId, record: &TokenRecord| {
+            self.audit("made", caller, id, record)?;
+            audited = Some((id.clone(), record.clone()));
+            Ok(())
+        };
+        let made = self.tokens.make(now_ns, new, before);
+        if let (Err(error), Some((id, record))) = (&made, audited) {
+            // The line before is wrong. If this line cannot be written, the caller still hears of the failure.
+            let _ = self.audit(&format!("did not make (because {error})"), caller, &id, &record);
+        }
+        let (text, record, wake) = made?;
         self.wake(wake);
         Ok((text, record))
     }
 
-    /// All tokens that have not ended, by ID. The caller must be allowed to operate.
+    /// All tokens that have not ended, by ID. The caller must be allowed to do this as in [`Herd::make_token`].
     pub fn tokens(&self, caller: &Caller, now_ns: u64) -> Result<Vec<(TokenId, TokenRecord)>, Denied> {
-        Denied::unless_operates(caller, now_ns)?;
+        Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
         Ok(self.tokens.list(now_ns))
     }
 
-    /// Revokes a token in the whole herd, for ever. The caller must be allowed to operate. This waits for the disk.
+    /// Revokes a token in the whole herd, for ever. The caller must be allowed to do this as in [`Herd::make_token`]. This
+    /// waits for the disk.
     pub fn revoke_token(&self, caller: &Caller, now_ns: u64, id: &TokenId) -> Result<(), TokenRefusal> {
-        Denied::unless_operates(caller, now_ns)?;
-        let wake = self.tokens.revoke(now_ns, id, |record| self.audit("revoked", caller, id, record))?;
-        self.wake(wake);
+        Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
+        let mut audited = None;
+        let before = |record: &TokenRecord| {
+            self.audit("revoked", caller, id, record)?;
+            audited = Some(record.clone());
+            Ok(())
+        };
+        let revoked = self.tokens.revoke(now_ns, id, before);
+        if let (Err(error), Some(record)) = (&revoked, audited) {
+            let _ = self.audit(&format!("did not revoke (because {error})"), caller, id, &record);
+        }
+        self.wake(revoked?);
         Ok(())
+    }
+
+    /// Notes in the audit log that a caller with a valid token has tried to make, list or revoke tokens and may not. The
+    /// log has at most one such line a second, so that no caller can fill the disk. This may wait for the disk.
+    pub fn note_denied_token_call(&self, caller: &Caller) {
+        if !self.audit.takes_denied(clock::monotonic_ns()) {
+            return;
+        }
+        let (name, by) = (self.name(), by(caller));
+        let (address, door) = (caller.address, caller.door.label());
+        let denied = format!(
+            "{name} refused to make, list or revoke tokens: {by} may not, from {address} at the {door} door"
+        );
+        if let Err(error) = self.audit.write(&denied) {
+            let message = format_args!("the audit log cannot be written: {error}");
+            self.log.event(LogLevel::Error, Subject::Server, message);
+        }
+    }
+
+    /// Takes a new hash of the operator's token, and notes this in the audit log. The new hash holds even if the audit log
+    /// cannot be written, because the old token may be in wrong hands. This may wait for the disk.
+    pub(super) fn change_operator_token(&self, sha256: Option<[u8; HASH_LEN]>) {
+        self.tokens.set_operator(sha256);
+        let now = if sha256.is_some() { "has another hash" } else { "has no hash" };
+        let line = format!("{} took a change of herd.toml: the operator's token {now} now", self.name());
+        if let Err(error) = self.audit.write(&line) {
+            let message = format_args!("the audit log cannot be written: {error}");
+            self.log.event(LogLevel::Error, Subject::Server, message);
+        }
     }
 
     /// Writes a line to the audit log.
     fn audit(&self, done: &str, caller: &Caller, id: &TokenId, record: &TokenRecord) -> std::io::Result<()> {
-        let by = match &caller.rights {
-            Rights::Token(grant) => {
-                grant.id().map_or("the operator's token".to_owned(), |id| format!("token {id}"))
-            }
-            Rights::All => "a caller without a token (tokens are off)".to_owned(),
-            Rights::None => "nobody".to_owned(),
-        };
+        let by = by(caller);
         let scopes: Vec<String> = record.scopes.iter().map(ToString::to_string).collect();
         let end = record.expires_at_ns.map_or("never ends".to_owned(), |end_ns| {
             let end = jiff::Timestamp::from_nanosecond(end_ns.into()).ok();
@@ -112,5 +168,14 @@ impl Herd {
         self.audit.write(&line)?;
         self.log.event(LogLevel::Info, Subject::Server, format_args!("{done} token {id}; by {by}"));
         Ok(())
+    }
+}
+
+/// Which token a caller has shown, for logs.
+fn by(caller: &Caller) -> String {
+    match &caller.rights {
+        Rights::Token(grant) => grant.label(),
+        Rights::All => "a caller without a token".to_owned(),
+        Rights::None => "nobody".to_owned(),
     }
 }

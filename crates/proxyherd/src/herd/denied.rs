@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use proxyherd_core::types::IdPattern;
+use proxyherd_core::{replica::Unfinished, types::IdPattern};
 
 use crate::{access::Grant, caller::Caller};
 
@@ -23,12 +23,30 @@ pub enum Denied {
     /// To make, change and delete fences.
     #[error("this caller may not change fences")]
     Fences,
+    /// To make, list and revoke tokens while tokens are off. Other servers of the herd may have tokens on, so this needs the
+    /// operator's token.
+    #[error(
+        "tokens are off at this server, so only the operator's token can make, list and revoke tokens: show the token \
+         whose hash is operator_token_sha256 in [access] of herd.toml"
+    )]
+    NoOperator,
     /// To do this now: the caller's token has its rate, and this second's part is used up.
     #[error("this token has done as much in this second as its rate allows: try again in a second")]
     TooFast,
     /// To see the state of the server, or to make and revoke tokens.
     #[error("this caller may not see the state of this server")]
     Operate,
+}
+
+/// Why a search has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// The caller lacks the right.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The search was canceled, or its effort was not enough.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
 }
 
 impl Denied {
@@ -61,6 +79,13 @@ impl Denied {
     /// An error, unless the caller may operate the herd.
     pub(super) fn unless_operates(caller: &Caller, now_ns: u64) -> Result<(), Denied> {
         Denied::Operate.unless(caller.rights.may_operate(now_ns))
+    }
+
+    /// An error, unless the caller may make, list and revoke tokens.
+    pub(super) fn unless_operates_tokens(caller: &Caller, now_ns: u64, are_on: bool) -> Result<(), Denied> {
+        Denied::unless_operates(caller, now_ns)?;
+        let is_operator = caller.rights.grant().is_some_and(|grant| grant.id().is_none());
+        Denied::NoOperator.unless(are_on || is_operator)
     }
 
     /// An error, unless the rate of the caller's token allows one more request at this time of a clock that is never put

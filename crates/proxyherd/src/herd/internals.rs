@@ -287,7 +287,7 @@ impl Internals for Herd {
     }
 
     fn set_operator_token(&self, sha256: Option<[u8; 32]>) {
-        self.tokens.set_operator(sha256);
+        self.change_operator_token(sha256);
     }
 
     fn recheck_tokens(&self) {

@@ -37,7 +37,7 @@ use proxyherd_core::{
     flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{ClientPage, FoundClient, Offer, Replica},
+    replica::{ClientPage, Effort, FoundClient, Offer, Replica},
     types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::ServerLog;
@@ -45,7 +45,7 @@ use proxyherd_log::ServerLog;
 use self::watching::Watchers;
 pub use self::{
     access::TokenRefusal,
-    denied::Denied,
+    denied::{Denied, SearchError},
     durability::{Durability, Notice, Positions},
     figures::Figures,
     links::{Link, LinkConnection, Links},
@@ -184,14 +184,15 @@ impl Herd {
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
+        effort: Effort<'_>,
         mut wanted: impl FnMut(&Update<'_>) -> bool,
-    ) -> Result<Option<Vec<FoundClient>>, Denied> {
+    ) -> Result<Option<Vec<FoundClient>>, SearchError> {
         match near.around {
             Around::Point(_) => Denied::unless_reads_some(caller, now_ns)?,
             Around::Client(client) => Denied::unless_reads(caller, now_ns, client.as_bytes())?,
         }
         let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
-        Ok(self.replica.near(now_ns, near, |held| may_read(held) && wanted(held)))
+        Ok(self.replica.near(now_ns, near, effort, |held| may_read(held) && wanted(held))?)
     }
 
     /// The next page of a list of clients. Clients that the caller may not read, and clients for which `wanted` returns
@@ -201,12 +202,13 @@ impl Herd {
         caller: &Caller,
         now_ns: u64,
         list: &List<'_>,
+        effort: Effort<'_>,
         mut wanted: impl FnMut(&Update<'_>) -> bool,
-    ) -> Result<ClientPage, Denied> {
+    ) -> Result<ClientPage, SearchError> {
         Denied::unless_reads_some(caller, now_ns)?;
         self.check_ids(caller, now_ns, list.ids)?;
         let may_read = |held: &Update<'_>| caller.rights.may_read(now_ns, held.record.key);
-        Ok(self.replica.list(now_ns, list, |held| may_read(held) && wanted(held)))
+        Ok(self.replica.list(now_ns, list, effort, |held| may_read(held) && wanted(held))?)
     }
 
     /// An error, unless the caller may read every client of these patterns.

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, path::Path};
 
 use proxyherd_core::{
+    access::{Scopes, TokenId},
     command::{Condition, Limit, Outcome},
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
@@ -11,6 +12,7 @@ use proxyherd_core::{
 
 use super::*;
 use crate::{
+    access::NewToken,
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,
@@ -96,7 +98,7 @@ async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
             herd.locate(&caller, NOW_NS, kiwi(), |_| told += 1).is_ok(),
             herd.nearby(&caller, NOW_NS, &nearby(around), |_| ()).is_ok(),
             herd.nearby(&caller, NOW_NS, &nearby(point), |_| ()).is_ok(),
-            herd.near(&caller, NOW_NS, &near(point), |_| true).is_ok(),
+            herd.near(&caller, NOW_NS, &near(point), Effort::ANY, |_| true).is_ok(),
             herd.forget(&caller, NOW_NS, kiwi()).is_ok(),
             herd.status(&caller).is_ok(),
             herd.watch(&caller, Watch::All, || ()).is_ok(),
@@ -148,6 +150,34 @@ async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_go
 }
 
 #[tokio::test]
+async fn with_tokens_off_only_the_operators_token_may_operate_tokens() {
+    let herd = alone();
+    assert!(!herd.are_tokens_on());
+    let is_denied = |caller: &Caller| {
+        let id = TokenId::parse("nobody").unwrap();
+        let new = NewToken {
+            scopes: Scopes::operate(),
+            name: String::new(),
+            expires_s: None,
+            is_latest_only: false,
+            clients_max: None,
+            rate: None,
+        };
+        let made = herd.make_token(caller, NOW_NS, new).map(drop);
+        let denied = [
+            matches!(made, Err(TokenRefusal::Denied(Denied::NoOperator))),
+            matches!(herd.tokens(caller, NOW_NS), Err(Denied::NoOperator)),
+            matches!(herd.revoke_token(caller, NOW_NS, &id), Err(TokenRefusal::Denied(Denied::NoOperator))),
+        ];
+        assert!(denied == [true; 3] || denied == [false; 3], "{denied:?}");
+        denied[0]
+    };
+    assert!(is_denied(&caller(Rights::ALL)));
+    assert!(is_denied(&limited(None, None)), "another token that may operate");
+    assert!(!is_denied(&caller(Rights::of(&["operate"]))), "the operator's token has no ID");
+}
+
+#[tokio::test]
 async fn a_client_whose_report_is_hidden_takes_room() {
     let (herd, token) = (alone(), limited(Some(1), None));
     let mut attributes = AttributesBuf::default();
@@ -171,13 +201,15 @@ async fn reports_requests_to_forget_and_questions_about_places_share_one_rate() 
         Outcome::TooFast => Err(Denied::TooFast),
         _ => Ok(()),
     };
-    let all: [&dyn Fn(&Caller) -> Result<(), Denied>; 3] = [&places, &forget, &report];
-    for first in all {
+    let done = |token: &Caller, what: u8| match what {
+        0 => places(token),
+        1 => forget(token),
+        _ => report(token),
+    };
+    for first in 0..3 {
         let token = limited(None, Some(1));
-        assert_eq!(first(&token), Ok(()));
-        for second in all {
-            assert_eq!(second(&token), Err(Denied::TooFast));
-        }
+        assert_eq!(done(&token, first), Ok(()));
+        assert_eq!([0, 1, 2].map(|second| done(&token, second)), [Err(Denied::TooFast); 3]);
     }
 }
 
@@ -207,7 +239,7 @@ async fn a_client_that_was_forgotten_is_neither_located_nor_near() {
     let (herd, caller) = (with_kiwi(), caller(Rights::ALL));
     let anywhere = near(Around::Point(Point::new(0.0, 0.0).unwrap()));
     let names = |herd: &Herd| -> Vec<Vec<u8>> {
-        let found = herd.near(&caller, NOW_NS, &anywhere, |_| true).unwrap().unwrap();
+        let found = herd.near(&caller, NOW_NS, &anywhere, Effort::ANY, |_| true).unwrap().unwrap();
         found.iter().map(|found| found.client().as_bytes().to_vec()).collect()
     };
     assert_eq!(names(&herd), [b"kiwi"]);
@@ -215,7 +247,9 @@ async fn a_client_that_was_forgotten_is_neither_located_nor_near() {
     assert_eq!(herd.forget(&caller, NOW_NS, kiwi()), Ok(false));
     assert_eq!(names(&herd), [b""; 0]);
     assert_eq!(herd.locate(&caller, NOW_NS, kiwi(), |_| ()), Ok(None));
-    assert!(herd.near(&caller, NOW_NS, &near(Around::Client(kiwi())), |_| true).unwrap().is_none());
+    assert!(
+        herd.near(&caller, NOW_NS, &near(Around::Client(kiwi())), Effort::ANY, |_| true).unwrap().is_none()
+    );
 }
 
 #[tokio::test]

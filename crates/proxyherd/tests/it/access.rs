@@ -155,14 +155,50 @@ fn a_new_operator_token_takes_effect_without_a_restart() {
     let http = herd.at("Riley").http;
     let mut client = herd.client("Riley");
     assert_eq!(auth(&mut client, OPERATOR_TOKEN), "AUTH ok");
-    // The hash of "abc" (FIPS 180-2, appendix B.1).
-    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, abc));
+    let new = format!("phd_operator_{}", "b6".repeat(32));
+    let new_sha256 = "2df45ba9bf6af1e753b1ed63b1a4761fbe7577b1a53279dd73a001e2669b0a76";
+    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, new_sha256));
     herd.wait_for_log("Riley", "the operator's token has changed");
     assert_eq!(client.ask(IAMAT), format!("? {IAMAT}"));
-    assert_eq!(auth(&mut client, "abc"), "AUTH ok");
-    assert_eq!(fetch(http, "/v1/status", &bearer("abc")).code, 200);
+    assert_eq!(auth(&mut client, &new), "AUTH ok");
+    assert_eq!(fetch(http, "/v1/status", &bearer(&new)).code, 200);
     assert_eq!(fetch(http, "/v1/status", &bearer(OPERATOR_TOKEN)).code, 401);
+    let audit = fs::read_to_string(herd.dir().join("log/Riley.audit.log")).unwrap();
+    assert!(audit.contains("the operator's token has another hash now"), "{audit}");
+    // The hash of "abc" (FIPS 180-2, appendix B.1). A text that does not have the form of a token is none.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    herd.write_file("herd.toml", &herd.text().replace(OPERATOR_TOKEN_SHA256, abc));
+    eventually("the hash is taken", || auth(&mut herd.client("Riley"), &new) == "? AUTH");
+    assert_eq!(auth(&mut client, "abc"), "? AUTH");
+}
+
+#[test]
+fn with_tokens_off_only_the_operators_token_makes_lists_and_revokes_tokens() {
+    let hash = format!("operator_token_sha256 = \"{OPERATOR_TOKEN_SHA256}\"");
+    let herd = Plan::single().access(&hash).log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
+    let json = "Content-Type: application/json\r\n";
+    for headers in [String::new(), bearer(&wrong()), bearer("x"), bearer(&token)] {
+        for (method, path, body) in [
+            ("GET", "/v1/tokens", ""),
+            ("POST", "/v1/tokens", "{\"scopes\":[\"operate\"]}"),
+            ("DELETE", &*format!("/v1/tokens/{id}"), ""),
+        ] {
+            let refused = send(http, method, path, &(headers.clone() + json), body);
+            assert_eq!(refused.code, 401, "{method} {refused:?}");
+            let said = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(said.contains("tokens are off") && said.contains("operator_token_sha256"), "{said}");
+        }
+        assert_eq!(fetch(http, "/v1/status", &headers).code, 200, "everything else needs no token");
+    }
+    let listed = fetch(http, "/v1/tokens", &bearer(OPERATOR_TOKEN)).json();
+    assert_eq!(listed["tokens"].as_array().map(Vec::len), Some(1), "{listed}");
+    revoke(http, &id);
+    // Without a hash there is no operator's token.
+    let herd = Plan::single().start();
+    let refused = fetch(herd.at("Riley").http, "/v1/tokens", &bearer(OPERATOR_TOKEN));
+    assert_eq!(refused.code, 401, "{refused:?}");
 }
 
 #[test]
@@ -223,6 +259,17 @@ fn a_rate_counts_requests_to_forget_and_questions_about_places() {
 }
 
 #[test]
+fn the_log_of_requests_says_which_token_it_was() {
+    let herd = Plan::single().with_tokens().log("level = \"debug\"").start();
+    let http = herd.at("Riley").http;
+    let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
+    assert_eq!(fetch(http, "/v1/status", &bearer(&token)).code, 200);
+    let line = herd.wait_for_log("Riley", &format!(", token {id}"));
+    assert!(line.contains("/v1/status"), "{line}");
+    herd.wait_for_log("Riley", ", the operator's token");
+}
+
+#[test]
 fn wrong_tokens_are_counted_and_logged_without_their_texts() {
     let herd = Plan::single().with_tokens().access("proxies = [\"127.0.0.1\"]").start();
     let http = herd.at("Riley").http;
@@ -254,8 +301,15 @@ fn the_audit_log_says_who_made_and_revoked_what_whatever_the_level_of_the_log() 
     let http = herd.at("Riley").http;
     let (_, id) = make(http, &json!({ "scopes": ["report:a*", "operate"], "name": "the\nfleet" }));
     revoke(http, &id);
+    let (reader, reader_id) = make(http, &json!({ "scopes": ["read:*"] }));
+    for _ in 0..3 {
+        assert_eq!(fetch(http, "/v1/tokens", &bearer(&reader)).code, 403);
+    }
     let audit = fs::read_to_string(herd.dir().join("log/Riley.audit.log")).unwrap();
-    let lines: Vec<&str> = audit.lines().collect();
+    let refused =
+        format!("Riley refused to make, list or revoke tokens: token {reader_id} may not, from 127.0.0.1:");
+    assert!(audit.contains(&refused), "{audit}");
+    let lines: Vec<&str> = audit.lines().filter(|line| line.contains(&id)).collect();
     let expected = format!(
         "token {id} scopes \"report:a* operate\" name \"the\\nfleet\" never ends; by the operator's token from 127.0.0.1:"
     );
@@ -436,6 +490,27 @@ fn a_path_for_operators_takes_no_token_from_the_url() {
 }
 
 #[test]
+fn a_search_for_the_nearest_that_a_token_may_read_is_answered_however_far_they_are() {
+    for settings in ["", "client_index = false"] {
+        let herd = Plan::single().with_tokens().herd(settings).start();
+        let http = herd.at("Riley").http;
+        let reports: String = (0..6000)
+            .map(|number| {
+                format!("{{\"id\":\"c-{number}\",\"lat\":{},\"lon\":1}}\n", f64::from(number) / 100.0)
+            })
+            .collect();
+        let headers = bearer(OPERATOR_TOKEN) + "Content-Type: application/x-ndjson\r\n";
+        assert_eq!(send(http, "POST", "/v1/reports", &headers, &reports).json()["accepted"], 6000);
+        for (scope, expected) in [("read:nobody-*", &[][..]), ("read:c-5998", &["c-5998"])] {
+            let found =
+                fetch(http, "/v1/clients?near=0,0&limit=10", &bearer(&make_with(http, &[scope]))).json();
+            let ids: Vec<_> = found["clients"].as_array().unwrap().iter().map(|found| &found["id"]).collect();
+            assert_eq!(ids, expected, "{settings} {scope}");
+        }
+    }
+}
+
+#[test]
 fn only_who_may_operate_learns_whether_an_answer_about_places_was_kept() {
     let herd = Plan::single().with_tokens().start();
     let http = herd.at("Riley").http;
@@ -502,6 +577,9 @@ fn no_file_no_log_and_no_output_has_a_token() {
             format!("AUTH {token} x"),
             format!("AUTH{token}"),
             format!("auth {token}"),
+            // Not a token by its form.
+            format!("auth {}", token.rsplit('_').next().unwrap()),
+            format!(" Auth {}", token.rsplit('_').next().unwrap()),
             format!("AUTH:{token}"),
             format!("Bearer {token}"),
             format!("IAMAT x {token}"),

@@ -414,6 +414,11 @@ fn what_is_wrong_with_a_search_is_told() {
     }
     check_problem(&get(http, &format!("/v1/clients?ids={}", "x".repeat(17_000))), 422, "16384");
     check_problem(&get(http, &format!("/v1/clients?{}", "ids=a&".repeat(1001))), 422, "1000");
+    for place in ["", "near=0,0&"] {
+        let prefixes = |count: usize| format!("/v1/clients?{place}ids=a&{}", "ids=a*&".repeat(count));
+        assert_eq!(get(http, &prefixes(32)).code, 200);
+        check_problem(&get(http, &prefixes(33)), 422, "32 beginnings");
+    }
     check_problem(
         &send(http, "GET", "/v1/clients", "Accept: text/html\r\n", ""),
         406,

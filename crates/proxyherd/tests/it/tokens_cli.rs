@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::harness::{
-    Finished, Herd, OPERATOR_TOKEN, PATIENCE, Plan, Process, WHERE_AND_WHEN, certificates::Certified,
-    eventually, free_ports,
+    Finished, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, PATIENCE, Plan, Process, WHERE_AND_WHEN,
+    certificates::Certified, eventually, free_ports,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxyherd");
@@ -89,8 +89,14 @@ fn check_finds_an_operators_token_that_others_can_read_or_that_is_not_the_herds(
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let checked = run(dir.path(), "check --set access.tokens=on");
     assert_eq!(checked.code, 78, "{checked:?}");
+    assert!(checked.err.contains("does not hold a token that servers accept"), "{}", checked.err);
+    let another = format!("phd_operator_{}", "c7".repeat(32));
+    put_secret(&path, &another);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let checked = run(dir.path(), "check --set access.tokens=on");
+    assert_eq!(checked.code, 78, "{checked:?}");
     assert!(checked.err.contains("is not the token whose hash herd.toml has"), "{}", checked.err);
-    assert!(!checked.err.contains("another\n"), "{}", checked.err);
+    assert!(!checked.err.contains(&another), "{}", checked.err);
 }
 
 #[test]
@@ -159,6 +165,17 @@ fn what_is_wrong_with_a_request_for_a_token_is_told() {
         (token("revoke operator"), 2, "this is the operator's token"),
         (token("revoke nobody"), 1, "no token has this ID"),
         (token("list --at http://192.0.2.1:8000"), 2, "use https://"),
+        (token("list --at http://192.0.2.1:8000"), 2, "--insecure-token"),
+        (token("list --insecure-token --at http://127.0.0.1:1"), 1, "no server answers"),
+        (format!("{PROGRAM} client --token-file operator.token 192.0.2.1:12000"), 2, "--insecure-token"),
+        (
+            format!(
+                "sed 's/^http = .*/http = \"192.0.2.1:8000\"/; s/^.access.$/[access]\\nexposed = true/' herd.toml > \
+                 far.toml; {PROGRAM} status --config far.toml"
+            ),
+            2,
+            "--insecure-token",
+        ),
         (
             token("list --at http://127.0.0.1:1"),
             1,
@@ -191,8 +208,11 @@ fn what_is_wrong_with_a_request_for_a_token_is_told() {
 }
 
 #[test]
-fn without_tokens_a_token_can_be_made_and_the_hint_says_so() {
-    let herd = Plan::single().start();
+fn with_tokens_off_the_operators_token_makes_tokens_and_the_hint_says_so() {
+    let herd = Plan::single().access(&format!("operator_token_sha256 = \"{OPERATOR_TOKEN_SHA256}\"")).start();
+    let refused = run(herd.dir(), "token create --scope read:*");
+    assert!(refused.code == 1 && refused.err.contains("asks for a token"), "{refused:?}");
+    put_secret(&herd.dir().join("operator.token"), &format!("{OPERATOR_TOKEN}\n"));
     let made = run(herd.dir(), "token create --scope read:*");
     assert!(made.code == 0 && made.out.starts_with("phd_"), "{}", made.err);
     assert!(made.err.contains("Tokens are off in this herd"), "{}", made.err);
@@ -287,8 +307,7 @@ fn every_command_shows_its_token_at_doors_with_tls() {
     put_secret(&dir.path().join("operator.token"), OPERATOR_TOKEN);
     let text = format!(
         "[herd]\ntls = \"off\"\n[tls]\ncert = \"door.pem\"\nkey = \"door.key\"\n[access]\ntokens = \"on\"\n\
-         operator_token_sha256 = \"{}\"\n[[server]]\nname = \"Riley\"\nlisten = \"tls://{line}\"\nhttp = \"tls://{http}\"\n",
-        crate::harness::OPERATOR_TOKEN_SHA256
+         operator_token_sha256 = \"{OPERATOR_TOKEN_SHA256}\"\n[[server]]\nname = \"Riley\"\nlisten = \"tls://{line}\"\nhttp = \"tls://{http}\"\n"
     );
     fs::write(dir.path().join("herd.toml"), text).unwrap();
     let server = Process::proxyherd(dir.path(), &["serve", "--name", "Riley"]);

@@ -28,7 +28,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::search::Branch;
+pub(crate) use self::search::{Branch, Visited};
 pub(super) use self::search::{Nearest, Seen};
 use self::{
     cell::{Code, DEPTH_MAX},

@@ -29,10 +29,22 @@ pub(in crate::flood) enum Seen {
 pub(in crate::flood) trait Nearest {
     /// The greatest haversine of the distances that are still wanted. It must not grow during the search.
     fn reach(&self) -> f64;
+    /// Whether the slots are noted that the search leaves because it has visited enough.
+    fn notes_rest(&self) -> bool;
     /// Loads what [`Nearest::visit`] will read into the processor's cache.
     fn warm(&self, slot: SlotId);
     /// Visits a client.
     fn visit(&mut self, slot: SlotId) -> Seen;
+}
+
+/// What a search for the nearest has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Visited {
+    /// The number of clients that were visited.
+    pub(crate) visits: usize,
+    /// The slots of the clients that may be within reach and were not visited. `None`: there are such clients, and they
+    /// were not noted.
+    pub(crate) rest: Option<Vec<SlotId>>,
 }
 
 /// A cell that the search has not visited.
@@ -45,8 +57,7 @@ pub(crate) struct Branch {
 
 impl ClientIndex {
     /// Visits the clients around a center, roughly the nearest first. Visits all clients that are within the visitor's
-    /// reach until `visits_max` clients have been visited. Returns the slots of the clients that may be within reach
-    /// and were not visited. `branches` is memory for the search.
+    /// reach until `visits_max` clients have been visited. `branches` is memory for the search.
     pub(in crate::flood) fn nearest(
         &self,
         entries: &impl Entries,
@@ -54,7 +65,7 @@ impl ClientIndex {
         visits_max: usize,
         branches: &mut Vec<Branch>,
         visitor: &mut impl Nearest,
-    ) -> Vec<SlotId> {
+    ) -> Visited {
         let mut visits = 0;
         branches.clear();
         branches.push(Branch { link: self.root, cell: Cell::WORLD, bound: LowerBound::WORLD });
@@ -71,7 +82,7 @@ impl ClientIndex {
             }
             if visits >= visits_max {
                 branches.push(branch);
-                return self.rest(branches, visitor.reach(), Vec::new());
+                return Visited { visits, rest: self.rest(branches, visitor, Vec::new()) };
             }
             if branch.link & PILE == 0 {
                 let slots = self.leaves.get(branch.link & !LEAF).slots();
@@ -89,10 +100,10 @@ impl ClientIndex {
             };
             let rest = pile.visit_points(entries, visit);
             if !rest.is_empty() {
-                return self.rest(branches, visitor.reach(), rest);
+                return Visited { visits, rest: self.rest(branches, visitor, rest) };
             }
         }
-        Vec::new()
+        Visited { visits, rest: Some(Vec::new()) }
     }
 
     /// Halves a cell. Returns the nearer half, and keeps the other one for later. `None`: both are out of reach.
@@ -128,12 +139,16 @@ impl ClientIndex {
         }
     }
 
-    /// The slots in `rest`, and all slots in those branches that are within reach.
-    fn rest(&self, branches: &[Branch], reach: f64, mut rest: Vec<u32>) -> Vec<SlotId> {
+    /// The slots in `rest`, and all slots in those branches that are within reach, if the visitor notes them.
+    fn rest(&self, branches: &[Branch], visitor: &impl Nearest, mut rest: Vec<u32>) -> Option<Vec<SlotId>> {
+        if !visitor.notes_rest() {
+            return None;
+        }
+        let reach = visitor.reach();
         for branch in branches.iter().filter(|branch| branch.bound.haversine() <= reach) {
             self.collect(branch.link, &mut rest);
         }
-        rest.into_iter().map(SlotId).collect()
+        Some(rest.into_iter().map(SlotId).collect())
     }
 
     fn collect(&self, link: u32, slots: &mut Vec<u32>) {

@@ -74,7 +74,7 @@ impl World {
     fn nearest(&self, center: &Center, limit: usize, step: u32, visits_max: usize) -> (Vec<u32>, usize) {
         let mut search = Search { world: self, center, limit, step, found: Vec::new(), visits: 0 };
         let rest = self.index.nearest(&self.clients, center, visits_max, &mut Vec::new(), &mut search);
-        for slot in rest {
+        for slot in rest.rest.expect("the search notes the rest") {
             search.visit(slot);
         }
         (search.found, search.visits)
@@ -103,6 +103,10 @@ impl Nearest for Search<'_> {
             Some(&last) if self.found.len() == self.limit => self.world.rank(self.center, last).0.haversine(),
             _ => f64::INFINITY,
         }
+    }
+
+    fn notes_rest(&self) -> bool {
+        true
     }
 
     fn warm(&self, _: SlotId) {}

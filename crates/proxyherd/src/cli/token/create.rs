@@ -114,8 +114,8 @@ fn hints(made: &KnownToken, are_tokens_off: bool) -> String {
         "Keep the token: nothing shows it again. It {until}.\n`proxyherd token revoke {id}` ends it sooner.\n"
     );
     if are_tokens_off {
-        hints += "Tokens are off in this herd, so everybody may do everything, with this token or\nwithout. \
-                  tokens = \"on\" in [access] of herd.toml changes that.\n";
+        hints += "Tokens are off in this herd, so everybody may do everything but make tokens, with\nthis token or \
+                  without. tokens = \"on\" in [access] of herd.toml changes that.\n";
     }
     hints
 }

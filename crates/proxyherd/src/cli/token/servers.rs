@@ -1,12 +1,10 @@
 //! Which servers the commands ask, and which token they show.
 
-use std::net::IpAddr;
-
 use anyhow::bail;
 use proxyherd_places::http_client;
 use reqwest::Url;
 
-use super::super::{ConfigurationError, HerdArgs, UsageError, runtime, token_of_environment};
+use super::super::{ConfigurationError, HerdArgs, TokenArgs, UsageError, runtime, token_of_environment};
 use crate::{
     command_token::CommandToken,
     config::{Config, Tokens},
@@ -22,9 +20,12 @@ pub(super) struct ServerArgs {
     config: HerdArgs,
 
     /// The beginning of the URL of an HTTP door to ask instead of the doors in the configuration, such as
-    /// https://herd.example.org; to another machine only https
+    /// https://herd.example.org
     #[arg(long, value_name = "URL", value_parser = parse_at)]
     at: Option<String>,
+
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 /// The servers that a command asks.
@@ -49,6 +50,7 @@ impl ServerArgs {
             None if is_of_file => operators(config.as_ref())?,
             of_environment => of_environment,
         };
+        self.token.check(token.as_ref(), |token| token.check_urls(&urls))?;
         let certificate =
             config.as_ref().and_then(|config| config.tls.as_ref()).map(|tls| tls.cert.as_path());
         let has_tls = urls.iter().any(|url| url.starts_with("https:"));
@@ -83,15 +85,13 @@ pub(super) fn wait_for<T>(answer: impl Future<Output = Result<T, AskError>>) -> 
     Ok(answer?)
 }
 
-/// Reads the beginning of a URL. A token must not cross a network without encryption.
+/// Reads the beginning of a URL.
 fn parse_at(text: &str) -> Result<String, String> {
     let example = "for example https://herd.example.org or http://127.0.0.1:8000";
     let url = Url::parse(text).map_err(|_| example.to_owned())?;
-    let is_plain = match url.scheme() {
-        "https" => false,
-        "http" => true,
-        _ => return Err(example.to_owned()),
-    };
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(example.to_owned());
+    }
     if !url.username().is_empty()
         || url.password().is_some()
         || url.query().is_some()
@@ -99,15 +99,7 @@ fn parse_at(text: &str) -> Result<String, String> {
     {
         return Err(format!("a URL with a host and, if need be, a path, and nothing else: {example}"));
     }
-    if is_plain && !is_loopback(url.host_str().unwrap_or_default()) {
-        return Err("the token would cross the network without encryption: use https://".to_owned());
-    }
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A wrong argument.
@@ -120,15 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_crosses_no_network_without_encryption() {
+    fn a_url_has_a_host_and_a_path_and_nothing_else() {
         for (text, expected) in [
             ("http://127.0.0.1:8000", Some("http://127.0.0.1:8000")),
             ("http://localhost:8000/", Some("http://localhost:8000")),
             ("http://[::1]:8000", Some("http://[::1]:8000")),
             ("https://herd.example.org", Some("https://herd.example.org")),
             ("https://example.org/herd/", Some("https://example.org/herd")),
-            ("http://herd.example.org", None),
-            ("http://10.0.0.1:8000", None),
+            ("http://10.0.0.1:8000", Some("http://10.0.0.1:8000")),
             ("https://user:phd_a_0@herd.example.org", None),
             ("https://herd.example.org?token=phd_a_0", None),
             ("127.0.0.1:8000", None),

@@ -2,9 +2,46 @@
 
 use super::*;
 
-/// A correct server without doors, which may be anywhere. Tests add doors at line 3 and after.
+/// A correct server without doors, which may be anywhere. Tests add doors at line 3 and after. The warning that
+/// everybody may do everything is left out.
 fn said_of(doors: &str) -> Vec<String> {
-    said_with(doors, "open = true\nexposed = true")
+    let mut said = said_with(doors, "open = true\nexposed = true");
+    said.retain(|said| !said.contains("`access.open`"));
+    said
+}
+
+#[test]
+fn what_frees_doors_or_believes_everybody_is_a_warning() {
+    let on = format!("tokens = \"on\"\noperator_token_sha256 = \"{}\"", "0".repeat(64));
+    let (near, far) = ("listen = \"127.0.0.1:1\"", "listen = \"10.0.0.1:1\"");
+    let http = "listen = \"127.0.0.1:1\"\nhttp = \"10.0.0.1:1\"";
+    for (doors, access, expected) in [
+        (near, "open = true\nexposed = true", None),
+        (
+            far,
+            "open = true\nexposed = true",
+            Some("`access.open` lets everybody who reaches a door do everything"),
+        ),
+        (near, &*format!("{on}\nexposed = true"), None),
+        (http, &*format!("{on}\nexposed = true"), None),
+        (
+            far,
+            &*format!("{on}\nexposed = true"),
+            Some("the tokens of AUTH lines cross the network in the clear"),
+        ),
+        (near, "proxies = [\"10.0.0.1\", \"0.0.0.0/0\"]", Some("`access.proxies[1]` means every address")),
+        (near, "proxies = [\"::/0\"]", Some("means every address")),
+        (near, "proxies = [\"10.0.0.0/8\"]", None),
+    ] {
+        let said = said_with(doors, access);
+        assert_eq!(said.len(), usize::from(expected.is_some()), "{said:?}");
+        for said in said {
+            assert!(
+                said.contains("warning") && expected.is_some_and(|expected| said.contains(expected)),
+                "{said}"
+            );
+        }
+    }
 }
 
 /// Like [`said_of`], with these lines in the section `[access]`.
@@ -150,13 +187,22 @@ fn beyond_loopback_tokens_decide_and_tls_hides_unless_the_operator_says_otherwis
     let http = format!("herd.toml:4:8: error: `http` of server a {tokens} \"tls://127.0.0.1:2\", {allow}");
     let doors = format!("listen = \"0.0.0.0:1\"\nhttp = \"tls://0.0.0.0:2\"\n{CERTIFICATE}");
     let on = format!("tokens = \"on\"\noperator_token_sha256 = \"{}\"", "aB".repeat(32));
+    let open = {
+        String::from(
+            "herd.toml:9:8: warning: `access.open` lets everybody who reaches a door do everything: tokens are \
+             \"off\", and not all doors are on loopback: let tokens decide: tokens = \"on\" in [access]",
+        )
+    };
+    let clear = "herd.toml:3:10: warning: `listen` of server a has no TLS and is not on loopback: the tokens of AUTH lines \
+                 cross the network in the clear: write \"tls://0.0.0.0:1\", or put the door on loopback"
+        .to_owned();
     for (access, expected) in [
         ("", vec![line.clone(), plain.clone(), http.clone()]),
-        ("open = true", vec![plain.clone()]),
+        ("open = true", vec![plain.clone(), open.clone()]),
         ("exposed = true", vec![line.clone(), http.clone()]),
-        ("open = true\nexposed = true", vec![]),
+        ("open = true\nexposed = true", vec![open]),
         (&on, vec![plain.clone()]),
-        (&format!("{on}\nexposed = true"), vec![]),
+        (&format!("{on}\nexposed = true"), vec![clear]),
     ] {
         assert_eq!(said_with(&doors, access), expected, "{access}");
     }
@@ -167,8 +213,8 @@ fn beyond_loopback_tokens_decide_and_tls_hides_unless_the_operator_says_otherwis
 #[test]
 fn the_section_access_is_read_strictly() {
     let doors = "listen = \"127.0.0.1:1\"";
-    let hash = "`proxyherd init` makes a token and writes its hash; for a token of your own, \
-                printf %s TOKEN | sha256sum prints the hash";
+    let hash = "`proxyherd init` makes a token and writes its hash; for a token of your own, which must have the form \
+                phd_operator_ and 64 hexadecimal digits, printf %s TOKEN | sha256sum prints the hash";
     let digits = "operator_token_sha256` takes 64 hexadecimal digits: found";
     let off_or_on = "tokens` takes \"off\" or \"on\": found";
     let missing = "operator_token_sha256` is missing: with tokens \"on\", nobody could make the first token";

@@ -15,6 +15,7 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use axum::{
@@ -23,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::task::spawn_blocking;
 
 use super::{
     nearby,
@@ -31,16 +33,19 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    access::WrongToken,
     caller::{Caller, Rights},
     clock,
     config::Network,
-    herd::Herd,
+    herd::{Denied, Herd},
 };
 
 /// The header in which proxies name their clients.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Maximum number of addresses in `X-Forwarded-For` that are looked at, from the last one.
 const FORWARDED_MAX: usize = 32;
+/// Seconds after which a caller that has shown too many wrong tokens may try again.
+const TOO_MANY_AFTER_S: u64 = 2;
 
 /// Why a request is refused. A refused request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,12 @@ pub(super) enum AuthRefusal {
     /// The request's token is in its URL, and the token would allow too much to be there.
     #[error("this path takes no token in the URL, which proxies may log: send it as Authorization: Bearer")]
     InUrl,
+    /// Tokens are off, and the request does not have the operator's token, which the path needs even so.
+    #[error("{}", Denied::NoOperator)]
+    NoOperator,
+    /// Too many requests with wrong tokens from the same address wait for their answers.
+    #[error("too many wrong tokens from this address: try again later")]
+    TooMany,
     /// The request's token is not valid.
     #[error("the token is wrong, revoked or past its end")]
     WrongToken,
@@ -62,9 +73,15 @@ pub(super) enum AuthRefusal {
 impl From<AuthRefusal> for Problem {
     fn from(refusal: AuthRefusal) -> Problem {
         let challenge = match refusal {
-            AuthRefusal::NoToken | AuthRefusal::InUrl => "Bearer realm=\"proxyherd\"",
+            AuthRefusal::NoToken | AuthRefusal::NoOperator | AuthRefusal::InUrl => {
+                "Bearer realm=\"proxyherd\""
+            }
             AuthRefusal::WrongToken => "Bearer realm=\"proxyherd\", error=\"invalid_token\"",
             AuthRefusal::NotEnough(_) => return Problem::new(StatusCode::FORBIDDEN, refusal.to_string()),
+            AuthRefusal::TooMany => {
+                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, refusal.to_string());
+                return problem.retry_after(TOO_MANY_AFTER_S);
+            }
         };
         let problem = Problem::new(StatusCode::UNAUTHORIZED, refusal.to_string());
         problem.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -112,26 +129,43 @@ impl ShownToken {
 /// The caller of a request, with the rights of the request's token. `connected` is the caller as the entrance has made
 /// it, with the address that [`address_of`] has found. After a wrong token, this waits as long as the herd says.
 pub(super) async fn caller_of(
-    herd: &Herd,
+    herd: &Arc<Herd>,
     connected: Caller,
     shown: ShownToken,
 ) -> Result<Caller, AuthRefusal> {
     let ShownToken { needed, text, is_in_url } = shown;
-    if needed == NeededRight::Nothing || !herd.are_tokens_on() {
+    let are_on = herd.are_tokens_on();
+    if needed == NeededRight::Nothing || !are_on && needed != NeededRight::Tokens {
         return Ok(connected);
     }
-    let text = text.ok_or(AuthRefusal::NoToken)?;
-    if is_in_url && needed == NeededRight::Operate {
+    let (missing, wrong) = match are_on {
+        true => (AuthRefusal::NoToken, AuthRefusal::WrongToken),
+        false => (AuthRefusal::NoOperator, AuthRefusal::NoOperator),
+    };
+    let text = text.ok_or(missing)?;
+    if is_in_url && matches!(needed, NeededRight::Operate | NeededRight::Tokens) {
         return Err(AuthRefusal::InUrl);
     }
     let now_ns = clock::now_ns();
-    match herd.authenticate(now_ns, connected.door, connected.address, &text) {
-        Ok(rights) if needed.is_in(&rights, now_ns) => Ok(Caller { rights, ..connected }),
-        Ok(_) => Err(AuthRefusal::NotEnough(needed)),
-        Err(wrong) => {
-            tokio::time::sleep(wrong.delay).await;
-            Err(AuthRefusal::WrongToken)
+    match herd.authenticate_even_if_off(now_ns, connected.door, connected.address, &text) {
+        Ok(rights) => {
+            let is_enough = needed.is_in(&rights, now_ns);
+            let caller = Caller { rights, ..connected };
+            if is_enough {
+                return Ok(caller);
+            }
+            if needed == NeededRight::Tokens {
+                let herd = Arc::clone(herd);
+                // The audit log waits for the disk.
+                let _ = spawn_blocking(move || herd.note_denied_token_call(&caller)).await;
+            }
+            Err(AuthRefusal::NotEnough(needed))
         }
+        Err(WrongToken { delay: Some(delay) }) => {
+            tokio::time::sleep(delay).await;
+            Err(wrong)
+        }
+        Err(WrongToken { delay: None }) => Err(AuthRefusal::TooMany),
     }
 }
 
@@ -152,7 +186,7 @@ impl NeededRight {
             NeededRight::Report => rights.may_report_some(now_ns),
             NeededRight::Read => rights.may_read_some(now_ns),
             NeededRight::Places => rights.may_ask_places(now_ns),
-            NeededRight::Operate => rights.may_operate(now_ns),
+            NeededRight::Operate | NeededRight::Tokens => rights.may_operate(now_ns),
         }
     }
 
@@ -162,7 +196,7 @@ impl NeededRight {
             NeededRight::Report => "report:IDS",
             NeededRight::Read => "read:IDS",
             NeededRight::Places => "places",
-            NeededRight::Operate => "operate",
+            NeededRight::Operate | NeededRight::Tokens => "operate",
         }
     }
 }

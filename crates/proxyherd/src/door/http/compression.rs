@@ -1,7 +1,8 @@
 //! Compresses responses with gzip for clients that accept it.
 //!
-//! A response is compressed as a whole, so its length is known and counts against the buffers as any other. Streams,
-//! short responses, and media types that gain nothing are sent as they are. The server never unpacks anything.
+//! A response is compressed as a whole, so its length is known. Whoever compresses a response has counted it against the
+//! buffers before. Only [`COMPRESSIONS_MAX`] long responses are compressed at once, so that only so many packed copies
+//! exist that do not count; further ones wait. Streams, short responses, and media types that gain nothing are sent as they are. The server never unpacks anything.
 
 use std::io::Write as _;
 
@@ -12,7 +13,12 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::limits::COMPRESSED_LEN_MIN;
+use tokio::sync::Semaphore;
+
+use super::limits::{COMPRESSED_LEN_MIN, COMPRESSIONS_MAX};
+
+/// The turns to compress a response that is longer than a piece. Nobody waits for a client while having a turn.
+static TURNS: Semaphore = Semaphore::const_new(COMPRESSIONS_MAX);
 
 /// Length of the pieces between which other tasks have their turn, bytes.
 const PIECE_LEN: usize = 64 * 1024;
@@ -72,10 +78,13 @@ fn compressible_len(response: &Response) -> Option<usize> {
 
 /// The packed bytes. `None`: they would not be shorter.
 async fn gzip(bytes: &Bytes) -> Option<Vec<u8>> {
+    let is_long = bytes.len() > PIECE_LEN;
+    let _turn =
+        if is_long { Some(TURNS.acquire().await.expect("nobody closes this semaphore")) } else { None };
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     for piece in bytes.chunks(PIECE_LEN) {
         encoder.write_all(piece).ok()?;
-        if bytes.len() > PIECE_LEN {
+        if is_long {
             tokio::task::yield_now().await;
         }
     }

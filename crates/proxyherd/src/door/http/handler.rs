@@ -1,6 +1,8 @@
 //! Answers the requests of a connection. This module has the checks of every request and the headers of every response,
 //! whatever the path and the version of HTTP.
 //!
+//! A response counts against the buffers from the moment that it is there. Only then it is compressed.
+//!
 //! [`RequestHandler::handle`] takes a request whose header section is complete. It refuses the request or passes the
 //! request to the router. It then writes the body of an error, adds the request's ID and the headers for web pages, and
 //! wraps the response's body, so the connection's slot knows how many of the body's bytes are not sent yet. The handler
@@ -16,6 +18,7 @@ use axum::{
 };
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use proxyherd_log::LogLevel;
 use tokio::time::Instant;
 
 use super::{
@@ -29,9 +32,10 @@ use super::{
     request_id::{RequestId, X_REQUEST_ID},
     request_log::LoggedRequest,
     response_body::{ResponseBody, ResponseForm},
+    searches::Turn,
     slot::{ConnectionSlot, RequestGuard},
 };
-use crate::{caller::Caller, herd::Herd};
+use crate::{access::Grant, caller::Caller, herd::Herd};
 
 /// The answer on a connection in the reserve to a request that is not for operators.
 const RESERVE_ONLY: &str =
@@ -39,12 +43,8 @@ const RESERVE_ONLY: &str =
 /// The value of `Cache-Control` of a response that has none.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Headers that a response keeps when a 503 takes its place.
-const KEPT_HEADERS: [HeaderName; 4] = [
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    header::CONNECTION,
-    X_REQUEST_ID,
-];
+const KEPT_HEADERS: [HeaderName; 2] =
+    [header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_EXPOSE_HEADERS];
 /// The answer in place of a response for which there is no memory.
 const BUFFERS_FULL: &str =
     "the buffers are full of responses that clients have not received yet; try again later";
@@ -75,7 +75,7 @@ impl RequestHandler {
 
     async fn answer<B>(
         self,
-        guard: RequestGuard,
+        mut guard: RequestGuard,
         request: Request<B>,
         row: Option<&'static PathRow>,
     ) -> Response
@@ -95,20 +95,25 @@ impl RequestHandler {
         let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
         // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given back as
         // soon as the response is known.
-        let response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
+        let mut response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
+        problem::render(&mut response, &id);
+        let form = ResponseForm::new(&response, &method, version);
+        let mut response = counted(response, form, &mut guard, audience(row), &id);
+        // The response counts now, so the next search may have its turn.
+        response.extensions_mut().remove::<Turn>();
         let mut response = compression::compressed(response, accepts_gzip).await;
+        guard.shrink_response(form.len(&response).unwrap_or(0));
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.slot.upgrade();
         } else if is_last || self.slot.is_slot_needed() {
             self.close_after(&mut response, version);
         }
-        problem::render(&mut response, &id);
         response.headers_mut().insert(X_REQUEST_ID, id.value());
         // Answers tell where people are, or depend on who asks. A path whose answers may be kept says so itself.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-        let form = ResponseForm::new(&response, &method, version);
-        let response = bounded(response, form, guard, audience(row), &id);
-        logged.answered(self.herd.log(), &response);
+        let response = response.map(|body| Body::new(ResponseBody::new(body, guard, form)));
+        let by = response.extensions().get::<Arc<Grant>>().map(|by| &**by);
+        logged.answered(self.herd.log(), &response, by);
         response
     }
 
@@ -149,19 +154,27 @@ impl RequestHandler {
         let token = authentication::without_token(&mut request);
         let connected = Caller { address, ..self.caller.clone() };
         let shown = ShownToken::of(row, &request, token);
-        match authentication::caller_of(&self.herd, connected, shown).await {
-            Ok(caller) => request.extensions_mut().insert(caller),
+        let caller = match authentication::caller_of(&self.herd, connected, shown).await {
+            Ok(caller) => caller,
             Err(refusal) => return refusal.at(row),
         };
+        // The log says which token it was.
+        let is_logged = self.herd.log().enabled(LogLevel::Debug);
+        let by = caller.rights.grant().filter(|_| is_logged).cloned();
+        request.extensions_mut().insert(caller);
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }
         let bounds = row.map_or(BodyBounds::DEFAULT, |row| row.body);
-        request_body::limited(request, &self.slot, bounds, async |request| {
+        let mut response = request_body::limited(request, &self.slot, bounds, async |request| {
             let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
             response
         })
-        .await
+        .await;
+        if let Some(by) = by {
+            response.extensions_mut().insert(by);
+        }
+        response
     }
 
     /// Asks the connection to close after it has sent this response and the responses in progress.
@@ -200,29 +213,27 @@ fn set_host(request: &mut Request<Body>) {
     }
 }
 
-/// The response with a body whose bytes count until they are sent. If the buffers have no room for the response, a 503
-/// replaces it.
-fn bounded(
-    response: Response,
+/// The response, whose bytes count from now on. If the buffers have no room for the response, a 503 replaces it.
+fn counted(
+    mut response: Response,
     form: ResponseForm,
-    guard: RequestGuard,
+    guard: &mut RequestGuard,
     audience: Audience,
     id: &RequestId,
 ) -> Response {
-    let Some(len) = form.len(&response) else {
-        return response.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)));
-    };
-    if guard.begin_response(len, audience, Instant::now()) {
-        return response.map(|body| Body::new(ResponseBody::new(body, guard, len, form)));
+    match form.len(&response) {
+        Some(len) if !guard.begin_response(len, audience, Instant::now()) => {}
+        Some(_) | None => return response,
     }
     let mut instead = Problem::unavailable(BUFFERS_FULL).into_response();
     problem::render(&mut instead, id);
+    *instead.extensions_mut() = std::mem::take(response.extensions_mut());
     for kept in KEPT_HEADERS {
         if let Some(value) = response.headers().get(&kept) {
             instead.headers_mut().insert(kept, value.clone());
         }
     }
-    instead.map(|body| Body::new(ResponseBody::new(body, guard, 0, form)))
+    instead
 }
 
 #[cfg(test)]

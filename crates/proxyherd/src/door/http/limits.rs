@@ -95,8 +95,31 @@ pub(super) const QUERY_LEN_MAX: usize = 16 * 1024;
 pub(super) const IDS_MAX: usize = 1000;
 /// Maximum number of clients in one answer: the greatest `limit`. The response to a greater `limit` is 422.
 pub(super) const CLIENTS_MAX: usize = 10_000;
+/// Maximum number of `ids` in a query that end in `*`. Every client is compared with each of them. The response to more
+/// is 422.
+pub(super) const PREFIXES_MAX: usize = 32;
 /// Maximum number of searches for clients that run at once, if they may look at many clients. Further ones wait in line.
+/// The answer of each such search keeps its place until its bytes count against `buffers_mb`.
 pub(super) const SEARCHES_MAX: usize = 4;
+/// Maximum number of these searches of one token, or of one address without a token. Further ones wait in line.
+pub(super) const SEARCHES_PER_CALLER_MAX: usize = 2;
+/// Maximum number of these searches that run or wait in line. The response to more is 503.
+pub(super) const SEARCHES_IN_LINE_MAX: usize = 1000;
+/// Maximum number of these searches of one token, or of one address without a token, that run or wait in line. The
+/// response to more is 503.
+pub(super) const SEARCHES_IN_LINE_PER_CALLER_MAX: usize = 100;
+/// Maximum time in which such a search must end, with its wait in line. After this time the response is 503.
+pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that needs
+/// more begins anew in line. So many visits take less than a millisecond.
+pub(super) const BRIEF_VISITS_MAX: usize = 4096;
+/// Maximum `limit` of a search on the thread that serves connections.
+pub(super) const BRIEF_CLIENTS_MAX: usize = 100;
+/// Maximum number of clients that are looked up by their IDs on the thread that serves connections.
+pub(super) const BRIEF_IDS_MAX: usize = 32;
+/// Maximum number of long responses that are compressed at once. Further ones wait; their bytes count against
+/// `buffers_mb` by then.
+pub(super) const COMPRESSIONS_MAX: usize = 4;
 /// The `limit` of a query without one.
 pub(super) const CLIENTS_DEFAULT: usize = 100;
 

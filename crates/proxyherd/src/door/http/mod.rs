@@ -34,6 +34,7 @@ mod request_body;
 mod request_id;
 mod request_log;
 mod response_body;
+mod searches;
 mod slot;
 mod slots;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use self::{
     origin::OriginPolicy,
     paths::{PATHS, PathName},
     problem::Problem,
+    searches::Searches,
     slots::Slots,
 };
 use super::entrance::{DoorListener, Entrance};
@@ -65,9 +67,10 @@ use axum::{
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
+    let searches = Searches::new();
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd)),
+        router: router(Arc::clone(&entrance.herd), &searches),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -82,13 +85,14 @@ pub(crate) fn run(entrance: Entrance) {
 }
 
 /// The handlers of all paths.
-fn router(herd: Arc<Herd>) -> Router {
-    let router =
-        PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name)));
+fn router(herd: Arc<Herd>, searches: &Arc<Searches>) -> Router {
+    let router = PATHS.iter().fold(Router::new(), |router, row| {
+        router.route(row.pattern, handlers(row.name, Arc::clone(searches)))
+    });
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -101,7 +105,7 @@ fn handlers(path: PathName) -> MethodRouter<Arc<Herd>> {
         PathName::DocsScript => get(docs::get_script),
         PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
-        PathName::Clients => get(api::get_clients),
+        PathName::Clients => get(api::get_clients).layer(Extension(searches)),
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),

@@ -59,6 +59,8 @@ pub(super) enum NeededRight {
     Read,
     Places,
     Operate,
+    /// To make, list and revoke tokens. This needs a token even if tokens are off.
+    Tokens,
 }
 
 /// One path.
@@ -117,11 +119,11 @@ pub(super) static PATHS: [PathRow; 17] = [
     clients(
         PathName::Tokens,
         "/v1/tokens",
-        &[(Method::GET, NeededRight::Operate), (Method::POST, NeededRight::Operate)],
+        &[(Method::GET, NeededRight::Tokens), (Method::POST, NeededRight::Tokens)],
         "GET, HEAD, POST, OPTIONS",
     )
     .for_operators(),
-    clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Operate)], "DELETE, OPTIONS")
+    clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Tokens)], "DELETE, OPTIONS")
         .for_operators(),
 ];
 

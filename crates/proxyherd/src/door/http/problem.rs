@@ -90,6 +90,8 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
         match denied {
             Denied::TooFast => Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.to_string()).retry_after(1),
+            Denied::NoOperator => Problem::new(StatusCode::UNAUTHORIZED, denied.to_string())
+                .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"proxyherd\"")),
             _ => Problem::new(StatusCode::FORBIDDEN, denied.to_string()),
         }
     }

@@ -12,6 +12,7 @@ use axum::{
 };
 
 use super::request_id::RequestId;
+use crate::access::Grant;
 use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
@@ -69,15 +70,18 @@ impl LoggedRequest {
     }
 
     /// Logs the response to this request.
-    pub(super) fn answered(self, log: &ServerLog, response: &Response<axum::body::Body>) {
+    ///
+    /// `by`: the token that the caller has shown, without its secret.
+    pub(super) fn answered(self, log: &ServerLog, response: &Response<axum::body::Body>, by: Option<&Grant>) {
         let Some(Logged { client, line, id }) = self.0 else { return };
+        let by = by.map_or(String::new(), |grant| format!(", {}", grant.label()));
         let len = response.body().size_hint().exact();
         let len = len.map_or_else(|| "a stream".to_owned(), |len| format!("{len} bytes"));
         let code = response.status().as_u16();
         log.request(
             Direction::Out,
             client,
-            &without_tokens(format!("{code} {line}, {len}, request {id}").as_bytes()),
+            &without_tokens(format!("{code} {line}, {len}, request {id}{by}").as_bytes()),
         );
     }
 }

@@ -55,8 +55,6 @@ impl ResponseForm {
 pub(super) struct ResponseBody {
     body: Body,
     guard: RequestGuard,
-    /// Number of the body's bytes that the slot counts as unsent.
-    unsent_len: usize,
     form: ResponseForm,
     /// Data that `body` has yielded and that hyper has not taken yet.
     rest: Bytes,
@@ -67,24 +65,16 @@ pub(super) struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// A body. The slot counts `unsent_len` of its bytes as unsent.
-    pub(super) fn new(
-        body: Body,
-        guard: RequestGuard,
-        unsent_len: usize,
-        form: ResponseForm,
-    ) -> ResponseBody {
+    /// A body. The guard knows how many of its bytes the slot counts as unsent.
+    pub(super) fn new(body: Body, guard: RequestGuard, form: ResponseForm) -> ResponseBody {
         let has_ended = form == ResponseForm::NoBody;
-        ResponseBody { body, guard, unsent_len, form, rest: Bytes::new(), taken_len: 0, has_ended }
+        ResponseBody { body, guard, form, rest: Bytes::new(), taken_len: 0, has_ended }
     }
 
     /// Counts the piece that hyper took last as sent.
     fn count_sent(&mut self) {
         let sent_len = std::mem::take(&mut self.taken_len);
-        self.unsent_len -= sent_len;
-        if sent_len > 0 {
-            self.guard.response_sent(sent_len);
-        }
+        self.guard.response_sent(sent_len);
     }
 }
 
@@ -111,7 +101,7 @@ impl HttpBody for ResponseBody {
             }
         }
         let piece = this.rest.split_to(this.rest.len().min(RESPONSE_PIECE_LEN));
-        this.taken_len = piece.len().min(this.unsent_len);
+        this.taken_len = piece.len().min(this.guard.unsent_len());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -140,6 +130,5 @@ impl Drop for ResponseBody {
         if self.has_ended || self.is_end_stream() {
             self.guard.answered();
         }
-        self.guard.response_sent(self.unsent_len);
     }
 }

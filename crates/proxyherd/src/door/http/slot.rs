@@ -44,7 +44,7 @@ impl ConnectionSlot {
         if let Some(since) = idle_since {
             table.mark_busy(&self.connection, since);
         }
-        RequestGuard { slot: Arc::clone(self), id, end: RequestEnd::Canceled }
+        RequestGuard { slot: Arc::clone(self), id, end: RequestEnd::Canceled, unsent_len: 0 }
     }
 }
 
@@ -71,17 +71,35 @@ pub(super) struct RequestGuard {
     slot: Arc<ConnectionSlot>,
     id: u64,
     end: RequestEnd,
+    /// Number of the response's bytes that count as unsent.
+    unsent_len: usize,
 }
 
 impl RequestGuard {
     /// Records that a response of `len` bytes is ready. See [`ConnectionState::begin_response`].
-    pub(super) fn begin_response(&self, len: usize, audience: Audience, now: Instant) -> bool {
-        self.slot.begin_response(self.id, len, audience, now)
+    pub(super) fn begin_response(&mut self, len: usize, audience: Audience, now: Instant) -> bool {
+        let has_room = self.slot.begin_response(self.id, len, audience, now);
+        self.unsent_len += if has_room { len } else { 0 };
+        has_room
+    }
+
+    /// Records that at most `len` bytes of the response are still to be handed over.
+    pub(super) fn shrink_response(&mut self, len: usize) {
+        self.response_sent(self.unsent_len.saturating_sub(len));
     }
 
     /// Records that `len` bytes of the response were handed over, or will never be handed over.
-    pub(super) fn response_sent(&self, len: usize) {
-        self.slot.response_sent(len);
+    pub(super) fn response_sent(&mut self, len: usize) {
+        let len = len.min(self.unsent_len);
+        if len > 0 {
+            self.unsent_len -= len;
+            self.slot.response_sent(len);
+        }
+    }
+
+    /// Number of the response's bytes that count as unsent.
+    pub(super) fn unsent_len(&self) -> usize {
+        self.unsent_len
     }
 
     /// Records that the whole response was handed over.
@@ -92,6 +110,7 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
+        self.shrink_response(0);
         let (slot, now) = (&self.slot, Instant::now());
         let mut table = slot.slots.table();
         if slot.end_request(self.id, self.end, now) {
@@ -158,7 +177,7 @@ mod tests {
     fn the_oldest_response_sets_the_deadline() {
         let now = Instant::now();
         let slot = slot(&Limits::default(), now);
-        let (one, two) = (slot.begin(Audience::Clients), slot.begin(Audience::Clients));
+        let (mut one, mut two) = (slot.begin(Audience::Clients), slot.begin(Audience::Clients));
         assert!(
             two.begin_response(10, Audience::Clients, now + IDLE_TIMEOUT)
                 && one.begin_response(10, Audience::Clients, now)
@@ -263,7 +282,7 @@ mod tests {
         let now = Instant::now();
         let requests_len = (STREAMS_MAX as usize - 1) * REQUEST_LEN;
         let slot = slot(&Limits { buffers: requests_len + 100, ..Limits::default() }, now);
-        let requests: Vec<_> = (0..STREAMS_MAX).map(|_| slot.begin(Audience::Clients)).collect();
+        let mut requests: Vec<_> = (0..STREAMS_MAX).map(|_| slot.begin(Audience::Clients)).collect();
         assert!(
             requests[0].begin_response(80, Audience::Clients, now)
                 && !requests[1].begin_response(30, Audience::Operators, now)

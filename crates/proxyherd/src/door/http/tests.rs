@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Path, Request},
     http::{StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
@@ -52,9 +52,14 @@ struct Door {
 
 impl Door {
     async fn open() -> Door {
+        Door::open_with("").await
+    }
+
+    /// A door of a server with these settings in `[limits]`.
+    async fn open_with(limits: &str) -> Door {
         let dir = tempfile::tempdir().unwrap();
         let text = format!(
-            "[herd]\ntls = \"off\"\n[log]\ndir = {:?}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:0\"",
+            "[herd]\ntls = \"off\"\n[log]\ndir = {:?}\n[limits]\n{limits}\n[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:0\"",
             dir.path().join("log")
         );
         let config = Config::read(&text, &dir.path().join("herd.toml"), &Overrides::none()).unwrap();
@@ -64,6 +69,7 @@ impl Door {
             .layer(DefaultBodyLimit::disable())
             .route("/stream", get(async || Body::new(Endless)))
             .route("/slow", get(slow))
+            .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
         let slots = Slots::new(herd.admission());
@@ -110,6 +116,13 @@ async fn echo(request: Request) -> impl IntoResponse {
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "echo")];
     (StatusCode::SWITCHING_PROTOCOLS, headers)
+}
+
+/// So many KiB of text that gzip packs into about two thirds.
+async fn long(Path(kib): Path<u32>) -> String {
+    (0..kib * 64)
+        .map(|number| format!("{:016x}", u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect()
 }
 
 /// Answers when [`SLOW`] has passed.
@@ -273,6 +286,32 @@ async fn an_idle_connection_is_closed_in_time() {
         let took = began.elapsed();
         assert!((IDLE_TIMEOUT..=IDLE_TIMEOUT + 2 * DRAIN_TIMEOUT).contains(&took), "{sent}: {took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_response_counts_before_it_is_compressed_and_less_afterwards() {
+    let door = Door::open_with("buffers_mb = 1").await;
+    let buffered = || door.slots.buffered();
+    let ask = |kib: usize| {
+        format!(
+            "GET /long/{kib} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        )
+    };
+    for (kib, expected) in [(900, "HTTP/1.1 200 "), (1000, "HTTP/1.1 503 ")] {
+        let mut stream = door.connect(&ask(kib)).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(expected.as_bytes()), "{kib} {:?}", answer.get(..20));
+        assert!(answer.len() < 700_000, "{kib}: {}", answer.len());
+        eventually_yielding("nothing is buffered", || buffered() == 0).await;
+    }
+    // The client does not read, so the response stays. Its packed length counts.
+    let (client, server) = duplex(16);
+    let slot = door.slots.open(CALLER.address.ip(), Instant::now());
+    door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+    let (_reader, mut writer) = split(client);
+    writer.write_all(ask(900).as_bytes()).await.unwrap();
+    eventually_yielding("only the packed response counts", || (1..700_000).contains(&buffered())).await;
 }
 
 /// The status code and the detail of a problem.

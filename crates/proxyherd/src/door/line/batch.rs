@@ -30,6 +30,8 @@ const REPLIES_LEN: usize = 64 * 1024;
 /// Why the connection is closed after a line that is too long. The answer to that line is the last one.
 const TOO_LONG: &str = "the client sent a line of more than 8192 bytes";
 const _: () = assert!(LINE_LEN_MAX == 8192, "the text above names the maximum length of a line");
+/// Why the connection is closed after a wrong token, if too many others wait for their answers.
+const WRONG_TOKENS: &str = "too many wrong tokens came from the client's address";
 /// Why the connection is closed after an HTTP request. The answer to the request's first line is the last one.
 const HTTP_REQUEST: &str = "the client sent an HTTP request, which belongs to the server's `http` port; the server did \
                             not read the request after its first line";
@@ -232,7 +234,14 @@ impl<'i> Batch<'_, 'i> {
                 codec::write_auth(self.out, true);
                 None
             }
-            Err(WrongToken { delay }) => {
+            Err(WrongToken { delay: None }) => {
+                self.set_rights(Rights::NONE);
+                self.lines_out += 1;
+                self.herd.count_invalid_line();
+                codec::write_auth(self.out, false);
+                Some(NextStep::Close(ProtocolEnd::client_fault(WRONG_TOKENS)))
+            }
+            Err(WrongToken { delay: Some(delay) }) => {
                 self.set_rights(Rights::NONE);
                 if !delay.is_zero() {
                     *self.is_refusal_due = true;

@@ -1,9 +1,10 @@
 //! `/v1/clients`: the clients near a point, in a box, or with some IDs.
 //!
-//! Filters apply before the limit. The herd shows only clients that the caller may read. A search that may look at many
-//! clients runs on a thread that may wait, and only [`SEARCHES_MAX`] of them run at once; further ones wait in line.
+//! Filters apply before the limit. The herd shows only clients that the caller may read. A search for a few IDs, and a
+//! search for the nearest that visits few clients, runs at once, on the thread that serves connections. Any other search
+//! waits for its turn in [`Searches`]. A search for the nearest that turns out to be long begins anew there.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension,
@@ -21,22 +22,25 @@ use proxyherd_core::{
     command::{Around, Bounds, Limit, List, Near},
     flood::Update,
     places::{Point, Separation},
-    replica::{ClientPage, FoundClient},
+    replica::{ClientPage, Effort, FoundClient},
     types::{Body as RecordBody, ClientId, IdPattern},
 };
-use tokio::sync::Semaphore;
 
 use super::{GEO_JSON, JSON};
 use crate::{
     caller::Caller,
     clock,
     door::http::{
-        limits::{CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX, SEARCHES_MAX},
+        limits::{
+            BRIEF_CLIENTS_MAX, BRIEF_IDS_MAX, BRIEF_VISITS_MAX, CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX,
+            PREFIXES_MAX, SEARCH_TIMEOUT,
+        },
         media,
         problem::Problem,
         query::Query,
+        searches::{NoResult, Searches},
     },
-    herd::{Denied, Herd},
+    herd::{Herd, SearchError},
 };
 
 const PARAMETERS: [&str; 8] = ["near", "radius_m", "box", "ids", "where", "max_age_s", "limit", "after"];
@@ -49,8 +53,8 @@ pub(in crate::door::http) const RADIUS_M_MAX: f64 = 1e8;
 /// Bytes of a client in an answer, usually.
 const CLIENT_LEN_USUAL: usize = 400;
 
-/// The searches that may look at many clients.
-static SEARCHES: Semaphore = Semaphore::const_new(SEARCHES_MAX);
+/// The number of comparisons of IDs that take about as long as one comparison of an attribute.
+const IDS_PER_ATTRIBUTE: usize = 16;
 
 /// A search, as the query says it.
 #[derive(Debug)]
@@ -80,22 +84,60 @@ enum SearchPlace {
 pub(in crate::door::http) async fn get_clients(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
+    Extension(searches): Extension<Arc<Searches>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let search = Search::parse(&uri)?;
     let kind = media::accepted(&headers, &[JSON, GEO_JSON])?;
-    let page = if search.is_short() {
-        search.run(&herd, &caller)?
-    } else {
-        let _turn = SEARCHES.acquire().await.expect("nobody closes this semaphore");
-        let searched = tokio::task::spawn_blocking(move || search.run(&herd, &caller)).await;
-        searched.map_err(|_| Problem::unavailable("the search failed; the server's log says why"))??
-    };
-    let mut response = Response::new(Body::from(write(&page, kind)));
+    if search.may_be_brief() {
+        match search.run(&herd, &caller, Effort::visits(BRIEF_VISITS_MAX)) {
+            Err(SearchError::Unfinished(_)) => {}
+            page => return Ok(respond(write(&page?, kind), kind)),
+        }
+    }
+    let asker = caller.clone();
+    let searched = searches.run(&asker, move |is_canceled| {
+        let page = search.run(&herd, &caller, Effort::until(is_canceled));
+        page.map(|page| write(&page, kind))
+    });
+    let (body, turn) = searched.await?;
+    let mut response = respond(body?, kind);
+    // The handler of the request drops the turn when the body counts against the buffers.
+    response.extensions_mut().insert(turn);
+    Ok(response)
+}
+
+fn respond(body: Vec<u8>, kind: &'static str) -> Response {
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
+}
+
+impl From<NoResult> for Problem {
+    fn from(why: NoResult) -> Problem {
+        match why {
+            NoResult::Crowded => {
+                Problem::unavailable("too many searches for clients wait already; try again later")
+            }
+            NoResult::TimedOut => Problem::unavailable(format!(
+                "the search was not done within {} s, with its wait for other searches; ask for fewer clients, or try \
+                 again later",
+                SEARCH_TIMEOUT.as_secs()
+            )),
+            NoResult::Failed => Problem::unavailable("the search failed; the server's log says why"),
+        }
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Problem {
+        match error {
+            SearchError::Denied(denied) => denied.into(),
+            SearchError::Unfinished(_) => Problem::unavailable("the search was canceled; try again"),
+        }
+    }
 }
 
 impl Search {
@@ -113,26 +155,36 @@ impl Search {
         })
     }
 
-    /// Whether the search looks at few clients: those with these IDs, or those around a point without a filter.
-    fn is_short(&self) -> bool {
-        let is_filtered = self.filter.is_some() || self.max_age_ns.is_some() || !self.ids.is_empty();
+    /// Whether the search looks at few clients, or is likely to: those with these IDs, or those around a point without a
+    /// costly filter. The caller's rights are a filter, too, so this is not certain.
+    fn may_be_brief(&self) -> bool {
         match self.place {
-            SearchPlace::Near { bounds, .. } => !is_filtered && bounds.is_none(),
+            SearchPlace::Near { .. } => {
+                self.filter.is_none() && self.ids.is_empty() && self.limit.get() <= BRIEF_CLIENTS_MAX
+            }
             SearchPlace::Anywhere | SearchPlace::Box(_) => {
-                !self.ids.is_empty() && self.ids.iter().all(|pattern| pattern.exact().is_some())
+                (1..=BRIEF_IDS_MAX).contains(&self.ids.len())
+                    && self.ids.iter().all(|pattern| pattern.exact().is_some())
             }
         }
     }
 
-    fn run(&self, herd: &Herd, caller: &Caller) -> Result<ClientPage, Denied> {
+    /// The number of comparisons that the filters make for each client, in addition to those of the list.
+    fn comparisons(&self, caller: &Caller) -> usize {
+        let scopes = caller.rights.grant().map_or(0, |grant| grant.scopes().iter().count());
+        scopes + IDS_PER_ATTRIBUTE * self.filter.as_ref().map_or(0, WhereClause::comparisons)
+    }
+
+    fn run(&self, herd: &Herd, caller: &Caller, effort: Effort<'_>) -> Result<ClientPage, SearchError> {
         let now_ns = clock::now_ns();
+        let effort = effort.comparing(self.comparisons(caller));
         match self.place {
             SearchPlace::Near { center, radius_m, bounds } => {
                 let near = Near { around: Around::Point(center), radius_m, limit: self.limit };
-                self.near(herd, caller, now_ns, &near, bounds)
+                self.near(herd, caller, now_ns, &near, effort, bounds)
             }
-            SearchPlace::Anywhere => self.list(herd, caller, now_ns, None),
-            SearchPlace::Box(bounds) => self.list(herd, caller, now_ns, Some(bounds)),
+            SearchPlace::Anywhere => self.list(herd, caller, now_ns, effort, None),
+            SearchPlace::Box(bounds) => self.list(herd, caller, now_ns, effort, Some(bounds)),
         }
     }
 
@@ -142,14 +194,21 @@ impl Search {
         caller: &Caller,
         now_ns: u64,
         near: &Near<'_>,
+        effort: Effort<'_>,
         bounds: Option<Bounds>,
-    ) -> Result<ClientPage, Denied> {
+    ) -> Result<ClientPage, SearchError> {
         herd.check_ids(caller, now_ns, &self.ids)?;
-        let is_named = |id: &[u8]| self.ids.is_empty() || self.ids.iter().any(|ids| ids.matches(id));
+        let exact: HashSet<&[u8]> =
+            self.ids.iter().filter(|ids| ids.exact().is_some()).map(IdPattern::prefix).collect();
+        let prefixes: Vec<&IdPattern> = self.ids.iter().filter(|ids| ids.exact().is_none()).collect();
+        let is_named = |id: &[u8]| {
+            self.ids.is_empty() || exact.contains(id) || prefixes.iter().any(|ids| ids.matches(id))
+        };
+        let effort = effort.and_comparing(prefixes.len());
         let wanted = |held: &Update<'_>| {
             is_named(held.record.key) && is_inside(bounds, held) && self.is_wanted(now_ns, held)
         };
-        let clients = herd.near(caller, now_ns, near, wanted)?.unwrap_or_default();
+        let clients = herd.near(caller, now_ns, near, effort, wanted)?.unwrap_or_default();
         Ok(ClientPage { clients, next: None })
     }
 
@@ -158,11 +217,12 @@ impl Search {
         herd: &Herd,
         caller: &Caller,
         now_ns: u64,
+        effort: Effort<'_>,
         bounds: Option<Bounds>,
-    ) -> Result<ClientPage, Denied> {
+    ) -> Result<ClientPage, SearchError> {
         let after = self.after.as_deref().and_then(ClientId::new);
         let list = List { bounds, ids: &self.ids, after, limit: self.limit };
-        herd.list(caller, now_ns, &list, |held| self.is_wanted(now_ns, held))
+        herd.list(caller, now_ns, &list, effort, |held| self.is_wanted(now_ns, held))
     }
 
     /// Whether a client passes the filters `where` and `max_age_s`.
@@ -220,7 +280,7 @@ fn bounds([south, west, north, east]: [f64; 4]) -> Result<Bounds, Problem> {
 }
 
 fn ids(query: &Query) -> Result<Vec<IdPattern>, Problem> {
-    let mut patterns = Vec::new();
+    let (mut patterns, mut prefixes) = (Vec::new(), 0);
     for text in query.all("ids") {
         if patterns.len() == IDS_MAX {
             return Err(Problem::invalid(format!("`ids` is given at most {IDS_MAX} times")));
@@ -230,6 +290,12 @@ fn ids(query: &Query) -> Result<Vec<IdPattern>, Problem> {
                 "`ids` takes a client ID of 1 to 256 bytes without white space, or the beginning of IDs and `*`",
             )
         })?;
+        prefixes += usize::from(pattern.exact().is_none());
+        if prefixes > PREFIXES_MAX {
+            return Err(Problem::invalid(format!(
+                "`ids` takes at most {PREFIXES_MAX} beginnings of IDs with `*`, and {IDS_MAX} IDs"
+            )));
+        }
         patterns.push(pattern);
     }
     Ok(patterns)
@@ -284,4 +350,30 @@ fn write(page: &ClientPage, kind: &str) -> Vec<u8> {
     }
     body.push(b'\n');
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_searches_that_are_likely_to_visit_few_clients_are_tried_at_once() {
+        let exact = "ids=a&".repeat(BRIEF_IDS_MAX);
+        for (query, expected) in [
+            ("near=0,0", true),
+            ("near=0,0&radius_m=5&max_age_s=1&box=0,0,1,1&limit=100", true),
+            ("near=0,0&limit=101", false),
+            ("near=0,0&ids=a", false),
+            ("near=0,0&where=a%3D1", false),
+            (&*exact, true),
+            (&*format!("box=0,0,1,1&where=a%3D1&{exact}"), true),
+            (&*format!("{exact}ids=a"), false),
+            ("ids=a&ids=b*", false),
+            ("box=0,0,1,1", false),
+            ("", false),
+        ] {
+            let uri = format!("/v1/clients?{}", query.trim_end_matches('&')).parse().unwrap();
+            assert_eq!(Search::parse(&uri).unwrap().may_be_brief(), expected, "{query}");
+        }
+    }
 }

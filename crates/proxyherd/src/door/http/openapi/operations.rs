@@ -202,7 +202,8 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "ids",
-        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times; one match is enough.",
+        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times, up to 32 of them with `*`; one match \
+         is enough.",
         parameters::ids(),
     ))
     .parameter(query(
@@ -303,8 +304,14 @@ fn get_places() -> Operation {
     problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
 }
 
+/// What the operations about tokens need, even if tokens are off.
+fn token_needed() -> [SecurityRequirement; 2] {
+    ["bearer", "basic"].map(|name| SecurityRequirement::new::<_, [String; 0], _>(name, []))
+}
+
 fn get_tokens() -> Operation {
     let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown.")
+        .securities(Some(token_needed()))
         .response("200", response("The tokens, without their texts.", &[(JSON, named("Tokens"))]));
     problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
 }
@@ -313,6 +320,7 @@ fn post_token() -> Operation {
     let revoke = link("deleteToken", ("id", "$response.body#/id"), "Revokes the token.");
     let operation =
         operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it.")
+            .securities(Some(token_needed()))
             .request_body(Some(body(&[(JSON, named("NewToken"))])))
             .response("201", response("The token.", &[(JSON, named("Token"))]).link("revoke", revoke));
     problems(operation, &[COMMON, CLIENTS, &["408", "413", "415"]]).build()
@@ -332,6 +340,7 @@ fn delete_token() -> Operation {
         "Revokes a token.",
         "It holds at every reachable server within a second, on open connections too.",
     )
+    .securities(Some(token_needed()))
     .parameter(id)
     .response("204", response("The token is revoked.", &[]));
     problems(operation, &[COMMON, CLIENTS, &["404"]]).build()
