@@ -247,6 +247,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome in a word, for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Outcome::Added => "added",
+            Outcome::Moved => "moved",
+            Outcome::Stale => "stale",
+            Outcome::Unmet => "unmet",
+            Outcome::Full => "full",
+            Outcome::TooSoon => "too_soon",
+            Outcome::Inaccurate => "inaccurate",
+            Outcome::Implausible => "implausible",
+            Outcome::TooFast => "too_fast",
+            Outcome::TokenFull => "token_full",
+            Outcome::Denied => "denied",
+        }
+    }
+
     /// Whether the report was taken.
     pub fn is_taken(self) -> bool {
         match self {

@@ -41,14 +41,14 @@ impl RefusedCounts {
     /// Each reason's name, and the number of reports.
     pub fn by_reason(&self) -> [(&'static str, u64); 8] {
         [
-            ("full", self.full),
-            ("too_soon", self.too_soon),
-            ("unmet", self.unmet),
-            ("inaccurate", self.inaccurate),
-            ("implausible", self.implausible),
-            ("token_full", self.token_full),
-            ("too_fast", self.too_fast),
-            ("denied", self.denied),
+            (Outcome::Full.label(), self.full),
+            (Outcome::TooSoon.label(), self.too_soon),
+            (Outcome::Unmet.label(), self.unmet),
+            (Outcome::Inaccurate.label(), self.inaccurate),
+            (Outcome::Implausible.label(), self.implausible),
+            (Outcome::TokenFull.label(), self.token_full),
+            (Outcome::TooFast.label(), self.too_fast),
+            (Outcome::Denied.label(), self.denied),
         ]
     }
 

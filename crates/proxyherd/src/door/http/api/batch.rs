@@ -133,17 +133,17 @@ fn take_chunk(
     let wake = herd.report(caller, clock::now_ns(), &mut offers)?;
     tally.wake = std::mem::take(&mut tally.wake).and(wake);
     for (offer, (index, _)) in offers.iter().zip(&read) {
-        tally.add(*index, offer);
+        tally.add(*index, offer, caller);
     }
     Ok(Some(items))
 }
 
 impl Tally {
-    fn add(&mut self, index: usize, offer: &Offer<'_>) {
+    fn add(&mut self, index: usize, offer: &Offer<'_>, caller: &Caller) {
         match offer.outcome {
             Outcome::Added | Outcome::Moved => self.accepted += 1,
             Outcome::Stale => self.stale += 1,
-            refused => self.refuse(index, report::refusal_detail(refused)),
+            refused => self.refuse(index, &report::refusal_detail(refused, caller)),
         }
         if let Some(position) = offer.position() {
             self.positions.note(position.shard, position.seq);
