@@ -183,7 +183,7 @@ fn not_geo_json(body: &[u8]) -> BatchError {
 
 fn unreadable(error: &BatchError) -> Problem {
     let status = match error {
-        BatchError::Syntax(_) => StatusCode::BAD_REQUEST,
+        BatchError::Syntax(_) | BatchError::Several => StatusCode::BAD_REQUEST,
         BatchError::NotBatch => StatusCode::UNPROCESSABLE_ENTITY,
         BatchError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
     };
