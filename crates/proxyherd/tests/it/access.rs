@@ -224,7 +224,8 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let put = send(http, "PUT", "/v1/clients/c/location", &(bearer(&token) + JSON), body);
     let detail = put.json()["detail"].as_str().unwrap().to_owned();
     assert!(put.code == 403 && detail.contains("at this server, 2;"), "{put:?}");
-    let batch = send(http, "POST", "/v1/reports", &(bearer(&token) + JSON), r#"[{"id":"c","lat":34,"lon":-118}]"#);
+    let batch =
+        send(http, "POST", "/v1/reports", &(bearer(&token) + JSON), r#"[{"id":"c","lat":34,"lon":-118}]"#);
     assert_eq!(batch.json()["errors"][0]["detail"], detail);
     let refused = |reason: &str| {
         metric(http, &format!("proxyherd_reports_refused_total{{reason=\"{reason}\"}}")).unwrap()

@@ -1,9 +1,8 @@
 //! The schemas of bodies and parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX,
-    TOKEN_ID_LEN_MAX,
-    TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_CLIENTS_MAX,
+    TOKEN_EXPIRES_S_MAX, TOKEN_ID_LEN_MAX, TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -306,7 +305,9 @@ fn reports_taken() -> ObjectBuilder {
         (
             "index",
             count()
-                .description(Some("The item's place in the body, from 0. Blank lines of NDJSON do not count."))
+                .description(Some(
+                    "The item's place in the body, from 0. Blank lines of NDJSON do not count.",
+                ))
                 .into(),
         ),
         ("detail", text().into()),
