@@ -240,11 +240,30 @@ pub enum Outcome {
     Implausible,
     /// The caller's token has reported more in this second than it may. Nothing changed.
     TooFast,
+    /// The caller's token has added as many clients as it may, and this would be one more. Nothing changed.
+    TokenFull,
     /// The caller may not report this client. Nothing changed.
     Denied,
 }
 
 impl Outcome {
+    /// The outcome in a word, for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Outcome::Added => "added",
+            Outcome::Moved => "moved",
+            Outcome::Stale => "stale",
+            Outcome::Unmet => "unmet",
+            Outcome::Full => "full",
+            Outcome::TooSoon => "too_soon",
+            Outcome::Inaccurate => "inaccurate",
+            Outcome::Implausible => "implausible",
+            Outcome::TooFast => "too_fast",
+            Outcome::TokenFull => "token_full",
+            Outcome::Denied => "denied",
+        }
+    }
+
     /// Whether the report was taken.
     pub fn is_taken(self) -> bool {
         match self {
@@ -256,6 +275,7 @@ impl Outcome {
             | Outcome::Inaccurate
             | Outcome::Implausible
             | Outcome::TooFast
+            | Outcome::TokenFull
             | Outcome::Denied => false,
         }
     }

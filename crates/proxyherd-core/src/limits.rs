@@ -145,6 +145,10 @@ pub const REVOKED_TOKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TOKEN_ID_LEN_MAX: usize = 32;
 /// Maximum length of the name of a token, bytes.
 pub const TOKEN_NAME_LEN_MAX: usize = 100;
+/// The longest time until the end of a token that is made, seconds: a hundred years.
+pub const TOKEN_EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
+/// The greatest number of clients that a token that is made may add at each server. No herd holds so many clients.
+pub const TOKEN_CLIENTS_MAX: u64 = 1_000_000_000_000;
 /// Maximum number of scopes of a token. A token with more is not made, and a record with more is no valid token.
 pub const SCOPES_MAX: usize = 32;
 /// Maximum length of the scopes of a token together, bytes.

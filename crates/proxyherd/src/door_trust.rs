@@ -28,9 +28,10 @@ const NOT_YET: &str = "its certificate is not valid yet: check the clocks of bot
 const OTHER_NAME: &str = "its certificate is not for the name or address that was dialed: dial a name that the \
                           certificate has, or have a certificate made for this one";
 const OTHER_AUTHORITY: &str = "its certificate is of an authority that this system does not trust: add the authority \
-                               to those of this system, or, if a door of the herd shows the certificate, name it as \
-                               `cert` in [tls] here";
-const UNFIT: &str = "this system does not trust its certificate: the server needs another certificate";
+                               to those of this system, or, if a door of the herd shows the certificate, give \
+                               --config FILE, a herd.toml whose [tls] names the certificate as `cert`";
+const UNFIT: &str = "this system does not trust its certificate: if a door of the herd shows it, give --config FILE, a \
+                     herd.toml whose [tls] names it as `cert`; otherwise the server needs another certificate";
 
 /// A TLS configuration for dialing doors. `certificate` is the file that `[tls]` names. If this machine does not have
 /// the file, only the system's authorities count. If the system has no authorities, only the file counts.

@@ -15,7 +15,8 @@ pub struct ReportCounts {
     pub refused: RefusedCounts,
 }
 
-/// The number of refused reports, by reason.
+/// The number of refused reports, by reason. The replica does not know callers, so it counts none of the last three
+/// reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusedCounts {
     /// There was no room for another client.
@@ -28,20 +29,26 @@ pub struct RefusedCounts {
     pub inaccurate: u64,
     /// The client could not have come from its held position so fast.
     pub implausible: u64,
-    /// The caller may not report the client, or not so often. The replica does not know callers, so it counts none.
+    /// The caller's token had no room for another client.
+    pub token_full: u64,
+    /// The caller's token had used up its rate.
+    pub too_fast: u64,
+    /// The caller may not report the client.
     pub denied: u64,
 }
 
 impl RefusedCounts {
     /// Each reason's name, and the number of reports.
-    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 8] {
         [
-            ("full", self.full),
-            ("too_soon", self.too_soon),
-            ("unmet", self.unmet),
-            ("inaccurate", self.inaccurate),
-            ("implausible", self.implausible),
-            ("denied", self.denied),
+            (Outcome::Full.label(), self.full),
+            (Outcome::TooSoon.label(), self.too_soon),
+            (Outcome::Unmet.label(), self.unmet),
+            (Outcome::Inaccurate.label(), self.inaccurate),
+            (Outcome::Implausible.label(), self.implausible),
+            (Outcome::TokenFull.label(), self.token_full),
+            (Outcome::TooFast.label(), self.too_fast),
+            (Outcome::Denied.label(), self.denied),
         ]
     }
 
@@ -60,6 +67,8 @@ impl AddAssign for ReportCounts {
         self.refused.unmet += other.refused.unmet;
         self.refused.inaccurate += other.refused.inaccurate;
         self.refused.implausible += other.refused.implausible;
+        self.refused.token_full += other.refused.token_full;
+        self.refused.too_fast += other.refused.too_fast;
         self.refused.denied += other.refused.denied;
     }
 }
@@ -75,7 +84,9 @@ impl ReportCounts {
             Outcome::Unmet => &mut self.refused.unmet,
             Outcome::Inaccurate => &mut self.refused.inaccurate,
             Outcome::Implausible => &mut self.refused.implausible,
-            Outcome::TooFast | Outcome::Denied => &mut self.refused.denied,
+            Outcome::TokenFull => &mut self.refused.token_full,
+            Outcome::TooFast => &mut self.refused.too_fast,
+            Outcome::Denied => &mut self.refused.denied,
         };
         *count += 1;
     }

@@ -154,6 +154,11 @@ impl Grant {
         self.added_len.store(added.ids.len() as u64, Relaxed);
     }
 
+    /// Maximum number of clients that the token may add at this server.
+    pub fn clients_max(&self) -> u64 {
+        self.clients_max
+    }
+
     /// Whether the client counts among those that the token has added.
     pub(crate) fn has_added(&self, client: &[u8]) -> bool {
         self.added.lock().ids.contains(client)

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HerdArgs, TokenArgs, UsageError, heading, token_of_environment, token_or_operators};
+use super::{HerdArgs, TokenArgs, heading};
 use crate::{
     command_token::CommandToken,
     config::{Door, DoorError},
@@ -51,6 +51,9 @@ const AFTER_HELP: &str = concat!(
 /// The client connects to the first address that answers. When that server fails, the client moves to the next server,
 /// and sends the lines without a reply again. If standard input or output is not a terminal, the client sends all
 /// lines, prints exactly the replies, and ends.
+///
+/// The token that the client shows is the one of --token-file, or else the one in PROXYHERD_TOKEN. Otherwise, if no address
+/// is given and herd.toml has tokens = "on", it is the operator's token in operator.token beside herd.toml.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -63,11 +66,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     config: HerdArgs,
-
-    /// A file with the token to show to the servers. By default this is the token in PROXYHERD_TOKEN; or else, if no
-    /// address is given and herd.toml has tokens = "on", the token in operator.token beside herd.toml
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
 
     #[command(flatten)]
     token: TokenArgs,
@@ -101,11 +99,11 @@ pub(super) struct ClientTarget {
 }
 
 pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
-    let mut token = given_token(args)?;
+    let mut token = args.token.given()?;
     let (doors, certificate, usual) = if args.addresses.is_empty() {
         let config = args.config.herd()?;
         if token.is_none() {
-            token = token_or_operators(&config)?;
+            token = args.token.given_or_operators(&config)?;
         }
         let doors = config.servers.iter().filter_map(|server| server.door(DoorKind::Line).cloned());
         let usual = SILENCE_MAX.max(config.places.deadline + AFTER_PLACES);
@@ -119,14 +117,6 @@ pub(super) fn target(args: &Args) -> anyhow::Result<ClientTarget> {
     args.token.check(token.as_ref(), |token| token.check_doors(&doors))?;
     let silence_max = args.patience_s.map_or(usual, Duration::from_secs);
     Ok(ClientTarget { doors, certificate, token, silence_max })
-}
-
-/// The token that the command line or the environment names.
-fn given_token(args: &Args) -> anyhow::Result<Option<CommandToken>> {
-    match &args.token_file {
-        Some(path) => Ok(Some(CommandToken::of_file(path).map_err(|error| UsageError(error.to_string()))?)),
-        None => token_of_environment(),
-    }
 }
 
 fn line_door(text: &str) -> Result<Door, DoorError> {

@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::{Arg, ArgAction};
 use clap_mangen::{
     Man,
-    roff::{Roff, bold, roman},
+    roff::{Inline, Roff, bold, italic, roman},
 };
 
 use super::heading;
@@ -60,15 +61,16 @@ fn write_all(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(cannot)?;
     let pages = pages();
     for page in &pages {
-        fs::write(dir.join(format!("{}.1", page.name())), page.text()?).with_context(cannot)?;
+        fs::write(dir.join(format!("{}.1", page.name())), page.text(&pages)?).with_context(cannot)?;
     }
     writeln!(io::stdout(), "Wrote {} manual pages into {}", pages.len(), dir.display())?;
     Ok(())
 }
 
 fn print_main() -> anyhow::Result<()> {
-    if let Some(main) = pages().first() {
-        io::stdout().write_all(&main.text()?)?;
+    let pages = pages();
+    if let Some(main) = pages.first() {
+        io::stdout().write_all(&main.text(&pages)?)?;
     }
     Ok(())
 }
@@ -98,24 +100,50 @@ impl Page {
         self.0.get_display_name().unwrap_or_else(|| self.0.get_name())
     }
 
-    fn text(&self) -> io::Result<Vec<u8>> {
+    /// `all` are all pages.
+    fn text(&self, all: &[Page]) -> io::Result<Vec<u8>> {
         let program = concat!("proxyherd ", env!("CARGO_PKG_VERSION"));
         let man = Man::new(self.0.clone()).source(program).manual("Proxyherd manual");
         let mut text = Vec::new();
         man.render_title(&mut text)?;
         man.render_name_section(&mut text)?;
-        man.render_synopsis_section(&mut text)?;
+        self.render_synopsis(&mut text)?;
         man.render_description_section(&mut text)?;
         man.render_options_section(&mut text)?;
         if self.0.has_subcommands() {
             man.render_subcommands_section(&mut text)?;
         }
-        self.render_rest(&mut text)?;
+        self.render_rest(&self.others(all), &mut text)?;
         Ok(text)
     }
 
+    /// Renders the synopsis with the values of options, and `...` after what can be repeated.
+    fn render_synopsis(&self, text: &mut Vec<u8>) -> io::Result<()> {
+        let command = &self.0;
+        let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+        let arguments: Vec<&Arg> =
+            command.get_arguments().filter(|argument| !argument.is_hide_set()).collect();
+        let (positionals, options): (Vec<&Arg>, Vec<&Arg>) =
+            arguments.into_iter().partition(|argument| argument.is_positional());
+        for argument in options.into_iter().chain(positionals) {
+            let (before, after) = if argument.is_required_set() { (" ", "") } else { (" [", "]") };
+            line.push(roman(before));
+            line.extend(synopsis(argument));
+            line.push(roman(after));
+            if can_be_repeated(argument) {
+                line.push(roman("..."));
+            }
+        }
+        if command.has_subcommands() {
+            line.extend([roman(" "), italic("COMMAND")]);
+        }
+        let mut page = Roff::new();
+        page.control("SH", ["SYNOPSIS"]).text(line);
+        page.to_writer(text)
+    }
+
     /// Renders the sections of the help text other than options and commands, and the references to further reading.
-    fn render_rest(&self, text: &mut Vec<u8>) -> io::Result<()> {
+    fn render_rest(&self, others: &[&str], text: &mut Vec<u8>) -> io::Result<()> {
         let mut page = Roff::new();
         let help = self.0.get_after_help().map(ToString::to_string).unwrap_or_default();
         for (heading, name) in SECTIONS {
@@ -124,11 +152,53 @@ impl Page {
                 render_body(&body, &mut page);
             }
         }
-        if self.name() != "proxyherd" {
-            page.control("SH", ["SEE ALSO"]).text([bold("proxyherd"), roman("(1)")]);
+        let mut others = others.iter().flat_map(|other| [roman(", "), bold(*other), roman("(1)")]);
+        // The first comma is left out.
+        if others.next().is_some() {
+            page.control("SH", ["SEE ALSO"]).text(others.collect::<Vec<_>>());
         }
         page.to_writer(text)
     }
+
+    /// The other pages of a page: those of the commands above it, below it and beside it. The main page names its own
+    /// commands in a section of their own.
+    fn others<'p>(&self, pages: &'p [Page]) -> Vec<&'p str> {
+        let (name, main) = (self.name(), "proxyherd");
+        if name == main {
+            return Vec::new();
+        }
+        let command = name.split('-').take(2).collect::<Vec<_>>().join("-");
+        let is_of_command = |other: &str| other == command || other.starts_with(&format!("{command}-"));
+        let others = pages.iter().map(Page::name).filter(|other| *other == main || is_of_command(other));
+        others.filter(|other| *other != name).collect()
+    }
+}
+
+/// An argument without the brackets around it: `-c|--config FILE`.
+fn synopsis(argument: &Arg) -> Vec<Inline> {
+    let names = argument.get_value_names().unwrap_or_default();
+    let values = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    if argument.is_positional() {
+        return vec![italic(values)];
+    }
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let mut parts = Vec::new();
+    for name in short.into_iter().chain(long) {
+        if !parts.is_empty() {
+            parts.push(roman("|"));
+        }
+        parts.push(bold(name));
+    }
+    if argument.get_action().takes_values() {
+        parts.extend([roman(" "), italic(values)]);
+    }
+    parts
+}
+
+/// Whether an argument may be given several times, or takes several values.
+fn can_be_repeated(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Append | ArgAction::Count)
 }
 
 /// The lines below a heading.
@@ -178,6 +248,29 @@ mod tests {
             assert_eq!(headings[..4], ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"], "{name}");
             let last = if name == "proxyherd" { "EXAMPLES" } else { "SEE ALSO" };
             assert_eq!(headings.last(), Some(&last), "{name}");
+        }
+        let synopsis = |name: &str| {
+            let page = read(name).replace("\\-", "-");
+            let (_, rest) = page.split_once(".SH SYNOPSIS\n").unwrap();
+            let line = rest.lines().next().unwrap().to_owned();
+            ["\\fB", "\\fI", "\\fR"].iter().fold(line, |line, font| line.replace(font, ""))
+        };
+        assert!(
+            synopsis("proxyherd-token-create").contains(" --scope SCOPE... "),
+            "{}",
+            synopsis("proxyherd-token-create")
+        );
+        assert!(
+            synopsis("proxyherd-client")
+                .contains(" [-c|--config FILE] [--token-file FILE] [--insecure-token] ")
+        );
+        assert!(synopsis("proxyherd-client").ends_with(" [ADDR]..."), "{}", synopsis("proxyherd-client"));
+        assert!(synopsis("proxyherd-token").ends_with(" COMMAND"));
+        let create = read("proxyherd-token-create");
+        for other in
+            ["proxyherd", "proxyherd\\-token", "proxyherd\\-token\\-list", "proxyherd\\-token\\-revoke"]
+        {
+            assert!(create.contains(&format!("\\fB{other}\\fR(1)")), "{create}");
         }
         let sections = ["SUBCOMMANDS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES"];
         assert_eq!(headings(&read("proxyherd"))[4..], sections);

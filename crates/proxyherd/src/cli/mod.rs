@@ -133,14 +133,19 @@ impl HerdArgs {
 /// Settings of the configuration on the command line.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// Set one value of [herd], [places], [tls], [limits], [reports] or [log], such as log.level=debug; repeatable
+    /// Set one value of [herd], [places], [tls], [access], [limits], [reports] or [log], such as log.level=debug;
+    /// repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
-/// To which servers a token may be shown, for the commands that show one.
+/// Which token is shown, and to which servers it may be shown, for the commands that show one.
 #[derive(Debug, clap::Args)]
 struct TokenArgs {
+    /// A file with the token to show to the servers, in place of the token in PROXYHERD_TOKEN or operator.token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// Show the token even to a server that neither has TLS nor is on loopback. Anybody on the way can then read the
     /// token
     #[arg(long)]
@@ -148,6 +153,25 @@ struct TokenArgs {
 }
 
 impl TokenArgs {
+    /// The token that the command line or the environment names.
+    fn given(&self) -> anyhow::Result<Option<CommandToken>> {
+        match &self.token_file {
+            Some(path) => {
+                Ok(Some(CommandToken::of_file(path).map_err(|error| UsageError(error.to_string()))?))
+            }
+            None => CommandToken::of_environment().map_err(|error| UsageError(error.to_string()).into()),
+        }
+    }
+
+    /// The token that the command line or the environment names, or else the operator's token of a herd that uses
+    /// tokens.
+    fn given_or_operators(&self, config: &Config) -> anyhow::Result<Option<CommandToken>> {
+        if let Some(token) = self.given()? {
+            return Ok(Some(token));
+        }
+        CommandToken::of_operator_if_on(config).map_err(|error| ConfigurationError(error.to_string()).into())
+    }
+
     /// An error, unless the token may be shown to servers. `check` has the rule.
     fn check(
         &self,
@@ -221,19 +245,6 @@ fn load_with(config: &ConfigArgs, overrides: &Overrides) -> Result<Config, LoadE
     let config = Config::load(&config.config, overrides)?;
     outcome::show(&config.warnings);
     Ok(config)
-}
-
-/// The token of the environment.
-fn token_of_environment() -> anyhow::Result<Option<CommandToken>> {
-    CommandToken::of_environment().map_err(|error| UsageError(error.to_string()).into())
-}
-
-/// The token of the environment, or else the operator's token of a herd that uses tokens.
-fn token_or_operators(config: &Config) -> anyhow::Result<Option<CommandToken>> {
-    if let Some(token) = token_of_environment()? {
-        return Ok(Some(token));
-    }
-    CommandToken::of_operator_if_on(config).map_err(|error| ConfigurationError(error.to_string()).into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{HerdArgs, TokenArgs, UsageError, heading, outcome::counted, signals, token_or_operators};
+use super::{HerdArgs, TokenArgs, UsageError, heading, outcome::counted, signals};
 use crate::{
     command_token::CommandToken,
     config::Config,
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Err(UsageError(message.to_owned()).into());
     }
     let config = args.config.herd()?;
-    let token = token_or_operators(&config)?;
+    let token = args.token.given_or_operators(&config)?;
     let doors = || config.servers.iter().filter_map(|server| server.door(DoorKind::Http));
     args.token.check(token.as_ref(), |token| token.check_doors(doors()))?;
     if args.watch {

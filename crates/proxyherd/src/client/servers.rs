@@ -145,7 +145,7 @@ impl fmt::Display for NoneAnswers {
         }
         f.write_str(match self.why {
             NoAnswerReason::Foreign => {
-                "; give the `listen` address of a server, with tls:// if herd.toml has tls:// there"
+                "; give the `listen` address of a server; if the server has TLS there, write tls:// before it"
             }
             NoAnswerReason::Mute => "; is that a server's `listen` address?",
             NoAnswerReason::Away => "; is the herd running? `proxyherd demo` runs one to try",

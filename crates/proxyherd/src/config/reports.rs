@@ -13,7 +13,7 @@ const RULE_MAX: u64 = 1_000_000_000;
 
 pub(super) fn read(mut section: Section<'_, '_>) -> ReportRules {
     let mut rule = |key| {
-        let value = section.integer(key, 0..=RULE_MAX, 0).value;
+        let value = section.integer_with(key, 0..=RULE_MAX, 0, "write 0 to accept any").value;
         NonZeroU32::new(u32::try_from(value).unwrap_or(u32::MAX))
     };
     let rules = ReportRules { accuracy_m_max: rule("accuracy_m_max"), speed_mps_max: rule("speed_mps_max") };

@@ -150,18 +150,35 @@ impl<'r, 'a> Section<'r, 'a> {
         range: RangeInclusive<u64>,
         default: u64,
     ) -> Placed<u64> {
+        self.integer_with(key, range, default, &format!("the default is {}", grouped(default)))
+    }
+
+    /// [`Section::integer`] with a hint for a number that is out of range.
+    pub(super) fn integer_with(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        default: u64,
+        hint: &str,
+    ) -> Placed<u64> {
         debug_assert!(range.contains(&default), "{key}: the default is a value that may be given");
         let expected =
             format!("takes a whole number from {} to {}", grouped(*range.start()), grouped(*range.end()));
-        let help = format!("the default is {}", grouped(default));
         let read = |raw: &RawValue<'a>| raw.integer().filter(|value| range.contains(value));
-        self.value(key, read, &expected, &help).unwrap_or_else(|| self.placed(key, default))
+        let help = |raw: &RawValue<'a>| match raw.fraction() {
+            Some(number) => format!(
+                "write it without decimals: {}",
+                grouped((number.round().max(0.0) as u64).clamp(*range.start(), *range.end()))
+            ),
+            None => hint.to_owned(),
+        };
+        self.value(key, read, &expected, help).unwrap_or_else(|| self.placed(key, default))
     }
 
     /// `true` or `false`, or the default.
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Placed<bool> {
-        let help = format!("the default is {default}");
-        let read = self.value(key, RawValue::boolean, "takes true or false", &help);
+        let help = |_: &RawValue<'a>| format!("the default is {default}");
+        let read = self.value(key, RawValue::boolean, "takes true or false", help);
         read.unwrap_or_else(|| self.placed(key, default))
     }
 
@@ -173,7 +190,11 @@ impl<'r, 'a> Section<'r, 'a> {
             return Some(Placed { value: *value, key: given.key, site: given.site });
         }
         let expected = format!("takes {}", any_of(choices.iter().map(|(word, _)| *word)));
+        // Words such as "on" and "off" look like the values of a switch.
+        let switch = given.raw.boolean().map(|is_on| if is_on { "on" } else { "off" });
+        let switch = switch.filter(|meant| choices.iter().any(|(word, _)| word == meant));
         let near = found.and_then(|found| nearest::of(found, choices.iter().map(|(word, _)| *word)));
+        let near = switch.or(near);
         let help = near.map(|near| format!("did you mean {near:?}?")).unwrap_or_default();
         self.refuse(&given, &expected, &help);
         None
@@ -319,7 +340,7 @@ impl<'r, 'a> Section<'r, 'a> {
         key: &'static str,
         read: impl Fn(&RawValue<'a>) -> Option<T>,
         expected: &str,
-        help: &str,
+        help: impl Fn(&RawValue<'a>) -> String,
     ) -> Option<Placed<T>> {
         let given = self.take(key)?;
         if let Some(value) = read(&given.raw) {
@@ -327,7 +348,7 @@ impl<'r, 'a> Section<'r, 'a> {
         }
         let unquoted = given.raw.text().filter(|text| read(&RawValue::Text(text)).is_some());
         let unquoted = unquoted.map(|text| format!("write it without quotes: {text}"));
-        self.refuse(&given, expected, unquoted.as_deref().unwrap_or(help));
+        self.refuse(&given, expected, &unquoted.unwrap_or_else(|| help(&given.raw)));
         None
     }
 

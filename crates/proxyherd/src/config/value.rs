@@ -53,6 +53,17 @@ impl<'a> RawValue<'a> {
         }
     }
 
+    /// A number with decimals.
+    pub(super) fn fraction(&self) -> Option<f64> {
+        let read = |value: &DeValue<'_>| {
+            value.as_float()?.as_str().parse().ok().filter(|number: &f64| number.is_finite())
+        };
+        match self {
+            RawValue::Toml(value) => read(value),
+            RawValue::Text(text) => read(DeValue::parse(text.trim()).ok()?.get_ref()),
+        }
+    }
+
     pub(super) fn boolean(&self) -> Option<bool> {
         match self {
             RawValue::Toml(value) => value.as_bool(),

@@ -107,8 +107,12 @@ impl Herd {
     /// The refused reports. Rights are checked here, so the replica does not count what they refuse.
     fn refused(&self) -> RefusedCounts {
         let counts = self.replica.report_counts().refused;
-        let denied = counts.denied + self.counters.reports_denied.load(Relaxed);
-        RefusedCounts { denied, ..counts }
+        RefusedCounts {
+            denied: self.counters.reports_denied.load(Relaxed),
+            too_fast: self.counters.reports_too_fast.load(Relaxed),
+            token_full: self.counters.reports_token_full.load(Relaxed),
+            ..counts
+        }
     }
 
     fn report_status(&self) -> ReportStatus {

@@ -99,8 +99,10 @@ struct HerdCounters {
     reports_unreadable: AtomicU64,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
-    /// Reports that the caller's token does not allow.
+    /// Reports that the caller's token does not allow, by reason.
     reports_denied: AtomicU64,
+    reports_too_fast: AtomicU64,
+    reports_token_full: AtomicU64,
 }
 
 impl Herd {
@@ -111,7 +113,8 @@ impl Herd {
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
     /// Reports of one client are taken in their order. Each offer then holds the outcome of its report:
-    /// [`Outcome::Denied`] if the caller may not report the client. An error: the caller may report no client at all, and
+    /// [`Outcome::Denied`] if the caller may not report the client, [`Outcome::TooFast`] and [`Outcome::TokenFull`] at the
+    /// limits of the caller's token. An error: the caller may report no client at all, and
     /// no offer has changed. The door must
     /// [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once for all of them
     /// ([`Wake::and`]).
@@ -282,7 +285,7 @@ impl Herd {
         let mut wake = Wake::default();
         for run in offers.chunk_by_mut(|one, other| is_refused(one) == is_refused(other)) {
             if run.first().is_some_and(is_refused) {
-                self.counters.reports_denied.fetch_add(run.len() as u64, Relaxed);
+                run.iter().for_each(|offer| self.counters.note_refused(offer.outcome));
             } else {
                 wake = wake.and(self.report_within(grant, now_ns, run));
             }
@@ -306,22 +309,24 @@ impl Herd {
     /// was forgotten still counts, so a report makes it known again.
     fn report_at_limit(&self, grant: &Grant, now_ns: u64, one: &mut [Offer<'_>]) -> Wake {
         let given = one[0];
-        let counts_already = || grant.has_added(given.report.client.as_bytes());
-        let is_full = !grant.has_room_for(1);
-        let mut wake = Wake::default();
-        if is_full && given.condition() == Condition::Always {
-            one[0].require_known();
-            wake = self.replica.report_all(now_ns, one);
-            if one[0].outcome != Outcome::Unmet {
-                return wake;
+        let client = given.report.client;
+        let may_add = grant.has_room_for(1) || grant.has_added(client.as_bytes());
+        if !may_add && given.condition() != Condition::Known {
+            // Such a report is not offered, because the replica would count it as one whose condition is not met.
+            if self.replica.locate(now_ns, client, |_| ()).is_none() {
+                one[0].outcome = Outcome::TokenFull;
+                self.counters.note_refused(Outcome::TokenFull);
+                return Wake::default();
             }
-            one[0] = given;
+            if given.condition() == Condition::Always {
+                one[0].require_known();
+            }
         }
-        if is_full && given.condition() != Condition::Known && !counts_already() {
-            one[0].outcome = Outcome::Full;
-            return wake;
+        let wake = self.replica.report_all(now_ns, one);
+        if one[0].outcome == Outcome::Unmet && given.condition() == Condition::Always {
+            // The client was forgotten in the meantime.
+            one[0].outcome = Outcome::TokenFull;
         }
-        let wake = wake.and(self.replica.report_all(now_ns, one));
         note_added(grant, one);
         wake
     }
@@ -336,6 +341,18 @@ impl Herd {
             Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
         });
         found.flatten()
+    }
+}
+
+impl HerdCounters {
+    /// Counts a report that the caller's token does not allow.
+    fn note_refused(&self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::TooFast => &self.reports_too_fast,
+            Outcome::TokenFull => &self.reports_token_full,
+            _ => &self.reports_denied,
+        };
+        count.fetch_add(1, Relaxed);
     }
 }
 

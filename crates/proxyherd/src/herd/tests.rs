@@ -136,14 +136,16 @@ async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_go
         let now_ns = NOW_NS + round;
         let rounds = ["a", "b"].map(|id| report(now_ns, id).is_taken());
         assert_eq!(rounds, [true, true], "what the token has forgotten, it may report again");
-        assert_eq!(report_of(&herd, &token, now_ns, "c", Condition::New), Outcome::Full);
+        assert_eq!(report_of(&herd, &token, now_ns, "c", Condition::New), Outcome::TokenFull);
         for id in ["a", "b"] {
             assert_eq!(herd.forget(&token, now_ns, ClientId::new(id.as_bytes()).unwrap()), Ok(true));
         }
         recheck(now_ns);
-        assert_eq!(report(now_ns, "c"), Outcome::Full);
+        assert_eq!(report(now_ns, "c"), Outcome::TokenFull);
     }
     assert_eq!(herd.replica.len(), 2);
+    let refused = herd.figures(&caller(Rights::ALL)).unwrap().refused;
+    assert_eq!((refused.token_full, refused.total()), (6, 6), "each refusal counts once, by its reason");
     let later_ns = NOW_NS + 2 * TOMBSTONE_TTL_NS;
     recheck(later_ns);
     assert_eq!(report(later_ns, "c"), Outcome::Added);
@@ -214,7 +216,7 @@ async fn a_client_whose_report_is_hidden_takes_room() {
     let later_ns = NOW_NS + 2_000_000_000;
     assert_eq!(herd.locate(&caller(Rights::ALL), later_ns, kiwi(), |_| ()), Ok(None));
     token.rights.grant().unwrap().sweep(usize::MAX, |id| herd.replica.holds(ClientId::new(id).unwrap()));
-    assert_eq!(report_of(&herd, &token, later_ns, "other", Condition::Always), Outcome::Full);
+    assert_eq!(report_of(&herd, &token, later_ns, "other", Condition::Always), Outcome::TokenFull);
 }
 
 #[tokio::test]

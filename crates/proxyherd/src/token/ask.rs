@@ -1,6 +1,7 @@
 //! Sends the requests, and says what a server's refusal means.
 
 use proxyherd_log::escape;
+use proxyherd_places::http_client;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -29,6 +30,9 @@ pub(crate) enum AskError {
     /// No server has answered. Each has its reason.
     #[error("no server answers: {}; is the herd running?", .0.join("; "))]
     NoneAnswers(Vec<String>),
+    /// No server has answered, and a connection with TLS has failed. Each has its reason.
+    #[error("no server can be asked: {}", .0.join("; "))]
+    NoTls(Vec<String>),
     /// No server can do it now. Each has its reason.
     #[error("no server can do this now: {}", .0.join("; "))]
     Unavailable(Vec<String>),
@@ -102,7 +106,7 @@ impl TokenServers {
         path: &str,
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<(&str, Response), AskError> {
-        let (mut silent, mut is_one_there) = (Vec::new(), false);
+        let (mut silent, mut is_one_there, mut has_tls_failed) = (Vec::new(), false, false);
         for url in &self.urls {
             let mut request = with(self.client.request(method.clone(), format!("{url}{path}")));
             if let Some(token) = &self.token {
@@ -119,10 +123,17 @@ impl TokenServers {
                 Err(error) if *method == Method::POST && !error.is_connect() => {
                     return Err(AskError::Unknown { url: url.clone(), why: door_client::failure(&error) });
                 }
-                Err(error) => silent.push(format!("{url}: {}", door_client::failure(&error))),
+                Err(error) => {
+                    has_tls_failed |= http_client::tls_error(&error).is_some();
+                    silent.push(format!("{url}: {}", door_client::failure(&error)));
+                }
             }
         }
-        Err(if is_one_there { AskError::Unavailable(silent) } else { AskError::NoneAnswers(silent) })
+        Err(match (is_one_there, has_tls_failed) {
+            (true, _) => AskError::Unavailable(silent),
+            (false, true) => AskError::NoTls(silent),
+            (false, false) => AskError::NoneAnswers(silent),
+        })
     }
 
     async fn refused(&self, url: &str, response: Response) -> AskError {

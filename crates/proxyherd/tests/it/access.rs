@@ -10,6 +10,7 @@ use crate::harness::{
 };
 
 /// A report of kiwi.
+const JSON: &str = "Content-Type: application/json\r\n";
 const IAMAT: &str = "IAMAT kiwi +34.068930-118.445127 1621464827.959498503";
 
 /// The answer to a request with these headers and this body.
@@ -21,7 +22,7 @@ fn send(http: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -
 
 /// Makes a token at a server, as the operator.
 fn make(http: SocketAddr, wanted: &Value) -> (String, String) {
-    let headers = bearer(OPERATOR_TOKEN) + "Content-Type: application/json\r\n";
+    let headers = bearer(OPERATOR_TOKEN) + JSON;
     let made = send(http, "POST", "/v1/tokens", &headers, &wanted.to_string());
     assert_eq!(made.code, 201, "{made:?}");
     let made = made.json();
@@ -178,7 +179,7 @@ fn with_tokens_off_only_the_operators_token_makes_lists_and_revokes_tokens() {
     let herd = Plan::single().access(&hash).log("level = \"debug\"").start();
     let http = herd.at("Riley").http;
     let (token, id) = make(http, &json!({ "scopes": ["operate"] }));
-    let json = "Content-Type: application/json\r\n";
+    let json = JSON;
     for headers in [String::new(), bearer(&wrong()), bearer("x"), bearer(&token)] {
         for (method, path, body) in [
             ("GET", "/v1/tokens", ""),
@@ -219,6 +220,17 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let forgotten = send(http, "DELETE", "/v1/clients/b", &bearer(&token), "");
     assert_eq!(forgotten.code, 204);
     assert_eq!(client.ask(&report("c")), format!("? {}", report("c")), "what is forgotten takes room");
+    let body = r#"{"lat":34,"lon":-118}"#;
+    let put = send(http, "PUT", "/v1/clients/c/location", &(bearer(&token) + JSON), body);
+    let detail = put.json()["detail"].as_str().unwrap().to_owned();
+    assert!(put.code == 403 && detail.contains("at this server, 2;"), "{put:?}");
+    let batch =
+        send(http, "POST", "/v1/reports", &(bearer(&token) + JSON), r#"[{"id":"c","lat":34,"lon":-118}]"#);
+    assert_eq!(batch.json()["errors"][0]["detail"], detail);
+    let refused = |reason: &str| {
+        metric(http, &format!("proxyherd_reports_refused_total{{reason=\"{reason}\"}}")).unwrap()
+    };
+    assert_eq!(["token_full", "unmet", "full"].map(refused), [4.0, 0.0, 0.0]);
 
     let (token, _) = make(http, &json!({ "scopes": ["report:*"], "rate": 2 }));
     assert_eq!(auth(&mut client, &token), "AUTH ok");
@@ -228,6 +240,7 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let lines = [0; 4].map(|_| client.line());
     assert_eq!(lines.each_ref().map(|line| line.starts_with("AT ")), [true, true, false, false], "{lines:?}");
     assert_eq!(rejected() - before, 2.0);
+    assert_eq!(["too_fast", "denied"].map(refused), [2.0, 0.0]);
 }
 
 #[test]
@@ -376,7 +389,7 @@ fn is_allowed_at_line(herd: &Herd, command: &str, token: Option<&str>) -> bool {
 fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
     let http = herd.at("Riley").http;
     let (method, path) = command.split_once(' ').unwrap();
-    let headers = token.map(bearer).unwrap_or_default() + "Content-Type: application/json\r\n";
+    let headers = token.map(bearer).unwrap_or_default() + JSON;
     let body = match method {
         "PUT" => r#"{"lat":34.0,"lon":-118.0}"#,
         "POST" if path == "/v1/reports" => "[]",

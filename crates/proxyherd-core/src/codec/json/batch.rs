@@ -6,6 +6,7 @@
 
 use std::vec;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::{
@@ -29,6 +30,12 @@ pub enum BatchError {
     /// The text is not JSON.
     #[error("this is not JSON: {0}")]
     Syntax(String),
+    /// The text is several JSON values, one after the other.
+    #[error(
+        "the body has further JSON after its first value: send one JSON object a line with \
+         `Content-Type: application/x-ndjson`, or a JSON array"
+    )]
+    Several,
     /// The text is JSON of another type.
     #[error(
         "reports are a JSON array, a GeoJSON FeatureCollection, or one JSON object a line (application/x-ndjson)"
@@ -141,6 +148,12 @@ fn elements(json: &[u8], items_max: usize) -> Result<Vec<&RawValue>, BatchError>
     })
 }
 
+/// Whether the text begins with two JSON values.
+fn has_several_values(json: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
+    (0..2).all(|_| values.next().is_some_and(|value| value.is_ok()))
+}
+
 /// The member `features` of a FeatureCollection.
 fn features(json: &[u8]) -> Result<&str, BatchError> {
     let (mut is_collection, mut features) = (false, None);
@@ -154,6 +167,7 @@ fn features(json: &[u8]) -> Result<&str, BatchError> {
     });
     match read {
         Ok(()) if is_collection => features.ok_or(BatchError::NotBatch),
+        Err(MembersError::Syntax(_)) if has_several_values(json) => Err(BatchError::Several),
         Err(MembersError::Syntax(error)) => Err(BatchError::Syntax(error.to_string())),
         Ok(()) | Err(MembersError::NotObject | MembersError::Refused(_)) => Err(BatchError::NotBatch),
     }
@@ -212,6 +226,9 @@ mod tests {
         for json in ["", "[", &format!("[{A},]"), &format!("[{A}]x"), r#"{"type":"#] {
             let error = read(json, BatchForm::Json).unwrap_err();
             assert!(error.starts_with("this is not JSON: "), "{json} {error}");
+        }
+        for json in [format!("{A}\n{A}\n"), format!("{A}{A}")] {
+            assert_eq!(read(&json, BatchForm::Json), Err(BatchError::Several.to_string()), "{json}");
         }
         let too_many = Err("a request has at most 3 reports".to_owned());
         assert_eq!(read("[1,2,3,4]", BatchForm::Json), too_many);

@@ -5,7 +5,7 @@ use std::{io, io::Write as _, time::Duration};
 use anstyle::Style;
 use proxyherd_core::{
     access::{BadScopes, Scope, Scopes},
-    limits::TOKEN_NAME_LEN_MAX,
+    limits::{TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_NAME_LEN_MAX},
 };
 
 use super::servers::{Asked, ServerArgs, usage, wait_for};
@@ -48,8 +48,6 @@ const AFTER_HELP: &str = concat!(
 );
 
 const FAINT: Style = Style::new().dimmed();
-/// The longest time until the end of a token, seconds: a hundred years.
-const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
 
 /// Make a token, and print it: one line, which nothing shows again
 #[derive(Debug, clap::Args)]
@@ -73,7 +71,7 @@ pub(super) struct Args {
 
     /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`. A forgotten
     /// client counts for a day
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TOKEN_CLIENTS_MAX))]
     clients_max: Option<u64>,
 
     /// Maximum number of reports, deletions and questions about places in a second, all together, at each server; by
@@ -163,7 +161,7 @@ fn parse_expires(text: &str) -> Result<Duration, String> {
     let seconds = number.saturating_mul(unit_s);
     match seconds {
         0 => Err("a token that ends at once is of no use".to_owned()),
-        1..=EXPIRES_S_MAX => Ok(Duration::from_secs(seconds)),
+        1..=TOKEN_EXPIRES_S_MAX => Ok(Duration::from_secs(seconds)),
         _ => Err("at most 100 years; leave --expires out for a token without an end".to_owned()),
     }
 }
@@ -180,7 +178,7 @@ mod tests {
             ("90m", Some(5400)),
             ("45s", Some(45)),
             ("2w", Some(1_209_600)),
-            ("36500d", Some(EXPIRES_S_MAX)),
+            ("36500d", Some(TOKEN_EXPIRES_S_MAX)),
             ("36501d", None),
             ("99999999999999999999d", None),
             ("18446744073709551615w", None),

@@ -4,7 +4,7 @@ use anyhow::bail;
 use proxyherd_places::http_client;
 use reqwest::Url;
 
-use super::super::{ConfigurationError, HerdArgs, TokenArgs, UsageError, runtime, token_of_environment};
+use super::super::{ConfigurationError, HerdArgs, TokenArgs, UsageError, runtime};
 use crate::{
     command_token::CommandToken,
     config::{Config, Tokens},
@@ -46,9 +46,9 @@ impl ServerArgs {
             (None, Some(config)) => urls(config)?,
             (None, None) => Vec::new(),
         };
-        let token = match token_of_environment()? {
+        let token = match self.token.given()? {
             None if is_of_file => operators(config.as_ref())?,
-            of_environment => of_environment,
+            given => given,
         };
         self.token.check(token.as_ref(), |token| token.check_urls(&urls))?;
         let certificate =

@@ -389,7 +389,7 @@ async fn where_nobody_speaks_the_protocol_that_is_said_once_and_is_the_end() {
             let foreign = |server| {
                 format!("{server}: the program that listens there does not speak the herd's line protocol")
             };
-            let advice = "; give the `listen` address of a server, with tls:// if herd.toml has tls:// there";
+            let advice = "; give the `listen` address of a server; if the server has TLS there, write tls:// before it";
             match servers {
                 [one] => assert_eq!(told, [foreign(one) + advice]),
                 _ => assert_eq!(

@@ -220,7 +220,7 @@ fn the_section_access_is_read_strictly() {
     let missing = "operator_token_sha256` is missing: with tokens \"on\", nobody could make the first token";
     for (access, column, expected) in [
         ("tokens = \"no\"", 10, format!("{off_or_on} the text \"no\"; did you mean \"on\"?")),
-        ("tokens = true", 10, format!("{off_or_on} true")),
+        ("tokens = true", 10, format!("{off_or_on} true; did you mean \"on\"?")),
         ("tokens = \"on\"", 10, format!("{missing}: {hash}")),
         ("operator_token_sha256 = \"12\"", 25, format!("{digits} the text \"12\"; {hash}")),
         ("operator_token_sha256 = \"phd_x_0f\"", 25, format!("{digits} what looks like a token; {hash}")),

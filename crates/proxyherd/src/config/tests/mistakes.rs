@@ -13,7 +13,7 @@ fn a_value_that_is_none_is_reported_with_what_is_expected() {
              found -1; the default is 0",
             "herd.toml:6:12: error: `herd.replicas` takes a whole number from 0 to 32: found 33; the default is 0",
             "herd.toml:7:18: error: `herd.ack_timeout_ms` takes a whole number from 1 to 600_000: \
-             found 0.5; the default is 5000",
+             found 0.5; write it without decimals: 1",
             "herd.toml:8:8: error: `herd.data` takes a directory: found the text \"\"; \
              a path cannot be empty; `.` is the directory of herd.toml",
         ],
@@ -107,10 +107,23 @@ fn rules_of_reports_are_whole_numbers_and_presence_is_not_built() {
         "[reports]\nspeed_mps_max = -1\npresence_silent_s = 60\nspeed = 1",
         &[
             "herd.toml:5:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
-             found -1; the default is 0",
+             found -1; write 0 to accept any",
             "herd.toml:6:21: error: `reports.presence_silent_s` is not available in this version: \
              leave it out: this version does not tell who is silent",
             "herd.toml:7:1: error: `reports.speed` is not a known key: did you mean `speed_mps_max`?",
+        ],
+    );
+}
+
+#[test]
+fn a_number_with_decimals_is_told_without_them() {
+    check_added(
+        "[reports]\naccuracy_m_max = 33.3\nspeed_mps_max = -0.7",
+        &[
+            "herd.toml:5:18: error: `reports.accuracy_m_max` takes a whole number from 0 to 1_000_000_000: \
+             found 33.3; write it without decimals: 33",
+            "herd.toml:6:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
+             found -0.7; write it without decimals: 0",
         ],
     );
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 use proxyherd_core::{
     access::{Scopes, TokenId, TokenRecord, TokenState},
-    limits::TOKEN_NAME_LEN_MAX,
+    limits::{TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_NAME_LEN_MAX},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tokio::task::spawn_blocking;
@@ -27,11 +27,6 @@ use crate::{
 };
 
 const JSON: &str = "application/json";
-/// The longest time until the end of a token, seconds: a hundred years.
-pub(super) const EXPIRES_S_MAX: u64 = 100 * 365 * 86_400;
-
-/// The greatest `clients_max`. No herd holds so many clients.
-pub(super) const CLIENTS_MAX_MAX: u64 = 1_000_000_000_000;
 
 /// The body of a request for a new token.
 #[derive(Deserialize)]
@@ -134,11 +129,14 @@ fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     if name.len() > TOKEN_NAME_LEN_MAX {
         return Err(Problem::invalid(format!("`name` has at most {TOKEN_NAME_LEN_MAX} bytes")));
     }
-    if expires_s.is_some_and(|after_s| !(1..=EXPIRES_S_MAX).contains(&after_s)) {
-        return Err(Problem::invalid(format!("`expires_s` is from 1 to {EXPIRES_S_MAX}")));
+    if expires_s.is_some_and(|after_s| !(1..=TOKEN_EXPIRES_S_MAX).contains(&after_s)) {
+        return Err(Problem::invalid(format!("`expires_s` is from 1 to {TOKEN_EXPIRES_S_MAX}")));
     }
-    if clients_max.is_some_and(|clients_max| clients_max > CLIENTS_MAX_MAX) {
-        return Err(Problem::invalid(format!("`clients_max` is at most {CLIENTS_MAX_MAX}")));
+    if clients_max.is_some_and(|clients_max| !(1..=TOKEN_CLIENTS_MAX).contains(&clients_max)) {
+        let detail = format!(
+            "`clients_max` is from 1 to {TOKEN_CLIENTS_MAX}; leave it out for a tenth of the servers' `max_clients`"
+        );
+        return Err(Problem::invalid(detail));
     }
     if rate == Some(0) {
         return Err(Problem::invalid("`rate` is at least 1; leave it out for no limit"));

@@ -12,6 +12,7 @@ use proxyherd_core::{
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     replica::Offer,
 };
+use proxyherd_log::{LogLevel, Subject};
 
 use super::LineProtocol;
 use crate::{
@@ -185,12 +186,24 @@ impl<'i> Batch<'_, 'i> {
                     self.lines_out += 1;
                     codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }
-                _ => self.answer_invalid(report_line.line),
+                (outcome, _) => {
+                    let outcome = if reported.is_ok() { outcome } else { Outcome::Denied };
+                    self.log_refusal(outcome);
+                    self.answer_invalid(report_line.line);
+                }
             }
         }
         // The arrays are cleared in place, because moving them out would copy them.
         self.offers.clear();
         self.report_lines.clear();
+    }
+
+    /// The answer to a refused report does not say why the report was refused, so the log does.
+    #[cold]
+    fn log_refusal(&self, outcome: Outcome) {
+        let subject = Subject::Client(self.connected.address);
+        let message = format_args!("a report is refused: {}", outcome.label());
+        self.herd.log().event(LogLevel::Debug, subject, message);
     }
 
     fn answer_nearby(&mut self, line: &[u8], nearby: &Nearby<'_>) -> Option<NextStep> {

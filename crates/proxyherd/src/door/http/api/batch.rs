@@ -138,18 +138,18 @@ fn take_chunk(
         while let Some((earlier, error)) = unreadable.next_if(|(other, _)| other < index) {
             tally.refuse(*earlier, &error.to_string());
         }
-        tally.add(*index, offer);
+        tally.add(*index, offer, caller);
     }
     unreadable.for_each(|(index, error)| tally.refuse(*index, &error.to_string()));
     Ok(Some(items))
 }
 
 impl Tally {
-    fn add(&mut self, index: usize, offer: &Offer<'_>) {
+    fn add(&mut self, index: usize, offer: &Offer<'_>, caller: &Caller) {
         match offer.outcome {
             Outcome::Added | Outcome::Moved => self.accepted += 1,
             Outcome::Stale => self.stale += 1,
-            refused => self.refuse(index, report::refusal_detail(refused)),
+            refused => self.refuse(index, &report::refusal_detail(refused, caller)),
         }
         if let Some(position) = offer.position() {
             self.positions.note(position.shard, position.seq);
@@ -189,7 +189,7 @@ fn not_geo_json(body: &[u8]) -> BatchError {
 
 fn unreadable(error: &BatchError) -> Problem {
     let status = match error {
-        BatchError::Syntax(_) => StatusCode::BAD_REQUEST,
+        BatchError::Syntax(_) | BatchError::Several => StatusCode::BAD_REQUEST,
         BatchError::NotBatch => StatusCode::UNPROCESSABLE_ENTITY,
         BatchError::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
     };

@@ -2,7 +2,7 @@
 //!
 //! A report passes here with two allocations of its own: the response's body and the list of its headers.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 use axum::{
     Extension,
@@ -86,7 +86,7 @@ fn take(
     let result = match offer.outcome {
         Outcome::Added | Outcome::Moved => "accepted",
         Outcome::Stale => "stale",
-        refused => return Err(refusal(refused)),
+        refused => return Err(refusal(refused, caller)),
     };
     let (timestamp, difference) = offer.times(now_ns).ok_or_else(no_time)?;
     let report = offer.report;
@@ -119,14 +119,14 @@ pub(super) fn unreadable(error: &ReportError) -> Problem {
 }
 
 /// Why the herd has refused a report that could be read.
-pub(super) fn refusal(outcome: Outcome) -> Problem {
-    let detail = refusal_detail(outcome);
+pub(super) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
+    let detail = refusal_detail(outcome, caller);
     match outcome {
         Outcome::Full => Problem::unavailable(detail),
         Outcome::TooSoon | Outcome::TooFast => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1)
         }
-        Outcome::Denied => Problem::new(StatusCode::FORBIDDEN, detail),
+        Outcome::Denied | Outcome::TokenFull => Problem::new(StatusCode::FORBIDDEN, detail),
         Outcome::Added
         | Outcome::Moved
         | Outcome::Stale
@@ -137,8 +137,16 @@ pub(super) fn refusal(outcome: Outcome) -> Problem {
 }
 
 /// The text that says why the herd has refused a report.
-pub(super) fn refusal_detail(outcome: Outcome) -> &'static str {
-    match outcome {
+pub(super) fn refusal_detail(outcome: Outcome, caller: &Caller) -> Cow<'static, str> {
+    let detail = match outcome {
+        Outcome::TokenFull => {
+            let clients_max = caller.rights.grant().map_or(0, |grant| grant.clients_max());
+            let detail = format!(
+                "this token has added as many clients as it may at this server, {clients_max}; it may still report \
+                 clients that the herd knows"
+            );
+            return detail.into();
+        }
         Outcome::Full => "this server has no room for another client; the operator sets `max_clients`",
         Outcome::TooSoon => "the report came too soon after the client's last report; report less often",
         Outcome::TooFast => "this token has reported more in this second than it may; report less often",
@@ -151,7 +159,8 @@ pub(super) fn refusal_detail(outcome: Outcome) -> &'static str {
              each other, the third is taken; the operator sets `speed_mps_max`"
         }
         Outcome::Added | Outcome::Moved | Outcome::Stale | Outcome::Unmet => "the report was not taken",
-    }
+    };
+    detail.into()
 }
 
 /// The server's clock shows a time that a report cannot have.

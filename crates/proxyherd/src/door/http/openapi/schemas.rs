@@ -1,8 +1,8 @@
 //! The schemas of bodies and parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_ID_LEN_MAX,
-    TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_CLIENTS_MAX,
+    TOKEN_EXPIRES_S_MAX, TOKEN_ID_LEN_MAX, TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -13,7 +13,6 @@ use utoipa::openapi::{
 use super::super::{
     api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
     limits::{CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX},
-    tokens::{CLIENTS_MAX_MAX, EXPIRES_S_MAX},
 };
 
 /// The named schemas.
@@ -303,7 +302,14 @@ fn report_features() -> ObjectBuilder {
 
 fn reports_taken() -> ObjectBuilder {
     let error = exactly([
-        ("index", count().description(Some("The item's place in the body, from 0.")).into()),
+        (
+            "index",
+            count()
+                .description(Some(
+                    "The item's place in the body, from 0. Blank lines of NDJSON do not count.",
+                ))
+                .into(),
+        ),
         ("detail", text().into()),
     ]);
     exactly([
@@ -372,16 +378,28 @@ fn flag() -> ObjectBuilder {
 fn new_token() -> ObjectBuilder {
     exactly([("scopes", scopes().into())])
         .property("name", token_name())
-        .property("expires_s", or_null(integer().minimum(Some(1)).maximum(Some(EXPIRES_S_MAX))))
-        .property("latest_only", flag().description(Some("No tracks and no earlier positions.")))
-        .property("clients_max", or_null(count().maximum(Some(CLIENTS_MAX_MAX))))
         .property(
-            "rate",
-            or_null(integer().minimum(Some(1)).maximum(Some(u32::MAX)).description(Some(
-                "Reports, requests to forget and questions about places in a second, together, at each server.",
-            ))),
+            "expires_s",
+            limit(TOKEN_EXPIRES_S_MAX, "Seconds until the token ends. Absent or null: it has no end."),
         )
+        .property("latest_only", flag().default(Some(json!(false))).description(Some(LATEST_ONLY)))
+        .property("clients_max", limit(TOKEN_CLIENTS_MAX, CLIENTS_MAX_OF_TOKEN))
+        .property("rate", limit(u32::MAX.into(), RATE))
         .examples([json!({"scopes": ["report:courier-*", "read:courier-*"], "expires_s": 2_592_000})])
+}
+
+const LATEST_ONLY: &str = "The holder sees the newest position of clients and no earlier one. This version answers with \
+    no earlier positions, so it makes no difference yet.";
+const CLIENTS_MAX_OF_TOKEN: &str = "The greatest number of clients that the token may add at each server. A forgotten \
+    client counts for a day. Absent or null: a tenth of the server's `max_clients`.";
+const RATE: &str = "Reports, deletions and questions about places in a second, all together, at each server. After a \
+    pause, as many may come at once. Absent or null: no limit.";
+
+/// A limit of a token, or null.
+fn limit(maximum: u64, description: &str) -> Schema {
+    let whole = integer().minimum(Some(1)).maximum(Some(maximum));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    AnyOfBuilder::new().item(whole).item(null).description(Some(description)).build().into()
 }
 
 fn token() -> ObjectBuilder {
@@ -400,8 +418,8 @@ fn token() -> ObjectBuilder {
         ("made_at", time().into()),
         ("expires_at", time().into()),
         ("latest_only", flag().into()),
-        ("clients_max", or_null(count()).into()),
-        ("rate", or_null(count()).into()),
+        ("clients_max", limit(TOKEN_CLIENTS_MAX, CLIENTS_MAX_OF_TOKEN).into()),
+        ("rate", limit(u32::MAX.into(), RATE).into()),
         ("revoked", flag().into()),
     ])
     .property("token", text_of_token)
