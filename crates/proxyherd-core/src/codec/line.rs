@@ -346,7 +346,9 @@ fn write_without_secrets(out: &mut Vec<u8>, mut line: &[u8]) {
         out.extend_from_slice(before);
         out.extend_from_slice("\u{2026}".as_bytes());
         let len = token.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_');
-        line = &token[len.unwrap_or(token.len())..];
+        let rest = &token[len.unwrap_or(token.len())..];
+        // What is hidden already stays as it is.
+        line = rest.strip_prefix("\u{2026}".as_bytes()).unwrap_or(rest);
     }
     out.extend_from_slice(line);
 }
@@ -377,6 +379,7 @@ mod tests {
             ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "AUTH …\n? AUTH …"),
             ("phd_phd_a_b", "phd_…"),
             ("a phd_", "a phd_…"),
+            ("a phd_… b", "a phd_… b"),
             ("x AUTH y", "x AUTH y"),
             ("auth mine", "AUTH …"),
             (" Auth mine\nkiwi\n\taUTH", "AUTH …\nkiwi\nAUTH …"),
