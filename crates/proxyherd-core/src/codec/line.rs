@@ -338,17 +338,19 @@ pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
 
 /// The beginning of the text of a token.
 const PREFIX: &[u8] = TOKEN_PREFIX.as_bytes();
+/// Stands in place of a secret.
+const ELLIPSIS: &[u8] = "\u{2026}".as_bytes();
 
 /// Appends a line without what follows the beginning of a token.
 fn write_without_secrets(out: &mut Vec<u8>, mut line: &[u8]) {
     while let Some(at) = memmem::find(line, PREFIX) {
         let (before, token) = line.split_at(at + PREFIX.len());
         out.extend_from_slice(before);
-        out.extend_from_slice("\u{2026}".as_bytes());
+        out.extend_from_slice(ELLIPSIS);
         let len = token.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_');
         let rest = &token[len.unwrap_or(token.len())..];
-        // What is hidden already stays as it is.
-        line = rest.strip_prefix("\u{2026}".as_bytes()).unwrap_or(rest);
+        // A line from which the secret was taken before stays as it is.
+        line = rest.strip_prefix(ELLIPSIS).unwrap_or(rest);
     }
     out.extend_from_slice(line);
 }

@@ -10,7 +10,7 @@ use super::{Guarded, python_or_skip, script};
 use crate::harness::Process;
 
 /// Requests for each operation and phase in `./test`.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "50";
 const SEED: &str = "1";
 /// Maximum time of a run. `./soak` makes runs of many minutes.
 const TIME_MAX: Duration = Duration::from_secs(3600);

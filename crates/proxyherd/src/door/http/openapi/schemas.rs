@@ -241,7 +241,8 @@ fn report() -> ObjectBuilder {
         .additional_properties(Some(attribute()))
         .description(Some(
             "A report. Each further member is an attribute, a string or a number; attributes may be in `attributes`, \
-             too. A client that was read can be reported again: the members that only answers have are skipped.",
+             too, and one outside counts before one inside. A client that was read can be reported again: the members \
+             that only answers have are skipped.",
         ))
         .examples([json!({"lat": 34.0689, "lon": -118.4452, "battery_pct": 80, "note": "on my way"})])
 }
