@@ -381,6 +381,7 @@ mod tests {
             ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "AUTH …\n? AUTH …"),
             ("phd_phd_a_b", "phd_…"),
             ("a phd_", "a phd_…"),
+            ("a phd_… b", "a phd_… b"),
             ("x AUTH y", "x AUTH y"),
             ("auth mine", "AUTH …"),
             (" Auth mine\nkiwi\n\taUTH", "AUTH …\nkiwi\nAUTH …"),
