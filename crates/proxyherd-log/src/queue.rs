@@ -305,7 +305,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::{borrow::Cow, thread, time::Duration};
+    use std::{thread, time::Duration};
 
     use super::*;
     use crate::{limits::BUFFER_LEN_MAX, wait::eventually};
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn a_full_buffer_is_counted_apart_from_the_rate_limit() {
         let queue = Queue::new(u32::MAX);
-        queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
+        queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64, unmasked);
         queue.offer_line(client(), EVENT, b"event");
         let [rate_limit, crates, buffer] = queue.left_out();
         assert_eq!((rate_limit.total(), crates.total()), (0, 0));
@@ -412,7 +412,7 @@ mod tests {
         let queue = Queue::new(3);
         thread::scope(|scope| {
             let state = queue.state.lock();
-            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
+            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4, unmasked));
             while queue.traffic_limit().is_whole() {
                 thread::yield_now();
             }
