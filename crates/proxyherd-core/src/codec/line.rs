@@ -302,16 +302,21 @@ pub fn write_invalid(out: &mut Vec<u8>, line: &[u8]) {
 }
 
 fn begins_with_auth(line: &[u8]) -> bool {
-    let start = line.iter().position(|&byte| !is_white_space(byte)).unwrap_or(line.len());
-    line[start..].starts_with(AUTH)
+    trimmed(line).starts_with(AUTH)
 }
 
 /// Whether a line, or the answer that repeats it, begins with `AUTH` in capitals or not. Somebody may have meant to show
 /// a token.
 fn may_show_token(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
-    let line = line.strip_prefix(b"?").unwrap_or(line).trim_ascii_start();
+    let line = trimmed(line);
+    let line = line.strip_prefix(b"?").map_or(line, trimmed);
     line.get(..AUTH.len()).is_some_and(|word| word.eq_ignore_ascii_case(AUTH))
+}
+
+/// The line without the white space at its beginning.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|&byte| !is_white_space(byte)).unwrap_or(line.len());
+    &line[start..]
 }
 
 /// Lines as a log may show them: without the rest of lines that begin with `AUTH`, in capitals or not, and without
@@ -325,7 +330,7 @@ pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let (line, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, b"\n"));
         if may_show_token(line) {
-            let mark: &[u8] = if line.trim_ascii_start().starts_with(b"?") { b"? " } else { b"" };
+            let mark: &[u8] = if trimmed(line).starts_with(b"?") { b"? " } else { b"" };
             shown.extend_from_slice(mark);
             shown.extend_from_slice("AUTH \u{2026}".as_bytes());
         } else {
@@ -338,15 +343,19 @@ pub fn without_tokens(lines: &[u8]) -> Cow<'_, [u8]> {
 
 /// The beginning of the text of a token.
 const PREFIX: &[u8] = TOKEN_PREFIX.as_bytes();
+/// Stands in place of a secret.
+const ELLIPSIS: &[u8] = "\u{2026}".as_bytes();
 
 /// Appends a line without what follows the beginning of a token.
 fn write_without_secrets(out: &mut Vec<u8>, mut line: &[u8]) {
     while let Some(at) = memmem::find(line, PREFIX) {
         let (before, token) = line.split_at(at + PREFIX.len());
         out.extend_from_slice(before);
-        out.extend_from_slice("\u{2026}".as_bytes());
+        out.extend_from_slice(ELLIPSIS);
         let len = token.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_');
-        line = &token[len.unwrap_or(token.len())..];
+        let rest = &token[len.unwrap_or(token.len())..];
+        // A line from which the secret was taken before stays as it is.
+        line = rest.strip_prefix(ELLIPSIS).unwrap_or(rest);
     }
     out.extend_from_slice(line);
 }
@@ -377,8 +386,10 @@ mod tests {
             ("auth phd_k_s3cret\r\n? auth phd_k_s3cret x", "AUTH …\n? AUTH …"),
             ("phd_phd_a_b", "phd_…"),
             ("a phd_", "a phd_…"),
+            ("a phd_… b", "a phd_… b"),
             ("x AUTH y", "x AUTH y"),
             ("auth mine", "AUTH …"),
+            ("\u{b}AUTH mine", "AUTH …"),
             (" Auth mine\nkiwi\n\taUTH", "AUTH …\nkiwi\nAUTH …"),
             ("? auth mine\n? kiwi\n", "? AUTH …\n? kiwi\n"),
             ("aut mine", "aut mine"),

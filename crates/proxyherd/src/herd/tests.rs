@@ -152,6 +152,32 @@ async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_go
 }
 
 #[tokio::test]
+async fn a_token_with_room_does_not_remember_clients_that_are_gone() {
+    let access = format!("[access]\ntokens = \"on\"\noperator_token_sha256 = \"{}\"", "0".repeat(64));
+    let herd = alone_with(&format!("client_ttl_s = 90\n{access}"));
+    let new = NewToken {
+        scopes: Scopes::operate(),
+        name: String::new(),
+        expires_s: None,
+        is_latest_only: false,
+        clients_max: Some(1000),
+        rate: None,
+    };
+    let operator = caller(Rights::of(&["operate"]));
+    let (text, _) = herd.make_token(&operator, NOW_NS, new).unwrap();
+    let rights = herd.authenticate(NOW_NS, DoorKind::Line, operator.address, text.reveal().as_bytes());
+    let token = caller(rights.unwrap());
+    let grant = token.rights.grant().unwrap();
+    assert_eq!(report_of(&herd, &token, NOW_NS, "kiwi", Condition::Always), Outcome::Added);
+    herd.tokens.recheck(NOW_NS);
+    assert!(grant.has_added(b"kiwi"));
+    let later_ns = NOW_NS + 200_000_000_000;
+    herd.replica.sweep(later_ns, usize::MAX);
+    herd.tokens.recheck(later_ns);
+    assert!(grant.is_valid(later_ns) && !grant.has_added(b"kiwi"));
+}
+
+#[tokio::test]
 async fn with_tokens_off_only_the_operators_token_may_operate_tokens() {
     let herd = alone();
     assert!(!herd.are_tokens_on());

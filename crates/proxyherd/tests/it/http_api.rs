@@ -243,9 +243,11 @@ fn a_report_without_room_or_too_soon_is_refused_and_told_when_to_come_back() {
         check_problem(&refused, code, detail);
         assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
     }
-    let lines = "{\"id\":\"lemon\",\"lat\":1,\"lon\":1}\n{\"id\":\"kiwi\",\"lat\":1,\"lon\":1}";
+    let lines = "{\"id\":\"lemon\",\"lat\":1,\"lon\":1}\nnope\n{\"id\":\"kiwi\",\"lat\":1,\"lon\":1}";
     let result = send(http, "POST", "/v1/reports", NDJSON, lines).json();
-    assert_eq!((&result["accepted"], &result["refused"]), (&json!(0), &json!(2)), "{result}");
+    assert_eq!((&result["accepted"], &result["refused"]), (&json!(0), &json!(3)), "{result}");
+    let indexes: Vec<_> = (0..3).map(|place| result["errors"][place]["index"].clone()).collect();
+    assert_eq!(indexes, [0, 1, 2], "errors are in the order of the reports: {result}");
     assert!(result["errors"][0]["detail"].as_str().unwrap().contains("max_clients"), "{result}");
 }
 

@@ -75,6 +75,10 @@ impl Newcomer {
             addresses.push((format!("127.0.0.1:{}", 8000 + index), http.to_owned()));
         }
         fs::write(dir.path().join("herd.toml"), herd).unwrap();
+        // The file that `init` makes for a herd of one's own.
+        let (_, token) = said.split_once("PROXYHERD_TOKEN=$(cat ").unwrap();
+        let (token, _) = token.split_once(')').unwrap();
+        fs::copy(token, dir.path().join("operator.token")).unwrap();
         Newcomer { dir, _demo: demo, addresses }
     }
 

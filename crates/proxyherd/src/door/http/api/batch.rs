@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use proxyherd_core::{
-    codec::json::{self, Batch, BatchError, BatchForm, ReportBody},
+    codec::json::{self, Batch, BatchError, BatchForm, ReportBody, ReportError},
     command::Outcome,
     flood::Wake,
     limits::BATCH_LEN_MAX,
@@ -94,7 +94,7 @@ struct Tally {
     accepted: u64,
     stale: u64,
     refused: u64,
-    /// The listed errors, as the elements of a JSON array.
+    /// The listed errors, as the elements of a JSON array, in the order of the reports.
     errors: Vec<u8>,
     errors_len: usize,
     positions: Positions,
@@ -110,6 +110,7 @@ fn take_chunk(
     tally: &mut Tally,
 ) -> Result<Option<usize>, Denied> {
     let mut read: ArrayVec<(usize, ReportBody<'_>), BATCH_LEN_MAX> = ArrayVec::new();
+    let mut unreadable: Vec<(usize, ReportError)> = Vec::new();
     let mut items = 0;
     while !read.is_full() && items < TURN_REPORTS {
         let Some(item) = batch.next(&mut scratch.0[read.len()]) else { break };
@@ -118,7 +119,7 @@ fn take_chunk(
             Ok(body) => read.push((item.index, body)),
             Err(error) => {
                 herd.count_unreadable();
-                tally.refuse(item.index, &error.to_string());
+                unreadable.push((item.index, error));
             }
         }
     }
@@ -132,9 +133,14 @@ fn take_chunk(
     }
     let wake = herd.report(caller, clock::now_ns(), &mut offers)?;
     tally.wake = std::mem::take(&mut tally.wake).and(wake);
+    let mut unreadable = unreadable.iter().peekable();
     for (offer, (index, _)) in offers.iter().zip(&read) {
+        while let Some((earlier, error)) = unreadable.next_if(|(other, _)| other < index) {
+            tally.refuse(*earlier, &error.to_string());
+        }
         tally.add(*index, offer, caller);
     }
+    unreadable.for_each(|(index, error)| tally.refuse(*index, &error.to_string()));
     Ok(Some(items))
 }
 
