@@ -245,6 +245,21 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
 }
 
 #[test]
+fn a_limit_of_a_token_is_at_least_one() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    for (limit, values) in
+        [("clients_max", [0, 1_000_000_000_001_u64]), ("rate", [0, 1 << 32]), ("expires_s", [0, 1 << 40])]
+    {
+        for value in values {
+            let body = json!({ "scopes": ["report:*"], limit: value }).to_string();
+            let refused = send(http, "POST", "/v1/tokens", &(bearer(OPERATOR_TOKEN) + JSON), &body);
+            assert_eq!(refused.code, 422, "{limit} {value}: {refused:?}");
+        }
+    }
+}
+
+#[test]
 fn a_rate_counts_requests_to_forget_and_questions_about_places() {
     let herd = Plan::single().with_tokens().start();
     let http = herd.at("Riley").http;
