@@ -177,7 +177,7 @@ impl Page {
 /// An argument without the brackets around it: `-c|--config FILE`.
 fn synopsis(argument: &Arg) -> Vec<Inline> {
     let names = argument.get_value_names().unwrap_or_default();
-    let values = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    let values = names.iter().map(clap::builder::Str::as_str).collect::<Vec<_>>().join(" ");
     if argument.is_positional() {
         return vec![italic(values)];
     }

@@ -172,7 +172,7 @@ impl Herd {
 }
 
 /// Which token a caller has shown, for logs.
-fn by(caller: &Caller) -> String {
+pub(super) fn by(caller: &Caller) -> String {
     match &caller.rights {
         Rights::Token(grant) => grant.label(),
         Rights::All => "a caller without a token".to_owned(),

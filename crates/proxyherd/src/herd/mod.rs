@@ -40,7 +40,7 @@ use proxyherd_core::{
     replica::{ClientPage, Effort, FoundClient, Offer, Replica},
     types::{ClientId, IdPattern, ServerName},
 };
-use proxyherd_log::ServerLog;
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use self::watching::Watchers;
 pub use self::{
@@ -226,6 +226,11 @@ impl Herd {
         Denied::unless_in_rate(caller, clock::monotonic_ns())?;
         let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
+        if was_known && self.log.enabled(LogLevel::Info) {
+            let (id, by) = (String::from_utf8_lossy(client.as_bytes()), access::by(caller));
+            let message = format_args!("forgot the client {id}; by {by}");
+            self.log.event(LogLevel::Info, Subject::Client(caller.address), message);
+        }
         Ok(was_known)
     }
 

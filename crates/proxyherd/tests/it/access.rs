@@ -206,7 +206,7 @@ fn with_tokens_off_only_the_operators_token_makes_lists_and_revokes_tokens() {
 fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     let herd = Plan::single().with_tokens().start();
     let http = herd.at("Riley").http;
-    let (token, _) = make(http, &json!({ "scopes": ["report:*"], "clients_max": 2 }));
+    let (token, id) = make(http, &json!({ "scopes": ["report:*"], "clients_max": 2 }));
     let mut client = herd.client("Riley");
     assert_eq!(auth(&mut client, &token), "AUTH ok");
     let report = |id: &str| format!("IAMAT {id} {WHERE_AND_WHEN}");
@@ -219,6 +219,7 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     assert_eq!(taken, [true, true, true, false, true], "{lines:?}");
     let forgotten = send(http, "DELETE", "/v1/clients/b", &bearer(&token), "");
     assert_eq!(forgotten.code, 204);
+    herd.wait_for_log("Riley", &format!("forgot the client b; by token {id}"));
     assert_eq!(client.ask(&report("c")), format!("? {}", report("c")), "what is forgotten takes room");
     let body = r#"{"lat":34,"lon":-118}"#;
     let put = send(http, "PUT", "/v1/clients/c/location", &(bearer(&token) + JSON), body);
@@ -241,6 +242,21 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
     assert_eq!(lines.each_ref().map(|line| line.starts_with("AT ")), [true, true, false, false], "{lines:?}");
     assert_eq!(rejected() - before, 2.0);
     assert_eq!(["too_fast", "denied"].map(refused), [2.0, 0.0]);
+}
+
+#[test]
+fn a_limit_of_a_token_is_at_least_one() {
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    for (limit, values) in
+        [("clients_max", [0, 1_000_000_000_001_u64]), ("rate", [0, 1 << 32]), ("expires_s", [0, 1 << 40])]
+    {
+        for value in values {
+            let body = json!({ "scopes": ["report:*"], limit: value }).to_string();
+            let refused = send(http, "POST", "/v1/tokens", &(bearer(OPERATOR_TOKEN) + JSON), &body);
+            assert_eq!(refused.code, 422, "{limit} {value}: {refused:?}");
+        }
+    }
 }
 
 #[test]

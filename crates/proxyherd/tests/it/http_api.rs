@@ -212,6 +212,7 @@ fn a_bad_report_in_a_batch_spoils_no_other() {
     for (kind, body, code, detail) in [
         (JSON, "[", 400, "JSON"),
         (JSON, "{\"id\":\"a\"}", 422, "array"),
+        (JSON, "{\"id\":\"a\"}\n{\"id\":\"b\"}", 400, "application/x-ndjson"),
         (JSON, "5", 422, "array"),
         (GEO_JSON, "[]", 422, "FeatureCollection"),
         (GEO_JSON, "x", 400, "JSON"),

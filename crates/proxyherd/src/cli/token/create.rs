@@ -25,13 +25,14 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("Scopes"),
     "  report:<ids>  report clients, and forget them
-  read:<ids>    learn where clients are, search for them and watch them
+  read:<ids>    learn where clients are, and search for them
   places        ask for the places near a point or a client
-  fences        make, change and delete fences
+  fences        not used in this version
   operate       everything, and the herd itself: status, metrics, tokens
 
   <ids> is one client, such as report:kiwi, or all clients whose IDs have a
-  beginning, such as report:courier-*. The star is special at the end only.
+  beginning, such as report:courier-*. The star is special at the end only,
+  and a comma belongs to the ID: give --scope again for more IDs.
   Quote it, so that the shell leaves it alone.
 
 ",
@@ -61,7 +62,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_expires)]
     expires: Option<Duration>,
 
-    /// Show the holder only the newest position of a client, and no earlier one
+    /// Show the holder only the newest position of a client, and no earlier one. Not used in this version, which keeps
+    /// no earlier ones
     #[arg(long)]
     latest_only: bool,
 
@@ -75,7 +77,7 @@ pub(super) struct Args {
     clients_max: Option<u64>,
 
     /// Maximum number of reports, deletions and questions about places in a second, all together, at each server; by
-    /// default there is no limit
+    /// default there is no limit. After a pause, N may come at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
 

@@ -4,15 +4,21 @@
 //! [`page`] turns the document into HTML. Every text of the document is escaped. The page has a strict policy for its
 //! contents, so a mistake in the escaping would run no script.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse as _, Redirect, Response},
 };
 use serde_json::{Map, Value};
 
 use super::{conditional, openapi, problem::Problem};
+use crate::herd::Herd;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -26,13 +32,18 @@ const SAFETY: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
+/// The methods of the document, in the order of the page.
+const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
+const PROBLEM: &str = "application/problem+json";
 const SHARED: &str = "public, no-cache";
 
-static PAGE: LazyLock<String> = LazyLock::new(|| page(openapi::value()));
+/// The page of a herd without tokens, and of a herd with tokens.
+static PAGES: LazyLock<[String; 2]> =
+    LazyLock::new(|| [page(openapi::value(false)), page(openapi::value(true))]);
 
 /// The page.
-pub(super) async fn get_docs(headers: HeaderMap) -> Response {
-    text(&headers, "text/html; charset=utf-8", &PAGE)
+pub(super) async fn get_docs(State(herd): State<Arc<Herd>>, headers: HeaderMap) -> Response {
+    text(&headers, "text/html; charset=utf-8", &PAGES[usize::from(herd.are_tokens_on())])
 }
 
 pub(super) async fn get_style(headers: HeaderMap) -> Response {
@@ -70,7 +81,8 @@ fn page(document: &Value) -> String {
     html.text(&document["info"]["version"]);
     html.raw(".</p>\n</header>\n<nav>\n<ul>\n");
     html.operations(Html::contents);
-    html.raw("<li><a href=\"#shapes\">Shapes</a></li>\n</ul>\n</nav>\n<main>\n");
+    html.raw("<li><a href=\"#errors\">Errors</a></li>\n<li><a href=\"#shapes\">Shapes</a></li>\n</ul>\n</nav>\n<main>\n");
+    html.errors();
     html.operations(Html::operation);
     html.raw("<h2 id=\"shapes\">Shapes</h2>\n");
     html.shapes();
@@ -130,7 +142,8 @@ impl<'d> Html<'d> {
     fn operations(&mut self, mut show: impl FnMut(&mut Html<'d>, &str, &str, &Value)) {
         for tag in self.document["tags"].as_array().into_iter().flatten() {
             for (path, item) in members(&self.document["paths"]) {
-                for (method, operation) in members(item) {
+                for method in METHODS {
+                    let operation = &item[method];
                     if operation["tags"][0] == tag["name"] {
                         show(self, path, &method.to_uppercase(), operation);
                     }
@@ -202,9 +215,29 @@ impl<'d> Html<'d> {
         }
     }
 
+    /// What the status codes of errors mean, which is the same at every path.
+    fn errors(&mut self) {
+        let mut meanings = BTreeMap::new();
+        for (_, item) in members(&self.document["paths"]) {
+            for (_, operation) in members(item) {
+                meanings.extend(problems(operation).map(|(code, response)| (code, &response["description"])));
+            }
+        }
+        self.raw("<section id=\"errors\">\n<h2>Errors</h2>\n<dl>\n");
+        for (code, meaning) in meanings {
+            self.raw("<dt><code>");
+            self.escaped(code);
+            self.raw("</code></dt>\n");
+            self.element("dd", meaning);
+        }
+        self.raw("</dl>\n</section>\n");
+    }
+
     fn responses(&mut self, operation: &Value) {
+        let codes: Vec<_> = problems(operation).map(|(code, _)| code).collect();
         self.raw("<h3>Responses</h3>\n<dl>\n");
-        for (code, response) in members(&operation["responses"]).filter(|(code, _)| *code != "default") {
+        let responses = members(&operation["responses"]).filter(|(code, _)| *code != "default");
+        for (code, response) in responses.filter(|(code, _)| !codes.contains(code)) {
             self.raw("<dt><code>");
             self.escaped(code);
             self.raw("</code></dt>\n<dd>");
@@ -218,14 +251,19 @@ impl<'d> Html<'d> {
             self.raw("</dd>\n");
         }
         self.raw("</dl>\n");
+        if !codes.is_empty() {
+            let _ = writeln!(self.out, "<p><a href=\"#errors\">Errors</a>: {}</p>", codes.join(", "));
+        }
     }
 
     /// A command line that makes the request.
     fn command_line(&mut self, path: &str, method: &str, operation: &Value) {
-        let mut target = path.replace("{id}", "kiwi");
+        let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let id = parameters.iter().find(|parameter| parameter["in"] == "path");
+        let id = id.and_then(|id| example(&id["schema"]).as_str()).unwrap_or_default();
+        let mut target = path.replace("{id}", id);
         let required =
             |parameter: &&Value| parameter["in"] == "query" && !example(&parameter["schema"]).is_null();
-        let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
         if let Some(parameter) = parameters.iter().find(required) {
             let value = example(&parameter["schema"]).as_str().unwrap_or_default().to_owned();
             target = format!("{target}?{}={value}", parameter["name"].as_str().unwrap_or_default());
@@ -234,6 +272,9 @@ impl<'d> Html<'d> {
             "GET" => "curl".to_owned(),
             _ => format!("curl -X {method}"),
         };
+        if self.needs_token(operation) {
+            line.push_str(" -H \"Authorization: Bearer $TOKEN\"");
+        }
         if let Some((media_type, body)) = self.example_of_body(&operation["requestBody"]) {
             let _ = write!(line, " -H 'Content-Type: {media_type}' --data-binary '{body}'");
         }
@@ -241,6 +282,12 @@ impl<'d> Html<'d> {
         self.raw("<div class=\"line\"><pre><code>");
         self.escaped(&line);
         self.raw("</code></pre><button type=\"button\" hidden>Copy</button></div>\n");
+    }
+
+    /// Whether no way to make the request is without a token.
+    fn needs_token(&self, operation: &Value) -> bool {
+        let ways = operation["security"].as_array().or_else(|| self.document["security"].as_array());
+        ways.is_some_and(|ways| ways.iter().all(|way| members(way).next().is_some()))
     }
 
     /// The first media type with an example, and the example.
@@ -321,6 +368,9 @@ impl<'d> Html<'d> {
         } else {
             self.escaped(schema["type"].as_str().unwrap_or("anything"));
             self.range(schema);
+            if !schema["default"].is_null() {
+                self.escaped(&format!(", default {}", schema["default"]));
+            }
         }
     }
 
@@ -340,6 +390,12 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value))
 }
 
+/// The responses of an operation that are problem details, without the one that stands for all others.
+fn problems(operation: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let responses = members(&operation["responses"]).filter(|(code, _)| *code != "default");
+    responses.filter(|(_, response)| !response["content"][PROBLEM].is_null())
+}
+
 /// The first example of a schema.
 fn example(schema: &Value) -> &Value {
     &schema["examples"][0]
@@ -351,9 +407,9 @@ mod tests {
 
     #[test]
     fn the_page_shows_every_operation_with_its_parameters_and_a_command_line() {
-        let page = page(openapi::value());
+        let page = page(openapi::value(false));
         let mut count = 0;
-        for (path, item) in members(&openapi::value()["paths"]) {
+        for (path, item) in members(&openapi::value(false)["paths"]) {
             for (_, operation) in members(item) {
                 count += 1;
                 let id = operation["operationId"].as_str().unwrap();
@@ -367,14 +423,35 @@ mod tests {
             }
         }
         assert!(count > 7);
-        for (name, _) in members(&openapi::value()["components"]["schemas"]) {
+        for (name, _) in members(&openapi::value(false)["components"]["schemas"]) {
             assert!(page.contains(&format!("id=\"shape-{name}\"")), "{name}");
         }
     }
 
     #[test]
+    fn a_command_line_has_a_token_where_one_is_needed_and_its_own_example() {
+        let section = |page: &str, id: &str| {
+            let (_, section) = page.split_once(&format!("<section id=\"{id}\">")).unwrap();
+            section.split_once("</section>").unwrap().0.to_owned()
+        };
+        let pages = [false, true].map(|are_tokens_on| page(openapi::value(are_tokens_on)));
+        let token = "-H &quot;Authorization: Bearer $TOKEN&quot;";
+        assert!(!section(&pages[0], "getClient").contains(token));
+        assert!(section(&pages[1], "getClient").contains(token));
+        assert!(!section(&pages[1], "getLivez").contains(token));
+        assert!(section(&pages[1], "deleteToken").contains("/v1/tokens/k3xw5r7q2mza"));
+        let clients = section(&pages[0], "getClients");
+        assert!(clients.contains(", default 100") && clients.contains("<code>read</code>"), "{clients}");
+        let (get, delete) =
+            (pages[0].find("<section id=\"getClient\">"), pages[0].find("<section id=\"deleteClient\">"));
+        assert!(get < delete);
+        let meaning = "a value breaks a rule".to_owned();
+        assert_eq!(pages[0].to_lowercase().matches(&meaning).count(), 1, "errors are explained once");
+    }
+
+    #[test]
     fn the_page_loads_nothing_from_elsewhere() {
-        let page = page(openapi::value());
+        let page = page(openapi::value(false));
         for (text, allowed) in
             [("src=\"", "/docs/script.js\""), ("<link", " rel=\"stylesheet\" href=\"/docs/")]
         {

@@ -48,20 +48,20 @@ pub(super) async fn get_openapi(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::of(&uri, &[], &[])?;
-    let document = &DOCUMENTS[usize::from(herd.are_tokens_on())];
-    let text = document.to_string() + "\n";
+    let text = value(herd.are_tokens_on()).to_string() + "\n";
     Ok(conditional::answer(&headers, "application/json", "public, no-cache", text.into()))
 }
 
 /// The document, for the page `/docs`.
-pub(super) fn value() -> &'static Value {
-    &DOCUMENTS[0]
+pub(super) fn value(are_tokens_on: bool) -> &'static Value {
+    &DOCUMENTS[usize::from(are_tokens_on)]
 }
 
 const DESCRIPTION: &str = "Reports, reads and searches of clients that move. Errors are problem details (RFC 9457). Each \
     response has the header X-Request-Id, which repeats the request's ID or makes one. Responses of more than a \
     kilobyte are compressed with gzip if the request accepts it. Where tokens are on, send one as \
-    `Authorization: Bearer TOKEN`.";
+    `Authorization: Bearer TOKEN`; each path says which scope the token needs. Limits, also those of a token, are per \
+    server: each server counts for itself.";
 
 fn document(security: Security) -> OpenApi {
     let info = InfoBuilder::new()
@@ -141,7 +141,7 @@ mod tests {
             }
         }
         let mut described = BTreeSet::new();
-        for (path, item) in value()["paths"].as_object().unwrap() {
+        for (path, item) in value(false)["paths"].as_object().unwrap() {
             let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
             described.extend(methods.map(|method| format!("{method} {path}")));
         }
@@ -151,28 +151,28 @@ mod tests {
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
         let mut count = 0;
-        walk(value(), &mut |inside| {
+        walk(value(false), &mut |inside| {
             if let Some(reference) = inside.get("$ref").and_then(Value::as_str) {
                 count += 1;
                 let pointer = reference.strip_prefix('#').unwrap();
-                assert!(value().pointer(pointer).is_some(), "{reference}");
+                assert!(value(false).pointer(pointer).is_some(), "{reference}");
             }
         });
         assert!(count > 10);
-        let operations: BTreeSet<_> = value()["paths"]
+        let operations: BTreeSet<_> = value(false)["paths"]
             .as_object()
             .unwrap()
             .values()
             .flat_map(|item| item.as_object().unwrap().values())
             .filter_map(|operation| operation["operationId"].as_str())
             .collect();
-        walk(value(), &mut |inside| {
+        walk(value(false), &mut |inside| {
             let links =
                 inside.get("links").and_then(Value::as_object).into_iter().flat_map(|links| links.values());
             for operation in links.filter_map(|link| link["operationId"].as_str()) {
                 assert!(operations.contains(operation), "{operation}");
             }
         });
-        assert_eq!(value()["openapi"], "3.1.0");
+        assert_eq!(value(false)["openapi"], "3.1.0");
     }
 }

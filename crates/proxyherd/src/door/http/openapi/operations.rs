@@ -14,6 +14,8 @@ use super::schemas::{self, named, parameters, text};
 const JSON: &str = "application/json";
 const GEO_JSON: &str = "application/geo+json";
 const NDJSON: &str = "application/x-ndjson";
+/// The right that operators need.
+const OPERATE: &str = "`operate`";
 
 /// What can be wrong with any request.
 const COMMON: &[&str] = &["400", "403", "417", "503"];
@@ -48,6 +50,11 @@ pub(super) fn paths() -> Paths {
     .into_iter()
     .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item))
     .build()
+}
+
+/// An operation that needs a token with this scope, where tokens are on.
+fn operation_for(scope: &str, id: &str, tag: &str, summary: &str, description: &str) -> OperationBuilder {
+    operation(id, tag, summary, &format!("{description} Where tokens are on, this needs {scope}."))
 }
 
 fn operation(id: &str, tag: &str, summary: &str, description: &str) -> OperationBuilder {
@@ -168,11 +175,12 @@ fn health(id: &str, summary: &str) -> Operation {
 }
 
 fn get_status() -> Operation {
-    let operation = operation(
+    let operation = operation_for(
+        OPERATE,
         "getStatus",
         "Server",
         "The state of this server.",
-        "What `proxyherd status` shows. Needs a token that may operate.",
+        "What `proxyherd status` shows.",
     )
     .response("200", response("The state.", &[(JSON, named("Status"))]));
     problems(operation, &[COMMON, &["401"]]).build()
@@ -182,11 +190,12 @@ fn get_clients() -> Operation {
     let next = link("getClients", ("after", "$response.body#/next"), "The next page.");
     let first = link("getClient", ("id", "$response.body#/clients/0/id"), "The first client of the page.");
     let contents = [(JSON, named("ClientPage")), (GEO_JSON, named("FeatureCollection"))];
-    let operation = operation(
+    let operation = operation_for(
+        "`read` of at least one client",
         "getClients",
         "Clients",
         "Clients near a point, in a box, or by their IDs.",
-        "Filters apply before the limit. With a token, the answer holds only clients that the token may read; an ID or \
+        "Filters apply before the limit. The answer holds only clients that the token may read; an ID or \
          a prefix outside of it is refused with 403. With near and box, clients must be in the box, too.",
     )
     .parameter(query("near", "LAT,LON: the clients nearest to this point come first.", parameters::near()))
@@ -202,8 +211,9 @@ fn get_clients() -> Operation {
     ))
     .parameter(query(
         "ids",
-        "A client ID, or the beginning of IDs and `*`. May be given up to 1000 times, up to 32 of them with `*`; one match \
-         is enough.",
+        "A client ID, or the beginning of IDs and `*`. Repeat the parameter for more (`ids=van-1&ids=van-2`), up to 1000 \
+         times, up to 32 of them with `*`; one match is enough. A comma belongs to the ID, and so does a star that is \
+         not at the end.",
         parameters::ids(),
     ))
     .parameter(query(
@@ -225,7 +235,8 @@ fn get_clients() -> Operation {
 
 fn get_client() -> Operation {
     let contents = [(JSON, named("Client")), (GEO_JSON, named("Feature"))];
-    let operation = operation(
+    let operation = operation_for(
+        "`read:ID`",
         "getClient",
         "Clients",
         "Where a client is.",
@@ -239,11 +250,13 @@ fn get_client() -> Operation {
 }
 
 fn delete_client() -> Operation {
-    let operation = operation(
+    let operation = operation_for(
+        "`report:ID`",
         "deleteClient",
         "Clients",
         "Forgets a client in the whole herd.",
-        "It makes no difference whether the client is known. A newer report makes the client known again.",
+        "One client a request: a star in the path is an ordinary character of the ID. The answer is 204 even if the \
+         client is not known. A newer report makes the client known again.",
     )
     .parameter(path_id())
     .response(
@@ -260,7 +273,8 @@ fn put_location() -> Operation {
         .link("places", link_to("getPlaces", "What is around the client."))
         .link("again", link_to("putLocation", "The next report of the client."))
         .link("forget", link_to("deleteClient", "Forgets the client."));
-    let operation = operation(
+    let operation = operation_for(
+        "`report:ID`",
         "putLocation",
         "Reports",
         "A client reports where it is.",
@@ -278,11 +292,13 @@ fn post_reports() -> Operation {
         (JSON, named("Reports")),
         (GEO_JSON, named("ReportFeatures")),
     ];
-    let operation = operation(
+    let operation = operation_for(
+        "`report` of at least one client",
         "postReports",
         "Reports",
         "Many reports at once.",
-        "A report that is refused spoils no other. At most 100,000 reports and 16 MiB.",
+        "A report that is refused spoils no other. At most 100,000 reports and 16 MiB. From a file with one report a line: \
+         `curl -H 'Content-Type: application/x-ndjson' --data-binary @reports.ndjson http://127.0.0.1:8000/v1/reports`.",
     )
     .request_body(Some(body(&contents)))
     .response("200", response("What became of the reports.", &[(JSON, named("ReportsTaken"))]));
@@ -290,7 +306,8 @@ fn post_reports() -> Operation {
 }
 
 fn get_places() -> Operation {
-    let operation = operation(
+    let operation = operation_for(
+        "`places` and `read:ID`",
         "getPlaces",
         "Clients",
         "The places around a client.",
@@ -310,7 +327,7 @@ fn token_needed() -> [SecurityRequirement; 2] {
 }
 
 fn get_tokens() -> Operation {
-    let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown.")
+    let operation = operation("getTokens", "Tokens", "All tokens.", "Tokens that have ended are not shown. Needs a token with `operate`; where tokens are off, the operator's token.")
         .securities(Some(token_needed()))
         .response("200", response("The tokens, without their texts.", &[(JSON, named("Tokens"))]));
     problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
@@ -319,7 +336,7 @@ fn get_tokens() -> Operation {
 fn post_token() -> Operation {
     let revoke = link("deleteToken", ("id", "$response.body#/id"), "Revokes the token.");
     let operation =
-        operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it.")
+        operation("postToken", "Tokens", "Makes a token.", "The answer is the only place that shows it. Needs a token with `operate`; where tokens are off, the operator's token.")
             .securities(Some(token_needed()))
             .request_body(Some(body(&[(JSON, named("NewToken"))])))
             .response("201", response("The token.", &[(JSON, named("Token"))]).link("revoke", revoke));
@@ -338,7 +355,7 @@ fn delete_token() -> Operation {
         "deleteToken",
         "Tokens",
         "Revokes a token.",
-        "It holds at every reachable server within a second, on open connections too.",
+        "It holds at every reachable server within a second, on open connections too. Needs a token with `operate`; where tokens are off, the operator's token.",
     )
     .securities(Some(token_needed()))
     .parameter(id)

@@ -357,8 +357,8 @@ pub(super) fn token_id() -> ObjectBuilder {
 fn scopes() -> ArrayBuilder {
     let scope = text().pattern(Some(r"^(places|fences|operate|(report|read):([^\t-\r ]{1,100}|\*))$"));
     ArrayBuilder::new().items(scope).min_items(Some(1)).max_items(Some(SCOPES_MAX)).description(Some(
-        "What the token allows: report:IDS, read:IDS, places, fences, operate. IDS is a client's ID, or the beginning of \
-         IDs and `*`.",
+        "What the token allows: report:IDS, read:IDS, places, operate; fences is not used in this version. IDS is a \
+         client's ID, or the beginning of IDs and `*`.",
     ))
 }
 
