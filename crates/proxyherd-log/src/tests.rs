@@ -173,7 +173,7 @@ fn a_flood_is_kept_or_counted_line_by_line_and_the_file_says_so() {
                         peer(),
                         batch.as_bytes(),
                         LINES as u64,
-                        Cow::Borrowed,
+                        unmasked,
                     );
                 }
             });
