@@ -59,7 +59,7 @@ use self::{
     crates::OPEN_LOGS,
     file::LogFile,
     form::Form,
-    queue::Queue,
+    queue::{Queue, unmasked},
     writer::Writer,
 };
 pub use self::{
@@ -141,21 +141,29 @@ impl ServerLog {
     pub fn traffic(&self, direction: Direction, peer: SocketAddr, lines: &[u8]) {
         if let Some(open) = self.at(LogLevel::Info) {
             let count = pieces::count(direction, lines);
-            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count, unmasked);
         }
     }
 
     /// [`ServerLog::traffic`] for a caller that has counted the lines: under load, the search for newlines would take
     /// longer than all other work of this call. `count` is the number of lines in `lines`. The JSON of places and the
-    /// empty line after it count as one line.
-    pub fn traffic_counted(&self, direction: Direction, peer: SocketAddr, lines: &[u8], count: u64) {
+    /// empty line after it count as one line. `mask` hides secrets and keeps the number of lines. Only the lines that
+    /// the log takes are passed to `mask`: under load, masking all lines would take too long, too.
+    pub fn traffic_counted(
+        &self,
+        direction: Direction,
+        peer: SocketAddr,
+        lines: &[u8],
+        count: u64,
+        mask: impl FnOnce(&[u8]) -> Cow<'_, [u8]>,
+    ) {
         if let Some(open) = self.at(LogLevel::Info) {
             debug_assert_eq!(
                 count,
                 pieces::count(direction, lines),
                 "lines are counted as the log shows them"
             );
-            open.queue.offer_run(direction, LineSource::Client(peer), lines, count);
+            open.queue.offer_run(direction, LineSource::Client(peer), lines, count, mask);
         }
     }
 
@@ -163,7 +171,7 @@ impl ServerLog {
     /// not lines. If `line` is costly to make, ask [`ServerLog::enabled`] first.
     pub fn request(&self, direction: Direction, client: SocketAddr, line: &[u8]) {
         if let Some(open) = self.at(LogLevel::Debug) {
-            open.queue.offer_run(direction, LineSource::Request(client), line, 1);
+            open.queue.offer_run(direction, LineSource::Request(client), line, 1, unmasked);
         }
     }
 

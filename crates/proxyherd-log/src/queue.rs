@@ -5,7 +5,7 @@
 //! the caller counts the lines that it leaves out and continues. The caller wakes the writer only if the writer sleeps
 //! because there was nothing to write, or if the buffer is half full. Under load this happens a few times a second.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +19,11 @@ use super::{
     pieces,
 };
 use crate::escape::cut;
+
+/// The mask of lines that hold no secrets.
+pub(super) fn unmasked(lines: &[u8]) -> Cow<'_, [u8]> {
+    Cow::Borrowed(lines)
+}
 
 /// Puts a value on a cache line of its own (on two, because processors fetch them in pairs). Without this, threads that
 /// read the value would slow down whenever another thread changes a counter next to the value.
@@ -105,16 +110,25 @@ impl Queue {
         self.left_out.total()
     }
 
-    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow.
-    pub(super) fn offer_run(&self, direction: Direction, source: LineSource, run: &[u8], offered: u64) {
+    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow. `mask`
+    /// sees only these pieces.
+    pub(super) fn offer_run(
+        &self,
+        direction: Direction,
+        source: LineSource,
+        run: &[u8],
+        offered: u64,
+        mask: impl FnOnce(&[u8]) -> Cow<'_, [u8]>,
+    ) {
         let mark = LineMark::Traffic(direction);
         let kind = if direction == Direction::In { LineKind::In } else { LineKind::Out };
         let granted = self.traffic_limit.0.take(offered);
         if granted > 0 {
             let run =
                 if granted < offered { pieces::head(direction, run, granted, usize::MAX).0 } else { run };
+            let run = mask(run);
             self.hand_over(kind, granted, source, mark, |filling, tag| {
-                filling.push_run(tag, direction, run, granted)
+                filling.push_run(tag, direction, &run, granted)
             });
         }
         // The accepted lines are handed over before the left-out lines are counted. `swap` relies on this order.
@@ -337,7 +351,14 @@ mod tests {
         assert!(!queue.state.lock().hurried);
 
         assert!(
-            calls(&queue, &|| queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64)).writes
+            calls(&queue, &|| queue.offer_run(
+                Direction::In,
+                client(),
+                &[b'\n'; HALF],
+                HALF as u64,
+                unmasked
+            ))
+            .writes
         );
         queue.swap(&mut Draining::default());
         let flush = thread::scope(|scope| {
@@ -353,7 +374,7 @@ mod tests {
     #[test]
     fn a_failing_file_is_not_hurried() {
         let queue = Queue::new(u32::MAX);
-        queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64);
+        queue.offer_run(Direction::In, client(), &[b'\n'; HALF], HALF as u64, unmasked);
         let failing =
             WriterPlan { write_at: later(), can_hurry: false, second_at: Some(Instant::now()), ..plan() };
         assert!(!queue.wait(&failing).writes, "only the end of the second wakes the failing writer");
@@ -378,7 +399,7 @@ mod tests {
     #[test]
     fn a_full_buffer_is_counted_apart_from_the_rate_limit() {
         let queue = Queue::new(u32::MAX);
-        queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64);
+        queue.offer_run(Direction::Out, client(), &[b'\n'; 2 * HALF], 2 * HALF as u64, unmasked);
         queue.offer_line(client(), EVENT, b"event");
         let [rate_limit, crates, buffer] = queue.left_out();
         assert_eq!((rate_limit.total(), crates.total()), (0, 0));
@@ -391,7 +412,7 @@ mod tests {
         let queue = Queue::new(3);
         thread::scope(|scope| {
             let state = queue.state.lock();
-            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4));
+            scope.spawn(|| queue.offer_run(Direction::In, client(), b"a\nb\nc\nd\n", 4, unmasked));
             while queue.traffic_limit().is_whole() {
                 thread::yield_now();
             }

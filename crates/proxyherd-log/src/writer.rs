@@ -251,7 +251,7 @@ mod tests {
         let left_out = writer.put_lines().unwrap();
         // A batch that comes while the writer writes.
         let client = LineSource::Client(([127, 0, 0, 1], 51234).into());
-        writer.queue.offer_run(Direction::In, client, b"one\ntwo\n", 2);
+        writer.queue.offer_run(Direction::In, client, b"one\ntwo\n", 2, crate::queue::unmasked);
         writer.note_left_out(&left_out).unwrap();
         writer.try_write(true).unwrap();
         let text = fs::read_to_string(writer.file.path()).unwrap();

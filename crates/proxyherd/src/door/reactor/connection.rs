@@ -197,7 +197,7 @@ impl<P: Protocol> Connection<P> {
         if matches!(self.phase, Phase::AwaitingDurable(_)) {
             let replies = self.outgoing.release(now);
             if P::IS_TEXT && !replies.is_empty() {
-                herd.log().traffic(Direction::Out, self.caller.address, replies);
+                herd.log().traffic(Direction::Out, self.caller.address, &P::shown(replies));
             }
             self.phase = Phase::Serving;
             self.restart_limits(now);

@@ -407,7 +407,7 @@ impl<P: Protocol> Connection<P> {
 
     fn log(&self, herd: &Herd, direction: Direction, bytes: &[u8], lines: u64) {
         if P::IS_TEXT && !bytes.is_empty() && herd.log().enabled(LogLevel::Info) {
-            herd.log().traffic_counted(direction, self.caller.address, &P::shown(bytes), lines);
+            herd.log().traffic_counted(direction, self.caller.address, bytes, lines, P::shown);
         }
     }
 
