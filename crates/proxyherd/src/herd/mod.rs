@@ -272,7 +272,10 @@ impl Herd {
 
     /// [`Herd::report`] with the rights of a token. The allowed offers are taken in runs, in their order.
     fn report_with(&self, rights: &Rights, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        let grant = rights.grant().filter(|_| rights.may_report_some(now_ns)).ok_or(Denied::Report)?;
+        let Some(grant) = rights.grant().filter(|_| rights.may_report_some(now_ns)) else {
+            self.counters.reports_denied.fetch_add(offers.len() as u64, Relaxed);
+            return Err(Denied::Report);
+        };
         let mut allowed = 0;
         for offer in &mut *offers {
             let is_allowed = grant.scopes().may_report(offer.report.client.as_bytes());

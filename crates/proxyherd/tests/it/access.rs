@@ -54,7 +54,9 @@ fn at_the_line_door_a_token_gives_rights_and_a_wrong_one_takes_them() {
     let some = make_with(http, &["report:ki*", "read:kiwi", "places"]);
     let mut client = herd.client("Riley");
     let refused = format!("? {IAMAT}");
+    let denied = "proxyherd_reports_refused_total{reason=\"denied\"}";
     assert_eq!(client.ask(IAMAT), refused, "without a token");
+    assert_eq!(metric(http, denied), Some(1.0));
     assert_eq!(auth(&mut client, &some), "AUTH ok");
     assert!(client.ask(IAMAT).starts_with("AT Riley "));
     let other = "IAMAT other +1+1 1";

@@ -76,7 +76,10 @@ fn meaning(code: &str) -> &'static str {
     match code {
         "400" => "The request is not HTTP, or its body is not JSON.",
         "401" => "A token is needed: there is none, or it is not valid.",
-        "403" => "The token does not allow this, or the page's origin or the host name is not allowed.",
+        "403" => {
+            "The token does not allow this, or has added as many clients as it may; or the page's origin or the host name \
+             is not allowed."
+        }
         "404" => "The herd does not know the client or the token.",
         "406" => "The request accepts none of the media types.",
         "408" => "The body did not arrive in time.",
