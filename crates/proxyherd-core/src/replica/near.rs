@@ -16,8 +16,10 @@
 
 use std::collections::{BinaryHeap, HashSet};
 
+use parking_lot::{Mutex, MutexGuard};
+
 use super::{
-    Replica,
+    ALL_SHARDS, Counted, Replica,
     effort::{Effort, Unfinished},
     visit::Slots,
 };
@@ -157,6 +159,36 @@ impl<W: FnMut(&Update<'_>) -> bool> Wants for Best<W> {
     }
 }
 
+/// The shards that a search has not visited yet.
+///
+/// A search may visit the shards in any order, so it leaves out a shard that another thread has locked and visits it
+/// later. Otherwise several searches would meet at one shard and then wait for each other at all further shards.
+struct PendingShards<'a> {
+    all: &'a [Mutex<Counted>],
+    /// The shard that is visited first if nobody has locked it. Searches begin at different shards.
+    first: usize,
+    /// One bit for each shard, counted from `first`.
+    left: u32,
+}
+
+impl<'a> PendingShards<'a> {
+    /// The next shard and its number. Waits only if all shards that are left are locked.
+    fn take(&mut self) -> Option<(usize, MutexGuard<'a, Counted>)> {
+        let left = (0..self.all.len()).filter(|index| self.left & 1 << index != 0);
+        let free = left.clone().find_map(|index| Some((index, self.all[self.shard(index)].try_lock()?)));
+        let (index, counted) = match free {
+            Some(free) => free,
+            None => left.clone().next().map(|index| (index, self.all[self.shard(index)].lock()))?,
+        };
+        self.left &= !(1 << index);
+        Some((self.shard(index), counted))
+    }
+
+    fn shard(&self, index: usize) -> usize {
+        (self.first + index) % self.all.len()
+    }
+}
+
 impl Replica {
     /// The clients near the center, the nearest first. `wanted` filters the clients; a client that it rejects does not
     /// count against the limit. `None` if the client at the center is not known.
@@ -177,14 +209,15 @@ impl Replica {
         let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, held: None };
         let mut branches = Vec::with_capacity(BRANCHES);
         let mut effort = effort;
-        let first = center.scattered() as usize;
-        for shard in (0..self.shards.len()).map(|index| (first + index) % self.shards.len()) {
+        let mut pending = PendingShards { all: &self.shards, first: center.scattered() as usize, left: ALL_SHARDS };
+        while let Some((shard, counted)) = pending.take() {
             effort.check()?;
             let visits_max = effort.visits_max().min(effort.bite(VISITS_MAX + limit.min(VISITS_MAX)));
             let notes_rest = effort.is_unbounded();
             let branches = &mut branches;
             let mut search = NearestSearch { now_ns, center: &center, visits_max, notes_rest, branches };
-            let visited = self.shards[shard].lock().shard.nearest(&mut search, &mut best);
+            let visited = counted.shard.nearest(&mut search, &mut best);
+            drop(counted);
             let slots = match visited {
                 Some(visited) => {
                     effort = effort.less(visited.visits);
