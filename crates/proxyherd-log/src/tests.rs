@@ -168,13 +168,7 @@ fn a_flood_is_kept_or_counted_line_by_line_and_the_file_says_so() {
                 let batch = format!("IAMAT client-{thread} +34.068930-118.445127 1621464827\n").repeat(LINES);
                 for _ in 0..BATCHES {
                     log.traffic(Direction::In, peer(), batch.as_bytes());
-                    log.traffic_counted(
-                        Direction::Out,
-                        peer(),
-                        batch.as_bytes(),
-                        LINES as u64,
-                        unmasked,
-                    );
+                    log.traffic_counted(Direction::Out, peer(), batch.as_bytes(), LINES as u64, unmasked);
                 }
             });
         }

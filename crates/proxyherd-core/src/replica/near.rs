@@ -209,7 +209,8 @@ impl Replica {
         let mut best = Best { heap: BinaryHeap::new(), limit, radius, wanted, held: None };
         let mut branches = Vec::with_capacity(BRANCHES);
         let mut effort = effort;
-        let mut pending = PendingShards { all: &self.shards, first: center.scattered() as usize, left: ALL_SHARDS };
+        let mut pending =
+            PendingShards { all: &self.shards, first: center.scattered() as usize, left: ALL_SHARDS };
         while let Some((shard, counted)) = pending.take() {
             effort.check()?;
             let visits_max = effort.visits_max().min(effort.bite(VISITS_MAX + limit.min(VISITS_MAX)));
