@@ -1,8 +1,8 @@
 //! The command line of the load generator, with one command for each measurement:
 //!
 //! - `floor` compares one proxyherd server with an echo server, `load` sends lines to any server that speaks the line
-//!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients, beside
-//!   Redis.
+//!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients,
+//!   beside Redis.
 //! - `http` measures reports, batches and searches over HTTP.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a

@@ -110,8 +110,8 @@ impl Queue {
         self.left_out.total()
     }
 
-    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow. `mask`
-    /// sees only these pieces.
+    /// Takes as many of the `offered` pieces of a run of a client's lines as the rate limit and the buffer allow.
+    /// `mask` sees only these pieces.
     pub(super) fn offer_run(
         &self,
         direction: Direction,

@@ -1,6 +1,7 @@
-//! The token that the commands `client`, `status` and `token` show to servers: where it comes from, in which order.
+//! The token that the commands `client`, `status` and `token` show to servers, and the source of this token.
 //!
-//! It also has the rule to which servers a token may be shown. The token is only in memory. `Debug` and the errors name the token's source and never show the token.
+//! This module also decides to which servers a token may be shown. The token is only in memory. `Debug` and the errors
+//! name the token's source and never show the token.
 
 use std::{
     env, fmt,

@@ -1,5 +1,5 @@
-//! Decides which certificates the commands `client` and `status` trust when they dial a door with TLS. For any other
-//! certificate, this module says what is wrong with it.
+//! Decides which certificates the commands `client`, `status` and `token` trust when they dial a door with TLS. For any
+//! other certificate, this module says what is wrong with it.
 //!
 //! A door may show exactly the certificate that `[tls]` names. This certificate is trusted for every name and address
 //! that is dialed. On the machine of the server the address is often 127.0.0.1, which no authority certifies. This

@@ -13,8 +13,8 @@ pub(super) struct AnswerLen {
     pub(super) body: usize,
 }
 
-/// The lengths of the answer that `bytes` begins with. `None` if its header section is not complete. Fails if the status
-/// is not 200.
+/// The lengths of the answer that `bytes` begins with. `None` if its header section is not complete. Fails if the
+/// status is not 200.
 pub(super) fn answer_len(bytes: &[u8]) -> Result<Option<AnswerLen>> {
     let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
         if bytes.len() > HEAD_LEN_MAX {

@@ -2,8 +2,8 @@
 //! radii. A Redis server that holds the same clients can answer the same searches (GEOSEARCH) in the same run.
 //!
 //! The replica is searched in this process, and Redis over a socket, alone and with several searches outstanding. So
-//! only the way in which the rates change with the radius can be compared directly. The same number of moves in a second
-//! goes to both. Rounds of both alternate, so that disturbances affect both alike.
+//! only the way in which the rates change with the radius can be compared directly. The same number of moves in a
+//! second goes to both. Rounds of both alternate, so that disturbances affect both alike.
 
 mod redis;
 mod world;
@@ -209,7 +209,8 @@ impl Clients<'_> {
         searches
     }
 
-    /// The rate of searches in Redis while clients move. Measures at least one batch of searches, however long it takes.
+    /// The rate of searches in Redis while clients move. Measures at least one batch of searches, however long it
+    /// takes.
     fn searched_in_redis(
         &self,
         address: SocketAddr,

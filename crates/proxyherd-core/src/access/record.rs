@@ -45,7 +45,8 @@ pub struct TokenRecord {
     pub is_latest_only: bool,
     /// Maximum number of clients that the token may add at each server. `None`: the default of the server.
     pub clients_max: Option<u64>,
-    /// Maximum number of reports in a second at each server. `None`: no limit.
+    /// Maximum number of reports, requests to forget a client and questions about places in a second, at each server.
+    /// `None`: no limit.
     pub rate: Option<u32>,
 }
 

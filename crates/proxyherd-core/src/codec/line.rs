@@ -305,8 +305,8 @@ fn begins_with_auth(line: &[u8]) -> bool {
     trimmed(line).starts_with(AUTH)
 }
 
-/// Whether a line, or the answer that repeats it, begins with `AUTH` in capitals or not. Somebody may have meant to show
-/// a token.
+/// Whether a line, or the answer that repeats it, begins with `AUTH` in capitals or not. Somebody may have meant to
+/// show a token.
 fn may_show_token(line: &[u8]) -> bool {
     let line = trimmed(line);
     let line = line.strip_prefix(b"?").map_or(line, trimmed);

@@ -1,11 +1,11 @@
 //! Times as RFC 3339 and as POSIX seconds, read into a [`Timestamp`] and written as RFC 3339 in UTC.
 //!
 //! A timestamp keeps the digits of its fraction, so `…:00.50Z` is written with two decimals again, in UTC. The range is
-//! 1970 to 2286, where POSIX seconds have ten digits. A leap second (`23:59:60` in UTC) has no POSIX time of its own: it
-//! is read as the second after it, as POSIX counts it.
+//! 1970 to 2286, where POSIX seconds have ten digits. A leap second (`23:59:60` in UTC) has no POSIX time of its own:
+//! it is read as the second after it, as POSIX counts it.
 //!
-//! The date arithmetic is here and not from a library, because a library keeps a fraction as nanoseconds and loses how
-//! many digits it had. What is left are two functions on days.
+//! The date arithmetic is here, and not from a library: a library keeps a fraction as nanoseconds, and does not keep
+//! the number of its digits. Apart from fractions, only two functions on days are needed.
 
 use crate::types::Timestamp;
 
@@ -102,7 +102,7 @@ fn digits(text: &[u8]) -> Result<i64, TimeError> {
     })
 }
 
-/// Splits `"." 1*9DIGIT` off, and returns its digits.
+/// Takes `"." 1*9DIGIT` from the front of the text, and returns its digits.
 fn split_fraction(text: &[u8]) -> Result<(&[u8], &[u8]), TimeError> {
     let [b'.', rest @ ..] = text else { return Ok((&[], text)) };
     let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -155,7 +155,7 @@ fn write_nanos(out: &mut Vec<u8>, nanos: u64, fraction_digits: usize) {
     out.push(b'Z');
 }
 
-/// Days from 1970-01-01. Years begin in March here, so that a leap day is a year's last.
+/// Days from 1970-01-01. Here a year begins in March, so that a leap day is the last day of a year.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -1,7 +1,8 @@
 //! Client IDs as segments of URLs.
 //!
-//! A client ID is any bytes. In a URL, each byte other than `A-Z a-z 0-9 - . _ ~` is percent-encoded, `/` among them. So
-//! each ID has one encoded form here, and every form that stands for an ID can be read.
+//! A client ID can have bytes that a URL cannot have. In a URL, each byte other than `A-Z a-z 0-9 - . _ ~` is
+//! percent-encoded, and so is `/`. So each ID has one encoded form here, and every form that stands for an ID can be
+//! read.
 
 use std::borrow::Cow;
 
@@ -44,7 +45,7 @@ pub fn parse(segment: &[u8]) -> Result<Cow<'_, [u8]>, UrlIdError> {
 
 fn decode(segment: &[u8]) -> Result<Cow<'_, [u8]>, UrlIdError> {
     let Some(first) = memchr::memchr(b'%', segment) else { return Ok(Cow::Borrowed(segment)) };
-    // A byte has at most three bytes of encoding. More than that is no ID.
+    // The encoding of a byte has at most three bytes, so a longer segment is no ID.
     if segment.len() > 3 * CLIENT_ID_LEN_MAX {
         return Err(UrlIdError::NoId);
     }

@@ -5,12 +5,12 @@
 //! comparison = name ("=" / "!=" / "<" / "<=" / ">" / ">=") (number / string)
 //! ```
 //!
-//! Names are those of attributes; numbers and strings are those of JSON. White space is free between the parts; around
-//! `and` it is needed only where two words would run together. Numbers are compared exactly, however long they are, and
-//! strings by their code points. If an attribute is absent, or is of the other type, the comparison is false, even with
-//! `!=`.
+//! A name is the name of an attribute. Numbers and strings are written as in JSON. White space between the parts is
+//! optional, except where `and` would run together with another word. Numbers are compared exactly, however long they
+//! are, and strings by their code points. If an attribute is absent, or is of the other type, the comparison is false,
+//! even with `!=`.
 //!
-//! A clause is parsed once and asked about many records, so [`WhereClause::matches`] allocates nothing.
+//! A clause is parsed once and applied to many records, so [`WhereClause::matches`] allocates nothing.
 
 use std::{cmp::Ordering, fmt};
 
@@ -148,7 +148,7 @@ impl Comparison {
 
 impl Operator {
     const ALL: [Operator; 6] = [
-        // Longer operators come first, because `<` begins `<=`.
+        // Longer operators come first, because `<=` begins with `<`.
         Operator::NotEqual,
         Operator::LessOrEqual,
         Operator::GreaterOrEqual,

@@ -67,8 +67,8 @@ impl Shard {
         }
     }
 
-    /// Forgets expired records in the next `slots` slots, beginning where the last sweep ended. Tells followers of records
-    /// that are kept but no longer shown. Returns the number of removed records.
+    /// Forgets expired records in the next `slots` slots, beginning where the last sweep ended. Tells followers of
+    /// records that are kept but no longer shown. Returns the number of removed records.
     pub fn sweep(&mut self, now_ns: u64, slots: usize) -> (usize, Wake) {
         let end = (self.swept + slots).min(self.store.slots_used());
         let (mut removed, mut wake) = (0, Wake::default());

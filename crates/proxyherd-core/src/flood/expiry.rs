@@ -1,18 +1,18 @@
 //! When a record is no longer shown, and when it is no longer kept.
 //!
-//! Most records are kept as long as they are shown: clients for `client_ttl_ns`, tombstones for a day, other kinds as long
-//! as they say. A report may have a time to live of its own ([`Attributes::ttl_s`](crate::types::Attributes::ttl_s)), and
-//! then the shorter time counts. After its own time the report is *hidden*: no client is shown it. But like a tombstone,
-//! the record is kept, and an older report does not win over it. Otherwise a server that had the report only after its
-//! time would still hold the client's older position, and would pass that position on to the whole herd. The record is
-//! kept as long as any client's record; where clients are kept for ever, it is kept for a day, or for its own time if
-//! that is longer.
+//! Most records are kept as long as they are shown: clients for `client_ttl_ns`, tombstones for a day, other kinds as
+//! long as they say. A report may have a time to live of its own
+//! ([`Attributes::ttl_s`](crate::types::Attributes::ttl_s)), and then the shorter time counts. After its own time the
+//! report is *hidden*: nobody is shown the record. But like a tombstone, the record is kept, and an older report does
+//! not win over it. Otherwise a server that receives the report only after its time would still hold the client's older
+//! position, and would pass that position on to the whole herd. The record is kept as long as any client's record;
+//! where clients are kept for ever, it is kept for a day, or for its own time if that is longer.
 //!
-//! Invariant: how long a record is kept follows from the record and `client_ttl_ns` alone. So every server expires it at
-//! the same time by its own clock, and the hash trees of all servers have it in the same slice. A server of an earlier
-//! version, which does not know the time to live, keeps the same records in the same slices if `client_ttl_ns` is set.
-//! If it is not, such a server keeps and shows the report for ever, and its hash tree differs from the others' from the
-//! day on which they forget the report.
+//! Invariant: how long a record is kept follows from the record and `client_ttl_ns` alone. So every server expires it
+//! at the same time by its own clock, and the hash trees of all servers have it in the same slice. A server of an
+//! earlier version, which does not know the time to live, keeps the same records in the same slices if `client_ttl_ns`
+//! is set. If it is not, such a server keeps and shows the report for ever, and its hash tree differs from the others'
+//! from the day on which they forget the report.
 
 use super::{Broken, Shard};
 use crate::{
@@ -35,7 +35,7 @@ impl Shard {
         }
     }
 
-    /// Whether a record is no longer kept. Nobody is shown it.
+    /// Whether a record is no longer kept. Nobody is shown such a record.
     pub(super) fn is_expired(&self, now_ns: u64, record: &Record<'_>) -> bool {
         self.ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)
     }

@@ -1,18 +1,18 @@
 //! Reports that cannot be true: poor fixes, and jumps that no client can make.
 //!
 //! Both rules are off by default, and then a report pays for one comparison. A report is *inaccurate* if its attribute
-//! `accuracy_m` is a number above [`ReportRules::accuracy_m_max`]. A report is *implausible* if the way from the held
-//! position takes more than [`ReportRules::speed_mps_max`] in the time between the two reports. The times are those of
-//! the reports, whichever clock gave them.
+//! `accuracy_m` is a number above [`ReportRules::accuracy_m_max`]. A report is *implausible* if the client needs more
+//! than the speed [`ReportRules::speed_mps_max`] to come from the held position in the time between the two reports.
+//! The times are those of the reports, whichever clock gave them.
 //!
-//! The held position may be the wrong one. So implausible reports in a row are compared with each other: if each is newer
-//! than the one before and could be reached from there, the third of them is taken. A report that does not fit begins
-//! a new row, and a report that is taken ends the row.
+//! The held position may be the wrong one. So implausible reports in a row are compared with each other: if each is
+//! newer than the one before and could be reached from it, the third of them is taken. A report that does not fit
+//! begins a new row, and a report that is taken ends the row.
 //!
-//! Rows are kept in [`ROWS_MAX`] places of each shard, which take memory once the first report is refused. A client's place
-//! is chosen by a hash that nobody outside can guess. If two clients share a place, the later one begins there anew, and
-//! the other's next implausible report counts as its first again. Rows are this server's own: no other server is
-//! sent what was refused, so a client that changes servers begins a new row.
+//! Rows are kept in [`ROWS_MAX`] places of each shard, which take memory once the first report is refused. A client's
+//! place is chosen by a hash that nobody outside can guess. If two clients share a place, the later one begins there
+//! anew, and the other's next implausible report counts as its first again. Rows are this server's own: no other server
+//! is sent what was refused, so a client that changes servers begins a new row.
 
 use std::num::NonZeroU32;
 
@@ -119,8 +119,8 @@ impl Rows {
 }
 
 impl Shard {
-    /// Whether a client can have moved from the held record to `record`, which would win, or whether the third report in
-    /// a row says so.
+    /// Whether a client can have moved from the held record to `record`, which would win, or whether the third report
+    /// in a row says so.
     pub(super) fn is_plausible(
         &mut self,
         now_ns: u64,

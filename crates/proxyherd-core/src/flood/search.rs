@@ -31,7 +31,7 @@ pub(crate) struct NearestSearch<'a> {
     pub(crate) center: &'a Center,
     /// Maximum number of clients that are visited under the lock, roughly.
     pub(crate) visits_max: usize,
-    /// Whether the slots are noted that the search leaves because it has visited enough.
+    /// Whether a search that stops after enough visits notes the slots that it has not visited.
     pub(crate) notes_rest: bool,
     /// Memory of the search, which the next search uses again.
     pub(crate) branches: &'a mut Vec<Branch>,

@@ -17,11 +17,11 @@ const COSINE_ERROR: f64 = 1e-12;
 /// The parts of a lower bound. A search that halves rectangles computes only the part that changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LowerBound {
-    /// Of the haversine of the latitudes.
+    /// A lower bound of the haversine of the difference in latitude.
     latitudes: f64,
-    /// Of the haversine of the longitudes.
+    /// A lower bound of the haversine of the difference in longitude.
     longitudes: f64,
-    /// Of the product of the cosines.
+    /// A lower bound of the product of the cosines of both latitudes.
     cosines: f64,
 }
 

@@ -1,7 +1,8 @@
 //! How much a search may do, and how it ends early.
 //!
-//! A search looks at its [`Effort`] before it visits many clients, and after each bite. It then ends without a result.
-//! This module does not know who waits for the result, and no clock.
+//! A search looks at its [`Effort`] before it visits many clients, and after each bite (`visit`). If the search was
+//! canceled or needs more than its effort, it ends without a result. This module knows neither a clock nor who waits
+//! for the result.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -35,8 +36,8 @@ impl<'a> Effort<'a> {
         Effort { visits_max, ..Effort::ANY }
     }
 
-    /// The search's filter makes up to this many comparisons for each client. With more of them, the search visits fewer
-    /// clients before it lets others take the shard's lock.
+    /// The search's filter makes up to this many comparisons for each client. With more of them, the search visits
+    /// fewer clients before it lets others take the shard's lock.
     pub fn comparing(self, comparisons: usize) -> Effort<'a> {
         Effort { comparisons, ..self }
     }
@@ -55,7 +56,7 @@ impl<'a> Effort<'a> {
         self.visits_max == usize::MAX
     }
 
-    /// What is left after so many visits.
+    /// The effort that is left after `visits` visits.
     pub(super) fn less(self, visits: usize) -> Effort<'a> {
         let visits_max =
             if self.is_unbounded() { usize::MAX } else { self.visits_max.saturating_sub(visits) };

@@ -5,8 +5,8 @@
 //! cursor. So each client that is wanted, and is held while all pages are asked for, is in exactly one page.
 //!
 //! Patterns without a star are looked up. For the others, and without patterns, the search visits the slots of a shard,
-//! or only those in the cells of the box. The shard's lock is released now and then (`visit`), and there the search may
-//! end early. A client that is in the box during the whole search is found, because its record stays in its slot.
+//! or only those in the cells of the box. The search visits slots in bites (`visit`), and may end after each bite. A
+//! client that is in the box during the whole search is found, because its record stays in its slot.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,8 @@ impl FirstByIds {
     }
 
     fn add(&mut self, held: &Update<'_>) {
-        // A client may be visited twice: it is named by two patterns, or it was removed and came back during the search.
+        // A client may be visited twice: it is named by two patterns, or it was removed and came back during the
+        // search.
         self.clients.extend(FoundClient::of(None, held).map(|found| (held.record.key.into(), found)));
         if self.clients.len() > self.limit {
             self.clients.pop_last();

@@ -52,8 +52,8 @@ pub struct ReplicaSettings {
     pub me: Origin,
     /// The seed of the tables' hashes. Keep the seed secret: whoever knows it can choose keys that collide.
     pub seed: u64,
-    /// Maximum number of clients. Beyond this number, this server refuses reports of new clients. Clients that neighbors
-    /// send are always merged.
+    /// Maximum number of clients. Beyond this number, this server refuses reports of new clients. Clients that
+    /// neighbors send are always merged.
     pub max_clients: u64,
     /// Forget a client this long after its report was received, nanoseconds.
     pub client_ttl_ns: Option<u64>,
@@ -62,8 +62,8 @@ pub struct ReplicaSettings {
     pub client_interval_ns: u64,
     /// The rules by which this server refuses reports that cannot be true.
     pub report_rules: ReportRules,
-    /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not merged.
-    /// An expired record is passed on for this long, to servers at which it has not expired.
+    /// Maximum offset between two clocks, nanoseconds. Records with a time of receipt further in the future are not
+    /// merged. An expired record is passed on for this long, to servers at which it has not expired.
     pub clock_offset_max_ns: u64,
     /// Whether an index finds clients by their positions. Without it, a search visits every client.
     pub client_index: bool,
@@ -214,8 +214,8 @@ impl Replica {
         }
     }
 
-    /// This life of this server, with the incarnation under which it began to issue updates. [`Replica::origin`] has the
-    /// present one.
+    /// This life of this server, with the incarnation under which it began to issue updates. [`Replica::origin`] has
+    /// the present one.
     pub fn me(&self) -> &Origin {
         &self.me
     }
@@ -336,9 +336,9 @@ impl Replica {
         (offered, self.ready(index, wake))
     }
 
-    /// Whether there is room for a new valid token with this key and a record of this length, and also for the revocations
-    /// of this token and of all others. So revocations displace each other only if servers that do not know of each
-    /// other's tokens make too many.
+    /// Whether there is room for a new valid token with this key and a record of this length, and also for the
+    /// revocations of this token and of all others. So revocations displace each other only if servers that do not know
+    /// of each other's tokens make too many.
     pub fn has_room_for_token(&self, key: &[u8], len: usize) -> bool {
         let (_, counted) = self.shard_of(key);
         let (valid, revoked) = (counted.shard.usage(Class::Token), counted.shard.usage(Class::RevokedToken));
@@ -397,8 +397,8 @@ impl Replica {
         counted.shard.locate(now_ns, kind, key).map(read)
     }
 
-    /// Whether a client counts among the clients of this replica. A client that was forgotten counts until its tombstone
-    /// is gone. A client whose report is no longer shown counts until the report is gone.
+    /// Whether a client counts among the clients of this replica. A client that was forgotten counts until its
+    /// tombstone is gone. A client whose report is no longer shown counts until the report is gone.
     pub fn holds(&self, client: ClientId<'_>) -> bool {
         let (_, counted) = self.shard_of(client.as_bytes());
         counted.shard.holds(Kind::CLIENT, client.as_bytes())

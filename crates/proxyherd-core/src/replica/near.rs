@@ -2,17 +2,19 @@
 //!
 //! The search asks the index of each shard in turn, under the shard's lock. A heap holds the nearest clients found so
 //! far; the query's limit bounds the heap. The farthest client in a full heap limits how far the search looks in the
-//! next shard. So the radius hardly changes the cost of a search. Searches begin at different shards, so that they seldom
-//! wait for each other. As in [`Replica::locate`], expired records and tombstones do not count.
+//! next shard. So the radius hardly changes the cost of a search. Searches begin at different shards and leave locked
+//! shards for later, so that they seldom wait for each other. As in [`Replica::locate`], expired records and tombstones
+//! do not count.
 //!
 //! A filter that rejects most clients, or a great limit, makes the search visit many. Under one lock it visits about
-//! [`VISITS_MAX`] clients more than it wants, and at most twice as many. Then it notes the slots of the other clients that may be near enough, and visits these
-//! slots in bites (`visit`). Noting the slots takes about a millisecond for a million clients in the shard. A client
-//! that moves during the search is found at most once, at one of its positions during the search. A client that is held
-//! and near enough during the whole search is always found.
+//! [`VISITS_MAX`] clients in addition to the query's limit, but at most twice [`VISITS_MAX`]. Then it notes the slots
+//! of the other clients that may be near enough, and visits these slots in bites (`visit`). Noting the slots takes
+//! about a millisecond for a million clients in the shard. A client that moves during the search is found at most once,
+//! at one of its positions during the search. A client that is held and near enough during the whole search is always
+//! found.
 //!
-//! Without an index the search visits all slots. A search whose effort is bounded visits only so many clients. If that is
-//! not enough, it has no result.
+//! Without an index the search visits all slots. A search with a bounded effort ends without a result if it would
+//! have to visit more clients than its effort allows.
 
 use std::collections::{BinaryHeap, HashSet};
 
@@ -39,8 +41,8 @@ const VISITS_MAX: usize = 2048;
 /// The number of branches for which a search has memory from its beginning.
 const BRANCHES: usize = 64;
 
-/// A client that is near, with its server's record. Values are ordered by distance, and those of equal distance by
-/// ID, so that every server answers alike.
+/// A client that a search has found, with the contents of its record. The order is by distance, and at equal distances
+/// by ID, so that every server answers alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundClient {
     separation: Option<Separation>,

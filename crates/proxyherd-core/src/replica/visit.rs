@@ -1,5 +1,5 @@
-//! Visits of the clients in many slots of a shard. The shard's lock is released now and then, and the search may end
-//! there.
+//! Visits of the clients in many slots of a shard, in bites. A *bite* is a run of visits under one hold of the shard's
+//! lock. After each bite, others can take the lock, and the search may end.
 //!
 //! A record stays in its slot for as long as it is held. So a client that is held during the whole visit of its slot is
 //! visited exactly once, however often it moves. A client that is removed and comes back during the visit may get

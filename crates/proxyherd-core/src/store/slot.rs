@@ -21,7 +21,8 @@ const REMOVED: u64 = u64::MAX - 2;
 const FOLLOWED_SHIFT: u32 = 56;
 /// The position of the timestamp's shape in `latitude`, above the 55 bits of a [`Decimal`].
 const SHAPE_SHIFT: u32 = 55;
-/// Set in `latitude` once the followers were told that the record is no longer shown. The mark is no part of the record.
+/// Set in `latitude` once the followers were told that the record is no longer shown. The mark is no part of the
+/// record.
 const HIDDEN: u64 = 1 << 63;
 /// Bits without a pattern, so that a record of zeros does not multiply zeros: the bits of the golden ratio and of the
 /// square roots of 2 and 3.

@@ -5,11 +5,11 @@
 //! they came. Attributes are sent and stored as one run of bytes with ascending names, so that equal maps have equal
 //! bytes.
 //!
-//! Servers of the earlier version know only texts. So every value in the run is UTF-8, and a number is its text behind
-//! the byte 0x01. A text that begins with 0x00 or 0x01 has 0x00 in front. Such a server keeps and passes on the run, and
-//! never shows it.
+//! Servers of an earlier version know only texts. So every value in the run is UTF-8, and a number is its text behind
+//! the byte 0x01. A text that begins with 0x00 or 0x01 has 0x00 in front. Such a server keeps and passes on the run,
+//! and never shows it.
 //!
-//! The run also holds the time for which the report is kept, if the report has one of its own, under the name
+//! The run also holds the time for which the report is shown, if the report has one of its own, under the name
 //! [`TTL_NAME`]. No attribute has this name, so [`Attributes::iter`] does not show the entry.
 
 use std::{fmt, num::NonZeroU32};

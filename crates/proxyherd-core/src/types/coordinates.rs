@@ -68,8 +68,8 @@ impl Decimal {
         Some((Decimal(packed), rest))
     }
 
-    /// Takes a number of JSON, as the shortest text of its value: `-118.40e0` is `-118.4`. Decimals after the twelfth are
-    /// rounded, half away from zero.
+    /// Takes a number of JSON, as the shortest text of its value: `-118.40e0` is `-118.4`. Decimals after the twelfth
+    /// are rounded, half away from zero.
     pub fn from_number(text: &str) -> Option<Decimal> {
         let parts = Parts::of(text.as_bytes())?;
         let (digits, point) = parts.significant();

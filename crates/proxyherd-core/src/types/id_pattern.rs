@@ -5,8 +5,8 @@ use std::fmt;
 use super::ClientId;
 use crate::limits::CLIENT_ID_LEN_MAX;
 
-/// One client ID, or all IDs that begin with a prefix. As a text, a `*` at the end marks a prefix: `courier-*`; `*` alone
-/// means every ID. Elsewhere `*` is an ordinary character of an ID.
+/// One client ID, or all IDs that begin with a prefix. As a text, a `*` at the end marks a prefix: `courier-*`; `*`
+/// alone means every ID. Elsewhere `*` is an ordinary character of an ID.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdPattern {
     bytes: Box<[u8]>,

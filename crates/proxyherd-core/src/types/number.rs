@@ -5,7 +5,7 @@
 
 use std::{cmp::Ordering, iter};
 
-/// Exponents beyond this are all alike. No text that fits into an attribute has so many digits.
+/// All exponents beyond this are treated alike, because no text that fits into an attribute has that many digits.
 const EXPONENT_MAX: i64 = 1_000_000_000_000;
 
 /// Whether a text is a number of JSON: `["-"] int ["." digits] [("e" / "E") ["+" / "-"] digits]`, without leading

@@ -1,5 +1,5 @@
-//! Who is near, who is in a box, and who has an ID that matches: the searches find the same as a scan, with an index and
-//! without.
+//! Who is near, who is in a box, and who has an ID that matches: the searches find the same as a scan, with an index
+//! and without.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -35,8 +35,8 @@ impl AuditLog {
         AuditLog { path: None, denied: LeakyBucket::default() }
     }
 
-    /// Whether a line about a caller that may not operate tokens may be written now. The time is that of a clock that is
-    /// never put back.
+    /// Whether a line about a caller that may not operate tokens may be written now. The time is that of a clock that
+    /// is never put back.
     pub(crate) fn takes_denied(&self, monotonic_ns: u64) -> bool {
         let Some(pace) = Pace::per_second(DENIED_PER_SECOND) else { return true };
         let is_taken = self.denied.allowed(pace, monotonic_ns).is_ok();

@@ -5,11 +5,11 @@
 //!
 //! A grant also holds the two limits of a token. Each server counts for itself, since its start.
 //!
-//! - The rate: reports, requests to forget a client, and questions about places in a second. Everything that the token's
-//!   scopes allow counts, also a stale report.
+//! - The rate: reports, requests to forget a client, and questions about places in a second. Everything that the
+//!   token's scopes allow counts, also a stale report.
 //! - The clients: those that the token has added at this server and that the server still holds. A report adds a client
-//!   if the client was not known. A forgotten client is held until its tombstone is gone, so forgetting clients makes no
-//!   room. At the limit, the token's reports of known clients, and of clients that count already, are still taken. A
+//!   if the client was not known. A forgotten client is held until its tombstone is gone, so forgetting clients makes
+//!   no room. At the limit, the token's reports of known clients, and of clients that count already, are still taken. A
 //!   sweep finds out which clients are no longer held.
 
 use std::{

@@ -1,10 +1,10 @@
 //! Slows down callers that show wrong tokens.
 //!
 //! The first failures of an address are answered at once. Each further one is answered later than the one before, up to
-//! [`DELAY_MAX`]. The door waits; no thread is blocked. Of each address, only so many failures wait at the same time
-//! ([`DELAYED_MAX`]). An address is forgotten after [`FORGOTTEN_NS`] without a
-//! failure. All addresses of one subscriber count as one address. Valid tokens are never slowed, so a stranger behind
-//! the same address does not slow the others.
+//! [`DELAY_MAX`]. The door waits; no thread is blocked. The number of failures of one address that wait at the same
+//! time is bounded ([`DELAYED_MAX`]). An address is forgotten after [`FORGOTTEN_NS`] without a failure. All addresses
+//! of one subscriber count as one address. Valid tokens are never slowed, so a stranger behind the same address does
+//! not slow the others.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -20,7 +20,7 @@ const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(2);
 /// Time without a failure after which an address is forgotten, nanoseconds.
 const FORGOTTEN_NS: u64 = 60_000_000_000;
-/// Maximum number of addresses that are remembered. If they are more, further addresses get the longest delay.
+/// Maximum number of addresses that are remembered. If there are more, further addresses get the longest delay.
 const ADDRESSES_MAX: usize = 65_536;
 
 /// Maximum number of failures of an address that begin to wait within [`DELAY_MAX`]. So at most twice as many wait at
@@ -52,8 +52,8 @@ struct Failures {
 }
 
 impl Guesses {
-    /// Counts a failure, and returns the time after which it is to be answered. `None`: too many failures of this address
-    /// wait. The time is that of a clock that is never put back.
+    /// Counts a failure, and returns the time after which it is to be answered. `None`: too many failures of this
+    /// address wait. The time is that of a clock that is never put back.
     pub(super) fn failed(&self, address: IpAddr, monotonic_ns: u64) -> Option<Duration> {
         let mut known = self.known.lock();
         let address = subscriber(address);

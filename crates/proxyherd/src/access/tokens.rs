@@ -2,8 +2,8 @@
 //!
 //! [`Tokens::authenticate`] turns the text of a token into rights. The rights of one token are one [`Grant`], which all
 //! its connections share. [`Tokens::recheck`] compares each grant with the token's present record and ends grants whose
-//! token was revoked, has ended, or has another record. A task calls it every [`RECHECK_INTERVAL`], so a revocation that
-//! has reached this server holds on open connections within that time.
+//! token was revoked, has ended, or has another record. A task calls it every [`RECHECK_INTERVAL`], so a revocation
+//! that has reached this server holds on open connections within that time.
 //!
 //! The number of grants is at most the number of records of tokens, which `flood::room` bounds.
 
@@ -58,8 +58,8 @@ pub(crate) struct Tokens {
 /// A text is not a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongToken {
-    /// The door waits this long before it answers. `None`: too many wrong tokens from this address wait for their answers.
-    /// The door does not wait, and tells the caller to come back later or closes the connection.
+    /// The door waits this long before it answers. `None`: too many wrong tokens from this address wait for their
+    /// answers. The door does not wait, and tells the caller to come back later or closes the connection.
     pub delay: Option<Duration>,
 }
 

@@ -52,8 +52,8 @@ const AFTER_HELP: &str = concat!(
 /// and sends the lines without a reply again. If standard input or output is not a terminal, the client sends all
 /// lines, prints exactly the replies, and ends.
 ///
-/// The token that the client shows is the one of --token-file, or else the one in PROXYHERD_TOKEN. Otherwise, if no address
-/// is given and herd.toml has tokens = "on", it is the operator's token in operator.token beside herd.toml.
+/// The token that the client shows is the one of --token-file, or else the one in PROXYHERD_TOKEN. Otherwise, if no
+/// address is given and herd.toml has tokens = "on", it is the operator's token in operator.token beside herd.toml.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

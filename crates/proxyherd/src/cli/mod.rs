@@ -63,9 +63,9 @@ const AFTER_HELP: &str = concat!(
 
 /// A herd of application servers for clients that move
 ///
-/// Clients tell any server where they are, and ask any server where a client is, who is near, and which places are near:
-/// over HTTP, or by lines of text (IAMAT, WHATSAT). The servers send each other all reports, so every server can answer
-/// for all clients. Tokens say who may do what.
+/// Clients tell any server where they are, and ask any server where a client is, who is near, and which places are
+/// near: over HTTP, or by lines of text (IAMAT, WHATSAT). The servers send each other all reports, so every server can
+/// answer for all clients. Tokens say who may do what.
 #[derive(Debug, Parser)]
 #[command(name = "proxyherd", version, after_help = AFTER_HELP, max_term_width = 110)]
 struct CommandLine {

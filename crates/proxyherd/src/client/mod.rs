@@ -3,7 +3,8 @@
 //! The client speaks the line protocol with one server at a time, and moves to the next server when that one fails. The
 //! client knows only the addresses of the herd's servers, and the token that it shows to each of them.
 //!
-//! Floors, lowest first: `replies`, `script`, `stream`; `auth`; `servers`; `unanswered`; `conversation`; `pipe`, `prompt`.
+//! Floors, lowest first: `replies`, `script`, `stream`; `auth`; `servers`; `unanswered`; `conversation`; `pipe`,
+//! `prompt`.
 
 mod auth;
 mod conversation;
@@ -33,8 +34,8 @@ const FAINT: Style = Style::new().dimmed();
 
 /// Talks to the first of these servers that answers. If standard input and output are a terminal, the client shows a
 /// prompt. Otherwise the client works as a pipe. A server that has lines to answer and is silent for `silence_max`
-/// counts as failed. `certificate` is the file that the servers' configuration names for doors with TLS. Each connection
-/// begins with the token.
+/// counts as failed. `certificate` is the file that the servers' configuration names for doors with TLS. Each
+/// connection begins with the token.
 pub(crate) fn run(
     doors: Vec<Door>,
     certificate: Option<&Path>,

@@ -2,8 +2,8 @@
 //!
 //! Three rules hold between this section and the doors ([`check_doors`]). With tokens "off", every door must be on
 //! loopback, unless the section says `open = true`. A door without TLS must be on loopback, unless the section says
-//! `exposed = true`. With tokens "on", the section needs the hash of the operator's token. Where the section frees a door
-//! or believes every proxy, there is a warning.
+//! `exposed = true`. With tokens "on", the section needs the hash of the operator's token. Where the section frees a
+//! door or believes every proxy, there is a warning.
 
 use std::{
     fmt,

@@ -1,7 +1,7 @@
 //! Finds what may be secret in a configuration, so that no message repeats it on a terminal or in a log.
 
-/// Keys whose values may be secret, in lower case. Some of these keys are not known keys, but likely misspellings of known
-/// keys.
+/// Keys whose values may be secret, in lower case. Some of these keys are not known keys, but likely misspellings of
+/// known keys.
 const SECRET_KEYS: [&str; 8] = ["url", "key", "password", "secret", "token", "api_key", "api-key", "apikey"];
 
 /// The ends of names of environment variables that may hold a secret, in upper case.

@@ -267,8 +267,8 @@ fn check_addresses(drafts: &[Draft], reader: &mut Reader<'_>) {
     }
 }
 
-/// Whether two servers possibly run on one machine: other servers dial both at the same host, or the file does not give the
-/// host.
+/// Whether two servers possibly run on one machine: other servers dial both at the same host, or the file does not give
+/// the host.
 fn share_a_machine(one: &Draft, two: &Draft) -> bool {
     let host = |draft: &Draft| draft.advertise.as_ref().or(draft.peer.as_ref()).map(|at| at.value.clone());
     match (host(one), host(two)) {

@@ -53,8 +53,8 @@ impl Herd {
         self.authenticate_even_if_off(now_ns, door, address, text)
     }
 
-    /// Like [`Herd::authenticate`], but if tokens are off, only the operator's token is accepted. Calls about tokens need
-    /// this, because other servers of the herd may have tokens on.
+    /// Like [`Herd::authenticate`], but if tokens are off, only the operator's token is accepted. Calls about tokens
+    /// need this, because other servers of the herd may have tokens on.
     pub fn authenticate_even_if_off(
         &self,
         now_ns: u64,
@@ -71,8 +71,8 @@ impl Herd {
         Ok(Rights::Token(grant))
     }
 
-    /// Makes a token. The caller must be allowed to operate; if tokens are off, it must have shown the operator's token.
-    /// Nobody can read the returned text again. This waits for the disk.
+    /// Makes a token. The caller must be allowed to operate; if tokens are off, it must have shown the operator's
+    /// token. Nobody can read the returned text again. This waits for the disk.
     pub fn make_token(
         &self,
         caller: &Caller,
@@ -102,8 +102,8 @@ impl Herd {
         Ok(self.tokens.list(now_ns))
     }
 
-    /// Revokes a token in the whole herd, for ever. The caller must be allowed to do this as in [`Herd::make_token`]. This
-    /// waits for the disk.
+    /// Revokes a token in the whole herd, for ever. The caller must be allowed to do this as in [`Herd::make_token`].
+    /// This waits for the disk.
     pub fn revoke_token(&self, caller: &Caller, now_ns: u64, id: &TokenId) -> Result<(), TokenRefusal> {
         Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
         let mut audited = None;
@@ -120,8 +120,8 @@ impl Herd {
         Ok(())
     }
 
-    /// Notes in the audit log that a caller with a valid token has tried to make, list or revoke tokens and may not. The
-    /// log has at most one such line a second, so that no caller can fill the disk. This may wait for the disk.
+    /// Notes in the audit log that a caller with a valid token has tried to make, list or revoke tokens and may not.
+    /// The log has at most one such line a second, so that no caller can fill the disk. This may wait for the disk.
     pub fn note_denied_token_call(&self, caller: &Caller) {
         if !self.audit.takes_denied(clock::monotonic_ns()) {
             return;
@@ -137,8 +137,8 @@ impl Herd {
         }
     }
 
-    /// Takes a new hash of the operator's token, and notes this in the audit log. The new hash holds even if the audit log
-    /// cannot be written, because the old token may be in wrong hands. This may wait for the disk.
+    /// Takes a new hash of the operator's token, and notes this in the audit log. The new hash holds even if the audit
+    /// log cannot be written, because the old token may be in wrong hands. This may wait for the disk.
     pub(super) fn change_operator_token(&self, sha256: Option<[u8; HASH_LEN]>) {
         self.tokens.set_operator(sha256);
         let now = if sha256.is_some() { "has another hash" } else { "has no hash" };

@@ -23,14 +23,14 @@ pub enum Denied {
     /// To make, change and delete fences.
     #[error("this caller may not change fences")]
     Fences,
-    /// To make, list and revoke tokens while tokens are off. Other servers of the herd may have tokens on, so this needs the
-    /// operator's token.
+    /// To make, list and revoke tokens while tokens are off. Other servers of the herd may have tokens on, so this
+    /// needs the operator's token.
     #[error(
         "tokens are off at this server, so only the operator's token can make, list and revoke tokens: show the token \
          whose hash is operator_token_sha256 in [access] of herd.toml"
     )]
     NoOperator,
-    /// To do this now: the caller's token has its rate, and this second's part is used up.
+    /// To do this now: the caller's token has used up its rate for the moment.
     #[error("this token has done as much in this second as its rate allows: try again in a second")]
     TooFast,
     /// To see the state of the server, or to make and revoke tokens.
@@ -88,8 +88,8 @@ impl Denied {
         Denied::NoOperator.unless(are_on || is_operator)
     }
 
-    /// An error, unless the rate of the caller's token allows one more request at this time of a clock that is never put
-    /// back. The request then counts.
+    /// An error, unless the rate of the caller's token allows one more request at this time of a clock that is never
+    /// put back. The request then counts.
     pub(super) fn unless_in_rate(caller: &Caller, monotonic_ns: u64) -> Result<(), Denied> {
         let is_taken = |grant: &Arc<Grant>| grant.take(monotonic_ns, 1) == 1;
         Denied::TooFast.unless(caller.rights.grant().is_none_or(is_taken))

@@ -7,8 +7,8 @@
 //!
 //! Core makes the decisions. This module adds what core must not have: the clock, the tasks to wake, the providers of
 //! places, and the log. This module knows no protocol. The parts of the server that are not doors (links, quota,
-//! topology, watchdog) use the methods of the trait `Internals`. A door must not import this trait. A test of the floors
-//! checks this rule.
+//! topology, watchdog) use the methods of the trait `Internals`. A door must not import this trait. A test of the
+//! floors checks this rule.
 
 mod access;
 mod denied;
@@ -113,11 +113,10 @@ impl Herd {
 
     /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
     /// Reports of one client are taken in their order. Each offer then holds the outcome of its report:
-    /// [`Outcome::Denied`] if the caller may not report the client, [`Outcome::TooFast`] and [`Outcome::TokenFull`] at the
-    /// limits of the caller's token. An error: the caller may report no client at all, and
-    /// no offer has changed. The door must
-    /// [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once for all of them
-    /// ([`Wake::and`]).
+    /// [`Outcome::Denied`] if the caller may not report the client, [`Outcome::TooFast`] and [`Outcome::TokenFull`] at
+    /// the limits of the caller's token. An error: the caller may report no client at all, and no offer has changed.
+    /// The door must [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once
+    /// for all of them ([`Wake::and`]).
     pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
         match &caller.rights {
             Rights::All => Ok(self.replica.report_all(now_ns, offers)),
@@ -146,8 +145,8 @@ impl Herd {
     }
 
     /// The places around a point or a client, or a pending query that waits for them. For a client, this first calls
-    /// `read` as [`Herd::locate`] does. `None`: the client is not known. The question counts in the rate of the caller's
-    /// token.
+    /// `read` as [`Herd::locate`] does. `None`: the client is not known. The question counts in the rate of the
+    /// caller's token.
     pub fn nearby(
         &self,
         caller: &Caller,

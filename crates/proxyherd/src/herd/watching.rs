@@ -83,8 +83,8 @@ pub struct WatchHandle {
 
 impl WatchHandle {
     /// Takes the next change, with the record as it is at `now_ns`. `tell` may be called under a shard's lock, so
-    /// `tell` must be quick. `None`: no change is left, or the rights of the watch have ended. The bell rings when there
-    /// is a change again.
+    /// `tell` must be quick. `None`: no change is left, or the rights of the watch have ended. The bell rings when
+    /// there is a change again.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(Change<'_>) -> T) -> Option<T> {
         if !self.rights.are_valid(now_ns) {
             return None;

@@ -60,8 +60,8 @@ struct ServerJson<'a> {
 }
 
 impl HerdSnapshot {
-    /// Asks all servers of `config` at once, and shows them the token. Returns when each server has answered or has timed
-    /// out.
+    /// Asks all servers of `config` at once, and shows them the token. Returns when each server has answered or has
+    /// timed out.
     pub(crate) fn ask(config: &Config, token: Option<&CommandToken>) -> HerdSnapshot {
         HerdSnapshot { herd: config.herd.id.clone(), servers: ask::all(config, token) }
     }

@@ -1,8 +1,8 @@
 //! Many reports in one body: lines of JSON, a JSON array, or a GeoJSON FeatureCollection.
 //!
 //! A batch is an iterator that reads one item at a time, each into a buffer of the caller. An item that is no report
-//! spoils no other. What can be known before the first item is known then: whether the body is JSON at all (lines are
-//! JSON one by one), and whether it has too many items.
+//! spoils no other. [`Batch::read`] refuses a body that has too many items or is not JSON, before any item is read.
+//! Lines are an exception: each line is checked as JSON when it is read.
 
 use std::vec;
 
@@ -127,7 +127,7 @@ fn is_blank(line: &[u8]) -> bool {
     line.trim_ascii().is_empty()
 }
 
-/// Splits the next line that is not blank off.
+/// Takes the next line that is not blank from the front of `rest`.
 fn next_line<'j>(rest: &mut &'j [u8]) -> Option<&'j [u8]> {
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());

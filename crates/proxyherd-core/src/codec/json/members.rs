@@ -1,4 +1,4 @@
-//! The members of a JSON object, one after the other, with their values as they came.
+//! Reads the members of a JSON object, and the elements of a JSON array. Values keep the text in which they came.
 
 use std::{borrow::Cow, fmt};
 
@@ -94,7 +94,7 @@ impl<'j> Deserialize<'j> for Text<'j> {
     }
 }
 
-/// A string's or a number's JSON text, read.
+/// The value of a JSON string, or the text of a JSON number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scalar<'j> {
     Text(Cow<'j, str>),
@@ -102,8 +102,8 @@ pub(super) enum Scalar<'j> {
     Number(&'j str),
 }
 
-/// Reads the JSON text of a member. `None` if it is neither a string nor a number, or if a string's escapes are no
-/// Unicode.
+/// Reads the JSON text of a member. `None` if it is neither a string nor a number, or if a string's escapes are not
+/// valid Unicode.
 pub(super) fn scalar(json: &str) -> Option<Scalar<'_>> {
     match json.as_bytes().first()? {
         b'"' => {

@@ -1,10 +1,11 @@
 //! One report: the body of a PUT, an item of a batch, or a GeoJSON Feature.
 //!
-//! The body is `{"lat","lon","time"?,"ttl_s"?}`, and each other member is an attribute, a string or a number. `id` is
-//! the client's ID where no path names it. Attributes may also be in an object `attributes`, as answers have them. So a
-//! client that was read can be reported again: `id_url` says an ID that is not UTF-8, and the members that only answers
-//! have are skipped. An attribute with one of these names is possible inside `attributes`. If an attribute is inside and
-//! outside of `attributes`, the one outside counts, so a client that was read can be reported with new attributes.
+//! The body is `{"lat","lon","time"?,"ttl_s"?}`. Each other member is an attribute, and its value is a string or a
+//! number. `id` is the client's ID, which a report needs if no path names the client. Attributes may also be in an
+//! object `attributes`, as answers have them. So a client that was read can be reported again: `id_url` gives an ID
+//! that is not UTF-8, and the members that only answers have are skipped. An attribute with one of these names is
+//! possible inside `attributes`. If an attribute is inside and outside of `attributes`, the one outside counts, so a
+//! client that was read can be reported with new attributes.
 
 use std::{borrow::Cow, num::NonZeroU32};
 
@@ -94,7 +95,7 @@ pub enum ReportError {
     /// `attributes` is no object.
     #[error("`attributes` is an object")]
     Attributes,
-    /// A Feature of GeoJSON is something else than a point.
+    /// A GeoJSON Feature does not have the form that a report needs.
     #[error("{0}")]
     Feature(&'static str),
 }
@@ -173,7 +174,8 @@ fn read_object<'j>(
 
 /// What has been read so far.
 struct Contents<'j, 'b> {
-    /// The JSON text of the ID. It is read last, because the text is no ID if the ID is not UTF-8 and `id_url` says it.
+    /// The JSON text of `id`. It is read last, and only without `id_url`: if the ID is not UTF-8, this text need not be
+    /// a valid ID.
     id: Option<&'j str>,
     id_url: Option<Cow<'j, [u8]>>,
     latitude: Option<Decimal>,
@@ -249,7 +251,7 @@ impl<'j, 'b> Contents<'j, 'b> {
             Ok(())
         })?;
         let position = position.filter(|_| is_point).ok_or(POINT)?;
-        // An altitude may follow. It is not taken, because it is an attribute of a client.
+        // A third number is an altitude. It is skipped, because a report gives an altitude as an attribute.
         let numbers = members::elements(position.as_bytes(), 3).map_err(|_| POINT)?;
         let [east, north, ..] = numbers[..] else { return Err(POINT) };
         set(&mut self.longitude, "geometry", longitude(east.get())?)?;

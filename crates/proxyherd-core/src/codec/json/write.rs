@@ -11,8 +11,8 @@ use crate::{
 /// Appends a client: `{"id","lat","lon","time","received","server","difference_s","at","attributes":{…}}`, then
 /// `distance_m` in meters if the client was searched for near something, then `id_url` if the ID is not UTF-8.
 ///
-/// `time` has as many decimals as it was reported with, `received` has nine. `at` is the client's AT line. Coordinates
-/// are the shortest decimals. Bytes of an ID that are not UTF-8 are shown as U+FFFD.
+/// `time` has the decimals with which it was reported. `received` has nine decimals. `at` is the client's AT line.
+/// Coordinates are the shortest decimals. Bytes of an ID that are not UTF-8 are shown as U+FFFD.
 pub fn write_client(out: &mut Vec<u8>, client: &Whereabouts<'_>, distance_m: Option<f64>) {
     out.extend_from_slice(b"{\"id\":");
     write_lossy(out, client.client);
@@ -73,7 +73,7 @@ impl<'o> FeatureCollection<'o> {
     }
 }
 
-/// Everything from `time` on.
+/// Appends the members from `time` on.
 fn write_other_members(out: &mut Vec<u8>, client: &Whereabouts<'_>, distance_m: Option<f64>) {
     out.extend_from_slice(b"\"time\":\"");
     rfc3339::write(out, client.timestamp);

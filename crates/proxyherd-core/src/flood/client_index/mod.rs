@@ -2,23 +2,25 @@
 //!
 //! The index is a tree of cells (`cell`). An inner node halves its cell. A leaf holds the slots of up to [`LEAF_LEN`]
 //! clients in one cache line. A search reads a leaf and then loads all its slots at the same time. A full leaf is
-//! halved. Two leaves that have become small are merged ([`MERGED_LEN_MAX`] leaves room, so that a client that goes back
-//! and forth does not halve and merge a leaf each time).
+//! halved. Two small leaves are merged, but only if the merged leaf has room left ([`MERGED_LEN_MAX`]). Otherwise a
+//! client that goes back and forth would halve and merge a leaf each time.
 //!
 //! Halving does not help if many clients are at one point. It helps little if they are very close to each other: most
-//! halvings would leave one half empty. So the halvings that it takes to part some clients may cost at most
-//! [`NODES_PER_CLIENTS`]. Clients in a leaf that would cost more are a `pile`, whose size has no bound.
+//! halvings would leave one half empty. So the number of nodes that separate some clients is bounded by the number of
+//! these clients ([`NODES_PER_CLIENTS`]). If more nodes are necessary, the clients of the cell are a `pile`, whose size
+//! has no bound.
 //!
 //! One word for each slot, its *home*, has the number of the slot's leaf, and the depth of the leaf's cell. So a report
 //! from a client that has not left its cell reads this word, and nothing else of the index.
 //!
 //! Why not a grid: a grid has a fixed width, and clients are close to each other in cities and far apart elsewhere. Why
-//! halves and not quarters: when evenly spread clients fill all leaves at the same time, and a leaf is divided by four,
-//! most of each leaf's memory is empty. With halves, a client takes about 15 bytes at worst.
+//! halves and not quarters: evenly spread clients fill all leaves at the same time. If each full leaf then became four
+//! leaves, most of the memory of these leaves would be empty. With halves, a client takes about 15 bytes at worst.
 //!
-//! Invariants: a slot is in the index exactly when it holds a client with a position, expired or not; the home of a slot
-//! names the leaf or the pile whose cell contains the client ([`ClientIndex::contradiction`]). A node has a child. The
-//! index reads positions and IDs from the store ([`Entries`]), and does not know records, times or the shard.
+//! Invariants: a slot is in the index exactly when it holds a client with a position, expired or not; the home of a
+//! slot names the leaf or the pile whose cell contains the client ([`ClientIndex::contradiction`]). A node has at least
+//! one child. The index reads positions and IDs from the store ([`Entries`]), and does not know records, times or the
+//! shard.
 
 mod audit;
 mod cell;
@@ -46,7 +48,7 @@ const LEAF_LEN: usize = 14;
 const MERGED_LEN_MAX: usize = 10;
 /// A pile with this many slots becomes a leaf.
 const SMALL_PILE_LEN: usize = 7;
-/// To part this many clients may cost one node for each level of depth: 8 bytes.
+/// For this many clients in a cell, one more node (8 bytes) may be used to separate the clients.
 const NODES_PER_CLIENTS: usize = 2;
 
 /// In a link: the number is the number of a leaf, and not of a node.
@@ -62,7 +64,7 @@ const IN_PILE: u32 = DEPTH_MAX + 1;
 /// Maximum number of nodes, leaves or piles.
 const NUMBERS_MAX: u32 = (1 << NUMBER_BITS) - 1;
 
-/// What the index needs to know of the clients.
+/// What the index needs to know about the clients.
 pub(super) trait Entries {
     /// The position of a client that is in the index.
     fn coordinates(&self, slot: u32) -> Coordinates;
@@ -132,7 +134,7 @@ impl Pooled for Leaf {
     }
 }
 
-/// Where the index holds a slot. [`NONE`]: the slot is not in the index.
+/// A home: where the index holds a slot. [`NONE`]: the slot is not in the index.
 impl Pooled for u32 {
     const UNUSED: u32 = NONE;
 
@@ -261,7 +263,8 @@ impl ClientIndex {
         self.plant(entries, node << 1 | 1, common + 1, high);
     }
 
-    /// Adds nodes down to `last`, each but the last with one child in which `code` is. Returns the number of the last.
+    /// Adds a chain of nodes down to the depth `last`. Each node except the last has one child, whose cell contains
+    /// `code`. Returns the number of the last node.
     fn plant_nodes(&mut self, parent: u32, depth: u32, last: u32, code: Code) -> u32 {
         let (mut parent, mut node) = (parent, NONE);
         for depth in depth..=last {
@@ -360,7 +363,7 @@ impl ClientIndex {
         }
     }
 
-    /// The number of slots together with those behind a link, if they can be one leaf.
+    /// The sum of `len` and the number of slots behind a link. `None`: these slots cannot be one leaf.
     fn len_to_merge(&self, link: u32, len: usize) -> Option<usize> {
         let other = match link {
             NONE => 0,
@@ -370,7 +373,8 @@ impl ClientIndex {
         (len + other <= MERGED_LEN_MAX).then_some(len + other)
     }
 
-    /// Moves the leaf in whose cell `code` is up as far as its siblings are small.
+    /// Merges the leaf whose cell contains `code` with its sibling, and the merged leaf with its own sibling, as long
+    /// as the result is small enough.
     fn merge(&mut self, code: Code) {
         let mut path = [(ROOT, NONE); DEPTH_MAX as usize + 1];
         let (mut depth, mut parent, mut link) = (0, ROOT, self.root);
@@ -427,7 +431,7 @@ impl ClientIndex {
     }
 }
 
-/// Whether `len` clients of a cell with this depth may be parted if that takes nodes down to the depth `common`.
+/// Whether `len` clients of a cell with this depth may be separated if that takes nodes down to the depth `common`.
 fn is_worth(depth: u32, common: u32, len: usize) -> bool {
     common < DEPTH_MAX && (common - depth) as usize * NODES_PER_CLIENTS <= len
 }

@@ -25,7 +25,7 @@ pub(super) struct Pile {
     pub(super) parent: u32,
     /// The depth of the pile's cell.
     pub(super) depth: u32,
-    /// All clients are in one cell of this depth. It may be too small after clients have left.
+    /// All clients are in one cell of this depth. After clients have left, their common cell may be deeper than this.
     pub(super) common: u32,
 }
 

@@ -1,9 +1,9 @@
 //! The searches of the index: the clients near a point, and the clients in a box.
 //!
 //! The search for the nearest goes into the nearer half of each cell first, and leaves out each cell that is certainly
-//! farther away than what it still wants ([`LowerBound`]). It visits few clients if it wants few. But it may want a
-//! client that is rare, and then it visits many. So it stops after a number of visits and returns all slots that it has
-//! not visited and cannot leave out. Its caller then visits these slots in bites.
+//! farther away than the clients that it still wants ([`LowerBound`]). It visits few clients if it wants few. But it
+//! may want a client that is rare, and then it visits many. So it stops after a number of visits and returns all slots
+//! that it has not visited and cannot leave out. Its caller then visits these slots in bites.
 
 use super::{
     ClientIndex, Entries, LEAF, PILE,
@@ -29,7 +29,7 @@ pub(in crate::flood) enum Seen {
 pub(in crate::flood) trait Nearest {
     /// The greatest haversine of the distances that are still wanted. It must not grow during the search.
     fn reach(&self) -> f64;
-    /// Whether the slots are noted that the search leaves because it has visited enough.
+    /// Whether a search that stops after enough visits notes the slots that it has not visited.
     fn notes_rest(&self) -> bool;
     /// Loads what [`Nearest::visit`] will read into the processor's cache.
     fn warm(&self, slot: SlotId);
@@ -139,7 +139,8 @@ impl ClientIndex {
         }
     }
 
-    /// The slots in `rest`, and all slots in those branches that are within reach, if the visitor notes them.
+    /// The slots in `rest`, and all slots in the branches that are within reach. `None`: the visitor does not note
+    /// slots.
     fn rest(&self, branches: &[Branch], visitor: &impl Nearest, mut rest: Vec<u32>) -> Option<Vec<SlotId>> {
         if !visitor.notes_rest() {
             return None;
@@ -212,7 +213,7 @@ impl Patch {
     }
 }
 
-/// The bits that are free after so many halvings.
+/// The bits that `halvings` halvings have not fixed.
 fn last_steps(halvings: u32) -> u32 {
     u32::MAX.checked_shr(halvings).unwrap_or(0)
 }

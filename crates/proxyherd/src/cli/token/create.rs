@@ -71,8 +71,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     name: String,
 
-    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`. A forgotten
-    /// client counts for a day
+    /// Maximum number of clients that the token may add at each server; by default a tenth of `max_clients`. A
+    /// forgotten client counts for a day
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=TOKEN_CLIENTS_MAX))]
     clients_max: Option<u64>,
 

@@ -9,9 +9,9 @@ use clap::Subcommand;
 
 /// Make, list and revoke tokens, which say who may do what
 ///
-/// The commands ask the HTTP door of a server of the configuration, and the next one if that server does not answer. They
-/// show the operator's token, which `proxyherd init` has written into operator.token beside herd.toml, or the token in
-/// PROXYHERD_TOKEN, which needs the scope `operate`.
+/// The commands ask the HTTP door of a server of the configuration, and the next one if that server does not answer.
+/// They show the operator's token, which `proxyherd init` has written into operator.token beside herd.toml, or the
+/// token in PROXYHERD_TOKEN, which needs the scope `operate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -27,8 +27,8 @@ const AFTER_HELP: &str = concat!(
 
 /// Revoke a token for ever
 ///
-/// Every server that the asked server has a path to refuses the token within a second, on open connections and streams
-/// too. Other servers refuse it when they have a path again.
+/// The asked server, and every server that it has a path to, refuse the token within a second, on open connections too.
+/// Other servers refuse it when they have a path again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

@@ -3,7 +3,8 @@
 //!
 //! A door calls `Entrance::open`. The entrance does what is the same for all doors. It accepts connections from several
 //! listening sockets in turn, asks `admission`, makes the `Caller`, and chooses the TLS configuration. It counts and
-//! logs connections, reports to the watchdog, and ends when the server stops. No other module does these things for doors.
+//! logs connections, reports to the watchdog, and ends when the server stops. No other module does these things for
+//! doors.
 //!
 //! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 

@@ -1,11 +1,11 @@
 //! Who sends a request: finds the token in a request, and gives the request the caller's rights.
 //!
 //! [`caller_of`] is called for every request, before the router. A token comes as `Authorization: Bearer`, as the
-//! password of `Authorization: Basic` (the user does not matter), or as the parameter `token`, for devices that can send
-//! nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A path that needs the right
-//! `operate` takes no token from the URL, because proxies may log URLs. A request without a valid token is refused with
-//! 401 before anything else about the request is looked at, and a request whose token can never allow the path's method
-//! with 403. `Herd` checks the rest.
+//! password of `Authorization: Basic` (the user does not matter), or as the parameter `token`, for devices that can
+//! send nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A path that needs the
+//! right `operate` takes no token from the URL, because proxies may log URLs. A request without a valid token is
+//! refused with 401 before anything else about the request is looked at, and a request whose token can never allow the
+//! path's method with 403. `Herd` checks the rest.
 //!
 //! [`without_token`] takes the parameter `token` out of a request's target, so that no handler sees or repeats it. The
 //! address of the caller behind a proxy is in [`address_of`].
@@ -251,7 +251,8 @@ pub(super) fn without_token(request: &mut Request<Body>) -> Option<Vec<u8>> {
 
 /// The address of the client that has sent a request. If the connection comes from a proxy of the configuration, this
 /// is the last address in `X-Forwarded-For` that is not such a proxy. Anybody can write the addresses before it. If
-/// something else than an address comes first, from the end, this is the proxy after it.
+/// an unreadable part comes before such an address, counted from the end, this is the address behind the unreadable
+/// part.
 pub(super) fn address_of(connected: SocketAddr, headers: &HeaderMap, proxies: &[Network]) -> SocketAddr {
     let is_proxy = |ip: IpAddr| proxies.iter().any(|network| network.contains(ip));
     if !is_proxy(connected.ip()) {

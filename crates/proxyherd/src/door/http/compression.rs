@@ -1,8 +1,9 @@
 //! Compresses responses with gzip for clients that accept it.
 //!
-//! A response is compressed as a whole, so its length is known. Whoever compresses a response has counted it against the
-//! buffers before. Only [`COMPRESSIONS_MAX`] long responses are compressed at once, so that only so many packed copies
-//! exist that do not count; further ones wait. Streams, short responses, and media types that gain nothing are sent as they are. The server never unpacks anything.
+//! A response is compressed as a whole, so its length is known. The caller counts a response against the buffers before
+//! it calls this module. At most [`COMPRESSIONS_MAX`] long responses are compressed at once, and further ones wait. So
+//! the number of packed copies that do not count against the buffers is bounded. Streams, short responses, and media
+//! types that gain nothing are sent as they are. The server never unpacks anything.
 
 use std::io::Write as _;
 
@@ -42,8 +43,8 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip.or(any).unwrap_or(false)
 }
 
-/// The response, compressed if that is worth the while and `accepts_gzip`. Tells caches that the response depends on what
-/// the request accepts.
+/// The response, compressed if `accepts_gzip` and if the compressed response is shorter. Tells caches that the response
+/// depends on what the request accepts.
 pub(super) async fn compressed(mut response: Response, accepts_gzip: bool) -> Response {
     let Some(len) = compressible_len(&response) else { return response };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));

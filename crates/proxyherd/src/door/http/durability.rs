@@ -1,14 +1,14 @@
 //! Waits until reports are durable, before the door acknowledges them.
 //!
-//! What durable means is the herd's to say. If the herd makes nothing durable, nothing waits.
+//! The herd decides what durable means. If the herd makes nothing durable, nothing waits.
 
 use tokio::{sync::oneshot, time::timeout};
 
 use super::problem::Problem;
 use crate::herd::{Herd, Notice, Positions};
 
-/// Waits until everything up to these positions is durable. 503 if that takes too long or fails. The reports are taken
-/// then, and may still become durable.
+/// Waits until everything up to these positions is durable. 503 if that takes too long or fails. The herd has taken the
+/// reports even then, and they may still become durable.
 pub(super) async fn wait(herd: &Herd, positions: Positions) -> Result<(), Problem> {
     let Some(durability) = herd.durability() else { return Ok(()) };
     if positions.is_empty() {

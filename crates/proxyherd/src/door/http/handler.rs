@@ -1,7 +1,7 @@
 //! Answers the requests of a connection. This module has the checks of every request and the headers of every response,
 //! whatever the path and the version of HTTP.
 //!
-//! A response counts against the buffers from the moment that it is there. Only then it is compressed.
+//! A response counts against the buffers from the moment that it is there. It is compressed only after that.
 //!
 //! [`RequestHandler::handle`] takes a request whose header section is complete. It refuses the request or passes the
 //! request to the router. It then writes the body of an error, adds the request's ID and the headers for web pages, and
@@ -93,8 +93,8 @@ impl RequestHandler {
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let version = request.version();
         let accepts_gzip = method != Method::HEAD && compression::accepts_gzip(request.headers());
-        // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given back as
-        // soon as the response is known.
+        // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given
+        // back as soon as the response is known.
         let mut response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
         problem::render(&mut response, &id);
         let form = ResponseForm::new(&response, &method, version);

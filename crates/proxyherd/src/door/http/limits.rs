@@ -1,7 +1,8 @@
 //! The limits on what one HTTP connection, and all HTTP connections together, may use of the server. The doc of each
 //! limit says what happens when the limit is reached.
 //!
-//! Clients are programs on this machine. But any web page that a browser on this machine has open can connect too.
+//! A client can be any program that reaches the door: on this machine, and anywhere if the door is not on loopback. Any
+//! web page that is open in a browser there can connect, too.
 
 use std::time::Duration;
 
@@ -98,8 +99,8 @@ pub(super) const CLIENTS_MAX: usize = 10_000;
 /// Maximum number of `ids` in a query that end in `*`. Every client is compared with each of them. The response to more
 /// is 422.
 pub(super) const PREFIXES_MAX: usize = 32;
-/// Maximum number of searches for clients that run at once, if they may look at many clients. Further ones wait in line.
-/// The answer of each such search keeps its place until its bytes count against `buffers_mb`.
+/// Maximum number of searches for clients that run at once, if they may look at many clients. Further ones wait in
+/// line. The answer of each such search keeps its place until its bytes count against `buffers_mb`.
 pub(super) const SEARCHES_MAX: usize = 4;
 /// Maximum number of these searches of one token, or of one address without a token. Further ones wait in line.
 pub(super) const SEARCHES_PER_CALLER_MAX: usize = 2;
@@ -110,8 +111,8 @@ pub(super) const SEARCHES_IN_LINE_MAX: usize = 1000;
 pub(super) const SEARCHES_IN_LINE_PER_CALLER_MAX: usize = 100;
 /// Maximum time in which such a search must end, with its wait in line. After this time the response is 503.
 pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that needs
-/// more begins anew in line. So many visits take less than a millisecond.
+/// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that
+/// needs more begins anew in line. These visits take less than a millisecond.
 pub(super) const BRIEF_VISITS_MAX: usize = 4096;
 /// Maximum `limit` of a search on the thread that serves connections.
 pub(super) const BRIEF_CLIENTS_MAX: usize = 100;

@@ -1,5 +1,6 @@
-//! The HTTP door. Its path for places nearby is the same as Google's, so Google's client libraries can query this herd.
-//! Its paths for health, metrics and status are for operators and their tools.
+//! The HTTP door. Its API (`api`) takes reports, shows and forgets clients, and searches for clients, in JSON. Its path
+//! for places nearby is the same as Google's, so Google's client libraries can query this herd. Its paths for tokens,
+//! health, metrics and status are for operators and their tools. `/openapi.json` and `/docs` describe the API.
 //!
 //! `run` serves the door. Each connection gets a slot (`slots`, `slot`, `connection_state`) and is served in HTTP/1.1
 //! or HTTP/2 (`connection`). Each request goes through `handler`, which handles all paths in the same way. The router

@@ -72,8 +72,8 @@ pub(super) struct FoundPlaces {
     answered: Answered,
     /// The AT line of the client in the middle, if a client is in the middle.
     client_at: Option<Vec<u8>>,
-    /// The value of Cache-Status. It shows that somebody has asked around the same place before, so with tokens on it is
-    /// only for callers who may operate the herd.
+    /// The value of Cache-Status. It shows that somebody has asked around the same place before, so with tokens on it
+    /// is only for callers who may operate the herd.
     cache_status: Option<String>,
 }
 

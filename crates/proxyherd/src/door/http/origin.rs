@@ -1,4 +1,4 @@
-//! Refuses requests that web pages send through the browser of somebody on this machine.
+//! Refuses requests that web pages send through the browser of somebody who can reach the door.
 //!
 //! A loopback address does not stop such requests. The owner of `evil.example` can make that name resolve to 127.0.0.1
 //! (DNS rebinding). A page of that name could then read all responses of this door. Or a page sends requests to
@@ -35,8 +35,8 @@ const HEADERS_ALLOWED: HeaderValue =
 const HEADERS_EXPOSED: HeaderValue = HeaderValue::from_static(
     "Allow, ETag, Retry-After, WWW-Authenticate, X-Proxyherd-Client-At, X-Request-Id",
 );
-/// Number of seconds for which a browser may remember the answer to a preflight. When the operator takes an origin away,
-/// browsers notice this at the next request, because every request is checked.
+/// Number of seconds for which a browser may remember the answer to a preflight. When the operator takes an origin
+/// away, browsers notice this at the next request, because every request is checked.
 const PREFLIGHT_MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 
 /// Why a request is refused. A refused request has changed nothing.

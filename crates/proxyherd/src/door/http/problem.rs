@@ -1,8 +1,8 @@
 //! The errors of the HTTP door, as problem details (RFC 9457).
 //!
-//! Whatever refuses a request returns a [`Problem`]. Its response has no body yet, because the place of the refusal does
-//! not know the request's ID. [`render`] writes the body when the response leaves the router. So every error of the door
-//! has the same form, and a request's ID is in the body of its error.
+//! Whatever refuses a request returns a [`Problem`]. Its response has no body yet, because the place of the refusal
+//! does not know the request's ID. [`render`] writes the body when the response leaves the router. So every error of
+//! the door has the same form, and a request's ID is in the body of its error.
 //!
 //! This module does not know why a request was refused. `type` is always `about:blank`: the status code says which kind
 //! of problem it is, and `detail` says what to do.

@@ -88,7 +88,7 @@ impl Query {
         found.map(Some).ok_or_else(|| out_of_range(name, "whole number", &range))
     }
 
-    /// The value as so many decimal numbers with commas between them.
+    /// The value as `N` decimal numbers with commas between them.
     pub(super) fn numbers<const N: usize>(&self, name: &'static str) -> Result<Option<[f64; N]>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let found: Option<Vec<f64>> = text.split(',').map(|part| number(part.trim_ascii())).collect();

@@ -30,8 +30,8 @@ pub(super) enum RequestId {
 const MADE_LEN: usize = 16;
 
 impl RequestId {
-    /// Keeps the ID in the headers of a request. Makes an ID if there is none, if there are several, or if it is too long
-    /// or not printable.
+    /// Keeps the ID in the headers of a request. Makes an ID if there is none, if there are several, or if it is too
+    /// long or not printable.
     pub(super) fn of(headers: &HeaderMap) -> RequestId {
         let mut sent = headers.get_all(X_REQUEST_ID).iter();
         match (sent.next(), sent.next()) {

@@ -6,9 +6,9 @@
 //! the others by a few searches only. A search is refused if too many wait already, and if it is not answered after
 //! [`SEARCH_TIMEOUT`].
 //!
-//! A search keeps its turn for as long as it runs, even if nobody waits for its result any more. But then it ends at its
-//! next bite. The result keeps the turn until [`Turn`] is dropped, so that only so many results exist that are not
-//! counted yet. This module does not know what a search looks for.
+//! A search keeps its turn for as long as it runs, even if nobody waits for its result any more. But then it ends at
+//! its next bite. The result keeps the turn until [`Turn`] is dropped, so the number of results that do not
+//! count against the buffers yet is bounded. This module does not know what a search looks for.
 
 use std::{
     collections::HashMap,

@@ -2,8 +2,8 @@
 //!
 //! [`Slots::open`] returns the guard. The connection's task, its stream and its responses share the guard. The slot is
 //! given back when all of them are dropped. So an upgraded stream, which outlives its connection's task, keeps the
-//! slot. A request in progress is a [`RequestGuard`]. It lives from [`ConnectionSlot::begin`] until its response was handed over
-//! or the client canceled the request.
+//! slot. A request in progress is a [`RequestGuard`]. It lives from [`ConnectionSlot::begin`] until its response was
+//! handed over or the client canceled the request.
 //!
 //! A slot keeps the connection's state and the table of slots consistent. The slot locks the table before it changes
 //! whether the connection is idle.

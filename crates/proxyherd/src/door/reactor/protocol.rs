@@ -41,8 +41,8 @@ pub trait Protocol: Sized + Send + 'static {
     /// client's first bytes have come.
     const SPEAKS_FIRST: bool = false;
 
-    /// The bytes of one direction as the log may show them, with secrets left out. Only a protocol of text needs this. It
-    /// must not change the number of lines.
+    /// The bytes of one direction as the log may show them, with secrets left out. Only a protocol of text needs this.
+    /// It must not change the number of lines.
     fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
         Cow::Borrowed(bytes)
     }

@@ -1,5 +1,5 @@
-//! Tests of the HTTP door with clients of other projects: curl, Python's requests, a browser, and Schemathesis. One more
-//! test crosses the doors: a report over either door is seen over the other door, at every server.
+//! Tests of the HTTP door with clients of other projects: curl, Python's requests, a browser, and Schemathesis. One
+//! more test crosses the doors: a report over either door is seen over the other door, at every server.
 //!
 //! `./test tools` installs the clients. The scripts that run in them are in `tests/outside`. A test whose client is not
 //! installed prints that it is skipped. Under CI it fails.

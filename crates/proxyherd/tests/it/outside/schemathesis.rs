@@ -1,8 +1,8 @@
 //! A test with Schemathesis, which makes requests from `/openapi.json`, valid ones and invalid ones, and checks the
 //! answers against that document.
 //!
-//! The seed is fixed, so a finding comes again in the next run. `./soak` sets `PROXYHERD_TEST_API_SEED` to another seed,
-//! and `PROXYHERD_TEST_API_EXAMPLES` to a higher number of requests for each operation and phase.
+//! The seed is fixed, so a finding comes again in the next run. `./soak` sets `PROXYHERD_TEST_API_SEED` to another
+//! seed, and `PROXYHERD_TEST_API_EXAMPLES` to a higher number of requests for each operation and phase.
 
 use std::{fs, time::Duration};
 

@@ -1,8 +1,8 @@
 //! `/v1/clients`: the clients near a point, in a box, or with some IDs.
 //!
 //! Filters apply before the limit. The herd shows only clients that the caller may read. A search for a few IDs, and a
-//! search for the nearest that visits few clients, runs at once, on the thread that serves connections. Any other search
-//! waits for its turn in [`Searches`]. A search for the nearest that turns out to be long begins anew there.
+//! search for the nearest that visits few clients, runs at once, on the thread that serves connections. Any other
+//! search waits for its turn in [`Searches`]. A search for the nearest that turns out to be long begins anew there.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -50,13 +50,13 @@ pub(in crate::door::http) const MAX_AGE_S_MAX: f64 = 3_155_760_000.0;
 /// The greatest `radius_m`. Half of the Earth's circumference is less.
 pub(in crate::door::http) const RADIUS_M_MAX: f64 = 1e8;
 
-/// Bytes of a client in an answer, usually.
+/// Usual number of bytes of one client in an answer.
 const CLIENT_LEN_USUAL: usize = 400;
 
 /// The number of comparisons of IDs that take about as long as one comparison of an attribute.
 const IDS_PER_ATTRIBUTE: usize = 16;
 
-/// A search, as the query says it.
+/// A search, as the query describes it.
 #[derive(Debug)]
 struct Search {
     place: SearchPlace,
@@ -155,7 +155,7 @@ impl Search {
         })
     }
 
-    /// Whether the search looks at few clients, or is likely to: those with these IDs, or those around a point without a
+    /// Whether the search probably looks at few clients: at those with a few IDs, or at those around a point without a
     /// costly filter. The caller's rights are a filter, too, so this is not certain.
     fn may_be_brief(&self) -> bool {
         match self.place {
@@ -322,7 +322,7 @@ fn next(id: &[u8]) -> String {
     String::from_utf8(text).expect("a percent-encoded ID is ASCII")
 }
 
-/// The page as the media type has it.
+/// The page in the form of the media type.
 fn write(page: &ClientPage, kind: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 + page.clients.len() * CLIENT_LEN_USUAL);
     let next = page.next.as_deref().map(next);

@@ -54,7 +54,7 @@ pub(super) async fn get_script(headers: HeaderMap) -> Response {
     text(&headers, "text/javascript; charset=utf-8", SCRIPT)
 }
 
-/// `/`: there is nothing yet but the way to the page.
+/// `/`: redirects to the page.
 pub(super) async fn get_root(uri: Uri) -> Result<Response, Problem> {
     super::query::Query::of(&uri, &[], &[])?;
     Ok(Redirect::to("/docs").into_response())
@@ -116,7 +116,7 @@ impl<'d> Html<'d> {
         }
     }
 
-    /// Appends a text of the document. Nothing, if it is absent. What is between two backquotes is code.
+    /// Appends a text of the document, or nothing if the text is absent. Text between two backquotes is shown as code.
     fn text(&mut self, text: &Value) {
         for (place, part) in text.as_str().unwrap_or_default().split('`').enumerate() {
             if place % 2 == 0 {
@@ -284,7 +284,7 @@ impl<'d> Html<'d> {
         self.raw("</code></pre><button type=\"button\" hidden>Copy</button></div>\n");
     }
 
-    /// Whether no way to make the request is without a token.
+    /// Whether each way to make the request needs a token.
     fn needs_token(&self, operation: &Value) -> bool {
         let ways = operation["security"].as_array().or_else(|| self.document["security"].as_array());
         ways.is_some_and(|ways| ways.iter().all(|way| members(way).next().is_some()))

@@ -1,8 +1,8 @@
 //! `/openapi.json`: the description of `/v1` and `/health` as OpenAPI 3.1, for programs that make clients, tests and
 //! pages of it.
 //!
-//! `schemas` are the shapes of bodies, `operations` the requests and their responses. The document is made once. A test
-//! compares its paths and methods with the table of paths, so a path cannot be forgotten.
+//! `schemas` has the shapes of bodies, and `operations` has the requests and their responses. The document is made
+//! once. A test compares its paths and methods with the table of paths, so a path cannot be forgotten.
 //!
 //! A schema is as exact as JSON Schema can be, because programs send what a schema allows. Where a schema cannot say a
 //! rule, its description does.

@@ -199,7 +199,7 @@ fn feature_collection() -> ObjectBuilder {
     .property("next", next())
 }
 
-/// The time of a report. The pattern leaves February 29 and offsets in 1970 out, which are fine too.
+/// The time of a report. The pattern leaves out February 29, and offsets in 1970, although the server takes them.
 fn report_time() -> Schema {
     let month_day = "(02-(0[1-9]|1[0-9]|2[0-8])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01]))";
     let clock = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?";
