@@ -4,6 +4,9 @@
 //! A key is in the same shard at every server, because sequences and vectors are counted per shard. A shard's lock is
 //! held for one visit of that shard, and never while waiting for anything. Each call that may give a link something to
 //! send returns the link in a [`Wake`].
+//!
+//! Searches for clients (`near`, `list`) visit one shard after the other. A search visits at most a bounded number of
+//! clients before others can take the shard's lock (`visit`).
 
 mod beats;
 mod counts;

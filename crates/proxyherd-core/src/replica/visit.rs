@@ -53,15 +53,14 @@ impl Replica {
         Slots::Below(self.shards[shard].lock().shard.slots_used())
     }
 
-    /// The slots of the clients in a box, and of some others.
+    /// The slots of the clients in a box, and of some clients near the box.
     pub(super) fn slots_near(&self, shard: usize, bounds: &Bounds) -> Slots {
         let near = self.shards[shard].lock().shard.slots_near(bounds);
         near.map_or_else(|| self.every_slot(shard), Slots::These)
     }
 
     /// Calls `visit` with each client that is held in one of the slots and has not expired. `visit` returns whether it
-    /// keeps the client. An error: there are more
-    /// slots than the visits that the effort allows, or the search was canceled.
+    /// keeps the client. An error: there are more slots than visits that the effort allows, or the search was canceled.
     pub(super) fn visit_slots(
         &self,
         shard: usize,

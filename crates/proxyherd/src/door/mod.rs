@@ -2,8 +2,8 @@
 //! herd, and turns the results into bytes.
 //!
 //! The connections of all doors come in through the `entrance`. A protocol without I/O, such as `line`, runs on the
-//! threads of `reactor`, which is fast. `http` runs on tokio's runtime, because it has few connections, and libraries
-//! do most of its work. `crate::door_kind` lists the doors.
+//! threads of `reactor`, which is fast. `http` runs on tokio's runtime, because libraries that need the
+//! runtime do most of its work. `crate::door_kind` lists the doors.
 //!
 //! A door does not know other doors, and the herd does not know doors.
 
