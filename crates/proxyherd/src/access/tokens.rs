@@ -185,17 +185,16 @@ impl Tokens {
         let monotonic_ns = clock::monotonic_ns();
         let all: Vec<(TokenId, Arc<Grant>)> =
             self.grants.read().iter().map(|(id, grant)| (id.clone(), Arc::clone(grant))).collect();
-        let mut ended = Vec::new();
         for (id, grant) in &all {
             if self.record(now_ns, id).is_none_or(|record| record != *grant.record()) {
                 grant.revoke();
-                ended.push(id.clone());
             }
         }
         self.sweep(all.iter().map(|(_, grant)| &**grant));
         drop(all);
         let mut grants = self.grants.write();
-        ended.iter().for_each(|id| drop(grants.remove(id)));
+        // A newer grant of the same token may have taken the place of an ended one.
+        grants.retain(|_, grant| grant.is_valid(now_ns));
         // A grant that nobody shares and that has counted nothing can be made again at any time.
         grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.is_like_new(monotonic_ns));
     }

@@ -63,7 +63,10 @@ pub(in crate::door::http) async fn post_reports(
     let mut tally = Tally::default();
     let mut scratch = Scratch::default();
     let mut since_turn = 0;
-    while let Some(len) = take_chunk(&herd, &caller, &mut batch, &mut scratch, &mut tally)? {
+    while let Some(len) = take_chunk(&herd, &caller, &mut batch, &mut scratch, &mut tally)
+        // The reports of earlier chunks go on their way, even if the caller has lost its rights since.
+        .inspect_err(|_| herd.wake(std::mem::take(&mut tally.wake)))?
+    {
         since_turn += len;
         if since_turn >= TURN_REPORTS {
             since_turn = 0;

@@ -230,7 +230,7 @@ fn report() -> ObjectBuilder {
         .property(
             "ttl_s",
             integer().minimum(Some(1)).maximum(Some(u32::MAX)).description(Some(
-                "Seconds after the receipt for which the herd keeps the report; the setting client_ttl_s may be shorter.",
+                "Seconds after the receipt for which the herd shows the report; the setting client_ttl_s may be shorter.",
             )),
         )
         .property("attributes", named("Attributes"))
