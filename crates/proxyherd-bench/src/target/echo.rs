@@ -3,14 +3,13 @@
 //! For each burst, the echo server makes one read and one write with one buffer. A server on this runtime cannot do
 //! less. This matters because a slow echo server would make proxyherd look fast.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ServerProcess, Target, with_workers};
+use super::{Target, own_server};
 use crate::load::Dialect;
 
 /// Length of a connection's buffer, bytes.
@@ -18,24 +17,13 @@ const BUFFER_LEN: usize = 64 * 1024;
 
 /// Starts this program again as an echo server.
 pub(crate) fn start(workers: Option<usize>) -> Result<Target> {
-    let program = std::env::current_exe().context("cannot find this program's file")?;
-    let mut command = Command::new(program);
-    command.arg("echo-server");
-    with_workers(&mut command, workers);
-    let (process, line) = ServerProcess::start(command)?;
-    let address = line.trim_start_matches("ready ").parse().context("the echo server named no address")?;
+    let (process, address) = own_server::start("echo-server", workers)?;
     Ok(Target { name: "echo server", address, dialect: Dialect::Echo, process })
 }
 
-/// Serves until standard input ends. Standard input ends when the parent process ends.
+/// Serves until standard input ends.
 pub(crate) fn serve() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
-        println!("ready {}", listener.local_addr()?);
-        tokio::spawn(accept(listener));
-        wait_for_end_of_input().await
-    })
+    own_server::serve(accept)
 }
 
 async fn accept(listener: TcpListener) {
@@ -61,10 +49,4 @@ async fn echo(mut stream: TcpStream, peer: SocketAddr) {
             break;
         }
     }
-}
-
-pub(super) async fn wait_for_end_of_input() -> Result<()> {
-    let drained = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-    drained.await?.context("cannot read standard input")?;
-    Ok(())
 }

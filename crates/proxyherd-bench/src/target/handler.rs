@@ -1,19 +1,17 @@
 //! The server of `http` with a handler that does nothing: axum on hyper, with the settings of the herd's HTTP door. No
 //! HTTP server on these crates can answer a request with less work.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::{Router, routing::put};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::echo::wait_for_end_of_input;
-use super::{ServerProcess, with_workers};
+use super::{ServerProcess, own_server};
 
 /// These are the settings of the HTTP door for HTTP/1.1.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(12);
@@ -21,24 +19,12 @@ const HEADER_SECTION_LEN_MAX: usize = 32 * 1024;
 
 /// Starts this program again as the server with the idle handler. Returns the process and its address.
 pub(crate) fn start(workers: Option<usize>) -> Result<(ServerProcess, SocketAddr)> {
-    let program = std::env::current_exe().context("cannot find this program's file")?;
-    let mut command = Command::new(program);
-    command.arg("handler-server");
-    with_workers(&mut command, workers);
-    let (process, line) = ServerProcess::start(command)?;
-    let address = line.trim_start_matches("ready ").parse().context("the idle handler named no address")?;
-    Ok((process, address))
+    own_server::start("handler-server", workers)
 }
 
-/// Serves until standard input ends. Standard input ends when the parent process ends.
+/// Serves until standard input ends.
 pub(crate) fn serve() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
-        println!("ready {}", listener.local_addr()?);
-        tokio::spawn(accept(listener));
-        wait_for_end_of_input().await
-    })
+    own_server::serve(accept)
 }
 
 async fn accept(listener: TcpListener) {

@@ -8,6 +8,7 @@ pub(crate) mod echo;
 pub(crate) mod group;
 pub(crate) mod handler;
 pub(crate) mod herd;
+mod own_server;
 pub(crate) mod relay;
 
 use std::io::{BufRead, BufReader};
