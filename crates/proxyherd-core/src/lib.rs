@@ -13,6 +13,7 @@ pub mod flood;
 pub mod limits;
 pub mod link;
 pub mod places;
+pub mod presence;
 pub mod rate;
 pub mod replica;
 mod spanning_tree;
