@@ -81,6 +81,13 @@ pub const LINKS_MAX: usize = 32;
 pub const FOLLOWERS_MAX: usize = 8;
 /// Maximum number of queue entries that a follower takes in one call. After that the follower calls again.
 pub const FOLLOWER_BITE_MAX: usize = 1024;
+/// How late a report may arrive from another server without a wrong event of presence. A client is silent or expired only
+/// this long after the time at which it fell silent or expired.
+pub const PRESENCE_LATE_NS: u64 = 1_000_000_000;
+/// Time for which presence remembers what ended a client's last life.
+pub const PRESENCE_ENDED_NS: u64 = TOMBSTONE_TTL_NS;
+/// Maximum number of clients whose last life presence remembers. Further ones are not remembered.
+pub const PRESENCE_ENDED_MAX: usize = 1 << 20;
 /// Number of removed records that may always be queued in one shard for a follower that wants removals. If the shard
 /// holds more records than this, as many removed records as held ones may be queued. With one more, the follower begins
 /// anew in that shard.
