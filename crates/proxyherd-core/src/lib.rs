@@ -18,4 +18,5 @@ pub mod rate;
 pub mod replica;
 mod spanning_tree;
 mod store;
+pub mod streams;
 pub mod types;

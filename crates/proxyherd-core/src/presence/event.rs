@@ -4,8 +4,6 @@
 //! knows both. So the servers of a herd tell one event with one ID, and a reader of several servers can drop the event
 //! that it has already read.
 
-use std::fmt;
-
 use xxhash_rust::xxh3::Xxh3;
 
 /// What happened to a client.
@@ -37,27 +35,11 @@ impl PresenceKind {
     }
 }
 
-/// The ID of an event: the same at every server. As a text it has 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PresenceId(u128);
-
-impl fmt::Display for PresenceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for PresenceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// One event.
+/// An event in the life of a client, the same at every server of the herd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PresenceEvent<'a> {
-    /// The ID.
-    pub event_id: PresenceId,
+    /// The number of the event, the same at every server. Doors write it as 32 hexadecimal digits.
+    pub event_id: u128,
     /// What happened.
     pub kind: PresenceKind,
     /// The client's ID.
@@ -87,6 +69,6 @@ impl<'a> PresenceEvent<'a> {
         hash.update(&[0, tag]);
         hash.update(&number.to_le_bytes());
         hash.update(client);
-        PresenceEvent { event_id: PresenceId(hash.digest128()), kind, client }
+        PresenceEvent { event_id: hash.digest128(), kind, client }
     }
 }

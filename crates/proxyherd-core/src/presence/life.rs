@@ -143,7 +143,8 @@ impl LifeRules {
     pub(super) fn due_ns(self, life: Life) -> u64 {
         match life {
             Life::Present { received_ns, shown_until_ns, is_silent } => {
-                let silent_at_ns = if is_silent { u64::MAX } else { received_ns.saturating_add(self.silent_ns) };
+                let silent_at_ns =
+                    if is_silent { u64::MAX } else { received_ns.saturating_add(self.silent_ns) };
                 silent_at_ns.min(shown_until_ns)
             }
             Life::Ended { ended_ns, .. } => ended_ns.saturating_add(PRESENCE_ENDED_NS),

@@ -43,7 +43,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub use self::event::{PresenceEvent, PresenceId, PresenceKind};
+pub use self::event::{PresenceEvent, PresenceKind};
 use self::life::{Life, LifeRules};
 use crate::{
     limits::{PRESENCE_ENDED_MAX, PRESENCE_LATE_NS},
@@ -201,8 +201,7 @@ impl Presence {
     }
 
     fn find(&self, hash: u32, client: &[u8]) -> Option<u32> {
-        let is_it =
-            |&(part, at): &(u32, u32)| part == hash && *self.slots[at as usize].client == *client;
+        let is_it = |&(part, at): &(u32, u32)| part == hash && *self.slots[at as usize].client == *client;
         self.table.find(spread(hash), is_it).map(|&(_, at)| at)
     }
 
