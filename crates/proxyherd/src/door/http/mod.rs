@@ -21,6 +21,7 @@ mod durability;
 mod exposition;
 mod handler;
 mod limits;
+mod live;
 mod media;
 mod metered_stream;
 mod metrics;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
+    live::Live,
     origin::OriginPolicy,
     paths::{PATHS, PathName},
     problem::Problem,
@@ -68,10 +70,10 @@ use axum::{
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
-    let searches = Searches::new();
+    let live = Live { searches: Searches::new(), tasks: entrance.tasks.clone(), stop: entrance.stop.clone() };
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), &searches),
+        router: router(Arc::clone(&entrance.herd), &live),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -86,14 +88,13 @@ pub(crate) fn run(entrance: Entrance) {
 }
 
 /// The handlers of all paths.
-fn router(herd: Arc<Herd>, searches: &Arc<Searches>) -> Router {
-    let router = PATHS.iter().fold(Router::new(), |router, row| {
-        router.route(row.pattern, handlers(row.name, Arc::clone(searches)))
-    });
+fn router(herd: Arc<Herd>, live: &Live) -> Router {
+    let router =
+        PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live)));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, live: &Live) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -106,10 +107,12 @@ fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> 
         PathName::DocsScript => get(docs::get_script),
         PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
-        PathName::Clients => get(api::get_clients).layer(Extension(searches)),
+        PathName::Clients => get(api::get_clients).layer(Extension(Arc::clone(&live.searches))),
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),
+        PathName::Stream => get(live::get_stream).layer(Extension(live.clone())),
+        PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
     }
