@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
+    clock,
     door::http::{
         limits::{LAST_EVENT_ID_LEN_MAX, STREAM_COMMENT_INTERVAL, STREAM_RETRY_CROWDED_MS},
         media,
@@ -56,6 +57,7 @@ pub(in crate::door::http) async fn get_stream(
     let wanted = WantedStream::parse(&Query::of(&uri, &PARAMETERS, &REPEATED)?)?;
     media::accepted(&headers, &[EVENT_STREAM])?;
     let body = if method == Method::HEAD {
+        herd.check_ids(&caller, clock::now_ns(), &wanted.filter.ids)?;
         Body::new(NoEvents)
     } else {
         Body::new(EventBody::open(&herd, caller, live, wanted, last_event_id(&headers))?)
