@@ -20,6 +20,7 @@
 
 mod event;
 mod filter;
+mod interest_map;
 mod polygon;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use self::{
     event::{EventId, StreamEvent, StreamKind, StreamKinds},
     filter::StreamFilter,
+    interest_map::InterestMap,
     polygon::{Polygon, PolygonError},
 };
 pub use crate::presence::{PresenceEvent, PresenceKind};
