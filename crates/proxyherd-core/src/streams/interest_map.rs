@@ -106,7 +106,9 @@ impl InterestMap {
                 count(self.counter(self.hash_of(id.prefix(), EXACT)), by);
             }),
             Part::Cells(level, bounds) => {
-                for_each_cell(level, bounds, |cell| count(self.counter(self.hash_of_cell(cell)), by));
+                for_each_cell(level, bounds, |cell| {
+                    count(self.counter(self.hash_of_cell(cell)), by);
+                });
                 let is_any = count(&self.at_level[level as usize], by) > 0;
                 set_bit(&self.levels, level, is_any);
             }
@@ -116,7 +118,9 @@ impl InterestMap {
                 let is_any = count(&self.of_length[prefix.len()], by) > 0;
                 set_bit(&self.lengths[prefix.len() / 64], prefix.len() as u32 % 64, is_any);
             }),
-            Part::Everything => drop(count(&self.everything, by)),
+            Part::Everything => {
+                count(&self.everything, by);
+            }
         }
     }
 
