@@ -16,8 +16,9 @@ mod tests;
 
 use std::io;
 
+use proxyherd_config::{config::Limits, door_kind::DoorKind};
+
 use self::entrance::Entrance;
-use crate::{config::Limits, door_kind::DoorKind};
 
 /// Opens the door of the entrance's kind. An error means that the operating system has no thread or no descriptor left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {
