@@ -2,7 +2,7 @@
 //! reads the status there.
 //!
 //! Servers and programs of other versions read this JSON too. So fields are only added, and never removed or renamed.
-//! This module does not know the source of the values (`figures`).
+//! This module does not know the source of the values (`herd::figures` of the server).
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //!
 //! The connections of all doors come in through the `entrance`. A protocol without I/O, such as `line`, runs on the
 //! threads of `reactor`, which is fast. `http` runs on tokio's runtime, because libraries that need the
-//! runtime do most of its work. `crate::door_kind` lists the doors.
+//! runtime do most of its work. `proxyherd_config::door_kind` lists the doors.
 //!
 //! A door does not know other doors, and the herd does not know doors.
 
