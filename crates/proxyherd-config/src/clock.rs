@@ -1,4 +1,7 @@
 //! This machine's time and randomness. Core has no clock and takes both as arguments.
+//!
+//! Doors ask for the time at every read, so [`now_ns`] and [`monotonic_ns`] are compiled where they are called: this crate
+//! is not optimized for speed.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -7,6 +10,7 @@ use std::{
 };
 
 /// POSIX time by this machine's clock, nanoseconds. 0 if that clock is before 1970.
+#[inline]
 pub fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
@@ -26,6 +30,7 @@ pub fn has_date() -> bool {
 }
 
 /// Nanoseconds since the first call. Unlike [`now_ns`], this time does not jump when somebody sets the clock.
+#[inline]
 pub fn monotonic_ns() -> u64 {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
