@@ -82,23 +82,23 @@ pub const FOLLOWERS_MAX: usize = 8;
 /// Maximum number of streams that one server serves, with the kept ones. One more opens only if a kept one can be
 /// dropped, and is refused otherwise.
 pub const STREAMS_MAX: usize = 65_536;
-/// Maximum number of streams whose filters have neither exact IDs, prefixes nor a place. Each change is compared with
-/// all of them. One more is refused.
-pub const UNINDEXED_STREAMS_MAX: usize = 256;
+/// Maximum number of streams whose filters have neither IDs nor prefixes of IDs nor a place, or a place of the size of a
+/// continent. Each change is compared with all of them. One more is refused, unless a kept one can be dropped.
+pub const UNINDEXED_STREAMS_MAX: usize = 1024;
 /// Maximum number of patterns of IDs that the filter of a stream names. A stream with more is refused.
 pub const STREAM_IDS_MAX: usize = 1024;
-/// Maximum number of clients that one stream remembers. A stream that has to remember more ends.
-pub const STREAM_MEMBERS_MAX: usize = 1 << 20;
-/// Maximum number of clients that all streams of one server remember, counted once for each stream. If there are more,
-/// the streams that have been kept longest are dropped. If no stream is kept, the stream that grows ends.
-pub const ALL_STREAM_MEMBERS_MAX: usize = 1 << 23;
+/// Maximum number of entries of one stream: clients that match, or have lately matched. A stream that needs more ends.
+pub const STREAM_ENTRIES_MAX: usize = 1 << 20;
+/// Maximum number of entries of all streams of one server. If more are needed, the streams that have been kept longest
+/// are dropped. If no stream is kept, the stream that needs another entry ends.
+pub const ALL_STREAM_ENTRIES_MAX: usize = 1 << 23;
 /// Maximum number of streams that are kept for readers that may resume them. With one more, the stream that has been
 /// kept longest is dropped.
 pub const STREAMS_KEPT_MAX: usize = 16_384;
 /// Time for which a stream is kept after its connection has ended, nanoseconds.
 pub const STREAM_KEPT_NS: u64 = 300 * 1_000_000_000;
-/// Number of removals that a stream always remembers for a reader that resumes. A stream with more members remembers as
-/// many removals as it has members. A reader that lacks more begins anew.
+/// Number of removals that a stream always remembers for a reader that resumes. A stream whose reader holds more clients
+/// remembers as many removals as that. A reader that lacks more begins anew.
 pub const REMOVALS_KEPT_MIN: usize = 64;
 /// Maximum number of presence events that wait for one reader. With one more, the oldest is dropped and counted.
 pub const PRESENCE_WAITING_MAX: usize = 1024;

@@ -4,7 +4,7 @@ use crate::{
     codec::where_clause::WhereClause,
     command::Bounds,
     places::{Center, EARTH_RADIUS_M, Point, Separation},
-    streams::Polygon,
+    streams::polygon::{Polygon, wrapped},
     types::{Attributes, Coordinates, IdPattern},
 };
 
@@ -70,9 +70,8 @@ impl StreamFilter {
     fn contains(&self, coordinates: Coordinates) -> bool {
         let (latitude, longitude) = (coordinates.latitude().degrees(), coordinates.longitude().degrees());
         let is_in_circle = |(center, radius_m): (Point, f64)| {
-            let separation =
-                Center::new(center.latitude(), center.longitude()).separation(latitude, longitude);
-            separation <= reach(radius_m)
+            let center = Center::new(center.latitude(), center.longitude());
+            center.separation(latitude, longitude) <= reach(radius_m)
         };
         self.bounds.is_none_or(|bounds| bounds.contains(latitude, longitude))
             && self.circle.is_none_or(is_in_circle)
@@ -81,7 +80,7 @@ impl StreamFilter {
 }
 
 /// The separation that is a radius. A circle cannot reach farther than the other side of the Earth.
-fn reach(radius_m: f64) -> Separation {
+pub(super) fn reach(radius_m: f64) -> Separation {
     Separation::of_meters(radius_m.clamp(0.0, std::f64::consts::PI * EARTH_RADIUS_M))
 }
 
@@ -102,11 +101,6 @@ fn around(center: Point, radius_m: f64) -> Bounds {
     let bounds = if half >= 180.0 {
         Bounds::new(south, -180.0, north, 180.0)
     } else {
-        let wrapped = |degrees: f64| match degrees {
-            degrees if degrees > 180.0 => degrees - 360.0,
-            degrees if degrees < -180.0 => degrees + 360.0,
-            degrees => degrees,
-        };
         let (west, east) = (center.longitude() - half, center.longitude() + half);
         Bounds::new(south, wrapped(west), north, wrapped(east))
     };

@@ -9,6 +9,9 @@
 
 use crate::{command::Bounds, limits::POLYGON_POINTS_MAX};
 
+/// The margin of a polygon's box, degrees.
+const MARGIN: f64 = 1e-9;
+
 /// A polygon with holes.
 ///
 /// ```
@@ -111,19 +114,20 @@ impl Polygon {
         if !(self.south..=self.north).contains(&latitude) {
             return false;
         }
-        let names = [longitude, longitude + 360.0];
+        let names = [longitude, longitude + 360.0, longitude - 360.0];
         names
             .into_iter()
             .any(|name| (self.west..=self.east).contains(&name) && self.is_inside(latitude, name))
     }
 
-    /// The box around the polygon.
+    /// A box that contains the polygon, with a margin that outweighs rounding.
     pub fn bounds(&self) -> Bounds {
-        let wrapped = |degrees: f64| if degrees > 180.0 { degrees - 360.0 } else { degrees };
-        let bounds = if self.east - self.west >= 360.0 {
-            Bounds::new(self.south, -180.0, self.north, 180.0)
+        let (south, north) = ((self.south - MARGIN).max(-90.0), (self.north + MARGIN).min(90.0));
+        let (west, east) = (self.west - MARGIN, self.east + MARGIN);
+        let bounds = if east - west >= 360.0 {
+            Bounds::new(south, -180.0, north, 180.0)
         } else {
-            Bounds::new(self.south, wrapped(self.west), self.north, wrapped(self.east))
+            Bounds::new(south, wrapped(west), north, wrapped(east))
         };
         bounds.expect("the points of a polygon are in range")
     }
@@ -147,6 +151,15 @@ impl Polygon {
             begin = end as usize;
         }
         is_inside
+    }
+}
+
+/// An unwrapped longitude as one within ±180.
+pub(super) fn wrapped(degrees: f64) -> f64 {
+    match degrees {
+        degrees if degrees > 180.0 => degrees - 360.0,
+        degrees if degrees < -180.0 => degrees + 360.0,
+        degrees => degrees,
     }
 }
 

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::{
         json::{self, FeatureCollection},
@@ -32,7 +33,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         limits::{
             BRIEF_CLIENTS_MAX, BRIEF_IDS_MAX, BRIEF_VISITS_MAX, CLIENTS_DEFAULT, CLIENTS_MAX, SEARCH_TIMEOUT,
