@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::json,
     places::{Center, Separation},
@@ -20,7 +21,6 @@ use proxyherd_core::{
 use super::{Live, wanted::WantedStream};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         limits::{BRIEF_VISITS_MAX, EVENTS_LEN},
         problem::Problem,

@@ -18,6 +18,7 @@ use axum::{
 };
 use futures_util::task::AtomicWaker;
 use http_body::Frame;
+use proxyherd_config::clock;
 use proxyherd_core::streams::EventId;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -29,7 +30,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         limits::{LAST_EVENT_ID_LEN_MAX, STREAM_COMMENT_INTERVAL, STREAM_RETRY_CROWDED_MS},
         media,

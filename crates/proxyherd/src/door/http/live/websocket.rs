@@ -10,6 +10,7 @@
 use std::{cell::Cell, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::json::{self, Incoming, Message as Told},
     streams::EventId,
@@ -36,7 +37,6 @@ use super::{
 use crate::{
     access::WrongToken,
     caller::{Caller, Rights},
-    clock,
     door::http::{
         api, durability,
         limits::{
