@@ -33,7 +33,6 @@ impl Protocol for StreamProtocol {
 
     fn take(&mut self, context: &CallContext<'_>, input: Input<'_>, out: &mut Vec<u8>) -> TakeOutput {
         let len = input.bytes.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let mut next = NextStep::ReadMore;
         if len > 0 {
             let (prefix, bell) = (ClientId::new(&input.bytes[..len - 1]), context.bell());
             let ids = prefix.map_or_else(IdPattern::all, IdPattern::with_prefix);
@@ -42,8 +41,8 @@ impl Protocol for StreamProtocol {
             let request = StreamRequest { filter, kinds: StreamKinds::default(), last_event_id: None };
             let bell = move || bell.ring();
             self.stream = context.herd.stream(context.caller, clock::now_ns(), request, bell).ok();
-            next = self.tell(out);
         }
+        let next = self.tell(out);
         TakeOutput { consumed: len, units_in: u64::from(len > 0), units_out: 0, wake: Wake::default(), next }
     }
 

@@ -256,7 +256,9 @@ async fn a_reader_resumes_where_it_was_and_another_server_or_owner_begins_anew()
     let herd = alone();
     let (mut reader, mut other_reader) = (Reader::synced(&herd, &["k*"]), Reader::synced(&herd, &["k*"]));
     report(&herd, &["kiwi", "kea"], 1);
-    let _ = [reader.next(), reader.next()];
+    for reader in [&mut reader, &mut other_reader] {
+        let _ = [reader.next(), reader.next()];
+    }
     let resumed = reader.resuming(ids(&["k*"]));
     let other = reader.resuming(ids(&["ki*"]));
     drop(reader);
