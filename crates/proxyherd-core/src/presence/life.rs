@@ -90,8 +90,9 @@ impl LifeRules {
                 let by = Cause::Tombstone(version.0);
                 match held {
                     Some(Life::Present { .. }) => tell(PresenceKind::Gone, by),
-                    Some(Life::Ended { by: before, ended_ns }) => {
-                        if before == by || received_ns <= ended_ns {
+                    Some(Life::Ended { by: before, .. }) => {
+                        // A client whose report has expired can be forgotten as well. That ends no further life.
+                        if before == by || matches!(before, Cause::Received(_)) {
                             return held;
                         }
                         // The client came and was forgotten again, and its report was not seen.

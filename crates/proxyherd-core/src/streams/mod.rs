@@ -24,6 +24,9 @@
 //! nothing when its reader last looked, puts its bell into a list ([`Streams::take_rings`]). The owner rings these bells
 //! after it has released the lock.
 //!
+//! **Interest.** The follower gives the shards an [`InterestMap`] ([`Streams::interest`]), so changes that no stream can
+//! want are neither queued nor offered.
+//!
 //! **Limits** ([`StreamLimits`]). A stream with too many clients ends. If all streams together have too many, the
 //! streams that have been kept longest are dropped first.
 //!
@@ -37,6 +40,7 @@ mod event;
 mod filter;
 mod filter_index;
 mod gather;
+mod interest_map;
 mod kept;
 mod matcher;
 mod offer;
@@ -56,6 +60,7 @@ pub use self::{
     event::{EventId, StreamEvent, StreamKind, StreamKinds},
     filter::StreamFilter,
     gather::Gathering,
+    interest_map::InterestMap,
     opening::{StreamEnd, StreamKey, StreamLimits, StreamOpening, StreamsFull, Taken},
     polygon::{Polygon, PolygonError},
 };
@@ -81,6 +86,8 @@ pub struct Streams<B> {
     changes: FilterIndex,
     /// ... and of the streams that want presence events.
     presence: FilterIndex,
+    /// The filters in `changes`, in the form that shards ask.
+    interest: Arc<InterestMap>,
     /// The number of streams that want presence events.
     presence_len: usize,
     /// The number of streams whose filters the indices compare with every client.
@@ -114,6 +121,7 @@ impl<B: Clone> Streams<B> {
             clients: Clients::new(seed),
             changes: FilterIndex::new(seed),
             presence: FilterIndex::new(seed),
+            interest: Arc::new(InterestMap::new(seed)),
             presence_len: 0,
             unindexed: 0,
             entries: 0,
@@ -224,6 +232,12 @@ impl<B: Clone> Streams<B> {
     /// Whether no stream is open or kept.
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
+    }
+
+    /// What the streams want. A follower that offers changes gives this to
+    /// [`Replica::follow_some`](crate::replica::Replica::follow_some).
+    pub fn interest(&self) -> &Arc<InterestMap> {
+        &self.interest
     }
 
     /// Whether any stream, open or kept, wants presence events.
@@ -402,6 +416,7 @@ impl<B: Clone> Streams<B> {
     fn index(&mut self, slot: u32, stream: &Stream<B>) {
         if stream.tracks() {
             self.changes.add(slot, &stream.matcher);
+            self.interest.add(stream.matcher.filter());
         }
         if stream.kinds.contains(StreamKind::Presence) {
             self.presence.add(slot, &stream.matcher);
@@ -414,6 +429,7 @@ impl<B: Clone> Streams<B> {
         let Some(stream) = &self.slots[slot as usize].stream else { return };
         if stream.tracks() {
             self.changes.remove(slot, &stream.matcher);
+            self.interest.remove(stream.matcher.filter());
         }
         if stream.kinds.contains(StreamKind::Presence) {
             self.presence.remove(slot, &stream.matcher);

@@ -18,7 +18,6 @@ mod flapping;
 mod internals;
 mod links;
 mod readiness;
-mod status;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,6 +32,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
     command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
     flood::{Update, Wake},
@@ -43,7 +43,6 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use self::watching::Watchers;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
@@ -51,18 +50,15 @@ pub use self::{
     figures::Figures,
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
-    status::{BudgetStatus, LinkStatus, ReportStatus, Status},
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
     watching::{Change, WatchHandle},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
+use self::{streams::HerdStreams, watching::Watchers};
 use crate::{
     access::{AuditLog, Grant, Tokens},
     admission::Admission,
     caller::{Caller, Rights},
-    clock,
-    config::AccessSettings,
-    credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
@@ -83,6 +79,7 @@ pub struct Herd {
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
+    streams: HerdStreams,
     access: AccessSettings,
     tokens: Tokens,
     audit: AuditLog,
@@ -261,9 +258,9 @@ impl Herd {
         request: StreamRequest,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<StreamHandle, StreamRefusal> {
+        Denied::unless_reads_some(caller, now_ns)?;
         self.check_ids(caller, now_ns, &request.filter.ids)?;
-        drop((request, bell));
-        Err(StreamsFull::Follower.into())
+        Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 
     /// Counts a report that the door could not read.
