@@ -42,6 +42,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod version;
 
 use std::sync::Arc;
 
