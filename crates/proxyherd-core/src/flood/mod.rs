@@ -65,7 +65,7 @@ use self::{
 };
 pub use self::{
     followers::{Begin, FollowerEvent, FollowerId, Following},
-    issue::NewClients,
+    issue::{NewClients, Spacing},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},

@@ -7,12 +7,13 @@ use proxyherd_core::{
     command::{Condition, Limit, Outcome},
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
+    replica::Offer,
     types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp},
 };
 
 use super::*;
 use crate::{
-    access::NewToken,
+    access::{Grant, NewToken},
     caller::Rights,
     config::{Config, Overrides},
     door_kind::DoorKind,

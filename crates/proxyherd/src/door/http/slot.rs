@@ -16,6 +16,7 @@ use super::{
     connection_state::{Audience, ConnectionState, RequestEnd},
     slots::Slots,
 };
+use crate::door_kind::DoorKind;
 
 /// A connection's slot. Dropping this value gives the slot back.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ impl Slots {
 
 impl ConnectionSlot {
     /// Counts a request that was refused because this slot is in the reserve.
-    pub(super) fn count_refusal(&self) {
-        self.slots.count_refusal();
+    pub(super) fn count_refusal(&self, door: DoorKind) {
+        self.slots.count_refusal(door);
     }
 
     /// Begins a request whose header section has arrived completely.

@@ -75,7 +75,13 @@ impl Door {
         let slots = Slots::new(herd.admission());
         let origins =
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
-        let context = ListenerContext { herd, router, origins, tasks, stop };
+        let context = ListenerContext {
+            herd,
+            routers: Routers { paths: router.clone(), phones: router },
+            origins,
+            tasks,
+            stop,
+        };
         Door { context, slots, _server: server, _dir: dir }
     }
 

@@ -17,7 +17,7 @@ pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
     places::{KIND_LEN_MAX, get_places},
-    report::put_location,
+    report::{put_location, refusal, refusal_detail},
     search::{MAX_AGE_S_MAX, RADIUS_M_MAX, get_clients},
 };
 
