@@ -12,7 +12,13 @@ pub fn is_report(query: &[u8]) -> bool {
 /// Reads a report from a query or from a form, which have the same encoding. The report has an ID. Its attributes are
 /// in `attributes` afterwards. The buffer is cleared first. Parameters without a meaning here are skipped, so a token
 /// in the query is no attribute.
-pub fn parse<'q>(pairs: &'q [u8], attributes: &mut AttributesBuf) -> Result<ReportBody<'q>, PhoneError> {
+///
+/// `None`: there is an ID but no position, as in a heartbeat of Traccar Client 10, so there is nothing to report. It is
+/// answered like a report, because the app sends it again otherwise.
+pub fn parse<'q>(
+    pairs: &'q [u8],
+    attributes: &mut AttributesBuf,
+) -> Result<Option<ReportBody<'q>>, PhoneError> {
     attributes.clear();
     let _ = pairs;
     Err(PhoneError::NoId("add `id=` with the client's ID to the URL"))
