@@ -237,7 +237,7 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
 
     let (token, _) = make(http, &json!({ "scopes": ["report:*"], "rate": 2 }));
     assert_eq!(auth(&mut client, &token), "AUTH ok");
-    let rejected = || metric(http, "proxyherd_reports_total{result=\"rejected\"}").unwrap();
+    let rejected = || metric(http, "proxyherd_reports_total{result=\"rejected\",door=\"line\"}").unwrap();
     let before = rejected();
     client.send(["a", "a", "a", "a"].map(|id| report(id) + "\n").concat().as_bytes());
     let lines = [0; 4].map(|_| client.line());

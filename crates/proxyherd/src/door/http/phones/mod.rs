@@ -147,7 +147,10 @@ fn take_owntracks(
             owntracks::Message::Other => return Ok(None),
         };
         let query = parts.uri.query().unwrap_or_default();
-        let header = |name| parts.headers.get(name).map(|value| Cow::from(value.as_bytes()));
+        let header = |name| {
+            let value = parts.headers.get(name).filter(|value| !value.is_empty());
+            value.map(|value| Cow::from(value.as_bytes()))
+        };
         let user = header(USER).or_else(|| parameter(query, "u"));
         let device = header(DEVICE).or_else(|| parameter(query, "d"));
         let id = owntracks::client_id(user.as_deref(), device.as_deref(), &location).map_err(unreadable)?;
@@ -163,10 +166,12 @@ fn take_owntracks(
 async fn take_one<'b>(
     herd: &Herd,
     caller: &Caller,
-    read: impl FnOnce(&mut AttributesBuf) -> Result<ReportBody<'b>, PhoneError>,
+    read: impl FnOnce(&mut AttributesBuf) -> Result<Option<ReportBody<'b>>, PhoneError>,
 ) -> Result<Response, Problem> {
     let positions = ATTRIBUTES.with_borrow_mut(|attributes| {
         let body = read(attributes).map_err(|error| count_unreadable(herd, caller, &error))?;
+        // A sign of life without a position.
+        let Some(body) = body else { return Ok(Positions::default()) };
         let client = body
             .client()
             .ok_or_else(|| no_client_id(herd, caller, body.id.as_deref().unwrap_or_default()))?;
