@@ -18,6 +18,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use proxyherd_config::{clock, config, config::AccessSettings, door_kind::DoorKind};
 use proxyherd_core::{
     access::{HASH_LEN, SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
     flood::{Offered, Wake},
@@ -31,7 +32,6 @@ use ring::{
 use subtle::ConstantTimeEq as _;
 
 use super::{grant::Grant, guesses::Guesses};
-use crate::{clock, config, config::AccessSettings, door_kind::DoorKind};
 
 /// Time between two comparisons of the grants with the records.
 pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(200);

@@ -20,14 +20,16 @@ use std::{
 };
 
 use anyhow::Context;
+use proxyherd_config::{
+    config::{Address, Config, Door, ServerConfig, Tls},
+    credentials::{new_operator_token, token_hash},
+    door_kind::DoorKind,
+};
 use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
 
 use self::clients::RunningHerds;
 use crate::{
-    config::{Address, Config, Door, ServerConfig, Tls},
-    credentials::{new_operator_token, token_hash},
-    door_kind::DoorKind,
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };

@@ -3,7 +3,8 @@
 //!
 //! The connections of all doors come in through the `entrance`. A protocol without I/O, such as `line`, runs on the
 //! threads of `reactor`, which is fast. `http` runs on tokio's runtime, because libraries that need the
-//! runtime do most of its work. The door for phones is `http` with other paths. `crate::door_kind` lists the doors.
+//! runtime do most of its work. The door for phones is `http` with other paths. `proxyherd_config::door_kind` lists the
+//! doors.
 //!
 //! A door does not know other doors, and the herd does not know doors.
 
@@ -16,8 +17,10 @@ mod tests;
 
 use std::io;
 
+use proxyherd_config::{config::Limits, door_kind::DoorKind};
+
 use self::entrance::Entrance;
-use crate::{config::Limits, door_kind::DoorKind, herd::Herd};
+use crate::herd::Herd;
 
 /// The doors of one server.
 pub(crate) struct Doors {

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use proxyherd_config::{clock, door_kind::DoorKind, server_status::ReportStatus};
 use proxyherd_core::{
     command::{Condition, Outcome},
     flood::Wake,
@@ -13,12 +14,10 @@ use proxyherd_core::{
     replica::Offer,
 };
 
-use super::{Denied, Herd, HerdCounters, ReportStatus};
+use super::{Denied, Herd, HerdCounters};
 use crate::{
     access::Grant,
     caller::{Caller, Rights},
-    clock,
-    door_kind::DoorKind,
 };
 
 /// Which reports are refused if a token's rate does not allow all of them.

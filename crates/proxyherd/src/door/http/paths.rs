@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, Uri};
+use proxyherd_config::door_kind::DoorKind;
 use proxyherd_core::codec::phones::osmand;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     limits::{BATCH_BODY_LEN_MAX, BATCH_BODY_TIMEOUT, BODY_TIMEOUT, PHONE_BODY_LEN_MAX, REPORT_LEN_MAX},
     request_body::BodyBounds,
 };
-use crate::door_kind::DoorKind;
 
 /// The paths, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,13 +10,13 @@
 
 use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
 
+use proxyherd_config::door_kind::DoorKind;
 use tokio::time::Instant;
 
 use super::{
     connection_state::{Audience, ConnectionState, RequestEnd},
     slots::Slots,
 };
-use crate::door_kind::DoorKind;
 
 /// A connection's slot. Dropping this value gives the slot back.
 #[derive(Debug)]
@@ -130,6 +130,8 @@ impl fmt::Debug for RequestGuard {
 mod tests {
     use std::time::Duration;
 
+    use proxyherd_config::config::Limits;
+
     use super::{
         super::{
             connection_state::{CloseReason, Directive},
@@ -141,7 +143,7 @@ mod tests {
         },
         *,
     };
-    use crate::{admission::Admission, config::Limits};
+    use crate::admission::Admission;
 
     fn slot(limits: &Limits, now: Instant) -> Arc<ConnectionSlot> {
         Slots::new(&Arc::new(Admission::new(limits, 9))).open(IpAddr::from([127, 0, 0, 1]), now)

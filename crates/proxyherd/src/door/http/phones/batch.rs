@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::{
         json::ReportBody,
@@ -20,7 +21,6 @@ use proxyherd_core::{
 use super::{ATTRIBUTES, Verdict, count_unreadable, refused};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{limits::PHONE_REPORTS_MAX, problem::Problem},
     herd::{Herd, Positions},
 };

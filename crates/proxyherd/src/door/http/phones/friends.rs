@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use proxyherd_config::clock;
 use proxyherd_core::{
     access::Scope,
     codec::phones::owntracks::Friends,
@@ -22,7 +23,6 @@ use tokio::sync::Semaphore;
 use super::json;
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         limits::{BRIEF_VISITS_MAX, FRIEND_SEARCHES_MAX, FRIENDS_MAX},
         searches::Searches,

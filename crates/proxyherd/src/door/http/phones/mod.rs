@@ -24,6 +24,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::{
         json::ReportBody,
@@ -44,7 +45,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    clock,
     herd::{Herd, Positions},
 };
 
