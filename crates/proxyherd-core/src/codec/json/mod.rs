@@ -10,7 +10,7 @@
 //! Nothing here knows HTTP, rights, or which reports are taken.
 
 mod batch;
-mod members;
+pub(super) mod members;
 mod report;
 mod write;
 
