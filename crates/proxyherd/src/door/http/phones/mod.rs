@@ -86,7 +86,7 @@ pub(super) async fn take(
     };
     let sent = match parts.method {
         Method::GET | Method::HEAD => Sent::Query,
-        Method::POST => sent(&parts, &body).ok_or_else(unknown_body)?,
+        Method::POST => sent(&parts, &body).ok_or_else(|| unknown_body(&body))?,
         _ => return Err(unknown_method()),
     };
     match sent {
@@ -267,7 +267,12 @@ fn no_client_id(herd: &Herd, caller: &Caller, id: &[u8]) -> Problem {
     Problem::invalid(format!("{shown:?} is no client ID: change it in the app to one without spaces"))
 }
 
-fn unknown_body() -> Problem {
+fn unknown_body(body: &[u8]) -> Problem {
+    if body.trim_ascii_start().first() == Some(&b'{')
+        && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body)
+    {
+        return Problem::new(StatusCode::BAD_REQUEST, format!("this is not JSON: {error}"));
+    }
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing at this path, and the body is none that a phone app sends: JSON of OwnTracks, Overland or \
