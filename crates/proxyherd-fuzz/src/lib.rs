@@ -22,6 +22,10 @@ pub mod line;
 pub mod link;
 pub mod memory;
 pub mod numbers;
+pub mod osmand;
+pub mod overland;
+pub mod owntracks;
+mod phone_report;
 pub mod pieces;
 pub mod places_index;
 pub mod query;
@@ -30,6 +34,7 @@ pub mod replies;
 pub mod report;
 pub mod rfc3339;
 pub mod tokens;
+pub mod traccar;
 pub mod url_id;
 pub mod where_clause;
 
@@ -37,7 +42,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 21] = [
+pub const CODECS: [(&str, Check); 25] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -50,6 +55,9 @@ pub const CODECS: [(&str, Check); 21] = [
     ("line", line::check),
     ("link", link::check),
     ("numbers", numbers::check),
+    ("osmand", osmand::check),
+    ("overland", overland::check),
+    ("owntracks", owntracks::check),
     ("places_index", places_index::check),
     ("query", query::check),
     ("quota", quota::check),
@@ -57,6 +65,7 @@ pub const CODECS: [(&str, Check); 21] = [
     ("report", report::check),
     ("rfc3339", rfc3339::check),
     ("tokens", tokens::check),
+    ("traccar", traccar::check),
     ("url_id", url_id::check),
     ("where_clause", where_clause::check),
 ];

@@ -6,7 +6,11 @@
 mod extract;
 mod json;
 mod link;
+mod phones;
 mod places_index;
+#[path = "../../../proxyherd-core/tests/phones/requests.rs"]
+#[expect(dead_code, reason = "seeds need only a part of each request")]
+mod requests;
 mod text;
 mod values;
 
@@ -32,6 +36,9 @@ fn main() -> io::Result<()> {
         ("line", text::line()),
         ("link", link::link()),
         ("numbers", values::numbers()),
+        ("osmand", phones::osmand()),
+        ("overland", phones::overland()),
+        ("owntracks", phones::owntracks()),
         ("places_index", places_index::places_index()),
         ("query", text::seeds(&text::QUERY)),
         ("quota", values::quota()),
@@ -39,6 +46,7 @@ fn main() -> io::Result<()> {
         ("report", text::seeds(&json::REPORTS)),
         ("rfc3339", text::seeds(&json::TIMES)),
         ("tokens", values::tokens()),
+        ("traccar", phones::traccar()),
         ("url_id", text::seeds(&json::URL_IDS)),
         ("where_clause", json::where_clauses()),
     ];

@@ -10,7 +10,7 @@
 use std::io::Write;
 
 use crate::{
-    codec::json::{write_lossy, write_string},
+    codec::json::write_lossy,
     command::Whereabouts,
     types::{AttributeValue, Attributes},
 };
@@ -85,12 +85,12 @@ impl<'o> Friends<'o> {
 }
 
 fn write_tid(out: &mut Vec<u8>, client: &Whereabouts<'_>) {
-    match client.attributes.value("tid") {
-        Some(AttributeValue::Text(tid) | AttributeValue::Number(tid)) if !tid.is_empty() => {
-            write_string(out, tid)
-        }
-        _ => write_lossy(out, last_characters(client.client)),
-    }
+    let own = match client.attributes.value("tid") {
+        Some(AttributeValue::Text(tid) | AttributeValue::Number(tid)) => tid,
+        None => "",
+    };
+    let tid = if own.is_empty() { last_characters(client.client) } else { own.as_bytes() };
+    write_lossy(out, tid);
 }
 
 /// The last two characters of an ID. A byte that is not UTF-8 counts as a character.
@@ -117,7 +117,10 @@ mod tests {
     use super::*;
     use crate::types::{AttributesBuf, Coordinates, Difference, ServerName, Timestamp};
 
-    fn answer(clients: &[(&[u8], &str, &[(&str, AttributeValue<'_>)])]) -> String {
+    /// A client's ID, its time, and its attributes.
+    type Client<'a> = (&'a [u8], &'a str, &'a [(&'a str, AttributeValue<'a>)]);
+
+    fn answer(clients: &[Client<'_>]) -> String {
         let server = ServerName::new("Riley").unwrap();
         let mut out = Vec::new();
         let mut friends = Friends::begin(&mut out);

@@ -69,14 +69,15 @@ pub(super) fn point(
     Coordinates::new(latitude, longitude).ok_or(north.refused())
 }
 
-/// Reads a time. `null` stands for no time, so the server's clock counts.
-pub(super) fn stamp(name: &'static str, json: &str) -> Result<Stamp, PhoneError> {
+/// Reads a time. A number from `milliseconds_min` on is milliseconds. `null` stands for no time, so the server's clock
+/// counts.
+pub(super) fn stamp(name: &'static str, json: &str, milliseconds_min: u64) -> Result<Stamp, PhoneError> {
     if json == "null" {
         return Ok(Stamp::Server);
     }
     let time = match members::scalar(json) {
-        Some(Scalar::Text(text)) => time::read(text.as_bytes()),
-        Some(Scalar::Number(digits)) => time::read(digits.as_bytes()),
+        Some(Scalar::Text(text)) => time::read(text.as_bytes(), milliseconds_min),
+        Some(Scalar::Number(digits)) => time::read(digits.as_bytes(), milliseconds_min),
         None => Err(TimeError::Form),
     };
     time.map(Stamp::Client).map_err(|error| PhoneError::Time(name, error))

@@ -124,7 +124,8 @@ impl<'q> Contents<'q> {
                 self.longitude = Some(coordinate(EAST, &value[comma + 1..])?);
             }
             b"timestamp" => {
-                let time = time::read(&value).map_err(|error| PhoneError::Time("timestamp", error))?;
+                let time = time::read(&value, time::TRACCAR_MILLISECONDS_MIN)
+                    .map_err(|error| PhoneError::Time("timestamp", error))?;
                 self.stamp = Stamp::Client(time);
             }
             b"valid" => self.is_valid = value.eq_ignore_ascii_case(b"true") || &*value == b"1",

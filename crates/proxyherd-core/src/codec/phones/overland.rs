@@ -17,6 +17,7 @@ use super::{
     PhoneError,
     fields::{Field, Found, Meaning},
     object::{self, Axis},
+    time,
 };
 use crate::{
     codec::json::{
@@ -141,7 +142,9 @@ fn parse_feature<'j>(
         return Ok(None);
     }
     let coordinates = point(geometry.ok_or(PhoneError::Missing("geometry"))?)?;
-    let stamp = properties.time.map_or(Ok(Stamp::Server), |json| object::stamp("timestamp", json))?;
+    let stamp = properties
+        .time
+        .map_or(Ok(Stamp::Server), |json| object::stamp("timestamp", json, time::MILLISECONDS_MIN))?;
     let id = properties.id.and_then(object::text).map(read_id).transpose()?;
     properties.found.write(attributes);
     Ok(Some(ReportBody { id, coordinates, stamp }))

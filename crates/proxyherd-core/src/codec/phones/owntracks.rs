@@ -10,6 +10,7 @@ use super::{
     PhoneError,
     fields::{Field, Found, Meaning},
     object::{self, Axis},
+    time,
 };
 use crate::{
     codec::json::members::{self, Scalar},
@@ -133,7 +134,8 @@ impl<'j> Contents<'j> {
         };
         let (latitude, longitude) = (read(NORTH, self.latitude)?, read(EAST, self.longitude)?);
         let coordinates = object::point(latitude, longitude, NORTH, EAST)?;
-        let stamp = self.time.map_or(Ok(Stamp::Server), |json| object::stamp("tst", json))?;
+        let stamp =
+            self.time.map_or(Ok(Stamp::Server), |json| object::stamp("tst", json, time::MILLISECONDS_MIN))?;
         self.found.write(attributes);
         let text = |json: Option<&'j str>| json.and_then(object::text);
         Ok(Location { coordinates, stamp, topic: text(self.topic), tid: text(self.tid) })

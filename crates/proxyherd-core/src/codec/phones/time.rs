@@ -1,30 +1,37 @@
 //! Times as phone apps write them.
 //!
 //! Besides the forms that [`rfc3339`] reads, apps send milliseconds, offsets without a colon, and times without an
-//! offset. Traccar's server decides between seconds and milliseconds in the same way (traccar/traccar,
-//! `OsmAndProtocolDecoder.java`).
+//! offset.
 
 use crate::{
     codec::rfc3339::{self, TimeError},
     types::Timestamp,
 };
 
-/// A number from here on is milliseconds.
-const MILLISECONDS_MIN: u64 = i32::MAX as u64;
+/// A number from here on is milliseconds, because no time has so many seconds.
+pub(super) const MILLISECONDS_MIN: u64 = 10_000_000_000;
+/// A number from here on is milliseconds in what Traccar's server reads (traccar/traccar,
+/// `OsmAndProtocolDecoder.java`).
+pub(super) const TRACCAR_MILLISECONDS_MIN: u64 = i32::MAX as u64;
 /// The longest text of a time: a date and a time, a point, nine digits and an offset.
 const LEN_MAX: usize = 40;
 /// Decimals of a second that a time can have.
 const FRACTION_DIGITS_MAX: usize = 9;
 
-/// Reads POSIX seconds below 2^31-1, POSIX milliseconds, or a date and a time. A time without an offset is in UTC.
-pub(super) fn read(text: &[u8]) -> Result<Timestamp, TimeError> {
+/// Reads POSIX seconds, POSIX milliseconds from `milliseconds_min` on, or a date and a time. A time without an offset is
+/// in UTC.
+pub(super) fn read(text: &[u8], milliseconds_min: u64) -> Result<Timestamp, TimeError> {
     let text = text.trim_ascii();
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (integer, fraction) = text.split_at(digits);
-    if matches!(fraction, [] | [b'.', ..]) { number(integer, fraction) } else { date_time(text) }
+    if matches!(fraction, [] | [b'.', ..]) {
+        number(integer, fraction, milliseconds_min)
+    } else {
+        date_time(text)
+    }
 }
 
-fn number(integer: &[u8], fraction: &[u8]) -> Result<Timestamp, TimeError> {
+fn number(integer: &[u8], fraction: &[u8], milliseconds_min: u64) -> Result<Timestamp, TimeError> {
     let fraction = fraction.strip_prefix(b".").unwrap_or_default();
     if integer.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
         return Err(TimeError::Form);
@@ -33,7 +40,7 @@ fn number(integer: &[u8], fraction: &[u8]) -> Result<Timestamp, TimeError> {
         .iter()
         .try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
         .ok_or(TimeError::Range)?;
-    let milliseconds = if whole < MILLISECONDS_MIN { 0 } else { 3 };
+    let milliseconds = if whole < milliseconds_min { 0 } else { 3 };
     // A number of milliseconds has at least ten digits.
     let (seconds, thousandths) = integer.split_at(integer.len() - milliseconds);
     let mut line = Line::default();
@@ -103,12 +110,12 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, TimeError>) {
-        let read = read(text.as_bytes()).map(|time| time.to_string());
+        let read = read(text.as_bytes(), TRACCAR_MILLISECONDS_MIN).map(|time| time.to_string());
         assert_eq!(read, expected.map(str::to_owned), "{text}");
     }
 
     #[test]
-    fn numbers_are_seconds_below_the_end_of_32_bits_and_milliseconds_from_there_on() {
+    fn numbers_are_seconds_up_to_a_bound_and_milliseconds_from_there_on() {
         check("0", Ok("0"));
         check("1497476456", Ok("1497476456"));
         check(" 1497476456.25 ", Ok("1497476456.25"));
@@ -120,6 +127,10 @@ mod tests {
         check("9999999999999", Ok("9999999999.999"));
         check("10000000000000", Err(TimeError::Range));
         check("99999999999999999999999999", Err(TimeError::Range));
+        let late = read(b"2147483647", MILLISECONDS_MIN).map(|time| time.to_string());
+        assert_eq!(late.as_deref(), Ok("2147483647"));
+        let late = read(b"10000000000", MILLISECONDS_MIN).map(|time| time.to_string());
+        assert_eq!(late.as_deref(), Ok("10000000.000"));
         for text in ["", "-1", "1.7e9", "1.x", ".5", "x", "true"] {
             check(text, Err(TimeError::Form));
         }

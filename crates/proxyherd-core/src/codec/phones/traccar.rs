@@ -8,6 +8,7 @@ use super::{
     PhoneError,
     fields::{Field, Found, Meaning},
     object::{self, Axis},
+    time,
 };
 use crate::{
     codec::json::ReportBody,
@@ -72,7 +73,9 @@ pub fn parse<'j>(
     object::read(location.as_bytes(), "`location` is an object", |name, json| contents.take(name, json))?;
     let Some(Coordinates { latitude, longitude }) = contents.coordinates else { return Ok(None) };
     let coordinates = object::point(latitude, longitude, NORTH, EAST)?;
-    let stamp = contents.time.map_or(Ok(Stamp::Server), |json| object::stamp("timestamp", json))?;
+    let stamp = contents
+        .time
+        .map_or(Ok(Stamp::Server), |json| object::stamp("timestamp", json, time::TRACCAR_MILLISECONDS_MIN))?;
     contents.found.write(attributes);
     Ok(Some(ReportBody { id: Some(id), coordinates, stamp }))
 }
