@@ -117,3 +117,45 @@ fn each_app_is_read_as_its_source_writes() {
         }
     }
 }
+
+/// The address in a page, without its host and its token, after the app has filled in the values.
+fn filled_in(page: &str, values: &[(&str, &str)]) -> String {
+    let address = page.lines().find_map(|line| line.strip_prefix("https://herd.example.org:5055"));
+    let mut address = address.expect("the page has an address").replace("token=TOKEN&", "");
+    for (placeholder, value) in values {
+        assert!(address.contains(placeholder), "{address} has no {placeholder}");
+        address = address.replace(placeholder, value);
+    }
+    address
+}
+
+#[test]
+fn the_addresses_in_the_pages_are_those_of_the_requests() {
+    let target = |app: &str| REQUESTS.iter().find(|request| request.app.starts_with(app)).unwrap().target;
+    let gpslogger = [
+        ("%LAT", "35.6894875"),
+        ("%LON", "139.6917064"),
+        ("%TIMESTAMP", "1748780200"),
+        ("%ACC", "3.9"),
+        ("%SPD", "0.0"),
+        ("%DIR", "0.0"),
+        ("%ALT", "40.0"),
+        ("%BATT", "91.0"),
+        ("%ISCHARGING", "false"),
+        ("%SAT", "17"),
+        ("%HDOP", "0.7"),
+        ("%DESC", "on+my+way%21"),
+    ];
+    let page = include_str!("../../../../docs/phones/gpslogger.md");
+    assert_eq!(filled_in(page, &gpslogger), target("GPSLogger 136 with the URL"));
+    let osmand = [
+        ("{0}", "48.85837"),
+        ("{1}", "2.294481"),
+        ("{2}", "1748780100456"),
+        ("{3}", "4.5"),
+        ("{4}", "84.2"),
+        ("{5}", "1.25"),
+        ("{6}", "271.5"),
+    ];
+    assert_eq!(filled_in(include_str!("../../../../docs/phones/osmand.md"), &osmand), target("OsmAnd"));
+}
