@@ -1,7 +1,7 @@
 //! Tests of the reports of phone apps, at the doors `http` and `phones`: every request as the apps send it, what they
 //! are answered, and what the herd holds afterwards.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
 #[path = "../../../proxyherd-core/tests/phones/requests.rs"]
 mod requests;
 
-use self::requests::{REQUESTS, Request};
+use self::requests::{REQUESTS, Report, Request};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 const OVERLAND_OK: &str = "{\"result\":\"ok\"}\n";
@@ -45,10 +45,14 @@ fn token(http: SocketAddr, wanted: &Value) -> String {
     made.json()["token"].as_str().unwrap().to_owned()
 }
 
+/// An ID in a path.
+fn encoded(id: &str) -> String {
+    id.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 /// The client, as a server shows it.
 fn client(http: SocketAddr, id: &str) -> Value {
-    let encoded: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    fetch(http, &format!("/v1/clients/{encoded}"), &bearer(OPERATOR_TOKEN)).json()
+    fetch(http, &format!("/v1/clients/{}", encoded(id)), &bearer(OPERATOR_TOKEN)).json()
 }
 
 /// The number of reports with a result, at a door.
@@ -101,33 +105,62 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
+/// What the app expects as the answer to a request that succeeds.
+fn answer_to(app: &Request) -> &'static str {
+    match Some(app.app.split([' ', ',']).next().unwrap()) {
+        Some("Overland") => OVERLAND_OK,
+        Some("OwnTracks") => NO_FRIENDS,
+        _ => "",
+    }
+}
+
+/// Asserts that the server shows the newest of an app's reports of each client.
+fn check_held(http: SocketAddr, app: &Request, token_name: &str) {
+    let mut newest: BTreeMap<&str, &Report> = BTreeMap::new();
+    for report in app.reports {
+        let id = if report.id.is_empty() { token_name } else { report.id };
+        let held = newest.entry(id).or_insert(report);
+        // The times of one app have the same number of digits before the point.
+        if report.time >= held.time {
+            *held = report;
+        }
+    }
+    for (id, report) in newest {
+        let found = client(http, id);
+        let at = found["at"].as_str().unwrap_or_else(|| panic!("{}: {found}", app.app));
+        let expected = format!(" {id} {} {}", report.coordinates, report.time);
+        assert!(
+            at.contains(&expected) && (report.time.is_empty() || at.ends_with(&expected)),
+            "{}: {at}",
+            app.app
+        );
+        let attributes: Value = serde_json::from_str(report.attributes).unwrap();
+        assert_eq!(found["attributes"], attributes, "{}", app.app);
+    }
+}
+
 #[test]
 fn every_app_reports_at_both_doors_as_it_is_published() {
-    let herd = Plan::single().with_phones().with_tokens().start();
-    let at = herd.at("Riley");
-    let shown = bearer(&token(at.http, &json!({ "scopes": ["report:*"], "name": "the-token" })));
-    for (door, to) in [("http", at.http), ("phones", at.phones)] {
+    assert!(REQUESTS.iter().any(|app| app.reports.len() > 1), "the requests are there");
+    let name = "the-token";
+    for door in ["http", "phones"] {
+        let herd = Plan::single().with_phones().with_tokens().start();
+        let at = herd.at("Riley");
+        let to = if door == "http" { at.http } else { at.phones };
+        let shown = bearer(&token(at.http, &json!({ "scopes": ["report:*"], "name": name })));
+        let taken = || reports(at.http, "accepted", door) + reports(at.http, "stale", door);
         for app in REQUESTS {
-            let before = reports(at.http, "accepted", door) + reports(at.http, "stale", door);
+            println!("{} ({}) at {door}", app.app, app.source);
+            let before = taken();
             let reply = send_as(to, app, &shown);
-            assert_eq!(reply.code, 200, "{} at {door}: {reply:?}", app.app);
-            let expected = match app.body {
-                body if body.contains("\"locations\"") => OVERLAND_OK,
-                body if body.contains("\"_type\"") || body.is_empty() && app.method == "POST" => NO_FRIENDS,
-                _ => "",
-            };
-            assert_eq!(reply.body, expected, "{} at {door}", app.app);
-            let count = reports(at.http, "accepted", door) + reports(at.http, "stale", door) - before;
-            assert_eq!(count, app.reports.len() as f64, "{} at {door}", app.app);
-            for report in app.reports {
-                let id = if report.id.is_empty() { "the-token" } else { report.id };
-                let found = client(at.http, id);
-                assert_eq!(found["id"], id, "{} at {door}: {found}", app.app);
+            if !app.refused.is_empty() {
+                let detail = problem(&reply, 422);
+                assert!(detail.contains(app.refused), "{detail}");
+                continue;
             }
-        }
-        for id in REQUESTS.iter().flat_map(|app| app.reports).map(|report| report.id) {
-            let encoded: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            let _ = send(at.http, "DELETE", &format!("/v1/clients/{encoded}"), &bearer(OPERATOR_TOKEN), "");
+            assert_eq!((reply.code, &*reply.body), (200, answer_to(app)), "{reply:?}");
+            assert_eq!(taken() - before, app.reports.len() as f64);
+            check_held(at.http, app, name);
         }
     }
 }
@@ -332,8 +365,11 @@ fn a_batch_in_any_order_is_judged_as_if_it_had_come_in_order() {
 
 #[test]
 fn a_poor_fix_is_answered_as_if_it_were_taken_and_is_counted() {
-    let herd =
-        Plan::single().with_phones().limits("[reports]\nspeed_mps_max = 40\naccuracy_m_max = 100").start();
+    let herd = Plan::single()
+        .log("level = \"debug\"")
+        .with_phones()
+        .limits("[reports]\nspeed_mps_max = 40\naccuracy_m_max = 100")
+        .start();
     let at = herd.at("Riley");
     assert_eq!(fetch(at.phones, "/?id=a&lat=1&lon=1&timestamp=1700000000", "").code, 200);
     for query in ["lat=1&lon=1&timestamp=1700000001&accuracy=101", "lat=2&lon=1&timestamp=1700000001"] {
@@ -344,7 +380,10 @@ fn a_poor_fix_is_answered_as_if_it_were_taken_and_is_counted() {
     let reply = post(at.phones, "/?u=a", poor);
     assert_eq!((reply.code, &*reply.body), (200, NO_FRIENDS));
     assert_eq!(["inaccurate", "implausible"].map(|reason| refused(at.http, reason)), [2.0, 1.0]);
-    assert_eq!(reports(at.http, "rejected", "phones"), 3.0);
+    herd.wait_for_log("Riley", "a phone's report of the client a is not taken: implausible");
+    assert_eq!(fetch(at.phones, "/?id=&lat=1&lon=1", "").code, 400);
+    herd.wait_for_log("Riley", "a phone's request is refused: the client's ID is missing");
+    assert_eq!(reports(at.http, "rejected", "phones"), 4.0, "three poor fixes and one without an ID");
     assert_eq!(client(at.http, "a")["lat"], json!(1));
 }
 

@@ -15,10 +15,10 @@ use proxyherd_core::{
         phones::{PhoneError, overland::Batch},
     },
     replica::Offer,
-    types::{Attributes, AttributesBuf, ClientId},
+    types::{Attributes, AttributesBuf, ClientId, Timestamp},
 };
 
-use super::{ATTRIBUTES, Verdict, count_unreadable, refused};
+use super::{ATTRIBUTES, Verdict, count_unreadable, log, refused};
 use crate::{
     caller::Caller,
     door::http::{limits::PHONE_REPORTS_MAX, problem::Problem},
@@ -49,9 +49,13 @@ pub(super) fn take(herd: &Herd, caller: &Caller, body: &[u8]) -> Result<Position
     }
     herd.wake(herd.report_batch(caller, clock::now_ns(), &mut offers)?);
     let mut positions = Positions::default();
+    let mut taken = 0;
     for position in offers.iter().filter_map(Offer::position) {
         positions.note(position.shard, position.seq);
+        taken += 1;
     }
+    let len = offers.len();
+    log(herd, caller, format_args!("a phone's batch has {len} reports that can be read; {taken} are taken"));
     check(&offers, caller)?;
     Ok(positions)
 }
@@ -108,7 +112,7 @@ impl Reports<'_> {
             Offer::in_batch(read.body.report(client, attributes))
         };
         let mut offers: Vec<Offer<'r>> = self.read.iter().map(offer).collect();
-        offers.sort_by_key(|offer| offer.report.stamp.told().map_or(u64::MAX, |time| time.nanos()));
+        offers.sort_by_key(|offer| offer.report.stamp.told().map_or(u64::MAX, Timestamp::nanos));
         offers
     }
 }

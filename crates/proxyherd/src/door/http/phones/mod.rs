@@ -15,7 +15,7 @@
 mod batch;
 mod friends;
 
-use std::{borrow::Cow, cell::RefCell, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
 
 use axum::{
     Extension,
@@ -34,6 +34,7 @@ use proxyherd_core::{
     replica::Offer,
     types::{AttributesBuf, ClientId, Coordinates, Report},
 };
+use proxyherd_log::{LogLevel, Subject};
 
 pub(super) use self::friends::FriendSearches;
 use super::{
@@ -79,6 +80,20 @@ pub(super) async fn take(
     Extension(searches): Extension<Arc<FriendSearches>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let answered = answer(&herd, &caller, &searches, request).await;
+    if let Err(problem) = &answered {
+        // Most apps show nobody what they are answered.
+        log(&herd, &caller, format_args!("a phone's request is refused: {}", problem.detail()));
+    }
+    answered
+}
+
+async fn answer(
+    herd: &Arc<Herd>,
+    caller: &Caller,
+    searches: &FriendSearches,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::POST => request_body::whole(body).await?,
@@ -91,20 +106,20 @@ pub(super) async fn take(
     };
     match sent {
         Sent::OwnTracks => {
-            let Some(taken) = take_owntracks(&herd, &caller, &parts, &body)? else { return Ok(no_friends()) };
-            durability::wait(&herd, taken.positions).await?;
-            Ok(friends::answer(&herd, &caller, &searches, taken.client, taken.coordinates).await)
+            let Some(taken) = take_owntracks(herd, caller, &parts, &body)? else { return Ok(no_friends()) };
+            durability::wait(herd, taken.positions).await?;
+            Ok(friends::answer(herd, caller, searches, taken.client, taken.coordinates).await)
         }
         Sent::Overland => {
-            let positions = batch::take(&herd, &caller, &body)?;
-            durability::wait(&herd, positions).await?;
+            let positions = batch::take(herd, caller, &body)?;
+            durability::wait(herd, positions).await?;
             Ok(json("{\"result\":\"ok\"}\n"))
         }
-        Sent::Traccar => take_one(&herd, &caller, |buf| traccar::parse(&body, buf)).await,
-        Sent::Form => take_one(&herd, &caller, |buf| osmand::parse(&body, buf)).await,
+        Sent::Traccar => take_one(herd, caller, |buf| traccar::parse(&body, buf)).await,
+        Sent::Form => take_one(herd, caller, |buf| osmand::parse(&body, buf)).await,
         Sent::Query => {
             let query = parts.uri.query().unwrap_or_default().as_bytes();
-            take_one(&herd, &caller, |buf| osmand::parse(query, buf)).await
+            take_one(herd, caller, |buf| osmand::parse(query, buf)).await
         }
         Sent::Nothing => Ok(no_friends()),
     }
@@ -189,6 +204,9 @@ fn offer(herd: &Herd, caller: &Caller, report: Report<'_>) -> Result<Positions, 
     let mut positions = Positions::default();
     if let Some(position) = offer.position() {
         positions.note(position.shard, position.seq);
+    } else {
+        let (client, why) = (offer.report.client, offer.outcome.label());
+        log(herd, caller, format_args!("a phone's report of the client {client:?} is not taken: {why}"));
     }
     match Verdict::of(offer.outcome) {
         Verdict::Done => Ok(positions),
@@ -237,6 +255,11 @@ fn refused(offer: &Offer<'_>, caller: &Caller) -> Problem {
              with the scope report:{client}"
         ),
     )
+}
+
+/// Writes to the log what became of a phone's reports, for an operator who looks for them.
+fn log(herd: &Herd, caller: &Caller, message: fmt::Arguments<'_>) {
+    herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
 }
 
 /// Counts a report that cannot be read, and returns the answer.
