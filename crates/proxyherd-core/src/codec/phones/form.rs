@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-/// The decoded names and values, in their order.
+/// The decoded names and values, in their order. White space around the text is left out.
 pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+    text.trim_ascii().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))
     })
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn pairs_are_decoded_as_browsers_decode_them() {
-        let text = b"id=a%2Fb&&note=on+my%20way%21&x&=y&%6Cat=1=2&bad=%4&worse=100%&%zz=%FF";
+        let text = b"\r\nid=a%2Fb&&note=on+my%20way%21&x&=y&%6Cat=1=2&bad=%4&worse=100%&%zz=%FF\n";
         let decoded: Vec<_> = pairs(text)
             .map(|(name, value)| (name.escape_ascii().to_string(), value.escape_ascii().to_string()))
             .collect();

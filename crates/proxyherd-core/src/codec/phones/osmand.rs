@@ -57,7 +57,7 @@ pub fn is_report(query: &[u8]) -> bool {
 /// Whether a body is a form with an ID or a position.
 pub(super) fn is_form(body: &[u8]) -> bool {
     let is_known = |name: &[u8]| matches!(name, b"id" | b"deviceid" | b"lat" | b"lon" | b"location");
-    form::pairs(body.trim_ascii()).any(|(name, _)| is_known(&name))
+    form::pairs(body).any(|(name, _)| is_known(&name))
 }
 
 /// Reads a report from a query or from a form, which have the same encoding. The report has an ID. Its attributes are
@@ -81,7 +81,7 @@ pub fn parse<'q>(
 ) -> Result<Option<ReportBody<'q>>, PhoneError> {
     attributes.clear();
     let mut contents = Contents::default();
-    for (name, value) in form::pairs(pairs.trim_ascii()) {
+    for (name, value) in form::pairs(pairs) {
         contents.take(&name, value)?;
     }
     let (name, id) = contents.id.filter(|(_, id)| !id.is_empty()).ok_or(PhoneError::NoId(ID_HINT))?;
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_query_with_an_id_is_a_report() {
-        for query in ["id=7", "token=x&deviceid=", "%69d=1"] {
+        for query in ["id=7", "token=x&deviceid=", "%69d=1", "\nid=7"] {
             assert!(is_report(query.as_bytes()), "{query}");
         }
         for query in ["", "token=x", "ids=7", "lat=1&lon=2"] {
