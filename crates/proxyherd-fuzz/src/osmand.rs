@@ -42,7 +42,7 @@ fn written(told: &Told) -> Vec<u8> {
     for (name, value) in told.attributes.borrow().iter() {
         match (name, value) {
             ("battery_state", AttributeValue::Text(state)) => {
-                put("charge", &(state == "charging").to_string())
+                put("charge", &(state == "charging").to_string());
             }
             (name, AttributeValue::Number(value) | AttributeValue::Text(value)) => put(name, value),
         }

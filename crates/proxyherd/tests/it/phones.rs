@@ -275,6 +275,9 @@ fn a_request_that_a_person_has_to_correct_says_what_to_do() {
         }
         let without_id = batch(&[json!({ "geometry": { "type": "Point", "coordinates": [1, 2] } })]);
         assert!(problem(&post(to, "/pub", &without_id), 400).contains("device ID"));
+        let mut spaced = feature(1.0, 1_497_476_456, 5);
+        spaced["properties"]["device_id"] = json!("Jane's phone");
+        assert!(problem(&post(to, "/pub", &batch(&[spaced])), 422).contains("Device ID"));
         let many = batch(&vec![feature(1.0, 1_497_476_456, 5); 1001]);
         assert!(problem(&post(to, "/pub", &many), 413).contains("1000"));
         assert_eq!(post(to, "/pub", &"x".repeat(2 * 1024 * 1024 + 1)).code, 413);

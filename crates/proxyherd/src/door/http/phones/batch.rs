@@ -60,7 +60,8 @@ pub(super) fn take(herd: &Herd, caller: &Caller, body: &[u8]) -> Result<Position
     Ok(positions)
 }
 
-/// Reads the reports. An error: the body is no batch, or none of the reports has an ID.
+/// Reads the reports. An error: the body is no batch, or no report could be read and some have an ID that is missing or
+/// wrong, so that a person has to correct the ID in the app.
 fn read<'b>(
     herd: &Herd,
     caller: &Caller,
@@ -71,24 +72,27 @@ fn read<'b>(
     let unreadable = |error| count_unreadable(herd, caller, &error);
     let mut batch = Batch::read(body, PHONE_REPORTS_MAX).map_err(unreadable)?;
     let mut reports = Reports { read: Vec::with_capacity(batch.len()), attributes: Vec::new() };
-    let mut has_no_id = false;
+    let mut wrong_id = None;
     while let Some(item) = batch.next(attributes) {
-        let Ok(body) = item.body else {
-            herd.count_unreadable(caller.door);
-            continue;
+        let body = match item.body {
+            Ok(body) if body.client().or(own_id).is_some() => body,
+            unread => {
+                herd.count_unreadable(caller.door);
+                match unread {
+                    Ok(_) => wrong_id = Some(NO_ID),
+                    Err(error @ PhoneError::Id(..)) => wrong_id = Some(error),
+                    Err(_) => {}
+                }
+                continue;
+            }
         };
-        if body.client().or(own_id).is_none() {
-            herd.count_unreadable(caller.door);
-            has_no_id = true;
-            continue;
-        }
         reports.attributes.extend_from_slice(attributes.borrow().as_bytes());
         reports.read.push(Read { body, attributes_end: reports.attributes.len() });
     }
-    if has_no_id && reports.read.is_empty() {
-        return Err(super::unreadable(&NO_ID));
+    match wrong_id {
+        Some(error) if reports.read.is_empty() => Err(super::unreadable(&error)),
+        _ => Ok(reports),
     }
-    Ok(reports)
 }
 
 const NO_ID: PhoneError = PhoneError::NoId(
