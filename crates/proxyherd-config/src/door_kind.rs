@@ -1,7 +1,7 @@
 //! The kinds of doors, in one table. The configuration, the command line, logs and metrics read this table.
 //!
 //! To add a kind, add a variant and its row, remove its key from `NOT_BUILT`, describe the key in `classic.toml`, and
-//! start the door in `door::run`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the
+//! start the door in `Doors::open`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the
 //! table. This module knows no protocols.
 
 /// A kind of door that this version has.

@@ -639,6 +639,9 @@ fn no_file_no_log_and_no_output_has_a_token() {
                 (format!("?key={token}"), String::new()),
                 (format!("?t%6Fken={token}&{token}"), String::new()),
                 (String::new(), bearer(token)),
+                // Twice, because the log says why a report is not taken.
+                (format!("?id={token}&lat=1&lon=1&timestamp=1"), bearer(token)),
+                (format!("?id={token}&lat=1&lon=1&timestamp=1"), bearer(token)),
                 (String::new(), format!("Authorization: {token}\r\n")),
                 (String::new(), format!("Authorization: Basic {}\r\n", base64(&format!(":{token}")))),
             ] {

@@ -28,6 +28,7 @@ use proxyherd_config::clock;
 use proxyherd_core::{
     codec::{
         json::ReportBody,
+        line::without_tokens,
         phones::{Format, PhoneError, osmand, owntracks, traccar},
     },
     command::Outcome,
@@ -246,7 +247,8 @@ fn refused(offer: &Offer<'_>, caller: &Caller) -> Problem {
     if offer.outcome != Outcome::Denied {
         return refusal(offer.outcome, caller);
     }
-    let client = String::from_utf8_lossy(offer.report.client.as_bytes());
+    let client = without_tokens(offer.report.client.as_bytes());
+    let client = String::from_utf8_lossy(&client);
     let detail = refusal_detail(offer.outcome, caller);
     Problem::new(
         StatusCode::FORBIDDEN,
@@ -257,9 +259,14 @@ fn refused(offer: &Offer<'_>, caller: &Caller) -> Problem {
     )
 }
 
-/// Writes to the log what became of a phone's reports, for an operator who looks for them.
+/// Writes to the log what became of a phone's reports, for an operator who looks for them. Somebody may have typed a
+/// token in place of an ID.
 fn log(herd: &Herd, caller: &Caller, message: fmt::Arguments<'_>) {
-    herd.log().event(LogLevel::Debug, Subject::Client(caller.address), message);
+    if herd.log().enabled(LogLevel::Debug) {
+        let text = message.to_string();
+        let text = String::from_utf8_lossy(&without_tokens(text.as_bytes())).into_owned();
+        herd.log().event(LogLevel::Debug, Subject::Client(caller.address), format_args!("{text}"));
+    }
 }
 
 /// Counts a report that cannot be read, and returns the answer.
@@ -286,7 +293,7 @@ fn unreadable(error: &PhoneError) -> Problem {
 /// The ID cannot be the ID of a client.
 fn no_client_id(herd: &Herd, caller: &Caller, id: &[u8]) -> Problem {
     herd.count_unreadable(caller.door);
-    let shown: String = String::from_utf8_lossy(id).chars().take(40).collect();
+    let shown: String = String::from_utf8_lossy(&without_tokens(id)).chars().take(40).collect();
     Problem::invalid(format!("{shown:?} is no client ID: change it in the app to one without spaces"))
 }
 
