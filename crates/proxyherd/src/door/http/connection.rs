@@ -12,7 +12,6 @@
 
 use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
-use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -30,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     connection_state::{CloseReason, Directive, SlotKind},
     dateless::{self, DatelessEnd},
-    handler::RequestHandler,
+    handler::{RequestHandler, Routers},
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
         IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
@@ -52,7 +51,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
-    pub(super) router: Router,
+    pub(super) routers: Routers,
     pub(super) origins: Arc<OriginPolicy>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -109,9 +108,9 @@ pub(super) async fn serve(
 ) {
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
+    let (herd, routers) = (Arc::clone(&context.herd), context.routers.clone());
     let handler =
-        RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
+        RequestHandler { herd, routers, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {
