@@ -10,13 +10,22 @@
 //!
 //! The task does not know paths and responses. The router handles these.
 
-use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
-
-use hyper::{body::Incoming, rt::Executor, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
+use std::{
+    convert::Infallible,
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
 };
+
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use proxyherd_config::clock;
 use proxyherd_log::{LogLevel, Subject};
 use tokio::{
@@ -178,12 +187,29 @@ async fn serve_by_hyper(
         let response = handler.clone().handle(request);
         async move { Ok::<_, Infallible>(response.await) }
     });
-    let builder = builder(&context.tasks, date);
-    let builder = match version {
-        HttpVersion::One => builder.http1_only(),
-        HttpVersion::Two => builder.http2_only(),
-    };
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let io = TokioIo::new(stream);
+    match version {
+        HttpVersion::One => {
+            let connection = http1_builder().serve_connection(io, service).with_upgrades();
+            drive(context, handler, connection, http1::UpgradeableConnection::graceful_shutdown).await
+        }
+        HttpVersion::Two => {
+            let connection = http2_builder(&context.tasks, date).serve_connection(io, service);
+            drive(context, handler, connection, http2::Connection::graceful_shutdown).await
+        }
+    }
+}
+
+/// Runs a connection of hyper to its end. `shut_down` asks the connection to answer the requests in progress, take no
+/// others, and end.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    context: &ListenerContext,
+    handler: &RequestHandler,
+    connection: C,
+    shut_down: impl Fn(Pin<&mut C>),
+) -> Result<(), ConnectionEnd> {
+    let mut connection = pin!(connection);
+    let failed = |error: hyper::Error| ConnectionEnd::Failed(error.into());
     let slot = &handler.slot;
     let is_general = slot.slot_kind == SlotKind::General;
     let mut shutdown = Shutdown::None;
@@ -194,14 +220,14 @@ async fn serve_by_hyper(
             Shutdown::Stop(until) => until,
         };
         tokio::select! {
-            ended = connection.as_mut() => return ended.map_err(ConnectionEnd::Failed),
+            ended = connection.as_mut() => return ended.map_err(failed),
             directive = slot.directive() => match directive {
                 Directive::Close(why) => return Err(ConnectionEnd::Closed(why)),
-                Directive::Drain => connection.as_mut().graceful_shutdown(),
+                Directive::Drain => shut_down(connection.as_mut()),
                 Directive::Serve => {}
             },
             () = context.stop.cancelled(), if !matches!(shutdown, Shutdown::Stop(_)) => {
-                connection.as_mut().graceful_shutdown();
+                shut_down(connection.as_mut());
                 shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
             }
             () = sleep_until(wake_at) => {
@@ -210,12 +236,12 @@ async fn serve_by_hyper(
                 // branches.
                 let polled = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
                 if let Poll::Ready(ended) = polled {
-                    return ended.map_err(ConnectionEnd::Failed);
+                    return ended.map_err(failed);
                 }
                 match (shutdown, slot.overdue(Instant::now())) {
                     (Shutdown::Stop(_), _) => return Ok(()),
                     (Shutdown::None, Some(CloseReason::IdleTimeout(_))) if is_general => {
-                        connection.as_mut().graceful_shutdown();
+                        shut_down(connection.as_mut());
                         shutdown = Shutdown::Idle(Instant::now() + DRAIN_TIMEOUT);
                     }
                     (_, Some(why)) => return Err(ConnectionEnd::Closed(why)),
@@ -262,10 +288,9 @@ async fn drained(stop: &CancellationToken) {
     sleep(DRAIN_TIMEOUT).await;
 }
 
-fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
-    let mut builder = auto::Builder::new(Tasks(tasks.clone()));
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         // A client that has shut down its sending side still wants its response.
         .half_close(true)
@@ -274,7 +299,11 @@ fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
         .header_read_timeout(IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN)
         .max_buf_size(HEADER_SECTION_LEN_MAX);
     builder
-        .http2()
+}
+
+fn http2_builder(tasks: &TaskTracker, date: DateHeader) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(Tasks(tasks.clone()));
+    builder
         .timer(TokioTimer::new())
         .auto_date_header(date == DateHeader::Sent)
         .max_concurrent_streams(STREAMS_MAX)
