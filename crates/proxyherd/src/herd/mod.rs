@@ -1,7 +1,7 @@
 //! One server's handle on the herd: the operations that doors may use.
 //!
 //! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns the results into bytes. The methods
-//! here take reports, answer queries about clients and places, forget clients, and watch clients. `readiness` returns
+//! here take reports, answer queries about clients and places, forget clients, and open live streams of clients. `readiness` returns
 //! whether the server is ready, and `figures` returns its status and counts. Rights are checked here and not in doors.
 //! A method that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
@@ -19,9 +19,9 @@ mod internals;
 mod links;
 mod readiness;
 mod reports;
+mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
-mod watching;
 
 use std::{
     sync::{
@@ -34,7 +34,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
-    command::{Around, List, Near, Nearby, Watch},
+    command::{Around, List, Near, Nearby},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
@@ -43,7 +43,7 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use self::watching::Watchers;
+use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
@@ -51,7 +51,7 @@ pub use self::{
     figures::Figures,
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
-    watching::{Change, WatchHandle},
+    streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
@@ -77,7 +77,7 @@ pub struct Herd {
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
-    watchers: Watchers,
+    streams: HerdStreams,
     access: AccessSettings,
     tokens: Tokens,
     audit: AuditLog,
@@ -217,20 +217,19 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle.
-    /// Dropping the handle ends the watch. `bell` is called on another thread when a change arrives and no change was
-    /// waiting before. `bell` must not wait. A door that also needs the present positions of the clients must watch
-    /// first and then ask for the positions. So the door misses no change. `None`: this server has its maximum number
-    /// of watchers. The caller must be allowed to read every client that it watches. The door must end the watch when
-    /// the caller's rights end.
-    pub fn watch(
+    /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door
+    /// [takes](StreamHandle::take) events from the handle, the first at once. `bell` is called on another thread when
+    /// something can be taken and nothing could be taken before. `bell` must not wait.
+    pub fn stream(
         &self,
         caller: &Caller,
-        watch: Watch<'_>,
+        now_ns: u64,
+        request: StreamRequest,
         bell: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Option<WatchHandle>, Denied> {
-        Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
-        Ok(self.watchers.watch(&self.liveness, watch, caller.rights.clone(), bell))
+    ) -> Result<StreamHandle, StreamRefusal> {
+        Denied::unless_reads_some(caller, now_ns)?;
+        self.check_ids(caller, now_ns, &request.filter.ids)?;
+        Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 
     /// Counts a line that was answered with a question mark.
@@ -258,14 +257,5 @@ impl Herd {
             Whereabouts::of(&held.record, &held.origin.server).map(|found| read(&found))
         });
         found.flatten()
-    }
-}
-
-/// The IDs of the clients that a watch names.
-fn watched_ids(watch: Watch<'_>) -> IdPattern {
-    match watch {
-        Watch::Client(client) => IdPattern::one(client),
-        Watch::Prefix(prefix) => IdPattern::with_prefix(prefix),
-        Watch::All => IdPattern::all(),
     }
 }
