@@ -21,6 +21,7 @@ pub mod incoming;
 pub mod line;
 pub mod link;
 pub mod memory;
+pub mod message;
 pub mod numbers;
 pub mod osmand;
 pub mod overland;
@@ -28,6 +29,7 @@ pub mod owntracks;
 mod phone_report;
 pub mod pieces;
 pub mod places_index;
+pub mod polygon;
 pub mod query;
 pub mod quota;
 pub mod replies;
@@ -42,7 +44,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 25] = [
+pub const CODECS: [(&str, Check); 27] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -54,11 +56,13 @@ pub const CODECS: [(&str, Check); 25] = [
     ("incoming", incoming::check),
     ("line", line::check),
     ("link", link::check),
+    ("message", message::check),
     ("numbers", numbers::check),
     ("osmand", osmand::check),
     ("overland", overland::check),
     ("owntracks", owntracks::check),
     ("places_index", places_index::check),
+    ("polygon", polygon::check),
     ("query", query::check),
     ("quota", quota::check),
     ("replies", replies::check),

@@ -70,7 +70,8 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
     let servers: Vec<_> = demo.places().collect();
     let line = |index: usize| servers[index].1.line();
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
-    let http = servers[0].1.http().map_or(String::new(), |http| http.to_string());
+    let http_at = |index: usize| servers[index].1.http().map_or(String::new(), |http| http.to_string());
+    let http = http_at(0);
     let phones = servers[0].1.of(DoorKind::Phones).next().map_or(String::new(), |at| at.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
@@ -94,6 +95,10 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
         (
             format!("as phone apps report; they also take http://{http} for their server"),
             from_phones(&phones),
+        ),
+        (
+            "watch the couriers move, from another server".to_owned(),
+            vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
         ),
         (
             "a token for somebody else; the operator's token makes it".to_owned(),

@@ -151,6 +151,9 @@ pub(super) async fn caller_of(
         true => (AuthRefusal::NoToken, AuthRefusal::WrongToken),
         false => (AuthRefusal::NoOperator, AuthRefusal::NoOperator),
     };
+    if needed == NeededRight::Later && text.is_none() {
+        return Ok(connected);
+    }
     let text = text.ok_or(missing)?;
     if is_in_url && matches!(needed, NeededRight::Operate | NeededRight::Tokens) {
         return Err(AuthRefusal::InUrl);
@@ -191,7 +194,7 @@ impl NeededRight {
     /// Whether the rights allow this at least for one client.
     fn is_in(self, rights: &Rights, now_ns: u64) -> bool {
         match self {
-            NeededRight::Nothing | NeededRight::Any => true,
+            NeededRight::Nothing | NeededRight::Any | NeededRight::Later => true,
             NeededRight::Report => rights.may_report_some(now_ns),
             NeededRight::Read => rights.may_read_some(now_ns),
             NeededRight::Places => rights.may_ask_places(now_ns),
@@ -201,7 +204,7 @@ impl NeededRight {
 
     fn scope(self) -> &'static str {
         match self {
-            NeededRight::Nothing | NeededRight::Any => "any",
+            NeededRight::Nothing | NeededRight::Any | NeededRight::Later => "any",
             NeededRight::Report => "report:IDS",
             NeededRight::Read => "read:IDS",
             NeededRight::Places => "places",

@@ -21,6 +21,7 @@ mod durability;
 mod exposition;
 mod handler;
 mod limits;
+mod live;
 mod media;
 mod metered_stream;
 mod metrics;
@@ -42,6 +43,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod version;
 
 use std::sync::Arc;
 
@@ -49,6 +51,7 @@ use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
     handler::Routers,
+    live::Live,
     origin::OriginPolicy,
     paths::{DoorPaths, PATHS, PathName},
     phones::FriendSearches,
@@ -104,9 +107,14 @@ pub(crate) fn run(entrance: Entrance, shared: &Shared) {
 fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
     let herd = || Arc::clone(&entrance.herd);
     let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
+    let live = || Live {
+        searches: Arc::clone(&shared.searches),
+        tasks: entrance.tasks.clone(),
+        stop: entrance.stop.clone(),
+    };
     Routers {
         paths: match DoorPaths::of(entrance.kind) {
-            DoorPaths::All => router(herd(), &shared.searches),
+            DoorPaths::All => router(herd(), &live()),
             DoorPaths::Phones => Router::new().fallback(only_phones),
         },
         phones: Router::new().fallback_service(phones.with_state(herd())),
@@ -114,14 +122,13 @@ fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
 }
 
 /// The handlers of the paths in the table.
-fn router(herd: Arc<Herd>, searches: &Arc<Searches>) -> Router {
-    let router = PATHS.iter().fold(Router::new(), |router, row| {
-        router.route(row.pattern, handlers(row.name, Arc::clone(searches)))
-    });
+fn router(herd: Arc<Herd>, live: &Live) -> Router {
+    let router =
+        PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live)));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, live: &Live) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -134,10 +141,12 @@ fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> 
         PathName::DocsScript => get(docs::get_script),
         PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
-        PathName::Clients => get(api::get_clients).layer(Extension(searches)),
+        PathName::Clients => get(api::get_clients).layer(Extension(Arc::clone(&live.searches))),
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),
+        PathName::Stream => get(live::get_stream).layer(Extension(live.clone())),
+        PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
         PathName::Phones => unreachable!("the requests of phones have no path in the table"),

@@ -39,6 +39,8 @@ pub(super) enum PathName {
     Client,
     Location,
     ClientPlaces,
+    Stream,
+    WebSocket,
     Tokens,
     Token,
     /// The reports of phones.
@@ -62,6 +64,8 @@ pub(super) enum NeededRight {
     Nothing,
     /// A valid token, whatever it allows.
     Any,
+    /// A valid token, whatever it allows, if the request has one. A request without one has no rights yet.
+    Later,
     Report,
     Read,
     Places,
@@ -98,7 +102,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 17] = [
+pub(super) static PATHS: [PathRow; 19] = [
     open(PathName::Root, "/").with_posts_of_phones(),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -126,6 +130,8 @@ pub(super) static PATHS: [PathRow; 17] = [
     )
     .body(REPORT_LEN_MAX, BODY_TIMEOUT),
     clients(PathName::ClientPlaces, "/v1/clients/{id}/places", PLACES, GET_ALLOW),
+    clients(PathName::Stream, "/v1/stream", READ, GET_ALLOW),
+    clients(PathName::WebSocket, "/v1/ws", &[(Method::GET, NeededRight::Later)], GET_ALLOW),
     clients(
         PathName::Tokens,
         "/v1/tokens",

@@ -17,7 +17,7 @@ use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are shown.
-const SHOWN: [&str; 21] = [
+const SHOWN: [&str; 22] = [
     "location",
     "radius",
     "client",
@@ -39,6 +39,7 @@ const SHOWN: [&str; 21] = [
     "timestamp",
     "lat",
     "lon",
+    "kinds",
 ];
 /// The parameters whose values are positions.
 const POSITIONS: [&str; 3] = ["location", "lat", "lon"];
