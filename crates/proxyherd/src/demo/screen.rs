@@ -93,12 +93,12 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
         ),
         (format!("over HTTP; http://{http}/docs has every path"), over_http(&http)),
         (
-            format!("as phone apps report; they also take http://{http} for their server"),
-            from_phones(&phones),
-        ),
-        (
             "watch the couriers move, from another server".to_owned(),
             vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
+        ),
+        (
+            format!("as phone apps report; they also take http://{http} for their server"),
+            from_phones(&phones),
         ),
         (
             "a token for somebody else; the operator's token makes it".to_owned(),

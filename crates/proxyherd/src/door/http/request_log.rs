@@ -32,6 +32,7 @@ const SHOWN: [&str; 22] = [
     "limit",
     "radius_m",
     "max_age_s",
+    "kinds",
     "id",
     "deviceid",
     "u",
@@ -39,7 +40,6 @@ const SHOWN: [&str; 22] = [
     "timestamp",
     "lat",
     "lon",
-    "kinds",
 ];
 /// The parameters whose values are positions.
 const POSITIONS: [&str; 3] = ["location", "lat", "lon"];
