@@ -29,8 +29,9 @@ use super::{
 };
 
 /// Headers that a page of an allowed origin may send.
-const HEADERS_ALLOWED: HeaderValue =
-    HeaderValue::from_static("Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+const HEADERS_ALLOWED: HeaderValue = HeaderValue::from_static(
+    "Accept, Authorization, Content-Type, If-None-Match, Last-Event-ID, X-Request-Id",
+);
 /// Headers of responses that a page of an allowed origin may read, in addition to those that any page may read.
 const HEADERS_EXPOSED: HeaderValue = HeaderValue::from_static(
     "Allow, ETag, Retry-After, WWW-Authenticate, X-Proxyherd-Client-At, X-Request-Id",
@@ -48,7 +49,7 @@ pub(super) enum OriginRefusal {
     /// The request of a web page whose host name resolves to this machine. Or the operator uses a host name that is not
     /// in the server's configuration.
     #[error(
-        "this server answers only requests to localhost, to a loopback address, to its own `http` address, and to the \
+        "this server answers only requests to localhost, to a loopback address, to the address of the door, and to the \
          names in `hosts` in [access]"
     )]
     UnknownHost,

@@ -1,7 +1,11 @@
 //! Tests with kinds of paths that the door does not have yet: paths that take a body, are slow, stream forever, or
 //! switch to another protocol. Also tests with callers who lack a right. Time is virtual.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -24,7 +28,9 @@ use proxyherd_config::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    limits::{BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT},
+    limits::{
+        BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT, WRITE_TIMEOUT,
+    },
     slots::Slots,
     *,
 };
@@ -47,6 +53,7 @@ const SLOW: Duration = Duration::from_secs(3 * DRAIN_TIMEOUT.as_secs());
 /// A server whose HTTP door has other paths.
 struct Door {
     context: ListenerContext,
+    batches: Batches,
     slots: Arc<Slots>,
     _server: Server,
     _dir: TempDir,
@@ -66,10 +73,13 @@ impl Door {
         );
         let config = Config::read(&text, &dir.path().join("herd.toml"), &Overrides::none()).unwrap();
         let server = Server::start(&config, "Riley").await.unwrap();
+        let batches = Batches::default();
         let router = Router::new()
-            .route("/body", post(async |body: Bytes| body.len().to_string()))
+            .route("/v1/body", post(async |body: Bytes| body.len().to_string()))
             .layer(DefaultBodyLimit::disable())
             .route("/stream", get(async || Body::new(Endless)))
+            .route("/flood", get(async |State(batches): State<Batches>| Body::new(Flood(batches))))
+            .with_state(Arc::clone(&batches))
             .route("/slow", get(slow))
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
@@ -77,8 +87,14 @@ impl Door {
         let slots = Slots::new(herd.admission());
         let origins =
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
-        let context = ListenerContext { herd, router, origins, tasks, stop };
-        Door { context, slots, _server: server, _dir: dir }
+        let context = ListenerContext {
+            herd,
+            routers: Routers { paths: router.clone(), phones: router },
+            origins,
+            tasks,
+            stop,
+        };
+        Door { context, batches, slots, _server: server, _dir: dir }
     }
 
     /// Opens a connection and sends these bytes.
@@ -107,6 +123,28 @@ impl axum::body::HttpBody for Endless {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         std::task::Poll::Pending
+    }
+}
+
+/// Length of the batches of [`Flood`], bytes.
+const BATCH_LEN: usize = 10_000;
+
+/// Number of batches that were taken.
+type Batches = Arc<AtomicUsize>;
+
+/// A stream that always has another batch.
+struct Flood(Batches);
+
+impl axum::body::HttpBody for Flood {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0.fetch_add(1, Relaxed);
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[b'x'; BATCH_LEN])))))
     }
 }
 
@@ -153,7 +191,7 @@ fn head(path: &str, headers: &str) -> String {
 async fn a_body_that_arrives_slowly_is_answered_408() {
     let door = Door::open().await;
     let began = Instant::now();
-    let mut drips = door.connect(&head("/body", "Content-Length: 1000\r\n")).await;
+    let mut drips = door.connect(&head("/v1/body", "Content-Length: 1000\r\n")).await;
     let (mut reader, mut writer) = split(&mut drips);
     let drip = async {
         while writer.write_all(b"x").await.is_ok() {
@@ -170,7 +208,7 @@ async fn a_body_that_arrives_slowly_is_answered_408() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_will_be_refused_is_not_requested() {
     let door = Door::open().await;
-    let mut fits = door.connect(&head("/body", "Expect: 100-continue\r\nContent-Length: 3\r\n")).await;
+    let mut fits = door.connect(&head("/v1/body", "Expect: 100-continue\r\nContent-Length: 3\r\n")).await;
     assert_eq!(next(&mut fits).await, "HTTP/1.1 100 Continue\r\n\r\n");
     fits.write_all(b"abc").await.unwrap();
     let answer = next(&mut fits).await;
@@ -180,7 +218,8 @@ async fn a_body_that_will_be_refused_is_not_requested() {
         (format!("Content-Length: {len}\r\n"), 413),
         ("Content-Encoding: gzip\r\nContent-Length: 3\r\n".to_owned(), 415),
     ] {
-        let mut refused = door.connect(&head("/body", &format!("Expect: 100-continue\r\n{headers}"))).await;
+        let mut refused =
+            door.connect(&head("/v1/body", &format!("Expect: 100-continue\r\n{headers}"))).await;
         let answer = rest(&mut refused).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
     }
@@ -189,7 +228,7 @@ async fn a_body_that_will_be_refused_is_not_requested() {
 #[tokio::test(start_paused = true)]
 async fn a_body_without_a_length_is_read_up_to_the_longest() {
     let door = Door::open().await;
-    let mut stream = door.connect(&head("/body", "Transfer-Encoding: chunked\r\n")).await;
+    let mut stream = door.connect(&head("/v1/body", "Transfer-Encoding: chunked\r\n")).await;
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     let (mut reader, mut writer) = split(&mut stream);
     let send = async { while writer.write_all(chunk.as_bytes()).await.is_ok() {} };
@@ -210,7 +249,7 @@ async fn after_a_body_of_ambiguous_length_no_request_is_read() {
         ("Transfer-Encoding: chunked\r\n", chunks, 1),
         ("Content-Length: 3\r\n", "abc", 2),
     ] {
-        let mut stream = door.connect(&format!("{}{body}{hidden}", head("/body", headers))).await;
+        let mut stream = door.connect(&format!("{}{body}{hidden}", head("/v1/body", headers))).await;
         let said = rest(&mut stream).await;
         assert!(said.starts_with("HTTP/1.1 200 "), "{headers}: {said}");
         assert_eq!(said.matches("HTTP/1.1 ").count(), answers, "{headers}: {said}");
@@ -231,6 +270,51 @@ async fn a_stream_keeps_its_slot_until_the_server_stops() {
     door.context.tasks.close();
     door.context.tasks.wait().await;
     assert_eq!(door.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_gives_its_next_batch_only_when_the_connection_has_taken_the_last_one() {
+    let door = Door::open().await;
+    // The connection holds few bytes, so it takes a batch only as far as the client reads.
+    let (mut client, server) = duplex(16);
+    let slot = door.slots.open(CALLER.address.ip(), Instant::now());
+    door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+    client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let taken = || door.batches.load(Relaxed);
+    let mut bytes = vec![0; 100];
+    client.read_exact(&mut bytes).await.unwrap();
+    sleep(WRITE_TIMEOUT / 2).await;
+    assert_eq!((taken(), door.slots.buffered()), (1, BATCH_LEN));
+    bytes.resize(BATCH_LEN, 0);
+    for so_far in 1..10 {
+        client.read_exact(&mut bytes).await.unwrap();
+        assert!((so_far..=so_far + 2).contains(&taken()), "{}", taken());
+        assert!(door.slots.buffered() <= BATCH_LEN);
+    }
+    // A client that reads no more is disconnected.
+    sleep(2 * WRITE_TIMEOUT).await;
+    assert_eq!((door.connections(), door.slots.buffered()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_for_which_there_is_no_memory_ends() {
+    let door = Door::open_with("buffers_mb = 1").await;
+    let mut clients = Vec::new();
+    for _ in 0..110 {
+        let (mut client, server) = duplex(16);
+        let slot = door.slots.open(CALLER.address.ip(), Instant::now());
+        door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+        client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        clients.push(client);
+    }
+    let room = 1024 * 1024 / BATCH_LEN;
+    assert!(door.slots.buffered() <= 1024 * 1024);
+    // The last clients get the head of the response and the end of the stream.
+    assert!(door.batches.load(Relaxed) >= room);
+    let last = rest(clients.last_mut().unwrap()).await;
+    let (_, body) = last.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "0\r\n\r\n");
 }
 
 #[tokio::test(start_paused = true)]

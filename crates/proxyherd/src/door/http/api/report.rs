@@ -17,7 +17,7 @@ use proxyherd_core::{
     command::{Outcome, Whereabouts},
     limits::CLIENT_ID_LEN_MAX,
     replica::Offer,
-    types::AttributesBuf,
+    types::{AttributesBuf, Report},
 };
 
 use super::{JSON, client_id::PathId};
@@ -71,23 +71,16 @@ fn take(
 ) -> Result<Taken, Problem> {
     let client = id.client();
     let read = json::parse_report(body, attributes).map_err(|error| {
-        herd.count_unreadable();
+        herd.count_unreadable(caller.door);
         unreadable(&error)
     })?;
     if read.client().is_some_and(|named| named != client) {
-        herd.count_unreadable();
+        herd.count_unreadable(caller.door);
         let detail = "`id` is not the client of the path; leave `id` out";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     let now_ns = clock::now_ns();
-    let mut offers = [Offer::new(read.report(client, attributes.borrow()))];
-    herd.wake(herd.report(caller, now_ns, &mut offers)?);
-    let [offer] = offers;
-    let result = match offer.outcome {
-        Outcome::Added | Outcome::Moved => "accepted",
-        Outcome::Stale => "stale",
-        refused => return Err(refusal(refused, caller)),
-    };
+    let (offer, result) = offer(herd, caller, now_ns, read.report(client, attributes.borrow()))?;
     let (timestamp, difference) = offer.times(now_ns).ok_or_else(no_time)?;
     let report = offer.report;
     let shown = Whereabouts {
@@ -105,11 +98,34 @@ fn take(
     answer.extend_from_slice(b",\"result\":\"");
     answer.extend_from_slice(result.as_bytes());
     answer.extend_from_slice(b"\"}\n");
+    Ok(Taken { answer, positions: positions_of(&offer) })
+}
+
+/// Offers one report to the herd. Returns the offer and its result in a word: the report was taken, or was not newer than
+/// what the herd holds.
+pub(in crate::door::http) fn offer<'a>(
+    herd: &Herd,
+    caller: &Caller,
+    now_ns: u64,
+    report: Report<'a>,
+) -> Result<(Offer<'a>, &'static str), Problem> {
+    let mut offers = [Offer::new(report)];
+    herd.wake(herd.report(caller, now_ns, &mut offers)?);
+    let [offer] = offers;
+    match offer.outcome {
+        Outcome::Added | Outcome::Moved => Ok((offer, "accepted")),
+        Outcome::Stale => Ok((offer, "stale")),
+        refused => Err(refusal(refused, caller)),
+    }
+}
+
+/// What must be durable before the report is acknowledged.
+pub(in crate::door::http) fn positions_of(offer: &Offer<'_>) -> Positions {
     let mut positions = Positions::default();
     if let Some(position) = offer.position() {
         positions.note(position.shard, position.seq);
     }
-    Ok(Taken { answer, positions })
+    positions
 }
 
 /// 400 for a text that is no JSON, 422 for a text that is no report.
@@ -119,7 +135,7 @@ pub(super) fn unreadable(error: &ReportError) -> Problem {
 }
 
 /// Why the herd has refused a report that could be read.
-pub(super) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
+pub(in crate::door::http) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
     let detail = refusal_detail(outcome, caller);
     match outcome {
         Outcome::Full => Problem::unavailable(detail),
@@ -137,7 +153,7 @@ pub(super) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
 }
 
 /// The text that says why the herd has refused a report.
-pub(super) fn refusal_detail(outcome: Outcome, caller: &Caller) -> Cow<'static, str> {
+pub(in crate::door::http) fn refusal_detail(outcome: Outcome, caller: &Caller) -> Cow<'static, str> {
     let detail = match outcome {
         Outcome::TokenFull => {
             let clients_max = caller.rights.grant().map_or(0, |grant| grant.clients_max());
