@@ -106,12 +106,12 @@ pub(crate) fn run(entrance: Entrance, shared: &Shared) {
 
 fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
     let herd = || Arc::clone(&entrance.herd);
+    let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
     let live = || Live {
         searches: Arc::clone(&shared.searches),
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
-    let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
     Routers {
         paths: match DoorPaths::of(entrance.kind) {
             DoorPaths::All => router(herd(), &live()),
