@@ -18,6 +18,7 @@ mod flapping;
 mod internals;
 mod links;
 mod readiness;
+mod shares;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -199,7 +199,11 @@ impl From<TokenRefusal> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, TokenError::Unknown.to_string())
             }
             TokenRefusal::Failed(
-                failed @ (TokenError::Full | TokenError::Machine | TokenError::Audit(_)),
+                failed @ (TokenError::Full
+                | TokenError::TooManyShares
+                | TokenError::TooManySharesKept
+                | TokenError::Machine
+                | TokenError::Audit(_)),
             ) => Problem::unavailable(failed.to_string()),
         }
     }
