@@ -1,7 +1,7 @@
 //! Certificates, which any stranger at the peer port may present. Certificates never arrive in pieces, so the check
 //! cuts nothing. It also writes no certificates.
 
-use proxyherd::fuzzing::server_of_certificate;
+use proxyherd_config::fuzzing::server_of_certificate;
 
 use crate::memory::bounded;
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use proxyherd::config::{Address, Config, Overrides};
+use proxyherd_config::config::{Address, Config, Overrides};
 
 use crate::memory::bounded;
 

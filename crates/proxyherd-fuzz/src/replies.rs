@@ -1,6 +1,6 @@
 //! Replies of a server, or of any other program at its address, as `proxyherd client` reads them.
 
-use proxyherd::fuzzing::{NotAReply, Replies, ReplyForm};
+use proxyherd_commands::fuzzing::{NotAReply, Replies, ReplyForm};
 use proxyherd_core::{
     codec::line::{Line, parse},
     command::Command,

@@ -20,10 +20,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_config::{config::Limits, door_kind::DoorKind};
 use proxyherd_core::rate::{LeakyBucket, Pace};
 
 use self::descriptors::OPERATORS_APART;
-use crate::{config::Limits, door_kind::DoorKind, subscriber::subscriber};
+use crate::subscriber::subscriber;
 
 /// Number of known addresses at which addresses without connections are forgotten for the first time. Later this
 /// happens each time that the number of known addresses has doubled.

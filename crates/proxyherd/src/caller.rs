@@ -6,9 +6,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use proxyherd_config::door_kind::DoorKind;
 use proxyherd_core::types::IdPattern;
 
-use crate::{access::Grant, door_kind::DoorKind};
+use crate::access::Grant;
 
 /// The client at the other end of a connection.
 #[derive(Clone, Debug)]

@@ -1,18 +1,9 @@
 //! The private codecs of this crate, for fuzzing only. Only `proxyherd-fuzz` may use them, and they change with the
-//! program's internals. Other codecs are public anyway ([`Config::read`](crate::config::Config::read)).
+//! program's internals.
 
 use proxyherd_core::places::{Point, Query};
 
-pub use crate::client::replies::{NotAReply, Replies, ReplyForm};
-use crate::{
-    credentials::Facts,
-    door::http::parameters::{NearbyRequest, SearchCenter},
-};
-
-/// The URI of the server that a certificate (DER) is for. `None`: the certificate is not for a server of a herd.
-pub fn server_of_certificate(der: &[u8]) -> Option<String> {
-    Facts::of(&der.into()).ok()?.member().map(|member| member.uri())
-}
+use crate::door::http::parameters::{NearbyRequest, SearchCenter};
 
 /// The query in the parameters of Nearby Search, and the client that the query is about. A query about a client has its
 /// center on the equator. `None`: the parameters are not a valid query.

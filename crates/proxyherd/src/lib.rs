@@ -4,16 +4,8 @@ pub mod access;
 pub mod admission;
 pub mod caller;
 pub mod cli;
-mod client;
-pub mod clock;
-mod command_token;
-pub mod config;
-pub mod credentials;
 pub mod demo;
 pub mod door;
-mod door_client;
-pub mod door_kind;
-mod door_trust;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod herd;
@@ -23,10 +15,7 @@ mod peer;
 pub mod places;
 pub mod quota;
 pub mod server;
-mod settled;
-mod status;
 mod subscriber;
-mod token;
 mod topology;
 #[cfg(test)]
 mod wait;

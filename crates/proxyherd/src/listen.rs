@@ -3,11 +3,10 @@
 
 use std::{borrow::Borrow, future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
+use proxyherd_config::config::Address;
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
-
-use crate::config::Address;
 
 /// Pause after a failed accept. An accept fails, for example, when all descriptors are in use. The listener stays
 /// readable during that time, so an immediate retry would only waste processor time.

@@ -7,18 +7,17 @@
 
 use std::{io, path::Path, sync::Arc};
 
+use proxyherd_config::clock;
 use proxyherd_core::places::ShutCause;
 use proxyherd_log::{LogLevel, ServerLog, Subject, refusal::refused};
-use proxyherd_places::{
-    ProviderName, provider,
-    provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
-};
-
-use crate::clock;
 pub use proxyherd_places::{
     Answered, Environment, Looked, LookupOutcome, Observer, Places, PlacesEvent, Question, Quota,
     RemoteStatus, ReservedQuota, Rest, Settings, Unlimited,
     provider::{Embedded, Failure, OpenError, Osm, Pending, Provider},
+};
+use proxyherd_places::{
+    ProviderName, provider,
+    provider::osm::{self, ImportError, ImportSummary, IndexError, Progress},
 };
 
 /// Opens the providers that `settings` name. Must be called within the runtime whose tasks will make requests over the

@@ -5,6 +5,11 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use proxyherd_config::{
+    config::{Config, Door, DoorCertificate, Overrides, ServerConfig, TLS_SCHEME, Tls},
+    credentials::{self, Credentials, CredentialsError, Reread},
+    door_kind::DoorKind,
+};
 use proxyherd_core::types::ServerName;
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
@@ -16,13 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::RECHECK_INTERVAL,
-    config::{Config, Door, DoorCertificate, Overrides, ServerConfig, TLS_SCHEME, Tls},
-    credentials::{self, Credentials, CredentialsError, Reread},
     door::{
         self,
         entrance::{DoorListener, DoorTls, Entrance},
     },
-    door_kind::DoorKind,
     herd::{Herd, Internals, Link},
     listen::{self, ListenError},
     peer::{self, Peers},

@@ -12,17 +12,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use proxyherd_config::{
+    config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
+    credentials,
+    settled::{FileWatch, Look},
+};
 use proxyherd_log::{LogLevel, Subject};
 use tokio::{sync::Notify, task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, HerdChange, LinkChange, LoadError, Overrides, Removed},
-    credentials,
     door::entrance::DoorTls,
     herd::{Herd, Internals},
     peer::Peers,
-    settled::{FileWatch, Look},
 };
 
 /// Time for which a server keeps running after the file no longer names the server. In this time load balancers and

@@ -133,13 +133,13 @@ fn check_links(herd: &Herd) {
 mod tests {
     use std::{net::SocketAddr, path::Path};
 
+    use proxyherd_config::config::{Address, Config, Overrides};
     use proxyherd_core::{replica::shard_index, types::ServerName};
     use proxyherd_places::http_client;
     use tokio::{runtime::Handle, task::block_in_place};
 
     use super::*;
     use crate::{
-        config::{Address, Config, Overrides},
         server::{Server, Sockets},
         wait::eventually,
     };

@@ -7,7 +7,7 @@ pub(super) fn seeds(seeds: &[(&'static str, &str)]) -> Vec<Seed> {
 }
 
 pub(super) fn config() -> Vec<Seed> {
-    let classic = proxyherd::config::Config::classic_text("herd");
+    let classic = proxyherd_config::config::Config::classic_text("herd");
     let small = "[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\"\npeer = \"127.0.0.1:13000\"\n";
     let mut seeds = seeds(&[
         ("empty", ""),

@@ -18,7 +18,12 @@ use std::{
     time::Duration,
 };
 
+<<<<<<< HEAD
 use parking_lot::{Mutex, RwLock};
+=======
+use parking_lot::RwLock;
+use proxyherd_config::{clock, config, config::AccessSettings, door_kind::DoorKind};
+>>>>>>> split
 use proxyherd_core::{
     access::{HASH_LEN, Maker, SECRET_LEN, Scopes, Share, TokenId, TokenRecord, TokenState, TokenText},
     flood::{Offered, Update, Wake},
@@ -33,7 +38,6 @@ use ring::{
 use subtle::ConstantTimeEq as _;
 
 use super::{grant::Grant, guesses::Guesses};
-use crate::{clock, config, config::AccessSettings, door_kind::DoorKind};
 
 /// Time between two comparisons of the grants with the records.
 pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(200);

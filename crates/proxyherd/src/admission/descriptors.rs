@@ -3,10 +3,9 @@
 
 use std::{num::NonZero, thread::available_parallelism};
 
+use proxyherd_config::{config::ADDRESSES_PER_DOOR_MAX, door_kind::DoorKind};
 use proxyherd_core::limits::HANDSHAKES_MAX;
 use rustix::process::{Resource, getrlimit, setrlimit};
-
-use crate::{config::ADDRESSES_PER_DOOR_MAX, door_kind::DoorKind};
 
 /// Number of descriptors reserved for logs, the runtime, and files that a server opens for a short time.
 const OWN: u64 = 48;

@@ -3,6 +3,11 @@
 use std::{io::Write as _, iter::once, path::Path};
 
 use anstyle::{AnsiColor, Style};
+use proxyherd_config::{
+    clock,
+    config::{Config, ServerConfig, Tls, Tokens},
+    credentials::{CredentialsError, Finding, Reread as _, audit, audit_operator_token, date, expiry},
+};
 use proxyherd_core::types::ServerName;
 use proxyherd_log::{ServerLog, refusal};
 
@@ -11,14 +16,7 @@ use super::{
     outcome::{self, counted},
     serve,
 };
-use crate::{
-    clock,
-    config::{Config, ServerConfig, Tls, Tokens},
-    credentials::{CredentialsError, Finding, Reread as _, audit, audit_operator_token, date, expiry},
-    door::entrance::DoorTls,
-    listen, places,
-    server::open_tls,
-};
+use crate::{door::entrance::DoorTls, listen, places, server::open_tls};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

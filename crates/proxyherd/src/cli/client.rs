@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HerdArgs, TokenArgs, heading};
-use crate::{
-    command_token::CommandToken,
+use proxyherd_commands::command_token::CommandToken;
+use proxyherd_config::{
     config::{Door, DoorError},
     door_kind::DoorKind,
 };
+
+use super::{HerdArgs, TokenArgs, heading};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -84,7 +85,7 @@ const AFTER_PLACES: Duration = Duration::from_secs(10);
 /// Talks to the herd until the input ends.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let ClientTarget { doors, certificate, token, silence_max } = target(args)?;
-    crate::client::run(doors, certificate.as_deref(), token, silence_max)
+    proxyherd_commands::client::run(doors, certificate.as_deref(), token, silence_max)
 }
 
 /// The servers to talk to.

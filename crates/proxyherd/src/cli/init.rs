@@ -14,15 +14,15 @@ use std::{
 
 use anstyle::Style;
 use anyhow::{Context as _, bail};
+use proxyherd_config::{
+    config::Config,
+    credentials::{hex, new_operator_token, operator_token_path, read_token_file, token_hash},
+};
 use proxyherd_core::types::ServerName;
 use proxyherd_log::refusal;
 
 use self::file::{Existing, PRIVATE, PUBLIC};
 use super::heading;
-use crate::{
-    config::Config,
-    credentials::{hex, new_operator_token, operator_token_path, read_token_file, token_hash},
-};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -165,11 +165,13 @@ After changing the file:
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{super::UsageError, *};
-    use crate::{
+    use proxyherd_config::{
+        clock,
         config::Overrides,
         credentials::{Credentials, Finding, audit},
     };
+
+    use super::{super::UsageError, *};
 
     fn args(dir: &Path, force: bool) -> Args {
         Args { dir: dir.to_owned(), force, server: None, days: 365 }
@@ -204,7 +206,7 @@ mod tests {
         assert!(!fs::read_to_string(dir.join("herd.toml")).unwrap().contains(&token));
         let certs = dir.join("certs");
         let names: Vec<&ServerName> = config.servers.iter().map(|server| &server.name).collect();
-        assert_eq!(audit(&certs, &names, None, crate::clock::now_s()), []);
+        assert_eq!(audit(&certs, &names, None, clock::now_s()), []);
         for &name in &names {
             let days = Credentials::open(&certs, name).unwrap().days_left();
             assert!((364..=365).contains(&days), "{days}");
@@ -273,7 +275,7 @@ mod tests {
             assert!((6..=7).contains(&days), "{server}: {days}");
         }
         let riley = name("Riley");
-        let findings = audit(&certs, &[&riley], None, crate::clock::now_s());
+        let findings = audit(&certs, &[&riley], None, clock::now_s());
         assert!(matches!(&findings[..], [Finding::Warning(said)] if said.contains("init --server Riley")));
         let authority = fs::read(certs.join("ca.pem")).unwrap();
         assert!(certificates::renew(dir.path(), &name("ca"), 7).unwrap_err().is::<UsageError>());

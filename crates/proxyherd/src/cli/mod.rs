@@ -23,12 +23,9 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use proxyherd_commands::command_token::{CommandToken, InTheClear};
+use proxyherd_config::config::{Config, LoadError, Overrides};
 use tokio::runtime::Runtime;
-
-use crate::{
-    command_token::{CommandToken, InTheClear},
-    config::{Config, LoadError, Overrides},
-};
 
 /// A heading of a help text, styled as clap's own headings. Without colors clap removes the style.
 macro_rules! heading {

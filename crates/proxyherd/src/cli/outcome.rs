@@ -3,13 +3,13 @@
 use std::{io, io::Write as _, path::Path, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
-use proxyherd_log::refusal;
-
-use super::{ConfigArgs, ConfigurationError, UsageError};
-use crate::{
+use proxyherd_config::{
     config::{Diagnostic, Diagnostics, LoadError},
     credentials::Finding,
 };
+use proxyherd_log::refusal;
+
+use super::{ConfigArgs, ConfigurationError, UsageError};
 
 /// Something failed while running.
 const FAILED: u8 = 1;
@@ -137,8 +137,9 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 mod tests {
     use std::path::Path;
 
+    use proxyherd_config::config::{Config, Overrides};
+
     use super::*;
-    use crate::config::{Config, Overrides};
 
     #[test]
     fn each_kind_of_error_has_its_exit_code() {

@@ -3,13 +3,13 @@
 use std::{ffi::OsStr, io, io::Write as _};
 
 use anyhow::Context as _;
+use proxyherd_config::config::{Config, Overrides, ServerConfig};
 use proxyherd_log::hear_crates;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
 use crate::{
     admission::descriptors,
-    config::{Config, Overrides, ServerConfig},
     server::{Server, StartError},
 };
 

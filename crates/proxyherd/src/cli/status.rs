@@ -7,18 +7,17 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::{HerdArgs, TokenArgs, UsageError, heading, outcome::counted, signals};
-use crate::{
+use proxyherd_commands::{
     command_token::CommandToken,
-    config::Config,
-    door_kind::DoorKind,
     status::{
         HerdSnapshot,
         window::{Window, cut},
     },
 };
+use proxyherd_config::{config::Config, door_kind::DoorKind};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{HerdArgs, TokenArgs, UsageError, heading, outcome::counted, signals};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

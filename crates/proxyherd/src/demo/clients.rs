@@ -9,6 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_config::{clock, door_kind::DoorKind};
 use proxyherd_core::replica::Offer;
 use proxyherd_core::types::{AttributeValue, AttributesBuf, ClientId, Coordinates, Report, Stamp, Timestamp};
 use proxyherd_log::{LogLevel, Subject};
@@ -21,8 +22,6 @@ use tokio::{
 use super::walker::Walker;
 use crate::{
     caller::{Caller, Rights},
-    clock,
-    door_kind::DoorKind,
     herd::Herd,
 };
 

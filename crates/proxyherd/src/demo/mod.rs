@@ -20,13 +20,15 @@ use std::{
 };
 
 use anyhow::Context;
+use proxyherd_config::{
+    config::{Address, Config, ServerConfig, Tls},
+    credentials::{new_operator_token, token_hash},
+};
 use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
 
 use self::clients::RunningHerds;
 use crate::{
-    config::{Address, Config, ServerConfig, Tls},
-    credentials::{new_operator_token, token_hash},
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use proxyherd_config::clock;
 use proxyherd_core::{
     places::{Point, Query},
     types::{Body, Kind, Origin},
@@ -13,7 +14,6 @@ use proxyherd_log::escape::shown;
 
 use super::walker;
 use crate::{
-    clock,
     herd::{Herd, Internals},
     places::{Embedded, Provider as _},
 };

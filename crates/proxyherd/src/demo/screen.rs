@@ -8,6 +8,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use proxyherd_config::server_status::Status;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     console::{Console, ConsoleInput},
     news::News,
 };
-use crate::herd::{Internals, Status};
+use crate::herd::Internals;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 //!
 //! The connections of all doors come in through the `entrance`. A protocol without I/O, such as `line`, runs on the
 //! threads of `reactor`, which is fast. `http` runs on tokio's runtime, because libraries that need the
-//! runtime do most of its work. `crate::door_kind` lists the doors.
+//! runtime do most of its work. `proxyherd_config::door_kind` lists the doors.
 //!
 //! A door does not know other doors, and the herd does not know doors.
 
@@ -16,8 +16,9 @@ mod tests;
 
 use std::io;
 
+use proxyherd_config::{config::Limits, door_kind::DoorKind};
+
 use self::entrance::Entrance;
-use crate::{config::Limits, door_kind::DoorKind};
 
 /// Opens the door of the entrance's kind. An error means that the operating system has no thread or no descriptor left.
 pub(crate) fn run(entrance: Entrance, limits: &Limits) -> io::Result<()> {

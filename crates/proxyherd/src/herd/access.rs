@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use proxyherd_config::{clock, door_kind::DoorKind};
 use proxyherd_core::access::{HASH_LEN, TokenId, TokenRecord, TokenText};
 use proxyherd_log::{LogLevel, Subject};
 
@@ -12,8 +13,6 @@ use super::{Denied, Herd};
 use crate::{
     access::{NewToken, TokenError, WrongToken},
     caller::{Caller, Rights},
-    clock,
-    door_kind::DoorKind,
 };
 
 /// Why a call about tokens failed. Nothing has changed.

@@ -6,21 +6,21 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use proxyherd_config::{
+    clock,
+    door_kind::DoorKind,
+    server_status::{BudgetStatus, LinkStatus, ReportStatus, Status},
+};
 use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
     places::quota::Standing,
     replica::RefusedCounts,
 };
 
-use super::{
-    Denied, Herd, Internals as _, Link,
-    status::{BudgetStatus, LinkStatus, ReportStatus, Status},
-};
+use super::{Denied, Herd, Internals as _, Link};
 use crate::{
     admission::DoorCounts,
     caller::Caller,
-    clock,
-    door_kind::DoorKind,
     places::{LookupOutcome, RemoteStatus},
 };
 

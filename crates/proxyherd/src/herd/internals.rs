@@ -13,6 +13,12 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use proxyherd_config::{
+    clock,
+    config::{AccessSettings, Config, Flood, ServerConfig},
+    credentials::Credentials,
+    server_status::Status,
+};
 use proxyherd_core::{
     link::Identity,
     replica::{Replica, ReplicaSettings},
@@ -20,13 +26,10 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::{Durability, Herd, HerdCounters, Link, Links, Status, watching::Watchers};
+use super::{Durability, Herd, HerdCounters, Link, Links, watching::Watchers};
 use crate::{
     access::{AuditLog, Tokens},
     admission::{Admission, descriptors},
-    clock,
-    config::{AccessSettings, Config, Flood, ServerConfig},
-    credentials::Credentials,
     liveness::Liveness,
     places::{Places, ReservedQuota},
 };

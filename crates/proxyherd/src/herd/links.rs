@@ -17,6 +17,7 @@ use std::{
 
 use arrayvec::ArrayVec;
 use parking_lot::{Mutex, RwLock};
+use proxyherd_config::config::{Address, Neighbor};
 use proxyherd_core::{
     flood::{LinkId, Nonsense},
     limits::LINKS_MAX,
@@ -26,7 +27,6 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::flapping::{FlapChange, FlapDetector};
-use crate::config::{Address, Neighbor};
 
 /// All links of a server.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ mod internals;
 mod links;
 mod readiness;
 mod shares;
-mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watching;
@@ -33,6 +32,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
     command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
     flood::{Update, Wake},
@@ -51,7 +51,6 @@ pub use self::{
     figures::Figures,
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
-    status::{BudgetStatus, LinkStatus, ReportStatus, Status},
     watching::{Change, WatchHandle},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
@@ -59,9 +58,6 @@ use crate::{
     access::{AuditLog, Grant, Tokens},
     admission::Admission,
     caller::{Caller, Rights},
-    clock,
-    config::AccessSettings,
-    credentials::Credentials,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };

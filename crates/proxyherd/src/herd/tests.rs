@@ -2,6 +2,10 @@
 
 use std::{num::NonZeroU32, path::Path};
 
+use proxyherd_config::{
+    config::{Config, Overrides},
+    door_kind::DoorKind,
+};
 use proxyherd_core::{
     access::{Scopes, TokenId},
     command::{Condition, Limit, Outcome},
@@ -14,8 +18,6 @@ use super::*;
 use crate::{
     access::NewToken,
     caller::Rights,
-    config::{Config, Overrides},
-    door_kind::DoorKind,
     places::{self, Embedded, LookupOutcome as How, Unlimited},
 };
 

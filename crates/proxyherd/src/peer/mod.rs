@@ -16,6 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_config::{
+    clock,
+    config::{Address, LinkChange},
+    credentials::HandshakeError,
+};
 use proxyherd_core::{
     limits::{DIAL_DELAY_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, LINK_SILENCE_MAX, NAMESAKE_DELAY_MAX},
     link::{Backoff, LinkError, Refused},
@@ -34,9 +39,6 @@ use self::{
     wire::{Accepted, Joined},
 };
 use crate::{
-    clock,
-    config::{Address, LinkChange},
-    credentials::HandshakeError,
     herd::{Herd, Internals, Link},
     listen,
 };

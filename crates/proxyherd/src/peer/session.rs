@@ -2,6 +2,7 @@
 
 use std::{fmt::Arguments, pin::pin, sync::Arc, time::Duration};
 
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::link::Encoder,
     flood::Wake,
@@ -21,7 +22,6 @@ use super::{
     wire::{Joined, Wire},
 };
 use crate::{
-    clock,
     herd::{Herd, Internals, Link},
     liveness::Pulse,
 };

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use proxyherd_config::{clock, config::Address};
 use proxyherd_core::{
     codec::link::{Encoder, Frame, FrameError, Hello, decode, may_be_hello},
     link::{LinkError, Refused},
@@ -22,11 +23,7 @@ use super::{
     Trouble,
     meter::{Meter, Metered},
 };
-use crate::{
-    clock,
-    config::Address,
-    herd::{Herd, Internals, Link},
-};
+use crate::herd::{Herd, Internals, Link};
 
 /// Maximum time in which the other end must accept a frame of the handshake. Such a frame is short.
 const SAY_MAX: Duration = Duration::from_secs(1);

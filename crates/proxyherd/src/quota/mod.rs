@@ -34,6 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_config::{clock, config::Config};
 use proxyherd_core::{
     places::quota::{KnownAccounts, Period, QuotaAccount, QuotaBook, Span, Standing, Terms, Turn, key},
     types::{Body, Kind, ServerName},
@@ -45,8 +46,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::file::QuotaError;
 use self::file::QuotaFile;
 use crate::{
-    clock,
-    config::Config,
     herd::{Herd, Internals},
     places::{ReservedQuota, Rest},
 };

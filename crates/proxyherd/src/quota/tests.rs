@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use proxyherd_config::config::{Address, Overrides};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    config::{Address, Overrides},
     places::{Quota as _, ReservedQuota},
     server::{Server, Sockets},
     wait::eventually,

@@ -311,8 +311,15 @@ fn circles(name: &str) -> Vec<String> {
 
 #[test]
 fn modules_import_only_from_floors_below() {
-    let wrong =
-        ["proxyherd-core", "proxyherd-log", "proxyherd-places", "proxyherd"].map(imports_from_above).concat();
+    let all = [
+        "proxyherd-core",
+        "proxyherd-log",
+        "proxyherd-places",
+        "proxyherd-config",
+        "proxyherd-commands",
+        "proxyherd",
+    ];
+    let wrong = all.map(imports_from_above).concat();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -359,6 +366,8 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
         "proxyherd-core",
         "proxyherd-log",
         "proxyherd-places",
+        "proxyherd-config",
+        "proxyherd-commands",
         "proxyherd",
         "proxyherd-sim",
         "proxyherd-bench",

@@ -8,16 +8,16 @@ use std::{
 
 use anstyle::Style;
 use anyhow::{Context as _, bail};
+use proxyherd_config::{
+    clock,
+    config::{Config, LoadError, Overrides, Tls},
+    credentials::{AUTHORITY_NAME, Authority, Issued, Paths, authority_path, date, read_authorities},
+};
 use proxyherd_core::types::ServerName;
 
 use super::{
     super::UsageError,
     file::{self, Existing, PRIVATE, PUBLIC},
-};
-use crate::{
-    clock,
-    config::{Config, LoadError, Overrides, Tls},
-    credentials::{AUTHORITY_NAME, Authority, Issued, Paths, authority_path, date, read_authorities},
 };
 
 const BOLD: Style = Style::new().bold();

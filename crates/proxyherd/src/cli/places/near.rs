@@ -7,6 +7,11 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use anyhow::bail;
+use proxyherd_commands::status::{
+    table::{Alignment, Cell, Table},
+    window::Window,
+};
+use proxyherd_config::config::{Config, Overrides};
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Place, Point, Query, Wish},
@@ -17,15 +22,7 @@ use proxyherd_places::provider::osm::NearPlace;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::{
-    cli::heading,
-    config::{Config, Overrides},
-    places,
-    status::{
-        table::{Alignment, Cell, Table},
-        window::Window,
-    },
-};
+use crate::{cli::heading, places};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

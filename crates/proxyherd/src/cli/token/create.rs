@@ -3,17 +3,15 @@
 use std::{io, io::Write as _, time::Duration};
 
 use anstyle::Style;
+use proxyherd_commands::token::{KnownToken, WantedToken};
+use proxyherd_config::config::nearest_word;
 use proxyherd_core::{
     access::{BadScopes, Scope, Scopes},
     limits::{TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_NAME_LEN_MAX},
 };
 
 use super::servers::{Asked, ServerArgs, usage, wait_for};
-use crate::{
-    cli::heading,
-    config::nearest_word,
-    token::{KnownToken, WantedToken},
-};
+use crate::cli::heading;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

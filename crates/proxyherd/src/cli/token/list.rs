@@ -3,17 +3,17 @@
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use proxyherd_log::escape;
-
-use super::servers::{ServerArgs, wait_for};
-use crate::{
-    cli::heading,
+use proxyherd_commands::{
     status::{
         table::{Alignment, Cell, Table},
         window::Window,
     },
     token::KnownToken,
 };
+use proxyherd_log::escape;
+
+use super::servers::{ServerArgs, wait_for};
+use crate::cli::heading;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

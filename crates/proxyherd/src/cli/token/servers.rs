@@ -1,17 +1,19 @@
 //! Which servers the commands ask, and which token they show.
 
 use anyhow::bail;
+use proxyherd_commands::{
+    command_token::CommandToken,
+    door_client,
+    token::{AskError, TokenServers},
+};
+use proxyherd_config::{
+    config::{Config, Tokens},
+    door_kind::DoorKind,
+};
 use proxyherd_places::http_client;
 use reqwest::Url;
 
 use super::super::{ConfigurationError, HerdArgs, TokenArgs, UsageError, runtime};
-use crate::{
-    command_token::CommandToken,
-    config::{Config, Tokens},
-    door_client,
-    door_kind::DoorKind,
-    token::{AskError, TokenServers},
-};
 
 /// The servers on the command line.
 #[derive(Debug, clap::Args)]

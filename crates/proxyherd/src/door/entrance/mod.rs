@@ -13,6 +13,7 @@ mod visitor;
 
 use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
 
+use proxyherd_config::{clock, config::Address, door_kind::DoorKind};
 use proxyherd_log::{LogLevel, Subject};
 use rustix::net::sockopt;
 use tokio::net::TcpListener;
@@ -24,9 +25,6 @@ pub use self::{tls::DoorTls, visitor::HandshakeFailed};
 use crate::{
     admission::{Ticket, TurnedAway},
     caller::Caller,
-    clock,
-    config::Address,
-    door_kind::DoorKind,
     herd::Herd,
     listen,
 };

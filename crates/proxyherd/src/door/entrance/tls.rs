@@ -13,12 +13,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustls::{ServerConfig, crypto::ring::Ticketer, pki_types::CertificateDer};
-
-use crate::credentials::{
+use proxyherd_config::credentials::{
     CredentialsError, Dated, Facts, InUse, Make, OutOfTime, Reread, Validity, Words, date, provider,
     read_certificates, read_key,
 };
+use rustls::{ServerConfig, crypto::ring::Ticketer, pki_types::CertificateDer};
 
 /// The certificate that the doors of one server show.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct DoorTls {
 
 /// What was made from both files.
 #[derive(Debug)]
-pub(crate) struct DoorConfig {
+pub struct DoorConfig {
     server: ServerConfig,
     validity: Validity,
 }

@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proxyherd_config::{clock, config::Network};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -35,8 +36,6 @@ use super::{
 use crate::{
     access::WrongToken,
     caller::{Caller, Rights},
-    clock,
-    config::Network,
     herd::{Denied, Herd},
 };
 

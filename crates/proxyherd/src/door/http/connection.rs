@@ -17,6 +17,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
+use proxyherd_config::clock;
 use proxyherd_log::{LogLevel, Subject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -41,7 +42,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    clock,
     door::entrance::{self, Visitor},
     herd::Herd,
 };

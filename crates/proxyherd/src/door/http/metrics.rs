@@ -8,13 +8,11 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
+use proxyherd_config::server_status::{BudgetStatus, LinkStatus};
 use proxyherd_core::flood::Nonsense;
 
 use super::exposition::{ExpositionFormat, text_004};
-use crate::{
-    admission::DoorCounts,
-    herd::{BudgetStatus, Figures, LinkStatus},
-};
+use crate::{admission::DoorCounts, herd::Figures};
 
 /// All metrics in one of the text formats.
 pub(super) fn text(figures: Figures, format: ExpositionFormat) -> String {

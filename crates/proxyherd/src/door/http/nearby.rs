@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::line,
     command::{self, Nearby},
@@ -27,7 +28,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    clock,
     herd::{Denied, Herd, Whereabouts},
     places::{Answered, Looked},
 };

@@ -21,12 +21,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority},
     response::{IntoResponse, Response},
 };
+use proxyherd_config::config::{AccessSettings, Address, Tokens, WebOrigin};
 
 use super::{
     paths::{Pages, PathRow},
     problem::Problem,
 };
-use crate::config::{AccessSettings, Address, Tokens, WebOrigin};
 
 /// Headers that a page of an allowed origin may send.
 const HEADERS_ALLOWED: HeaderValue =

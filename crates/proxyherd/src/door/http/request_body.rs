@@ -252,10 +252,11 @@ mod tests {
     use axum::{Router, routing::post};
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
+    use proxyherd_config::config::Limits;
     use tokio::time::Instant;
 
     use super::{super::slots::Slots, *};
-    use crate::{admission::Admission, config::Limits};
+    use crate::admission::Admission;
 
     /// The response of a path that takes a body and returns its length.
     async fn answered(headers: &[(&str, &str)], body: Body) -> (StatusCode, HeaderMap, String) {

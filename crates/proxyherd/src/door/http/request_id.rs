@@ -10,9 +10,9 @@ use std::sync::{
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use proxyherd_config::clock;
 
 use super::limits::REQUEST_ID_LEN_MAX;
-use crate::clock;
 
 /// The header of requests and responses.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -174,10 +174,11 @@ impl Drop for PlaceInLine {
 mod tests {
     use std::{net::SocketAddr, sync::mpsc, time::Duration};
 
+    use proxyherd_config::door_kind::DoorKind;
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::{caller::Rights, door_kind::DoorKind, wait::eventually_yielding};
+    use crate::{caller::Rights, wait::eventually_yielding};
 
     fn caller(last: u8) -> Caller {
         let address = SocketAddr::from(([192, 0, 2, last], 1));

@@ -129,6 +129,8 @@ impl fmt::Debug for RequestGuard {
 mod tests {
     use std::time::Duration;
 
+    use proxyherd_config::config::Limits;
+
     use super::{
         super::{
             connection_state::{CloseReason, Directive},
@@ -140,7 +142,7 @@ mod tests {
         },
         *,
     };
-    use crate::{admission::Admission, config::Limits};
+    use crate::admission::Admission;
 
     fn slot(limits: &Limits, now: Instant) -> Arc<ConnectionSlot> {
         Slots::new(&Arc::new(Admission::new(limits, 9))).open(IpAddr::from([127, 0, 0, 1]), now)

@@ -19,6 +19,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use proxyherd_config::{clock, door_kind::DoorKind};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -30,8 +31,6 @@ use super::{
 };
 use crate::{
     admission::{Admission, TurnedAway},
-    clock,
-    door_kind::DoorKind,
     subscriber::subscriber,
 };
 
@@ -207,8 +206,9 @@ impl SlotTable {
 mod tests {
     use std::time::Duration;
 
+    use proxyherd_config::config::Limits;
+
     use super::{super::connection_state::Audience, *};
-    use crate::config::Limits;
 
     fn slots(connections: usize, connections_per_address: usize) -> Arc<Slots> {
         let limits = Limits { connections, connections_per_address, ..Limits::default() };

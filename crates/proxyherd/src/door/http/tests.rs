@@ -17,6 +17,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use proxyherd_config::{
+    config::{AccessSettings, Config, Overrides},
+    door_kind::DoorKind,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -26,8 +30,6 @@ use super::{
 };
 use crate::{
     caller::Rights,
-    config::{AccessSettings, Config, Overrides},
-    door_kind::DoorKind,
     herd::tests::{alone, caller},
     server::Server,
     wait::eventually_yielding,

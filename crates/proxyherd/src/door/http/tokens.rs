@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     access::{Scopes, TokenId, TokenRecord, TokenState},
     limits::{TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_NAME_LEN_MAX},
@@ -22,7 +23,6 @@ use super::{media, problem::Problem, query::Query, request_body};
 use crate::{
     access::{NewToken, TokenError},
     caller::Caller,
-    clock,
     herd::{Herd, TokenRefusal},
 };
 

@@ -5,6 +5,7 @@
 //! This module knows no sockets.
 
 use arrayvec::ArrayVec;
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::line::{self as codec, Line},
     command::{Command, Nearby, Outcome},
@@ -18,7 +19,6 @@ use super::LineProtocol;
 use crate::{
     access::WrongToken,
     caller::{Caller, Rights},
-    clock,
     door::reactor::{CallContext, Input, NextStep, ProtocolEnd, TakeOutput},
     herd::{Herd, Whereabouts},
     places::{Answered, Looked},

@@ -7,6 +7,7 @@ mod batch;
 
 use std::{borrow::Cow, io};
 
+use proxyherd_config::config::Limits;
 use proxyherd_core::{
     codec::line::{self as codec, Lines},
     limits::LINE_LEN_MAX,
@@ -16,7 +17,7 @@ use super::{
     entrance::Entrance,
     reactor::{self, CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
 };
-use crate::{caller::Caller, config::Limits};
+use crate::caller::Caller;
 
 /// Serves line clients until the entrance closes. An error means that the operating system has no thread or no
 /// descriptor left.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_config::config::Limits;
 use proxyherd_log::Direction;
 
 use super::{
@@ -21,7 +22,6 @@ use super::{
 use crate::{
     admission::{Entered, Ticket},
     caller::Caller,
-    config::Limits,
     door::entrance::{HANDSHAKE_MAX, HandshakeFailed},
     herd::Herd,
     places::Answered,

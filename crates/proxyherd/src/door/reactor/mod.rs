@@ -29,6 +29,7 @@ use std::{
     },
 };
 
+use proxyherd_config::config::Limits;
 use proxyherd_log::{LogLevel, Subject};
 use tokio::runtime::Handle;
 
@@ -42,7 +43,7 @@ use self::{
     thread::Reactor,
 };
 use super::entrance::{Entrance, Service, Visitor};
-use crate::{caller::Caller, config::Limits, herd::Herd};
+use crate::{caller::Caller, herd::Herd};
 
 /// Serves the visitors of `entrance` until its stop. `make` makes the protocol of each new connection. An error means
 /// that the operating system has no thread or no descriptor left.

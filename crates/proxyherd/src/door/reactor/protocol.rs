@@ -20,11 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_config::config::Limits;
 use proxyherd_core::flood::Wake;
 
 use crate::{
     caller::Caller,
-    config::Limits,
     herd::{Herd, Positions},
     places::{Answered, Question},
 };

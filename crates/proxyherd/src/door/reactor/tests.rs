@@ -8,6 +8,7 @@ use std::{
 };
 
 use mio::{Poll, Token};
+use proxyherd_config::{clock, config::Limits, door_kind::DoorKind};
 use proxyherd_core::flood::Wake;
 
 use super::{
@@ -17,9 +18,6 @@ use super::{
 };
 use crate::{
     caller::Rights,
-    clock,
-    config::Limits,
-    door_kind::DoorKind,
     herd::tests::{alone_with, caller},
     wait::eventually,
 };

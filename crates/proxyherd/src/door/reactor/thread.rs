@@ -17,6 +17,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
+use proxyherd_config::config::Limits;
 use proxyherd_log::{LogLevel, Subject};
 use slab::Slab;
 
@@ -29,7 +30,6 @@ use super::{
     turn::{Scratch, TurnContext, TurnOutcome},
 };
 use crate::{
-    config::Limits,
     door::entrance::HandshakeFailed,
     herd::{Herd, Notice, Positions},
     liveness::Pulse,

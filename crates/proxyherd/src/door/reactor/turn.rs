@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxyherd_config::clock;
 use proxyherd_core::flood::Wake;
 use proxyherd_log::{Direction, LogLevel};
 
@@ -27,7 +28,6 @@ use super::{
     socket::{RECORD_LEN_MAX, ReadOutcome},
 };
 use crate::{
-    clock,
     door::entrance::HandshakeFailed,
     herd::{Herd, Positions},
     places::Question,

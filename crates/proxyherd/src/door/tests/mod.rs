@@ -21,6 +21,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use proxyherd_config::{
+    config::{Address, Config, Overrides},
+    door_kind::DoorKind,
+};
 use proxyherd_log::ServerLog;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -40,8 +44,6 @@ use super::{
     reactor::{self, Bell},
 };
 use crate::{
-    config::{Address, Config, Overrides},
-    door_kind::DoorKind,
     herd::{Herd, Internals},
     places::{self, Places, Unlimited},
     wait::{PATIENCE, eventually},

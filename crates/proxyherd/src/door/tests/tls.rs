@@ -2,13 +2,14 @@
 
 use std::iter::repeat_with;
 
+use proxyherd_config::credentials;
 use rustls::{
     ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite,
     crypto::cipher::{OutboundChunks, OutboundPlainMessage},
 };
 
 use super::*;
-use crate::{credentials, door::entrance::HANDSHAKE_MAX};
+use crate::door::entrance::HANDSHAKE_MAX;
 
 fn failed(house: &House) -> u64 {
     house.herd.admission().door(DoorKind::Line).handshakes_failed

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use proxyherd_config::clock;
 use proxyherd_core::flood::Wake;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
     frames::{REPLIES_LEN, ToyMessage, put_answer, put_at, put_news, put_reply},
 };
 use crate::{
-    clock,
     door::reactor::{CallContext, Input, NextStep, Protocol, ProtocolEnd, ProtocolEvent, TakeOutput},
     herd::Positions,
     places::Looked,

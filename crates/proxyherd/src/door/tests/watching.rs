@@ -1,5 +1,6 @@
 //! Watching through a door: a protocol that sends its client what other connections report, with and without TLS.
 
+use proxyherd_config::clock;
 use proxyherd_core::{
     command::Watch,
     flood::{Begin, Following, Wake},
@@ -11,7 +12,6 @@ use proxyherd_core::{
 use super::*;
 use crate::{
     caller::Rights,
-    clock,
     door::reactor::{CallContext, Input, NextStep, Protocol, ProtocolEvent, TakeOutput},
     herd::{Change, WatchHandle, tests::caller},
 };

@@ -1,4 +1,5 @@
-//! Waits for conditions. All tests of this crate use this module, including the tests in `src`.
+//! Waits for conditions. All tests of this crate use this module, including the tests in `src`. So do the tests
+//! of `proxyherd-commands`.
 //!
 //! Nothing waits for time to pass. [`eventually`] checks a condition again and again until the condition holds. If the
 //! condition never holds, it fails with the name of the condition and the last observation. A check may block, so an

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::json::{self, Batch, BatchError, BatchForm, ReportBody, ReportError},
     command::Outcome,
@@ -25,7 +26,6 @@ use proxyherd_core::{
 use super::{GEO_JSON, JSON, report};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         durability,
         limits::{BATCH_ERRORS_MAX, BATCH_REPORTS_MAX},

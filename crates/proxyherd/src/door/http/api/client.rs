@@ -8,12 +8,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
+use proxyherd_config::clock;
 use proxyherd_core::codec::json;
 
 use super::{GEO_JSON, JSON, PRIVATE, client_id::PathId};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{conditional, media, problem::Problem, query::Query},
     herd::Herd,
 };

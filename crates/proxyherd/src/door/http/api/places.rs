@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     command::{Around, Nearby},
     limits::{PLACES_MAX, RADIUS_M_MAX},
@@ -17,7 +18,6 @@ use proxyherd_core::{
 use super::{JSON, client_id::PathId};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{media, nearby, problem::Problem, query::Query},
     herd::Herd,
 };

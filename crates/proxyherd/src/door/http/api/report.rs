@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::json::{self, ReportError},
     command::{Outcome, Whereabouts},
@@ -22,7 +23,6 @@ use proxyherd_core::{
 use super::{JSON, client_id::PathId};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{durability, media, problem::Problem, query::Query, request_body},
     herd::{Herd, Positions},
 };

@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
 };
+use proxyherd_config::clock;
 use proxyherd_core::{
     codec::{
         json::{self, FeatureCollection},
@@ -29,7 +30,6 @@ use proxyherd_core::{
 use super::{GEO_JSON, JSON};
 use crate::{
     caller::Caller,
-    clock,
     door::http::{
         limits::{
             BRIEF_CLIENTS_MAX, BRIEF_IDS_MAX, BRIEF_VISITS_MAX, CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX,
