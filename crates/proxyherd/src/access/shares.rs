@@ -9,6 +9,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use proxyherd_config::door_kind::DoorKind;
 use proxyherd_core::{
     access::{Maker, Share, TokenId, TokenRecord, TokenState, TokenText},
     flood::Wake,
@@ -21,7 +22,6 @@ use super::{
     grant::Grant,
     tokens::{TokenError, Tokens, WrongToken, after, hash_of},
 };
-use crate::door_kind::DoorKind;
 
 /// Why a text shows no share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,12 +18,8 @@ use std::{
     time::Duration,
 };
 
-<<<<<<< HEAD
 use parking_lot::{Mutex, RwLock};
-=======
-use parking_lot::RwLock;
 use proxyherd_config::{clock, config, config::AccessSettings, door_kind::DoorKind};
->>>>>>> split
 use proxyherd_core::{
     access::{HASH_LEN, Maker, SECRET_LEN, Scopes, Share, TokenId, TokenRecord, TokenState, TokenText},
     flood::{Offered, Update, Wake},

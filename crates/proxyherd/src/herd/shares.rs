@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use proxyherd_config::{clock, door_kind::DoorKind};
 use proxyherd_core::{
     access::{Maker, Share, TokenId, TokenRecord, TokenText},
     types::ClientId,
@@ -16,8 +17,6 @@ use super::{Denied, Herd, TokenRefusal, access::Verb};
 use crate::{
     access::{NoShare, TokenError},
     caller::{Caller, Rights},
-    clock,
-    door_kind::DoorKind,
 };
 
 impl Herd {
