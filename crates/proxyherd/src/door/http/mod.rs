@@ -36,8 +36,10 @@ mod request_id;
 mod request_log;
 mod response_body;
 mod searches;
+mod share;
 mod slot;
 mod slots;
+mod small_json;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -51,6 +53,7 @@ use self::{
     paths::{PATHS, PathName},
     problem::Problem,
     searches::Searches,
+    share::LinkBase,
     slots::Slots,
 };
 use super::entrance::{DoorListener, Entrance};
@@ -69,9 +72,12 @@ use axum::{
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
     let searches = Searches::new();
+    let links = |listener: &DoorListener| {
+        LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access())
+    };
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), &searches),
+        router: router(Arc::clone(&entrance.herd), &searches, &links(listener)),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -86,14 +92,14 @@ pub(crate) fn run(entrance: Entrance) {
 }
 
 /// The handlers of all paths.
-fn router(herd: Arc<Herd>, searches: &Arc<Searches>) -> Router {
+fn router(herd: Arc<Herd>, searches: &Arc<Searches>, links: &LinkBase) -> Router {
     let router = PATHS.iter().fold(Router::new(), |router, row| {
-        router.route(row.pattern, handlers(row.name, Arc::clone(searches)))
+        router.route(row.pattern, handlers(row.name, Arc::clone(searches), links))
     });
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, searches: Arc<Searches>, links: &LinkBase) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -112,6 +118,14 @@ fn handlers(path: PathName, searches: Arc<Searches>) -> MethodRouter<Arc<Herd>> 
         PathName::ClientPlaces => get(api::get_places),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
+        PathName::SharePage => get(share::get_page),
+        PathName::ShareStyle => get(share::get_style),
+        PathName::ShareScript => get(share::get_script),
+        PathName::Share => get(share::get_share),
+        PathName::Shares => get(share::get_shares)
+            .post(share::post_share)
+            .layer((Extension(links.clone()), Extension(searches))),
+        PathName::OneShare => delete(share::delete_share).layer(Extension(searches)),
     }
 }
 

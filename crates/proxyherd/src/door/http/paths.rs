@@ -36,6 +36,12 @@ pub(super) enum PathName {
     ClientPlaces,
     Tokens,
     Token,
+    SharePage,
+    ShareStyle,
+    ShareScript,
+    Share,
+    Shares,
+    OneShare,
 }
 
 /// Which web pages may request a path.
@@ -61,6 +67,8 @@ pub(super) enum NeededRight {
     Operate,
     /// To make, list and revoke tokens. This needs a token even if tokens are off.
     Tokens,
+    /// To see what a share shows. This needs the token of the share even if tokens are off.
+    Share,
 }
 
 /// One path.
@@ -88,7 +96,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 17] = [
+pub(super) static PATHS: [PathRow; 23] = [
     open(PathName::Root, "/"),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -125,6 +133,17 @@ pub(super) static PATHS: [PathRow; 17] = [
     .for_operators(),
     clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Tokens)], "DELETE, OPTIONS")
         .for_operators(),
+    open(PathName::SharePage, "/share"),
+    open(PathName::ShareStyle, "/share/style.css"),
+    open(PathName::ShareScript, "/share/script.js"),
+    clients(PathName::Share, "/v1/share", &[(Method::GET, NeededRight::Share)], GET_ALLOW),
+    clients(
+        PathName::Shares,
+        "/v1/shares",
+        &[(Method::GET, NeededRight::Read), (Method::POST, NeededRight::Read)],
+        "GET, HEAD, POST, OPTIONS",
+    ),
+    clients(PathName::OneShare, "/v1/shares/{id}", &[(Method::DELETE, NeededRight::Read)], "DELETE, OPTIONS"),
 ];
 
 const fn open(name: PathName, pattern: &'static str) -> PathRow {
