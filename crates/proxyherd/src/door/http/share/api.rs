@@ -61,16 +61,8 @@ struct Listed {
     id: String,
     made: Option<String>,
     expires: Option<String>,
-    made_by: MadeBy,
-}
-
-/// Who has made a share.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum MadeBy {
-    Token(String),
-    Operator,
-    Anybody,
+    /// The ID of a token, or `operator`, or `anybody`.
+    made_by: String,
 }
 
 #[derive(Serialize)]
@@ -205,9 +197,9 @@ impl Listed {
     fn of(id: &TokenId, record: &TokenRecord) -> Option<Listed> {
         let share = record.share.as_ref()?;
         let made_by = match share.maker() {
-            Maker::Token(id) => MadeBy::Token(id.to_string()),
-            Maker::Operator(_) => MadeBy::Operator,
-            Maker::Anybody => MadeBy::Anybody,
+            Maker::Token(id) => id.to_string(),
+            Maker::Operator(_) => "operator".to_owned(),
+            Maker::Anybody => "anybody".to_owned(),
         };
         Some(Listed {
             share: id.to_string(),
