@@ -222,19 +222,34 @@ fn parse_host(text: &str) -> Result<String, String> {
     }
 }
 
-/// `None` for the empty text, which is the default.
-fn parse_url(text: &str) -> Result<Option<String>, &'static str> {
-    let example = "for example \"https://herd.example.org\"";
+/// Reads the URL that the links of shares begin with. `None` for the empty text, which is the default.
+fn parse_url(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(example)?;
-    let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"<>\\".contains(&byte));
-    if is_plain && !rest.trim_matches('/').is_empty() {
-        Ok(Some(text.trim_end_matches('/').to_owned()))
-    } else {
-        Err(example)
+    let example = || "for example \"https://herd.example.org\"".to_owned();
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(example)?;
+    if rest.contains(['?', '#']) {
+        return Err(
+            "a link's query and fragment come after this URL: write it without `?` and `#`".to_owned()
+        );
     }
+    if rest.contains('@') {
+        return Err(
+            "everybody who has a link sees this URL: write it without a user and a password".to_owned()
+        );
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let with_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:1") };
+    if let Err(error) = with_port.parse::<Address>() {
+        return Err(format!("{error}; {}", example()));
+    }
+    // The characters of a path (RFC 3986, section 3.3).
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+    if !path.bytes().all(is_plain) {
+        return Err("other characters of a path than A-Z a-z 0-9 - . _ ~ must be percent-encoded".to_owned());
+    }
+    Ok(Some(text.trim_end_matches('/').to_owned()))
 }
 
 /// Warns of `proxies` that mean every address.

@@ -121,11 +121,7 @@ impl Tokens {
         let is_own = |record: &TokenRecord| record.share.as_ref().is_some_and(|share| share.maker() == maker);
         let kept = self.all_kept(now_ns, is_own);
         let showing = kept.iter().filter(|(_, record)| self.is_valid(now_ns, record));
-        match (kept.len(), showing.count()) {
-            (_, SHARES_MAX..) => Err(TokenError::TooManyShares),
-            (SHARES_KEPT_MAX.., _) => Err(TokenError::TooManySharesKept),
-            _ => Ok(()),
-        }
+        may_make_one_more(kept.len(), showing.count())
     }
 
     /// The shares that show something, by ID: those of one maker, or all.
@@ -144,6 +140,15 @@ impl Tokens {
     }
 }
 
+/// Whether a maker with so many shares that take room, and so many that show something, may make one more.
+fn may_make_one_more(kept: usize, showing: usize) -> Result<(), TokenError> {
+    match (kept, showing) {
+        (_, SHARES_MAX..) => Err(TokenError::TooManyShares),
+        (SHARES_KEPT_MAX.., _) => Err(TokenError::TooManySharesKept),
+        _ => Ok(()),
+    }
+}
+
 impl Grant {
     /// The client that the share shows. `None`: the token is no share.
     pub fn shared_client(&self) -> Option<ClientId<'_>> {
@@ -155,5 +160,22 @@ impl Grant {
         let record = self.record();
         let maker = || self.id().map_or(Maker::Operator(record.hash), |id| Maker::Token(id.clone()));
         record.share.is_none().then(maker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revoked_and_ended_shares_count_against_a_bound_of_their_own() {
+        for (kept, showing, expected) in [
+            (0, 0, "Ok(())"),
+            (SHARES_KEPT_MAX - 1, SHARES_MAX - 1, "Ok(())"),
+            (SHARES_MAX, SHARES_MAX, "Err(TooManyShares)"),
+            (SHARES_KEPT_MAX, SHARES_MAX - 1, "Err(TooManySharesKept)"),
+        ] {
+            assert_eq!(format!("{:?}", may_make_one_more(kept, showing)), expected, "{kept} {showing}");
+        }
     }
 }

@@ -30,6 +30,8 @@ let isOver = false;
 // What must be added to this device's clock to get the server's.
 let clockOffsetMs = 0;
 let socket = null;
+// What the stream has told of the state that it begins with.
+let state = null;
 let isLive = false;
 let isReachable = true;
 let failures = 0;
@@ -108,6 +110,7 @@ function over([what, why]) {
   for (const timer of [pollTimer, socketTimer, endTimer]) clearTimeout(timer);
   if (socket) socket.close();
   show();
+  if (!share) setText("who", "A shared position");
   document.body.classList.add("over");
   setText("state", what);
   setText("why", why);
@@ -139,6 +142,7 @@ function follow() {
   opened.onclose = () => {
     if (socket !== opened) return;
     socket = null;
+    state = null;
     const wasLive = isLive;
     isLive = false;
     if (isOver) return;
@@ -158,15 +162,26 @@ function hear(message) {
     socket.close();
     return;
   }
+  const isThisClient = () => message.data.id === share.id;
   switch (message.event) {
+    case "reset":
+      // The state comes now. If the client is not in it, it is not known any more.
+      state = { client: null };
+      return;
     case "location":
-      if (message.data.id === share.id) client = message.data;
+      if (!isThisClient()) return;
+      if (state) state.client = message.data;
+      else client = message.data;
       break;
     case "left":
     case "gone":
-      if (message.data.id === share.id) client = null;
+      if (!isThisClient()) return;
+      if (state) state.client = null;
+      else client = null;
       break;
     case "synced":
+      if (state) client = state.client;
+      state = null;
       isLive = true;
       isReachable = true;
       failures = 0;
@@ -186,6 +201,7 @@ function show() {
   element("position").hidden = isOver || !client;
   if (share) {
     setText("who", share.id);
+    element("kind").hidden = false;
     document.title = isOver ? "A shared position" : share.id + ": shared position";
   }
   if (isOver) return;
@@ -257,8 +273,8 @@ const length = (meters) => meters < 1000 ? short(meters, 0) + " m" : short(meter
 
 function coordinates() {
   const { lat, lon } = client;
-  const degrees = (value) => short(Math.abs(value), 6) + "°";
-  return `${degrees(lat)} ${lat < 0 ? "S" : "N"}, ${degrees(lon)} ${lon < 0 ? "W" : "E"}`;
+  const degrees = (value) => short(Math.abs(value), 6) + "°\u00a0";
+  return `${degrees(lat)}${lat < 0 ? "S" : "N"}, ${degrees(lon)}${lon < 0 ? "W" : "E"}`;
 }
 
 function showFacts() {
@@ -356,6 +372,8 @@ function drawGrid(unitsPerMeter) {
   };
   lines(lat, unitsPerLat, 40, HALF_HEIGHT, 90, (offset, value, places) => {
     grid.push(svg("path", { class: "line", d: `M${-HALF_WIDTH} ${-offset} H${HALF_WIDTH}` }));
+    // The names of longitudes are at the upper edge.
+    if (offset > HALF_HEIGHT - 22) return;
     const name = Math.abs(value).toFixed(places) + "°" + (value < 0 ? "S" : "N");
     grid.push(svg("text", { class: "label", x: -HALF_WIDTH + 4, y: -offset - 3 }, name));
   });
@@ -363,7 +381,8 @@ function drawGrid(unitsPerMeter) {
     grid.push(svg("path", { class: "line", d: `M${offset} ${-HALF_HEIGHT} V${HALF_HEIGHT}` }));
     // Beyond 180 degrees, longitudes go on from the other side.
     const around = ((value + 540) % 360 + 360) % 360 - 180;
-    const name = Math.abs(around).toFixed(places) + "°" + (around < 0 ? "W" : "E");
+    const side = Math.abs(around) === 180 ? "" : around < 0 ? "W" : "E";
+    const name = Math.abs(around).toFixed(places) + "°" + side;
     grid.push(svg("text", { class: "label", x: offset + 3, y: -HALF_HEIGHT + 11 }, name));
   });
   element("grid").replaceChildren(...grid);
