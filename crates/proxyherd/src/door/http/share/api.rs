@@ -51,7 +51,7 @@ struct Made {
     token: String,
     share: String,
     id: String,
-    expires: Option<String>,
+    expires: String,
 }
 
 /// A share in a list.
@@ -59,8 +59,8 @@ struct Made {
 struct Listed {
     share: String,
     id: String,
-    made: Option<String>,
-    expires: Option<String>,
+    made: String,
+    expires: String,
     /// The ID of a token, or `operator`, or `anybody`.
     made_by: String,
 }
@@ -96,7 +96,7 @@ pub(in crate::door::http) async fn post_share(
         token: text.reveal().to_owned(),
         share: text.id().to_string(),
         id: id_of(share),
-        expires: record.expires_at_ns.and_then(time),
+        expires: time(record.expires_at_ns.unwrap_or(u64::MAX)),
     };
     Ok((StatusCode::CREATED, small_json::answer(&made)).into_response())
 }
@@ -163,7 +163,7 @@ pub(in crate::door::http) async fn get_share(
     body.extend_from_slice(b"{\"id\":");
     json::write_lossy(&mut body, client.as_bytes());
     body.extend_from_slice(b",\"expires\":");
-    json::write_string(&mut body, &time(grant.ends_at_ns()).unwrap_or_default());
+    json::write_string(&mut body, &time(grant.ends_at_ns()));
     body.extend_from_slice(b",\"client\":");
     let before = body.len();
     herd.locate(&caller, clock::now_ns(), client, |found| json::write_client(&mut body, found, None))?;
@@ -205,7 +205,7 @@ impl Listed {
             share: id.to_string(),
             id: id_of(share),
             made: time(record.made_at_ns),
-            expires: record.expires_at_ns.and_then(time),
+            expires: time(record.expires_at_ns.unwrap_or(u64::MAX)),
             made_by,
         })
     }
@@ -216,6 +216,8 @@ fn id_of(share: &Share) -> String {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn time(time_ns: u64) -> Option<String> {
-    jiff::Timestamp::from_nanosecond(time_ns.into()).ok().map(|time| format!("{time:.3}"))
+fn time(time_ns: u64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(time_ns.into());
+    let time = time.expect("64 bits of nanoseconds end in 2554");
+    format!("{time:.3}")
 }
