@@ -104,7 +104,7 @@ impl CommandToken {
     }
 
     /// The whole token. Only servers may see it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.text
     }
 }

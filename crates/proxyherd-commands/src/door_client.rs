@@ -27,7 +27,7 @@ pub fn url(http: &Door) -> String {
 }
 
 /// The body of an answer. `None` if it is longer than `len_max`.
-pub async fn body(mut response: Response, len_max: usize) -> Result<Option<Vec<u8>>, String> {
+pub(crate) async fn body(mut response: Response, len_max: usize) -> Result<Option<Vec<u8>>, String> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|error| failure(&error))? {
         if body.len() + piece.len() > len_max {
@@ -39,7 +39,7 @@ pub async fn body(mut response: Response, len_max: usize) -> Result<Option<Vec<u
 }
 
 /// Why a request has no answer.
-pub fn failure(error: &reqwest::Error) -> String {
+pub(crate) fn failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_MAX.as_secs());
     }

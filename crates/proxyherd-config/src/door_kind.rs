@@ -83,7 +83,7 @@ impl DoorKind {
     }
 
     /// The hint for a server without such a door, if every server must have one.
-    pub fn missing(self) -> Option<&'static str> {
+    pub(crate) fn missing(self) -> Option<&'static str> {
         self.row().missing
     }
 }

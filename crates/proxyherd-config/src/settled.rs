@@ -1,6 +1,6 @@
 //! Files that are read again while a server runs: herd.toml and certificates.
 //!
-//! One rule applies to all these files. A [`FileWatch`] checks the stamps of its files every [`LOOK_EVERY`], without
+//! One rule applies to all these files. A [`FileWatch`] checks the stamps of its files at intervals, without
 //! reading the files. Changed files are read only after they have stayed the same from one check to the next. By then,
 //! a program that writes a file in several steps, or copies several files, is done. This module does not know the
 //! content of the files.

@@ -21,9 +21,11 @@ pub mod incoming;
 pub mod line;
 pub mod link;
 pub mod memory;
+pub mod message;
 pub mod numbers;
 pub mod pieces;
 pub mod places_index;
+pub mod polygon;
 pub mod query;
 pub mod quota;
 pub mod replies;
@@ -37,7 +39,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 21] = [
+pub const CODECS: [(&str, Check); 23] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -49,8 +51,10 @@ pub const CODECS: [(&str, Check); 21] = [
     ("incoming", incoming::check),
     ("line", line::check),
     ("link", link::check),
+    ("message", message::check),
     ("numbers", numbers::check),
     ("places_index", places_index::check),
+    ("polygon", polygon::check),
     ("query", query::check),
     ("quota", quota::check),
     ("replies", replies::check),

@@ -10,7 +10,7 @@ mod auth;
 mod conversation;
 mod pipe;
 mod prompt;
-pub mod replies;
+pub(crate) mod replies;
 mod script;
 mod servers;
 mod stream;

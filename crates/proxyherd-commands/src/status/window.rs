@@ -22,7 +22,7 @@ impl Window {
 }
 
 /// Breaks a paragraph into lines that are at most `columns` wide. All lines but the first begin with `indent` spaces.
-pub fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     for word in text.split(' ') {

@@ -20,11 +20,11 @@ pub(super) const DAY_S: i64 = 24 * 3600;
 
 /// The server that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// The herd's id when the authority was made.
-    pub herd: String,
+    pub(crate) herd: String,
     /// The server's name.
-    pub server: ServerName,
+    pub(crate) server: ServerName,
 }
 
 /// The content of a certificate.
@@ -73,7 +73,7 @@ pub enum OutOfTime {
 
 impl Validity {
     /// Returns an error unless a certificate is valid at `now_s`.
-    pub fn check(self, now_s: i64) -> Result<(), OutOfTime> {
+    pub(crate) fn check(self, now_s: i64) -> Result<(), OutOfTime> {
         match now_s {
             _ if now_s > self.not_after_s => Err(OutOfTime::Expired(self.not_after_s)),
             _ if now_s < self.not_before_s => Err(OutOfTime::NotYet(self.not_before_s)),
@@ -82,7 +82,7 @@ impl Validity {
     }
 
     /// The period in which both of two certificates are valid.
-    pub fn and(self, other: Validity) -> Validity {
+    pub(crate) fn and(self, other: Validity) -> Validity {
         Validity {
             not_before_s: self.not_before_s.max(other.not_before_s),
             not_after_s: self.not_after_s.min(other.not_after_s),
@@ -92,7 +92,7 @@ impl Validity {
 
 impl Member {
     /// The URI in the certificate.
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("{SCHEME}{}/{}", self.herd, self.server)
     }
 }
@@ -127,7 +127,7 @@ impl Facts {
     }
 
     /// The server that the certificate is for. `None`: the certificate is not for a server of a herd.
-    pub fn member(&self) -> Option<Member> {
+    pub(crate) fn member(&self) -> Option<Member> {
         let (herd, server) = self.uri.as_deref()?.strip_prefix(SCHEME)?.split_once('/')?;
         Some(Member { herd: herd.to_owned(), server: ServerName::new(server).ok()? })
     }

@@ -74,7 +74,7 @@ impl<T: Dated> InUse<T> {
     }
 
     /// The stamps of the files at the last attempt to read them, even if that attempt failed.
-    pub fn read_at(&self) -> FileStamps {
+    pub(crate) fn read_at(&self) -> FileStamps {
         self.loaded.read().stamps.clone()
     }
 

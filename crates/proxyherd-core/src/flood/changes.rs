@@ -7,7 +7,7 @@
 
 use super::{Offered, Shard, Taken, Wake, derived::Before, expiry::is_hidden, origins::ME};
 use crate::{
-    store::SlotId,
+    store::{Slot, SlotId},
     types::{KeyHash, Record},
 };
 
@@ -21,6 +21,7 @@ impl Shard {
         Taken { place, seq, from }: Taken,
     ) -> (Offered, Wake) {
         let before = held.map_or(Before::default(), |id| self.before_change(id, hash));
+        let followers = held.map_or(0, |id| self.followers_of(id));
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // The store never refuses a key that it holds.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
@@ -42,7 +43,7 @@ impl Shard {
         if place == ME {
             self.origins.cover(ME, seq);
         }
-        let wake = self.mark(id, self.others(from)).and(self.tell_followers(id)).and(removed);
+        let wake = self.mark(id, self.others(from)).and(self.tell_followers(id, followers)).and(removed);
         (if held.is_some() { Offered::Updated } else { Offered::Inserted }, wake)
     }
 
@@ -55,7 +56,7 @@ impl Shard {
             self.origins.add_live(place);
             self.leave(before);
         }
-        self.tell_followers(id)
+        self.tell_followers(id, 0)
     }
 
     /// Notes that the origin at `place` has one live record less.
@@ -83,14 +84,21 @@ impl Shard {
                 }
                 wake = wake.and(self.remove(id));
                 removed += 1;
-            } else if slot.has_tail() && !slot.is_hidden() && is_hidden(now_ns, &slot.record()) {
+            } else if !slot.is_hidden() && self.is_no_longer_shown(now_ns, slot) {
                 self.store.slot_mut(id).hide();
-                wake = wake.and(self.tell_followers(id));
+                wake = wake.and(self.tell_followers(id, 0));
             }
         }
         let is_round = end == self.store.slots_used();
         self.swept = if is_round { 0 } else { end };
         (removed, wake)
+    }
+
+    /// Whether a client's report has expired, or its own time to live has passed.
+    fn is_no_longer_shown(&self, now_ns: u64, slot: &Slot) -> bool {
+        let record = slot.record();
+        slot.is_location()
+            && (self.is_expired(now_ns, &record) || slot.has_tail() && is_hidden(now_ns, &record))
     }
 
     /// Forgets the record in a slot. No link is sent the removal, because every server expires records by the same

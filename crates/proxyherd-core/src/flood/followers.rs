@@ -4,7 +4,8 @@
 //! *current* record of each slot. So a slow follower is sent fewer changes, but never outdated ones. A slot is at most
 //! once in a follower's queue, and it is there exactly when the follower's bit in `Slot::followed` is set. A follower
 //! is sent more than a link: every change, whichever link brought it; every record that moved to another origin or
-//! sequence; and, if the follower wants them, removals.
+//! sequence; and, if the follower wants them, removals. A follower that gives an interest is sent only some changes
+//! (`interest`).
 //!
 //! **Removed records.** The slot of a removed record stays in use, without content, until all followers that want
 //! removals have taken the removal. If the slot was in a follower's queue before, it keeps its position there;
@@ -26,9 +27,12 @@
 //!
 //! This module does not know what a follower does with the changes, nor who wakes the follower.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use super::{Broken, Shard, Update, Wake};
+use super::{
+    Broken, Shard, Update, Wake,
+    interest::{Interest, Interests},
+};
 use crate::{
     command::Position,
     limits::{FOLLOWERS_MAX, REMOVED_WAITING_MIN},
@@ -91,9 +95,10 @@ pub enum FollowerEvent<'a> {
 pub(super) struct FollowerQueues {
     queues: [Option<Box<FollowerQueue>>; FOLLOWERS_MAX],
     /// The followers that are sent changes now ...
-    told: FollowerMask,
+    pub(super) told: FollowerMask,
     /// ... and the followers among them that are sent removals.
     told_removed: FollowerMask,
+    pub(super) interests: Interests,
 }
 
 /// One follower's queue.
@@ -124,8 +129,10 @@ impl FollowerQueue {
 }
 
 impl Shard {
-    /// Adds a follower at `at`. The caller wakes it, whether or not there is anything to take.
-    pub(crate) fn follow(&mut self, at: usize, following: Following) {
+    /// Adds a follower at `at`, which is sent the changes that its interest wants; `None`: all changes. The caller wakes
+    /// it, whether or not there is anything to take.
+    pub(crate) fn follow(&mut self, at: usize, following: Following, interest: Option<Arc<dyn Interest>>) {
+        self.followers.interests.set(at, interest);
         let begins_anew = following.begins == Begin::WithAllHeld;
         let queue = FollowerQueue {
             fifo: VecDeque::new(),
@@ -147,6 +154,7 @@ impl Shard {
         if let Some(mut queue) = self.followers.queues[at].take() {
             self.tell_no_more(at, &mut queue);
         }
+        self.followers.interests.set(at, None);
     }
 
     fn tell_from_now(&mut self, at: usize, wants_removed: bool) {
@@ -178,10 +186,11 @@ impl Shard {
         }
     }
 
-    /// Queues a changed slot for all followers. Nearly always there are no followers, and this call only tests a mask.
+    /// Queues a changed slot for the followers that want the present record or are in `before`: those that wanted the
+    /// record before the change ([`Shard::followers_of`]).
     #[inline(always)]
-    pub(super) fn tell_followers(&mut self, id: SlotId) -> Wake {
-        match self.followers.told {
+    pub(super) fn tell_followers(&mut self, id: SlotId, before: FollowerMask) -> Wake {
+        match self.followers_of(id) | before {
             0 => Wake::default(),
             told => self.queue_for(id, told),
         }
@@ -207,7 +216,9 @@ impl Shard {
 
     /// Forgets the record in a slot. The slot stays in use as long as followers have not been sent the removal.
     pub(super) fn remove_for_followers(&mut self, id: SlotId) -> Wake {
-        let followers = self.followers.told_removed;
+        // A follower whose queue has the slot may know an earlier record of the key.
+        let waiting = self.store.slot(id).followed();
+        let followers = (self.followers_of(id) | waiting) & self.followers.told_removed;
         if followers == 0 || self.settings.rules.breaks(Broken::RemoveSilently) {
             self.store.remove(id);
             return Wake::default();

@@ -35,6 +35,7 @@ mod followers;
 mod gap;
 mod hash_tree;
 mod indices;
+mod interest;
 mod issue;
 mod lazy;
 mod links;
@@ -65,6 +66,7 @@ use self::{
 };
 pub use self::{
     followers::{Begin, FollowerEvent, FollowerId, Following},
+    interest::Interest,
     issue::NewClients,
     links::{LinkId, Wake},
     nonsense::Nonsense,

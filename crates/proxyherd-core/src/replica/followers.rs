@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{ALL_SHARDS, Replica};
 use crate::{
-    flood::{FollowerEvent, FollowerId, Following, places},
+    flood::{Begin, FollowerEvent, FollowerId, Following, Interest, places},
     limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
     store::FollowerMask,
 };
@@ -83,6 +83,26 @@ impl Replica {
         following: Following,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
+        self.follow_if(following, None, wake)
+    }
+
+    /// Like [`Replica::follow`], for a follower that wants only the changes from or to records that `interest` wants,
+    /// and their removals.
+    pub fn follow_some(
+        &self,
+        begins: Begin,
+        interest: Arc<dyn Interest>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<FollowerId> {
+        self.follow_if(Following { begins, wants_removed: true }, Some(interest), wake)
+    }
+
+    fn follow_if(
+        &self,
+        following: Following,
+        interest: Option<Arc<dyn Interest>>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<FollowerId> {
         let waker: Waker = Arc::new(wake);
         let is_taken = |place: &FollowerPlace| {
             let mut held = place.waker.lock();
@@ -90,7 +110,7 @@ impl Replica {
         };
         let at = self.followers.0.iter().position(is_taken)?;
         for counted in &self.shards {
-            counted.lock().shard.follow(at, following);
+            counted.lock().shard.follow(at, following, interest.clone());
         }
         // A thread that marked a slot for the last follower at this place may have set a bit here after that follower's
         // end.

@@ -8,6 +8,7 @@
 //! Searches for clients (`near`, `list`) visit one shard after the other. A search visits at most a bounded number of
 //! clients before others can take the shard's lock (`visit`).
 
+mod among;
 mod beats;
 mod counts;
 mod effort;

@@ -21,6 +21,35 @@ pub(super) const REPORTS: [(&str, &str); 10] = [
     ("cut", r#"{"lat":1,"lon":2,"#),
 ];
 
+pub(super) const MESSAGES: [(&str, &str); 8] = [
+    ("token", r#"{"token":"phd_a_b","ref":1}"#),
+    (
+        "subscribe",
+        r#"{"subscribe":{"ids":["courier-*","kiwi"],"near":[34.07,-118.44],"radius_m":500,"where":"battery_pct < 20","kinds":["location","left"]},"ref":"a\u0062"}"#,
+    ),
+    (
+        "area",
+        r#"{"subscribe":{"box":"1,2,3,4","polygon":{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,0]]]}}}"#,
+    ),
+    ("report", r#"{"report":{"id":"kiwi","lat":34.07,"lon":-118.44,"battery_pct":80},"ref":7}"#),
+    ("bad-report", r#"{"ref":7,"report":{"id":"kiwi","lat":91,"lon":0}}"#),
+    ("two", r#"{"token":"a","subscribe":{}}"#),
+    ("odd-ref", r#"{"token":"a","ref":{}}"#),
+    ("cut", r#"{"subscribe":{"ids":["a""#),
+];
+
+pub(super) const POLYGONS: [(&str, &str); 6] = [
+    ("square", r#"{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}"#),
+    (
+        "hole",
+        r#"{"coordinates":[[[0,0],[9,0],[9,9],[0,9],[0,0]],[[1,1,5],[2,1],[2,2],[1,1]]],"type":"Polygon"}"#,
+    ),
+    ("crossing", r#"{"type":"Polygon","coordinates":[[[179,0],[-179,0],[-179.5,1e0],[179,0]]]}"#),
+    ("point", r#"{"type":"Point","coordinates":[1,2]}"#),
+    ("text", r#"{"type":"Polygon","coordinates":[[["1",2]]]}"#),
+    ("deep", r#"{"type":"Polygon","coordinates":[[[[[[[["#),
+];
+
 pub(super) const TIMES: [(&str, &str); 8] = [
     ("utc", "2021-05-19T22:53:47.959498503Z"),
     ("offset", "2021-05-20t00:53:47.50+02:00"),

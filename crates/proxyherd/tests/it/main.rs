@@ -34,6 +34,7 @@ mod http_crowd;
 mod http_door;
 mod http_two;
 mod links;
+mod live;
 mod logs;
 mod moving;
 mod networks;

@@ -1,6 +1,6 @@
 //! Clients as JSON and as GeoJSON, appended to a buffer without any other allocation.
 
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
 use crate::{
     codec::{rfc3339, url_id},
@@ -36,6 +36,33 @@ pub fn write_feature(out: &mut Vec<u8>, client: &Whereabouts<'_>, distance_m: Op
     out.extend_from_slice(b"]},\"properties\":{");
     write_other_members(out, client, distance_m);
     out.extend_from_slice(b"}}");
+}
+
+/// Appends what is told of a client that is no longer there: `{"id"}`, with `id_url` if the ID is not UTF-8.
+pub fn write_id(out: &mut Vec<u8>, client: &[u8]) {
+    out.extend_from_slice(b"{\"id\":");
+    write_lossy(out, client);
+    write_id_url(out, client);
+    out.push(b'}');
+}
+
+/// Appends an event of a client's presence: `{"event_id","kind","id"}`, with `id_url` if the ID is not UTF-8. `event_id`
+/// and `kind` are written as they are, so they must have no character that JSON escapes.
+pub fn write_presence(out: &mut Vec<u8>, event_id: impl Display, kind: &str, client: &[u8]) {
+    write!(out, "{{\"event_id\":\"{event_id}\",\"kind\":\"{kind}\",\"id\":")
+        .expect("a vector takes everything");
+    write_lossy(out, client);
+    write_id_url(out, client);
+    out.push(b'}');
+}
+
+/// Appends the member `id_url` if an ID cannot be shown as it is.
+fn write_id_url(out: &mut Vec<u8>, client: &[u8]) {
+    if std::str::from_utf8(client).is_err() {
+        out.extend_from_slice(b",\"id_url\":\"");
+        url_id::write(out, client);
+        out.push(b'"');
+    }
 }
 
 /// A GeoJSON FeatureCollection under construction.
@@ -96,11 +123,7 @@ fn write_other_members(out: &mut Vec<u8>, client: &Whereabouts<'_>, distance_m: 
     if let Some(distance_m) = distance_m.filter(|distance_m| distance_m.is_finite()) {
         write!(out, ",\"distance_m\":{distance_m:.3}").expect("a vector takes everything");
     }
-    if std::str::from_utf8(client.client).is_err() {
-        out.extend_from_slice(b",\"id_url\":\"");
-        url_id::write(out, client.client);
-        out.push(b'"');
-    }
+    write_id_url(out, client.client);
 }
 
 /// The AT line as a string. Only the ID can have characters that JSON escapes.
@@ -225,6 +248,23 @@ mod tests {
         check(b"a\"b", "+005-0.0", Some(12.3), &format!("{{\"id\":\"a\\\"b\",\"lat\":5,\"lon\":0,{near}"));
         let odd = rest("\u{fffd}x -00.10+0", ",\"id_url\":\"%FFx\"");
         check(b"\xffx", "-00.10+0", None, &format!("{{\"id\":\"\u{fffd}x\",\"lat\":-0.1,\"lon\":0,{odd}"));
+    }
+
+    #[test]
+    fn an_event_names_a_client_whose_id_is_not_utf8_twice() {
+        for (client, members) in
+            [(&b"a\"b"[..], r#""id":"a\"b""#), (b"\xff", r#""id":"\u{fffd}","id_url":"%FF""#)]
+        {
+            let (mut id, mut presence) = (Vec::new(), Vec::new());
+            write_id(&mut id, client);
+            assert_eq!(
+                String::from_utf8(id).unwrap(),
+                format!("{{{members}}}").replace("\\u{fffd}", "\u{fffd}")
+            );
+            write_presence(&mut presence, "0a", "came", client);
+            let expected = format!(r#"{{"event_id":"0a","kind":"came",{members}}}"#);
+            assert_eq!(String::from_utf8(presence).unwrap(), expected.replace("\\u{fffd}", "\u{fffd}"));
+        }
     }
 
     #[test]

@@ -169,6 +169,9 @@ pub(super) async fn caller_of(
         true => (AuthRefusal::NoToken, AuthRefusal::WrongToken),
         false => (AuthRefusal::NoOperator, AuthRefusal::NoOperator),
     };
+    if needed == NeededRight::Later && text.is_none() {
+        return Ok(connected);
+    }
     let text = text.ok_or(missing)?;
     if is_in_url && matches!(needed, NeededRight::Operate | NeededRight::Tokens) {
         return Err(AuthRefusal::InUrl);
@@ -228,7 +231,7 @@ impl NeededRight {
     /// Whether the rights allow this at least for one client.
     fn is_in(self, rights: &Rights, now_ns: u64) -> bool {
         match self {
-            NeededRight::Nothing | NeededRight::Any => true,
+            NeededRight::Nothing | NeededRight::Any | NeededRight::Later => true,
             // Whoever has the token of a share has the rights of the share.
             NeededRight::Share => rights.grant().is_some_and(|grant| grant.shared_client().is_some()),
             NeededRight::Report => rights.may_report_some(now_ns),
@@ -240,7 +243,7 @@ impl NeededRight {
 
     fn scope(self) -> &'static str {
         match self {
-            NeededRight::Nothing | NeededRight::Any => "any",
+            NeededRight::Nothing | NeededRight::Any | NeededRight::Later => "any",
             NeededRight::Share => "a share",
             NeededRight::Report => "report:IDS",
             NeededRight::Read => "read:IDS",

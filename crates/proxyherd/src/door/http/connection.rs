@@ -83,7 +83,10 @@ impl entrance::Service for HttpService {
                 () = context.stop.cancelled() => return,
             };
             match opened {
-                Ok((stream, _entered)) => serve(context, stream, caller, slot).await,
+                Ok((stream, entered)) => {
+                    slot.keep(entered);
+                    serve(context, stream, caller, slot).await;
+                }
                 Err(failed) => log_close(&context.herd, &caller, &failed),
             }
         });

@@ -9,7 +9,12 @@
 //!
 //! The state knows neither the other connections (`slots` does) nor the version of HTTP.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -93,6 +98,8 @@ pub(super) struct ConnectionState {
     opened_at: Instant,
     activity: Mutex<Activity>,
     directive_changed: Notify,
+    /// Whether a batch of a stream may wait for [`ConnectionState::flushed`]. It spares other connections the lock.
+    has_batches: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -132,6 +139,10 @@ struct RequestInProgress {
     id: u64,
     /// When its response must have been received.
     deadline: Option<Instant>,
+    /// Whether the connection has not taken the last batch of its response yet, if the response is a stream.
+    is_batch_unsent: bool,
+    /// Who wants to know when the connection has taken the batch.
+    waker: Option<Waker>,
 }
 
 impl ConnectionState {
@@ -157,7 +168,8 @@ impl ConnectionState {
             canceled: 0,
         };
         let (activity, directive_changed) = (Mutex::new(activity), Notify::new());
-        ConnectionState { id, address, slot_kind, opened_at: now, activity, directive_changed }
+        let has_batches = AtomicBool::new(false);
+        ConnectionState { id, address, slot_kind, opened_at: now, activity, directive_changed, has_batches }
     }
 
     pub(super) fn has_sent_request(&self) -> bool {
@@ -242,7 +254,7 @@ impl ConnectionState {
         activity.header_section_since = None;
         activity.last_request += 1;
         let id = activity.last_request;
-        activity.requests.push(RequestInProgress { id, deadline: None });
+        activity.requests.push(RequestInProgress { id, deadline: None, is_batch_unsent: false, waker: None });
         // The request uses its memory even if the response is an error, so the connection is closed.
         if !activity.count_buffered() {
             activity.directive = Directive::Close(CloseReason::BuffersFull);
@@ -257,7 +269,7 @@ impl ConnectionState {
         let mut activity = self.activity.lock();
         let is_first = activity.unsent_len == 0;
         // If there is no room, a short response with the same deadline is sent instead.
-        if let Some(request) = activity.requests.iter_mut().find(|request| request.id == id) {
+        if let Some(request) = activity.request(id) {
             request.deadline = Some(now + RESPONSE_TIMEOUT);
         }
         activity.unsent_len += len;
@@ -274,6 +286,53 @@ impl ConnectionState {
         let mut activity = self.activity.lock();
         activity.unsent_len = activity.unsent_len.saturating_sub(len);
         activity.count_less_buffered();
+    }
+
+    /// Records that a batch of `len` bytes of a stream is handed to the protocol. Returns false if the buffers have no room
+    /// for the batch. The batch must then not be kept.
+    pub(super) fn begin_batch(&self, id: u64, len: usize, now: Instant) -> bool {
+        let mut activity = self.activity.lock();
+        activity.unsent_len += len;
+        if !activity.count_buffered() {
+            activity.unsent_len -= len;
+            activity.count_less_buffered();
+            return false;
+        }
+        if let Some(request) = activity.request(id) {
+            request.deadline = Some(now + RESPONSE_TIMEOUT);
+            request.is_batch_unsent = true;
+            self.has_batches.store(true, Relaxed);
+        }
+        true
+    }
+
+    /// Waits until the connection has taken the last batch of a stream.
+    pub(super) fn poll_batch_sent(&self, id: u64, context: &Context<'_>) -> Poll<()> {
+        let mut activity = self.activity.lock();
+        let Some(request) = activity.request(id) else { return Poll::Ready(()) };
+        if request.is_batch_unsent {
+            request.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        request.deadline = None;
+        Poll::Ready(())
+    }
+
+    /// Records that the socket has taken all bytes that the protocol had for it. Other streams' bytes can still wait in
+    /// HTTP/2's flow control; HTTP/2 takes no more from those.
+    pub(super) fn flushed(&self) {
+        if !self.has_batches.load(Relaxed) {
+            return;
+        }
+        let mut wakers = Vec::new();
+        let mut activity = self.activity.lock();
+        self.has_batches.store(false, Relaxed);
+        for request in activity.requests.iter_mut().filter(|request| request.is_batch_unsent) {
+            request.is_batch_unsent = false;
+            wakers.extend(request.waker.take());
+        }
+        drop(activity);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Records that a request is over. Returns whether the table of slots must list the connection as idle.
@@ -384,6 +443,10 @@ impl ConnectionState {
 }
 
 impl Activity {
+    fn request(&mut self, id: u64) -> Option<&mut RequestInProgress> {
+        self.requests.iter_mut().find(|request| request.id == id)
+    }
+
     /// Counts the bytes that the connection has buffered now against `buffers_mb`. Returns false if there is no room
     /// for these bytes.
     fn count_buffered(&self) -> bool {

@@ -1,4 +1,5 @@
-//! A connection's byte stream. The stream reports to the connection's slot how many bytes it reads.
+//! A connection's byte stream. The stream reports to the connection's slot how many bytes it reads, and when the socket
+//! has taken all bytes that were written.
 //!
 //! The stream keeps the slot as long as the stream lives. When a connection is upgraded, another protocol takes over
 //! its stream, so the connection keeps its slot. Reading fails when the slot allows no more input.
@@ -53,7 +54,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.slot.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

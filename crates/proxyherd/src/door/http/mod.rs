@@ -21,6 +21,7 @@ mod durability;
 mod exposition;
 mod handler;
 mod limits;
+mod live;
 mod media;
 mod metered_stream;
 mod metrics;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
+    live::Live,
     origin::OriginPolicy,
     paths::{PATHS, PathName},
     problem::Problem,
@@ -71,13 +73,13 @@ use axum::{
 
 /// Serves HTTP until the entrance closes.
 pub(crate) fn run(entrance: Entrance) {
-    let searches = Searches::new();
+    let live = Live { searches: Searches::new(), tasks: entrance.tasks.clone(), stop: entrance.stop.clone() };
     let links = |listener: &DoorListener| {
         LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access())
     };
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), &searches, &links(listener)),
+        router: router(Arc::clone(&entrance.herd), &live, &links(listener)),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -92,14 +94,14 @@ pub(crate) fn run(entrance: Entrance) {
 }
 
 /// The handlers of all paths.
-fn router(herd: Arc<Herd>, searches: &Arc<Searches>, links: &LinkBase) -> Router {
-    let router = PATHS.iter().fold(Router::new(), |router, row| {
-        router.route(row.pattern, handlers(row.name, Arc::clone(searches), links))
-    });
+fn router(herd: Arc<Herd>, live: &Live, links: &LinkBase) -> Router {
+    let router = PATHS
+        .iter()
+        .fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live, links)));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName, searches: Arc<Searches>, links: &LinkBase) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -112,10 +114,12 @@ fn handlers(path: PathName, searches: Arc<Searches>, links: &LinkBase) -> Method
         PathName::DocsScript => get(docs::get_script),
         PathName::OpenApi => get(openapi::get_openapi),
         PathName::Reports => post(api::post_reports),
-        PathName::Clients => get(api::get_clients).layer(Extension(searches)),
+        PathName::Clients => get(api::get_clients).layer(Extension(Arc::clone(&live.searches))),
         PathName::Client => get(api::get_client).delete(api::delete_client),
         PathName::Location => put(api::put_location),
         PathName::ClientPlaces => get(api::get_places),
+        PathName::Stream => get(live::get_stream).layer(Extension(live.clone())),
+        PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
         PathName::SharePage => get(share::get_page),
@@ -124,8 +128,8 @@ fn handlers(path: PathName, searches: Arc<Searches>, links: &LinkBase) -> Method
         PathName::Share => get(share::get_share),
         PathName::Shares => get(share::get_shares)
             .post(share::post_share)
-            .layer((Extension(links.clone()), Extension(searches))),
-        PathName::OneShare => delete(share::delete_share).layer(Extension(searches)),
+            .layer((Extension(links.clone()), Extension(Arc::clone(&live.searches)))),
+        PathName::OneShare => delete(share::delete_share).layer(Extension(Arc::clone(&live.searches))),
     }
 }
 

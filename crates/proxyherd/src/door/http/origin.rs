@@ -29,8 +29,9 @@ use super::{
 };
 
 /// Headers that a page of an allowed origin may send.
-const HEADERS_ALLOWED: HeaderValue =
-    HeaderValue::from_static("Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+const HEADERS_ALLOWED: HeaderValue = HeaderValue::from_static(
+    "Accept, Authorization, Content-Type, If-None-Match, Last-Event-ID, X-Request-Id",
+);
 /// Headers of responses that a page of an allowed origin may read, in addition to those that any page may read.
 const HEADERS_EXPOSED: HeaderValue = HeaderValue::from_static(
     "Allow, ETag, Retry-After, WWW-Authenticate, X-Proxyherd-Client-At, X-Request-Id",

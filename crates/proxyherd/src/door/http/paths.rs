@@ -34,6 +34,8 @@ pub(super) enum PathName {
     Client,
     Location,
     ClientPlaces,
+    Stream,
+    WebSocket,
     Tokens,
     Token,
     SharePage,
@@ -61,6 +63,8 @@ pub(super) enum NeededRight {
     Nothing,
     /// A valid token, whatever it allows.
     Any,
+    /// A valid token, whatever it allows, if the request has one. A request without one has no rights yet.
+    Later,
     Report,
     Read,
     Places,
@@ -96,7 +100,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 23] = [
+pub(super) static PATHS: [PathRow; 25] = [
     open(PathName::Root, "/"),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -124,6 +128,8 @@ pub(super) static PATHS: [PathRow; 23] = [
     )
     .body(REPORT_LEN_MAX, BODY_TIMEOUT),
     clients(PathName::ClientPlaces, "/v1/clients/{id}/places", PLACES, GET_ALLOW),
+    clients(PathName::Stream, "/v1/stream", READ, GET_ALLOW),
+    clients(PathName::WebSocket, "/v1/ws", &[(Method::GET, NeededRight::Later)], GET_ALLOW),
     clients(
         PathName::Tokens,
         "/v1/tokens",

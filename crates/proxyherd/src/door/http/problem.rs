@@ -57,7 +57,6 @@ impl Problem {
     }
 
     /// What happened, to what, and what to do.
-    #[cfg(test)]
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

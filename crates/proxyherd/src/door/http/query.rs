@@ -29,23 +29,47 @@ impl Query {
             let detail = format!("a query has at most {QUERY_LEN_MAX} bytes; this one has {}", text.len());
             return Err(Problem::invalid(detail));
         }
-        let mut given = Vec::new();
+        let mut query = Query { given: Vec::new() };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode(name).unwrap_or_default();
-            let Some(&name) = known.iter().find(|known| known.as_bytes() == name) else {
-                return Err(unknown(&name, known));
-            };
-            if !repeated.contains(&name) && given.iter().any(|(earlier, _)| *earlier == name) {
-                return Err(Problem::invalid(format!("`{name}` is given twice; give it once")));
-            }
+            let name = query.admit(&decode(name).unwrap_or_default(), known, repeated)?;
             let Some(value) = decode(value) else {
                 let detail = format!("`{name}` is not percent-encoded as a URL requires");
                 return Err(Problem::invalid(detail));
             };
-            given.push((name, value));
+            query.given.push((name, value));
         }
-        Ok(Query { given })
+        Ok(query)
+    }
+
+    /// Takes parameters that were decoded already. `known` and `repeated` as in [`Query::of`].
+    pub(super) fn given<'p>(
+        pairs: impl Iterator<Item = (&'p str, &'p [u8])>,
+        known: &[&'static str],
+        repeated: &[&'static str],
+    ) -> Result<Query, Problem> {
+        let mut query = Query { given: Vec::new() };
+        for (name, value) in pairs {
+            let name = query.admit(name.as_bytes(), known, repeated)?;
+            query.given.push((name, value.to_vec()));
+        }
+        Ok(query)
+    }
+
+    /// The known name of one more parameter, unless it was given before and may not be repeated.
+    fn admit(
+        &self,
+        name: &[u8],
+        known: &[&'static str],
+        repeated: &[&'static str],
+    ) -> Result<&'static str, Problem> {
+        let Some(&name) = known.iter().find(|known| known.as_bytes() == name) else {
+            return Err(unknown(name, known));
+        };
+        if !repeated.contains(&name) && self.given.iter().any(|(earlier, _)| *earlier == name) {
+            return Err(Problem::invalid(format!("`{name}` is given twice; give it once")));
+        }
+        Ok(name)
     }
 
     /// All values of a parameter.

@@ -17,7 +17,7 @@ use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are shown.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 15] = [
     "location",
     "radius",
     "client",
@@ -32,6 +32,7 @@ const SHOWN: [&str; 14] = [
     "limit",
     "radius_m",
     "max_age_s",
+    "kinds",
 ];
 /// The parameter whose value is a position.
 const POSITION: &str = "location";

@@ -3,10 +3,14 @@
 //! hyper takes the body in short pieces ([`RESPONSE_PIECE_LEN`]). In HTTP/2, hyper takes a piece before the client has
 //! room for the piece. So a piece counts as sent when hyper asks for the next piece. For this reason the body must not
 //! announce its end with its last piece.
+//!
+//! A body without a known length is a *stream*, which never ends by itself. A stream yields its bytes in batches. The next
+//! batch is taken from the stream only when the connection has taken the last one. If the buffers have no room for a
+//! batch, the stream ends.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -15,6 +19,7 @@ use axum::{
     response::Response,
 };
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::{limits::RESPONSE_PIECE_LEN, slot::RequestGuard};
 
@@ -51,11 +56,21 @@ impl ResponseForm {
     }
 }
 
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyKind {
+    /// All its bytes are in memory, and count as unsent.
+    Whole,
+    /// A stream. Its last batch counts as unsent.
+    Stream,
+}
+
 /// A response's body as hyper takes it.
 pub(super) struct ResponseBody {
     body: Body,
     guard: RequestGuard,
     form: ResponseForm,
+    kind: BodyKind,
     /// Data that `body` has yielded and that hyper has not taken yet.
     rest: Bytes,
     /// Number of counted bytes in the piece that hyper took last.
@@ -68,7 +83,14 @@ impl ResponseBody {
     /// A body. The guard knows how many of its bytes the slot counts as unsent.
     pub(super) fn new(body: Body, guard: RequestGuard, form: ResponseForm) -> ResponseBody {
         let has_ended = form == ResponseForm::NoBody;
-        ResponseBody { body, guard, form, rest: Bytes::new(), taken_len: 0, has_ended }
+        let is_whole = has_ended || body.size_hint().exact().is_some();
+        let kind = if is_whole { BodyKind::Whole } else { BodyKind::Stream };
+        ResponseBody { body, guard, form, kind, rest: Bytes::new(), taken_len: 0, has_ended }
+    }
+
+    /// Whether the buffers have room for a batch. A body in memory counts already.
+    fn has_room_for(&mut self, batch: &Bytes) -> bool {
+        self.kind == BodyKind::Whole || self.guard.begin_batch(batch.len(), Instant::now())
     }
 
     /// Counts the piece that hyper took last as sent.
@@ -89,9 +111,16 @@ impl HttpBody for ResponseBody {
         let this = self.get_mut();
         this.count_sent();
         if this.rest.is_empty() {
+            if this.kind == BodyKind::Stream {
+                ready!(this.guard.poll_batch_sent(context));
+            }
             match Pin::new(&mut this.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => this.rest = data,
+                    Ok(data) if this.has_room_for(&data) => this.rest = data,
+                    Ok(_) => {
+                        this.has_ended = true;
+                        return Poll::Ready(None);
+                    }
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 other => {
@@ -101,7 +130,9 @@ impl HttpBody for ResponseBody {
             }
         }
         let piece = this.rest.split_to(this.rest.len().min(RESPONSE_PIECE_LEN));
-        this.taken_len = piece.len().min(this.guard.unsent_len());
+        if this.kind == BodyKind::Whole {
+            this.taken_len = piece.len().min(this.guard.unsent_len());
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -8,7 +8,13 @@
 //! A slot keeps the connection's state and the table of slots consistent. The slot locks the table before it changes
 //! whether the connection is idle.
 
-use std::{fmt, net::IpAddr, ops::Deref, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
 
 use tokio::time::Instant;
 
@@ -16,22 +22,31 @@ use super::{
     connection_state::{Audience, ConnectionState, RequestEnd},
     slots::Slots,
 };
+use crate::admission::Entered;
 
 /// A connection's slot. Dropping this value gives the slot back.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     slots: Arc<Slots>,
     connection: Arc<ConnectionState>,
+    /// Counts the connection as open.
+    entered: OnceLock<Entered>,
 }
 
 impl Slots {
     /// Gives a new connection from `ip` a slot, for as long as the connection lives.
     pub(super) fn open(self: &Arc<Slots>, ip: IpAddr, now: Instant) -> Arc<ConnectionSlot> {
-        Arc::new(ConnectionSlot { slots: Arc::clone(self), connection: self.allot(ip, now) })
+        let (slots, connection) = (Arc::clone(self), self.allot(ip, now));
+        Arc::new(ConnectionSlot { slots, connection, entered: OnceLock::new() })
     }
 }
 
 impl ConnectionSlot {
+    /// Keeps what counts the connection as open, until the slot is given back.
+    pub(super) fn keep(&self, entered: Entered) {
+        let _ = self.entered.set(entered);
+    }
+
     /// Counts a request that was refused because this slot is in the reserve.
     pub(super) fn count_refusal(&self) {
         self.slots.count_refusal();
@@ -95,6 +110,22 @@ impl RequestGuard {
             self.unsent_len -= len;
             self.slot.response_sent(len);
         }
+    }
+
+    /// Records that a batch of `len` bytes of a stream is handed to the protocol. See [`ConnectionState::begin_batch`].
+    pub(super) fn begin_batch(&mut self, len: usize, now: Instant) -> bool {
+        let has_room = self.slot.begin_batch(self.id, len, now);
+        self.unsent_len += if has_room { len } else { 0 };
+        // Whoever ends a stream has got what it wanted, so this is no canceled request.
+        self.answered();
+        has_room
+    }
+
+    /// Waits until the connection has taken the last batch of a stream.
+    pub(super) fn poll_batch_sent(&mut self, context: &Context<'_>) -> Poll<()> {
+        ready!(self.slot.poll_batch_sent(self.id, context));
+        self.shrink_response(0);
+        Poll::Ready(())
     }
 
     /// Number of the response's bytes that count as unsent.

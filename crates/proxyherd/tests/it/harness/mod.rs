@@ -7,6 +7,7 @@
 pub(crate) mod certificates;
 mod client;
 mod data;
+mod events;
 mod herd;
 mod http;
 pub(crate) mod http2;
@@ -17,10 +18,12 @@ mod plan;
 mod ports;
 mod process;
 mod wait;
+mod web_socket;
 
 pub(crate) use self::{
     client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
+    events::{Event, Events},
     herd::Herd,
     http::{
         Reply, bearer, drip_until_closed, eventually_metric, fetch, get, metric, request, status, try_request,
@@ -31,6 +34,7 @@ pub(crate) use self::{
     ports::free_ports,
     process::{Finished, Process},
     wait::{PATIENCE, eventually, within},
+    web_socket::{Closed, Ws},
 };
 
 /// The classic herd.

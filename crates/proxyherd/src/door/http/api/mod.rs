@@ -9,6 +9,7 @@
 mod batch;
 mod client;
 mod client_id;
+pub(super) mod filters;
 mod places;
 mod report;
 mod search;
@@ -16,9 +17,10 @@ mod search;
 pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
+    filters::RADIUS_M_MAX,
     places::{KIND_LEN_MAX, get_places},
-    report::put_location,
-    search::{MAX_AGE_S_MAX, RADIUS_M_MAX, get_clients},
+    report::{offer, positions_of, put_location},
+    search::{MAX_AGE_S_MAX, get_clients},
 };
 
 /// The media type of JSON.

@@ -17,7 +17,7 @@ use proxyherd_core::{
     command::{Outcome, Whereabouts},
     limits::CLIENT_ID_LEN_MAX,
     replica::Offer,
-    types::AttributesBuf,
+    types::{AttributesBuf, Report},
 };
 
 use super::{JSON, client_id::PathId};
@@ -80,14 +80,7 @@ fn take(
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
     let now_ns = clock::now_ns();
-    let mut offers = [Offer::new(read.report(client, attributes.borrow()))];
-    herd.wake(herd.report(caller, now_ns, &mut offers)?);
-    let [offer] = offers;
-    let result = match offer.outcome {
-        Outcome::Added | Outcome::Moved => "accepted",
-        Outcome::Stale => "stale",
-        refused => return Err(refusal(refused, caller)),
-    };
+    let (offer, result) = offer(herd, caller, now_ns, read.report(client, attributes.borrow()))?;
     let (timestamp, difference) = offer.times(now_ns).ok_or_else(no_time)?;
     let report = offer.report;
     let shown = Whereabouts {
@@ -105,11 +98,34 @@ fn take(
     answer.extend_from_slice(b",\"result\":\"");
     answer.extend_from_slice(result.as_bytes());
     answer.extend_from_slice(b"\"}\n");
+    Ok(Taken { answer, positions: positions_of(&offer) })
+}
+
+/// Offers one report to the herd. Returns the offer and its result in a word: the report was taken, or was not newer than
+/// what the herd holds.
+pub(in crate::door::http) fn offer<'a>(
+    herd: &Herd,
+    caller: &Caller,
+    now_ns: u64,
+    report: Report<'a>,
+) -> Result<(Offer<'a>, &'static str), Problem> {
+    let mut offers = [Offer::new(report)];
+    herd.wake(herd.report(caller, now_ns, &mut offers)?);
+    let [offer] = offers;
+    match offer.outcome {
+        Outcome::Added | Outcome::Moved => Ok((offer, "accepted")),
+        Outcome::Stale => Ok((offer, "stale")),
+        refused => Err(refusal(refused, caller)),
+    }
+}
+
+/// What must be durable before the report is acknowledged.
+pub(in crate::door::http) fn positions_of(offer: &Offer<'_>) -> Positions {
     let mut positions = Positions::default();
     if let Some(position) = offer.position() {
         positions.note(position.shard, position.seq);
     }
-    Ok(Taken { answer, positions })
+    positions
 }
 
 /// 400 for a text that is no JSON, 422 for a text that is no report.

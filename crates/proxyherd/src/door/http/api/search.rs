@@ -10,7 +10,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::Response,
 };
 use proxyherd_config::clock;
@@ -27,13 +27,15 @@ use proxyherd_core::{
     types::{Body as RecordBody, ClientId, IdPattern},
 };
 
-use super::{GEO_JSON, JSON};
+use super::{
+    GEO_JSON, JSON,
+    filters::{self, Vicinity},
+};
 use crate::{
     caller::Caller,
     door::http::{
         limits::{
-            BRIEF_CLIENTS_MAX, BRIEF_IDS_MAX, BRIEF_VISITS_MAX, CLIENTS_DEFAULT, CLIENTS_MAX, IDS_MAX,
-            PREFIXES_MAX, SEARCH_TIMEOUT,
+            BRIEF_CLIENTS_MAX, BRIEF_IDS_MAX, BRIEF_VISITS_MAX, CLIENTS_DEFAULT, CLIENTS_MAX, SEARCH_TIMEOUT,
         },
         media,
         problem::Problem,
@@ -47,8 +49,6 @@ const PARAMETERS: [&str; 8] = ["near", "radius_m", "box", "ids", "where", "max_a
 
 /// The greatest `max_age_s`: a hundred years.
 pub(in crate::door::http) const MAX_AGE_S_MAX: f64 = 3_155_760_000.0;
-/// The greatest `radius_m`. Half of the Earth's circumference is less.
-pub(in crate::door::http) const RADIUS_M_MAX: f64 = 1e8;
 
 /// Usual number of bytes of one client in an answer.
 const CLIENT_LEN_USUAL: usize = 400;
@@ -147,8 +147,8 @@ impl Search {
         let max_age_s = query.number("max_age_s", 0.0..=MAX_AGE_S_MAX)?;
         Ok(Search {
             place: SearchPlace::parse(&query)?,
-            ids: ids(&query)?,
-            filter: filter(&query)?,
+            ids: filters::ids(&query)?,
+            filter: filters::clause(&query)?,
             max_age_ns: max_age_s.map(|seconds| (seconds * 1e9) as u64),
             limit: Limit::new(limit).expect("the limit is in range"),
             after: after(&query)?,
@@ -248,62 +248,15 @@ fn is_inside(bounds: Option<Bounds>, held: &Update<'_>) -> bool {
 
 impl SearchPlace {
     fn parse(query: &Query) -> Result<SearchPlace, Problem> {
-        let radius_m = query.number("radius_m", 0.0..=RADIUS_M_MAX)?;
-        let bounds = query.numbers("box")?.map(bounds).transpose()?;
-        let Some([latitude, longitude]) = query.numbers("near")? else {
-            return match radius_m {
-                Some(_) => Err(contradiction("`radius_m` needs `near`")),
-                None => Ok(bounds.map_or(SearchPlace::Anywhere, SearchPlace::Box)),
-            };
+        let bounds = filters::bounds(query)?;
+        let Some(Vicinity { center, radius_m }) = filters::vicinity(query)? else {
+            return Ok(bounds.map_or(SearchPlace::Anywhere, SearchPlace::Box));
         };
         if query.bytes("after").is_some() {
-            return Err(contradiction("`after` can't go with `near`; ask with a greater `limit`"));
+            return Err(filters::contradiction("`after` can't go with `near`; ask with a greater `limit`"));
         }
-        let center = Point::new(latitude, longitude).ok_or_else(|| {
-            Problem::invalid("`near` takes LAT,LON in degrees, up to 90 and 180, such as 34.07,-118.44")
-        })?;
         Ok(SearchPlace::Near { center, radius_m, bounds })
     }
-}
-
-/// 409: each parameter is valid, but they contradict each other.
-fn contradiction(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, detail)
-}
-
-/// A box. It makes no difference which of its latitudes comes first.
-fn bounds([south, west, north, east]: [f64; 4]) -> Result<Bounds, Problem> {
-    let (south, north) = if south > north { (north, south) } else { (south, north) };
-    Bounds::new(south, west, north, east).ok_or_else(|| {
-        Problem::invalid("`box` takes S,W,N,E in degrees, latitudes up to 90 and longitudes up to 180")
-    })
-}
-
-fn ids(query: &Query) -> Result<Vec<IdPattern>, Problem> {
-    let (mut patterns, mut prefixes) = (Vec::new(), 0);
-    for text in query.all("ids") {
-        if patterns.len() == IDS_MAX {
-            return Err(Problem::invalid(format!("`ids` is given at most {IDS_MAX} times")));
-        }
-        let pattern = IdPattern::parse(text).ok_or_else(|| {
-            Problem::invalid(
-                "`ids` takes a client ID of 1 to 256 bytes without white space, or the beginning of IDs and `*`",
-            )
-        })?;
-        prefixes += usize::from(pattern.exact().is_none());
-        if prefixes > PREFIXES_MAX {
-            return Err(Problem::invalid(format!(
-                "`ids` takes at most {PREFIXES_MAX} beginnings of IDs with `*`, and {IDS_MAX} IDs"
-            )));
-        }
-        patterns.push(pattern);
-    }
-    Ok(patterns)
-}
-
-fn filter(query: &Query) -> Result<Option<WhereClause>, Problem> {
-    let clause = query.text("where")?.map(WhereClause::parse).transpose();
-    clause.map_err(|error| Problem::invalid(error.to_string()))
 }
 
 /// The last client of the page before, percent-encoded as [`next`] writes it.

@@ -1,6 +1,9 @@
-//! The operations: their parameters, bodies and responses. Those about shares are in `shares`.
+//! The operations: their parameters, bodies and responses. `streams` has those that never end, and `shares` those about
+//! shares.
 
+mod filters;
 mod shares;
+mod streams;
 
 use utoipa::openapi::{
     Content, HeaderBuilder, HttpMethod, PathItem, Paths, PathsBuilder, RefOr, Required, Response,
@@ -53,8 +56,10 @@ pub(super) fn paths() -> Paths {
         ("/v1/shares", shares),
         ("/v1/shares/{id}", one(HttpMethod::Delete, shares::delete_share())),
         ("/v1/status", one(HttpMethod::Get, get_status())),
+        ("/v1/stream", one(HttpMethod::Get, streams::get_stream())),
         ("/v1/tokens", tokens),
         ("/v1/tokens/{id}", one(HttpMethod::Delete, delete_token())),
+        ("/v1/ws", one(HttpMethod::Get, streams::get_ws())),
     ]
     .into_iter()
     .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item))
@@ -97,6 +102,7 @@ fn meaning(code: &str) -> &'static str {
         "415" => "The body's media type or content coding is not accepted.",
         "417" => "The request expects something else than 100-continue.",
         "422" => "A value breaks a rule. `detail` names the member or the parameter.",
+        "426" => "The request is no complete handshake of WebSocket, version 13, over HTTP/1.1.",
         "429" => "The requests came too fast. Retry-After says when to try again.",
         "503" => {
             "The server has no room now, or cannot make the report durable. Retry-After says when to try again."
@@ -210,30 +216,7 @@ fn get_clients() -> Operation {
         "Filters apply before the limit. The answer holds only clients that the token may read; an ID or \
          a prefix outside of it is refused with 403. With near and box, clients must be in the box, too.",
     )
-    .parameter(query("near", "LAT,LON: the clients nearest to this point come first.", parameters::near()))
-    .parameter(query(
-        "radius_m",
-        "Only with near: the greatest distance, meters. Without it: anywhere.",
-        parameters::search_radius_m(),
-    ))
-    .parameter(query(
-        "box",
-        "S,W,N,E in degrees. A box with W greater than E crosses the antimeridian. S and N may change places.",
-        parameters::bounds(),
-    ))
-    .parameter(query(
-        "ids",
-        "A client ID, or the beginning of IDs and `*`. Repeat the parameter for more (`ids=van-1&ids=van-2`), up to 1000 \
-         times, up to 32 of them with `*`; one match is enough. A comma belongs to the ID, and so does a star that is \
-         not at the end.",
-        parameters::ids(),
-    ))
-    .parameter(query(
-        "where",
-        "A filter by attributes: comparisons with `and` between them. A comparison is an attribute's name, one of = != \
-         < <= > >=, and a number or a string as in JSON. It is false for an absent attribute or another type.",
-        parameters::filter(),
-    ))
+    .parameters(Some(filters::all("LAT,LON: the clients nearest to this point come first.")))
     .parameter(query("max_age_s", "The greatest age since receipt, seconds.", parameters::max_age_s()))
     .parameter(query("limit", "The greatest number of clients in the answer.", parameters::limit()))
     .parameter(query(

@@ -13,6 +13,7 @@ use utoipa::openapi::{
 use super::super::{
     api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
     limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
+    live::KINDS as LIVE_KINDS,
 };
 
 /// The named schemas.
@@ -563,6 +564,20 @@ pub(super) mod parameters {
             .max_length(Some(WHERE_LEN_MAX))
             .pattern(Some(format!("^{comparison}( and {comparison}){{0,15}}$")))
             .examples(["battery_pct < 20 and note != \"charging\""])
+    }
+
+    pub(in super::super) fn polygon() -> ObjectBuilder {
+        let square =
+            "{\"type\":\"Polygon\",\"coordinates\":[[[-119,33],[-118,33],[-118,35],[-119,35],[-119,33]]]}";
+        text().content_media_type("application/geo+json").examples([square])
+    }
+
+    pub(in super::super) fn kinds() -> ObjectBuilder {
+        let kind = LIVE_KINDS.join("|");
+        text()
+            .pattern(Some(format!("^({kind})(,({kind}))*$")))
+            .default(Some(json!("location,left,gone")))
+            .examples(["location,gone"])
     }
 
     pub(in super::super) fn max_age_s() -> ObjectBuilder {

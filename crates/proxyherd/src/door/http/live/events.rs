@@ -1,0 +1,145 @@
+//! An open stream as the door reads it: events in short batches, and the search for the state of a stream that begins
+//! anew.
+//!
+//! A [`EventSource`] belongs to one connection. [`EventSource::next`] never waits. It returns [`Batch::Gather`] if the
+//! state must be searched first: [`EventSource::gather`] does that, at once if the search is short, and otherwise when
+//! it is its turn in [`Searches`](crate::door::http::searches::Searches). The bell that was passed to
+//! [`EventSource::open`] rings when there is something to take again.
+//!
+//! A form ([`EventForm`]) writes one event: this module does not know how events are framed.
+
+use std::sync::Arc;
+
+use proxyherd_config::clock;
+use proxyherd_core::{
+    codec::json,
+    places::{Center, Separation},
+    replica::Effort,
+    streams::{EventId, StreamEvent},
+};
+
+use super::{Live, wanted::WantedStream};
+use crate::{
+    caller::Caller,
+    door::http::{
+        limits::{BRIEF_VISITS_MAX, EVENTS_LEN},
+        problem::Problem,
+        searches::NoResult,
+    },
+    herd::{Herd, StreamEnd, StreamHandle, StreamRefusal, StreamRequest, Taken},
+};
+
+/// An open stream.
+#[derive(Debug)]
+pub(super) struct EventSource {
+    stream: Arc<StreamHandle>,
+    caller: Caller,
+    center: Option<Center>,
+}
+
+/// What [`EventSource::next`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batch {
+    /// Events were written, and there may be more.
+    More,
+    /// Nothing is left after the events that were written. The bell rings when there is something again.
+    Last,
+    /// After the events that were written, the state must be gathered.
+    Gather,
+    /// The stream ends after the events that were written.
+    End(StreamEnd),
+}
+
+/// Writes one event: the name of its kind, its ID, and the JSON of its data.
+pub(super) trait EventForm {
+    /// Writes an event. `write_data` appends the JSON.
+    fn write(&mut self, kind: &'static str, id: EventId, write_data: impl FnOnce(&mut Vec<u8>));
+    /// Number of bytes that were written since the batch began.
+    fn len(&self) -> usize;
+}
+
+impl EventSource {
+    /// Opens a stream, or resumes the one with this last event.
+    pub(super) fn open(
+        herd: &Herd,
+        caller: Caller,
+        wanted: WantedStream,
+        last_event_id: Option<&[u8]>,
+        bell: impl Fn() + Send + Sync + 'static,
+    ) -> Result<EventSource, StreamRefusal> {
+        let WantedStream { filter, kinds, center } = wanted;
+        let request = StreamRequest { filter, kinds, last_event_id: last_event_id.map(Box::from) };
+        let stream = herd.stream(&caller, clock::now_ns(), request, bell)?;
+        Ok(EventSource { stream: Arc::new(stream), caller, center })
+    }
+
+    /// Writes the next events, until [`EVENTS_LEN`] bytes are there or nothing is left.
+    pub(super) fn next(&self, form: &mut impl EventForm) -> Batch {
+        let now_ns = clock::now_ns();
+        while form.len() < EVENTS_LEN {
+            match self.stream.take(now_ns, |event, id| write(form, event, id, self.center)) {
+                Taken::Event(()) => {}
+                Taken::Empty => return Batch::Last,
+                Taken::Gather => return Batch::Gather,
+                Taken::Ended(why) => return Batch::End(why),
+            }
+        }
+        Batch::More
+    }
+
+    /// Gathers the state. After that, the next events can be taken.
+    pub(super) fn gather(&self, live: &Live) -> impl Future<Output = Result<(), NoResult>> + Send + 'static {
+        let brief = self.stream.gather(clock::now_ns(), Effort::visits(BRIEF_VISITS_MAX));
+        let (stream, caller) = (Arc::clone(&self.stream), self.caller.clone());
+        let searches = Arc::clone(&live.searches);
+        async move {
+            if brief.is_ok() {
+                return Ok(());
+            }
+            let search = move |is_canceled: &_| stream.gather(clock::now_ns(), Effort::until(is_canceled));
+            let (gathered, _turn) = searches.run(&caller, search).await?;
+            // Only a search that nobody waits for is canceled.
+            gathered.map_err(|_| NoResult::TimedOut)
+        }
+    }
+}
+
+fn write(form: &mut impl EventForm, event: &StreamEvent<'_>, id: EventId, center: Option<Center>) {
+    let nothing = |out: &mut Vec<u8>| out.extend_from_slice(b"{}");
+    match event {
+        StreamEvent::Reset => form.write("reset", id, nothing),
+        StreamEvent::Synced => form.write("synced", id, nothing),
+        StreamEvent::Left(client) => form.write("left", id, |out| json::write_id(out, client)),
+        StreamEvent::Gone(client) => form.write("gone", id, |out| json::write_id(out, client)),
+        StreamEvent::Location(found) => {
+            let at = found.coordinates;
+            let separation =
+                center.map(|center| center.separation(at.latitude().degrees(), at.longitude().degrees()));
+            let distance_m = separation.map(Separation::meters);
+            form.write("location", id, |out| json::write_client(out, found, distance_m));
+        }
+        StreamEvent::Presence(event) => form.write("presence", id, |out| {
+            let number = format_args!("{:032x}", event.event_id);
+            json::write_presence(out, number, event.kind.label(), event.client);
+        }),
+    }
+}
+
+/// Why a stream has ended, for its reader.
+pub(super) fn reason(why: StreamEnd) -> &'static str {
+    match why {
+        StreamEnd::RightsEnded => "the token was revoked or is past its end",
+        StreamEnd::TakenOver => "another connection has resumed this stream",
+        StreamEnd::TooLarge => "more clients match than a stream can hold; ask for fewer clients",
+        StreamEnd::ShuttingDown => "this server is stopping",
+    }
+}
+
+impl From<StreamRefusal> for Problem {
+    fn from(refusal: StreamRefusal) -> Problem {
+        match refusal {
+            StreamRefusal::Denied(denied) => denied.into(),
+            StreamRefusal::Full(full) => Problem::unavailable(full.to_string()),
+        }
+    }
+}
