@@ -183,7 +183,12 @@ impl Tokens {
             return None;
         }
         let known = self.grants.read().get(&id).cloned();
-        if let Some(grant) = known.filter(|grant| is_token_of(grant)) {
+        // The next recheck ends the grant of a share whose maker has lost its rights. The share is refused before that.
+        let may_maker_read = |grant: &Grant| {
+            let share = grant.record().share.as_ref();
+            share.is_none_or(|share| self.may_maker_read(now_ns, share))
+        };
+        if let Some(grant) = known.filter(|grant| is_token_of(grant) && may_maker_read(grant)) {
             return Some(grant);
         }
         let record = self.record(now_ns, &id)?;

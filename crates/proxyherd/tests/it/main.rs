@@ -43,6 +43,7 @@ mod peer_port;
 mod places_kept;
 mod places_osm;
 mod readme;
+mod shares;
 mod signals;
 mod slow_clients;
 mod stopping;
