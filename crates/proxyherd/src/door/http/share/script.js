@@ -204,13 +204,13 @@ function show() {
     element("kind").hidden = false;
     document.title = isOver ? "A shared position" : share.id + ": shared position";
   }
+  element("state").hidden = Boolean(client);
   if (isOver) return;
   if (share) {
     setText("state", client ? "" : "Not known at present: no position has been reported yet, or it was forgotten.");
   } else if (!isReachable) {
     setText("state", "The server does not answer. Trying again.");
   }
-  element("state").hidden = Boolean(client);
   showConnection();
   if (!client) return;
   showFacts();
