@@ -96,6 +96,12 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
             vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
         ),
         (
+            "a link that shows one courier for an hour: open its `url` in a browser".to_owned(),
+            vec![format!(
+                "curl --json '{{\"id\":\"courier-1\",\"expires_s\":3600}}' http://{http}/v1/shares"
+            )],
+        ),
+        (
             "a token for somebody else; the operator's token makes it".to_owned(),
             vec![format!(
                 "PROXYHERD_TOKEN=$(cat {}) {program} token create --scope 'report:courier-*' --at http://{http}",
