@@ -98,7 +98,7 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
         (
             "a link that shows one courier for an hour: open its `url` in a browser".to_owned(),
             vec![format!(
-                "curl --json '{{\"id\":\"courier-1\",\"expires_s\":3600}}' http://{http}/v1/shares"
+                "curl --json '{{\"id\":\"courier-04\",\"expires_s\":3600}}' http://{http}/v1/shares"
             )],
         ),
         (

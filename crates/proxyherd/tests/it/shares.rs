@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Client, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, bearer, eventually, fetch, request,
-    within,
+    Client, Closed, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, Ws, bearer, eventually, fetch,
+    request, within,
 };
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -156,6 +156,53 @@ fn the_token_of_a_share_reads_its_client_at_every_door_and_does_nothing_else() {
     }
     let in_url = fetch(http, &format!("/v1/share?token={}", share.token), "");
     assert_eq!(in_url.code, 401, "the token of a share must not be in URLs that proxies log");
+}
+
+/// A stream of kiwi at this server, for the reader of a share. Kiwi is known.
+fn stream(http: SocketAddr, share: &Share) -> Ws {
+    let mut ws = Ws::open(http, "").unwrap();
+    ws.send(&json!({ "token": share.token }));
+    ws.send(&json!({ "subscribe": { "ids": ["kiwi"] } }));
+    assert_eq!([ws.event(), ws.event(), ws.event()], ["reset", "location kiwi", "synced"]);
+    ws
+}
+
+#[test]
+fn a_stream_of_a_share_ends_with_the_share() {
+    let herd = Plan::pair().with_tokens().start();
+    let (riley, jaquez) = (herd.at("Riley").http, herd.at("Jaquez").http);
+    report(riley, "kiwi", 34.5);
+    let (maker, maker_id) = token(riley, &["read:*"]);
+    let [revoked, of_maker, brief] =
+        [(OPERATOR_TOKEN, 600), (&*maker, 600), (&*maker, 3)].map(|(by, end)| share(riley, by, end));
+    let mut streams = Vec::new();
+    for share in [&revoked, &of_maker, &brief] {
+        let is_known = || shown(jaquez, share).is_ok_and(|told| !told["client"].is_null());
+        eventually("Jaquez knows the share and kiwi", is_known);
+        streams.push(stream(jaquez, share));
+    }
+    report(riley, "kiwi", 35.5);
+    let [mut revoked_stream, mut maker_stream, mut brief_stream] =
+        streams.try_into().unwrap_or_else(|_| panic!());
+    for ws in [&mut revoked_stream, &mut maker_stream, &mut brief_stream] {
+        assert_eq!(ws.event(), "location kiwi");
+    }
+    assert_eq!(send(riley, "DELETE", &format!("/v1/shares/{}", revoked.id), OPERATOR_TOKEN, "").code, 204);
+    assert_eq!(revoked_stream.next(), Err(Closed(Some(1008))));
+    assert_eq!(brief_stream.next(), Err(Closed(Some(1008))), "its time is over");
+    assert_eq!(send(riley, "DELETE", &format!("/v1/tokens/{maker_id}"), OPERATOR_TOKEN, "").code, 204);
+    assert_eq!(maker_stream.next(), Err(Closed(Some(1008))));
+}
+
+#[test]
+fn a_stream_of_a_share_ends_with_the_share_where_tokens_are_off() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    report(http, "kiwi", 34.5);
+    let share = share(http, "", 600);
+    let mut ws = stream(http, &share);
+    assert_eq!(send(http, "DELETE", &format!("/v1/shares/{}", share.id), "", "").code, 204);
+    assert_eq!(ws.next(), Err(Closed(Some(1008))));
 }
 
 #[test]
