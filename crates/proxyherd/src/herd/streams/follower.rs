@@ -86,7 +86,7 @@ impl Follower {
         let wake_thread = self.wake_thread.clone();
         let interest: Arc<dyn Interest> =
             Arc::<proxyherd_core::streams::InterestMap>::clone(state.streams.interest());
-        self.id = self.replica.follow_some(Begin::Now, interest, move || {
+        self.id = self.replica.follow_some(Begin::Now, &interest, move || {
             let _ = wake_thread.try_send(());
         });
         self.id.is_some()
@@ -180,6 +180,8 @@ impl Worker {
             return Bite::Idle;
         }
         let Some(id) = &follower.id else { return Bite::Idle };
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut state.fails), "a test says so");
         let StreamsState { streams, .. } = &mut *state;
         let is_all = follower.replica.drain(id, BITE_LEN, |told| {
             batch.take(streams, &told);
