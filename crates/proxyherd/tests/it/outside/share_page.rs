@@ -146,6 +146,23 @@ fn where_no_web_socket_comes_through_the_page_of_a_share_asks_again_and_again() 
 }
 
 #[test]
+fn the_page_of_a_share_keeps_the_last_position_while_its_server_is_away() {
+    let Some(browser) = browser_or_skip() else { return };
+    let mut guarded = Guarded::start();
+    report(&guarded, 34.5);
+    let (url, _) = share(&guarded, guarded.operator);
+    let mut page = Page::open(browser, guarded.herd.dir(), &url);
+    page.shows("changes show at once");
+    page.shows("34.5° N");
+    guarded.herd.kill_all(&["Riley"]);
+    page.shows("No connection. Trying again.");
+    page.shows("34.5° N");
+    // The only server of the herd has forgotten the share.
+    guarded.herd.start("Riley");
+    page.shows("There is no such share.");
+}
+
+#[test]
 fn the_page_of_a_share_says_when_the_share_has_ended_with_tokens_off_too() {
     let Some(browser) = browser_or_skip() else { return };
     let herd = Plan::single().start();
