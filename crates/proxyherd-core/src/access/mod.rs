@@ -15,8 +15,8 @@ mod share;
 mod text;
 
 pub use self::{
-    record::{HASH_LEN, TokenRecord, TokenState},
+    record::{TokenRecord, TokenState},
     scope::{BadScopes, Scope, Scopes},
     share::{Maker, Share},
-    text::{BadTokenId, SECRET_LEN, TOKEN_PREFIX, TokenId, TokenText},
+    text::{BadTokenId, HASH_LEN, SECRET_LEN, TOKEN_PREFIX, TokenId, TokenText},
 };

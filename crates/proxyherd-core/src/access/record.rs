@@ -9,14 +9,11 @@
 //! does not know this must not accept the share. A share has an end and no scopes: it has the ID of its one client,
 //! which may end in `*`, and always shows the newest position alone.
 
-use super::{Maker, Scope, Scopes, Share};
+use super::{HASH_LEN, Maker, Scope, Scopes, Share};
 use crate::{
     limits::{SCOPES_MAX, TOKEN_NAME_LEN_MAX},
     types::{ClientId, TOKEN_LIVE, TOKEN_REVOKED},
 };
-
-/// The length of the hash of a token's text (SHA-256), bytes.
-pub const HASH_LEN: usize = 32;
 
 /// The version of the encoding of every token that is no share.
 const VERSION: u8 = 1;
