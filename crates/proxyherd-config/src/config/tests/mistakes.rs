@@ -109,7 +109,7 @@ fn rules_of_reports_are_whole_numbers() {
             "herd.toml:5:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
              found -1; write 0 to accept any",
             "herd.toml:6:21: error: `reports.presence_silent_s` takes a whole number from 0 to 315_360_000: \
-             found -5",
+             found -5; the default is 300",
             "herd.toml:7:1: error: `reports.speed` is not a known key: did you mean `speed_mps_max`?",
         ],
     );
@@ -156,15 +156,13 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     );
     check(
         "name = \"b\"",
-        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = [\"127.0.0.1:1883\"]\nphones = 5055\ntile38 = []",
+        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = [\"127.0.0.1:1883\"]\ntile38 = []",
         &[
             "herd.toml:11:8: error: `resp` of server b is not available in this version: \
              leave it out: the door for Redis clients is not built yet",
             "herd.toml:12:8: error: `mqtt` of server b is not available in this version: \
              leave it out: the door for MQTT clients is not built yet",
-            "herd.toml:13:10: error: `phones` of server b is not available in this version: \
-             leave it out: the door for phones is not built yet",
-            "herd.toml:14:10: error: `tile38` of server b is not available in this version: \
+            "herd.toml:13:10: error: `tile38` of server b is not available in this version: \
              leave it out: the door for Tile38 clients is not built yet",
         ],
     );

@@ -1,6 +1,7 @@
 //! Serves HTTP connections. Each connection has one task, from the entrance until the connection is closed.
 //!
-//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version. hyper speaks both versions.
+//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version (`version`). hyper speaks both
+//! versions.
 //! The task closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState))
 //! and when the server stops.
 //!
@@ -11,7 +12,6 @@
 
 use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
-use axum::Router;
 use hyper::{body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     connection_state::{CloseReason, Directive, SlotKind},
     dateless::{self, DatelessEnd},
-    handler::RequestHandler,
+    handler::{RequestHandler, Routers},
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
         IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
@@ -39,6 +39,7 @@ use super::{
     origin::OriginPolicy,
     slot::ConnectionSlot,
     slots::Slots,
+    version::{self, HttpVersion},
 };
 use crate::{
     caller::Caller,
@@ -50,7 +51,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
-    pub(super) router: Router,
+    pub(super) routers: Routers,
     pub(super) origins: Arc<OriginPolicy>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -107,9 +108,9 @@ pub(super) async fn serve(
 ) {
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
+    let (herd, routers) = (Arc::clone(&context.herd), context.routers.clone());
     let handler =
-        RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
+        RequestHandler { herd, routers, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {
@@ -166,11 +167,22 @@ async fn serve_by_hyper(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     date: DateHeader,
 ) -> Result<(), ConnectionEnd> {
+    // No request is in progress, so the connection may be closed at any time.
+    let first = tokio::select! {
+        first = version::read(stream) => first.map_err(|error| ConnectionEnd::Failed(error.into()))?,
+        why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
+        () = context.stop.cancelled() => return Ok(()),
+    };
+    let Some((version, stream)) = first else { return Ok(()) };
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let response = handler.clone().handle(request);
         async move { Ok::<_, Infallible>(response.await) }
     });
     let builder = builder(&context.tasks, date);
+    let builder = match version {
+        HttpVersion::One => builder.http1_only(),
+        HttpVersion::Two => builder.http2_only(),
+    };
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let slot = &handler.slot;
     let is_general = slot.slot_kind == SlotKind::General;

@@ -30,6 +30,7 @@ mod openapi;
 mod origin;
 pub(crate) mod parameters;
 mod paths;
+mod phones;
 mod problem;
 mod query;
 mod request_body;
@@ -44,15 +45,18 @@ mod small_json;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod version;
 
 use std::sync::Arc;
 
 use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
+    handler::Routers,
     live::Live,
     origin::OriginPolicy,
-    paths::{PATHS, PathName},
+    paths::{DoorPaths, PATHS, PathName},
+    phones::FriendSearches,
     problem::Problem,
     searches::Searches,
     share::LinkBase,
@@ -68,18 +72,29 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::IntoResponse,
-    routing::{MethodRouter, delete, get, post, put},
+    routing::{MethodRouter, any, delete, get, post, put},
 };
 
-/// Serves HTTP until the entrance closes.
-pub(crate) fn run(entrance: Entrance) {
-    let live = Live { searches: Searches::new(), tasks: entrance.tasks.clone(), stop: entrance.stop.clone() };
-    let links = |listener: &DoorListener| {
-        LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access())
-    };
+/// What the doors that speak HTTP have in common: the slots of their connections, and the searches for clients.
+pub(crate) struct Shared {
+    slots: Arc<Slots>,
+    searches: Arc<Searches>,
+    friends: Arc<FriendSearches>,
+}
+
+impl Shared {
+    pub(crate) fn new(herd: &Herd) -> Shared {
+        let searches = Searches::new();
+        let friends = FriendSearches::new(Arc::clone(&searches));
+        Shared { slots: Slots::new(herd.admission()), searches, friends }
+    }
+}
+
+/// Serves HTTP until the entrance closes. The kind of the door decides which paths it has.
+pub(crate) fn run(entrance: Entrance, shared: &Shared) {
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), &live, &links(listener)),
+        routers: routers(&entrance, listener, shared),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -89,11 +104,28 @@ pub(crate) fn run(entrance: Entrance) {
         stop: entrance.stop.clone(),
     };
     let listeners = entrance.listeners.iter().map(context).collect();
-    let slots = Slots::new(entrance.herd.admission());
-    entrance.open(HttpService { listeners, slots });
+    entrance.open(HttpService { listeners, slots: Arc::clone(&shared.slots) });
 }
 
-/// The handlers of all paths.
+fn routers(entrance: &Entrance, listener: &DoorListener, shared: &Shared) -> Routers {
+    let herd = || Arc::clone(&entrance.herd);
+    let live = || Live {
+        searches: Arc::clone(&shared.searches),
+        tasks: entrance.tasks.clone(),
+        stop: entrance.stop.clone(),
+    };
+    let links = LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access());
+    let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
+    Routers {
+        paths: match DoorPaths::of(entrance.kind) {
+            DoorPaths::All => router(herd(), &live(), &links),
+            DoorPaths::Phones => Router::new().fallback(only_phones),
+        },
+        phones: Router::new().fallback_service(phones.with_state(herd())),
+    }
+}
+
+/// The handlers of the paths in the table.
 fn router(herd: Arc<Herd>, live: &Live, links: &LinkBase) -> Router {
     let router = PATHS
         .iter()
@@ -130,6 +162,7 @@ fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<H
             .post(share::post_share)
             .layer((Extension(links.clone()), Extension(Arc::clone(&live.searches)))),
         PathName::OneShare => delete(share::delete_share).layer(Extension(Arc::clone(&live.searches))),
+        PathName::Phones => unreachable!("the requests of phones have no path in the table"),
     }
 }
 
@@ -158,6 +191,14 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
 async fn unknown_path() -> Problem {
     let detail = format!("there is nothing at this path; the paths are {}", paths::list());
     Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+async fn only_phones() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path; phones post their reports to any path, or send them as GET /?id=ID&lat=LAT&lon=LON; \
+         everything else is at the door `http`",
+    )
 }
 
 async fn unknown_method(uri: Uri) -> Problem {
