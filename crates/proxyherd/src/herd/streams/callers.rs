@@ -6,16 +6,20 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use proxyherd_core::{access::TokenId, streams::StreamFilter, types::IdPattern};
+use proxyherd_core::{
+    access::TokenId,
+    limits::{STREAMS_MAX, UNINDEXED_STREAMS_MAX},
+    streams::StreamFilter,
+};
 
 use super::StreamsFull;
 use crate::{caller::Caller, subscriber::subscriber};
 
 /// Maximum number of open streams of one caller: a quarter of all. A further stream is refused.
-const CALLER_STREAMS_MAX: usize = 16_384;
-/// Maximum number of these streams that are about clients anywhere with any ID: a quarter of all. A further stream is
-/// refused.
-const CALLER_WIDE_STREAMS_MAX: usize = 64;
+const CALLER_STREAMS_MAX: usize = STREAMS_MAX / 4;
+/// Maximum number of these streams that are about clients anywhere with any ID ([`StreamFilter::is_wide`]): a sixteenth
+/// of all. A further stream is refused.
+const CALLER_WIDE_STREAMS_MAX: usize = UNINDEXED_STREAMS_MAX / 16;
 
 /// Whose stream it is, and whether it counts as wide.
 #[derive(Clone, Debug)]
@@ -37,11 +41,7 @@ impl CallerKey {
             || CallerName::Address(subscriber(caller.address.ip())),
             |id| CallerName::Token(id.clone()),
         );
-        let are_any = |patterns: &[IdPattern]| {
-            patterns.is_empty() || patterns.iter().any(|pattern| pattern.to_text() == b"*")
-        };
-        let is_wide = !filter.has_area() && are_any(&filter.ids) && are_any(&filter.readable);
-        CallerKey { caller: name, is_wide }
+        CallerKey { caller: name, is_wide: filter.is_wide() }
     }
 }
 

@@ -37,7 +37,6 @@ use parking_lot::Mutex;
 use proxyherd_config::clock;
 pub use proxyherd_core::streams::{StreamEnd, Taken};
 use proxyherd_core::{
-    access::Scope,
     replica::{Effort, Replica, Unfinished},
     streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams},
     types::IdPattern,
@@ -219,11 +218,7 @@ fn readable(rights: &Rights) -> Vec<IdPattern> {
     let Some(grant) = rights.grant().filter(|grant| !grant.scopes().may_read_all(&IdPattern::all())) else {
         return Vec::new();
     };
-    let readable = grant.scopes().iter().filter_map(|scope| match scope {
-        Scope::Read(ids) => Some(ids.clone()),
-        Scope::Report(_) | Scope::Places | Scope::Fences | Scope::Operate => None,
-    });
-    readable.collect()
+    grant.scopes().readable().cloned().collect()
 }
 
 /// An open stream. Dropping the handle detaches the stream: its reader can resume the stream for some time.
