@@ -66,6 +66,12 @@ pub enum PolygonError {
         /// The ring, counted from 0.
         ring: usize,
     },
+    /// A ring is wider than the Earth.
+    #[error("ring {ring} of the polygon spans more than 360 degrees of longitude")]
+    TooWide {
+        /// The ring, counted from 0.
+        ring: usize,
+    },
     /// All rings together have too many points.
     #[error("a polygon has at most {POLYGON_POINTS_MAX} points")]
     TooManyPoints,
@@ -189,5 +195,11 @@ fn unwrap_longitudes(at: usize, ring: &mut [(f64, f64)]) -> Result<(), PolygonEr
         }
         ring[place].1 += turns;
     }
-    if turns == 0.0 { Ok(()) } else { Err(PolygonError::AroundThePole { ring: at }) }
+    if turns != 0.0 {
+        return Err(PolygonError::AroundThePole { ring: at });
+    }
+    let longitudes = || ring.iter().map(|point| point.1);
+    let (west, east) =
+        (longitudes().fold(f64::INFINITY, f64::min), longitudes().fold(f64::NEG_INFINITY, f64::max));
+    if east - west > 360.0 { Err(PolygonError::TooWide { ring: at }) } else { Ok(()) }
 }
