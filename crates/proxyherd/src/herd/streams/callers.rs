@@ -4,7 +4,11 @@
 //! Streams that are kept for a reader that may resume them do not count here. Core drops the oldest of them when there
 //! is no room.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+    net::IpAddr,
+};
 
 use proxyherd_core::{
     access::TokenId,
@@ -47,34 +51,42 @@ impl CallerKey {
 
 /// The number of open streams of each caller, and how many of them are wide.
 #[derive(Debug, Default)]
-pub(super) struct CallerStreams(HashMap<CallerName, (usize, usize)>);
+pub(super) struct CallerStreams {
+    of: HashMap<CallerName, (usize, usize)>,
+    numbers: RandomState,
+}
 
 impl CallerStreams {
+    /// A number that all streams of a caller share.
+    pub(super) fn number(&self, key: &CallerKey) -> u64 {
+        self.numbers.hash_one(&key.caller)
+    }
+
     /// Counts one more stream of a caller, if the caller may have one more.
     pub(super) fn enter(&mut self, key: &CallerKey) -> Result<(), StreamsFull> {
-        let (all, wide) = self.0.get(&key.caller).copied().unwrap_or_default();
+        let (all, wide) = self.of.get(&key.caller).copied().unwrap_or_default();
         if all >= CALLER_STREAMS_MAX {
             return Err(StreamsFull::Caller(all));
         }
         if key.is_wide && wide >= CALLER_WIDE_STREAMS_MAX {
             return Err(StreamsFull::CallerWide(wide));
         }
-        self.0.insert(key.caller.clone(), (all + 1, wide + usize::from(key.is_wide)));
+        self.of.insert(key.caller.clone(), (all + 1, wide + usize::from(key.is_wide)));
         Ok(())
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.of.is_empty()
     }
 
     /// Counts one stream of a caller less.
     pub(super) fn leave(&mut self, key: &CallerKey) {
-        if let Some((all, wide)) = self.0.get_mut(&key.caller) {
+        if let Some((all, wide)) = self.of.get_mut(&key.caller) {
             *all -= 1;
             *wide -= usize::from(key.is_wide);
             if *all == 0 {
-                self.0.remove(&key.caller);
+                self.of.remove(&key.caller);
             }
         }
     }

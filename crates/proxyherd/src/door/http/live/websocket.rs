@@ -313,10 +313,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             Batch::More | Batch::Last | Batch::Gather => Ok(()),
             Batch::End(why) => {
                 let code = match why {
-                    StreamEnd::RightsEnded => CloseCode::Policy,
+                    StreamEnd::RightsEnded | StreamEnd::TooLarge => CloseCode::Policy,
                     StreamEnd::ShuttingDown => CloseCode::Away,
                     StreamEnd::TakenOver => CloseCode::Normal,
-                    StreamEnd::TooLarge => CloseCode::Again,
+                    StreamEnd::ServerFull => CloseCode::Again,
+                    StreamEnd::Failed => CloseCode::Error,
                 };
                 Err(close(code, events::reason(why)))
             }
