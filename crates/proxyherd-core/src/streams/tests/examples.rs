@@ -303,6 +303,29 @@ fn presence_events_are_not_conflated_and_a_reader_that_resumes_is_told_those_it_
 }
 
 #[test]
+fn presence_events_that_are_told_again_do_not_let_the_waiting_ones_grow() {
+    let mut world = World::new();
+    let reader = world.open(filter_of(&["kiwi"]), StreamKinds::NONE.with(StreamKind::Presence)).unwrap();
+    world.take_all(reader);
+    let offer = |world: &mut World, ids: std::ops::Range<usize>| {
+        for id in ids {
+            let event = presence(PresenceKind::Back, b"kiwi", id as u128);
+            world.streams.offer_presence(&world.replica, world.now_ns, &event);
+        }
+        world.ring();
+    };
+    offer(&mut world, 0..10);
+    world.take_all(reader);
+    world.detach(reader);
+    offer(&mut world, 10..10 + PRESENCE_WAITING_MAX);
+    world.resume(reader, 5).unwrap();
+    world.detach(reader);
+    offer(&mut world, 0..5 * PRESENCE_WAITING_MAX);
+    world.resume(reader, 0).unwrap();
+    assert!(world.take_all(reader).len() <= PRESENCE_WAITING_MAX + PRESENCE_KEPT_MAX + 1);
+}
+
+#[test]
 fn a_thousand_streams_take_little_memory() {
     let mut world = World::new();
     for number in 0..1000 {
