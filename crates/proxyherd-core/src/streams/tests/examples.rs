@@ -303,6 +303,28 @@ fn presence_events_are_not_conflated_and_a_reader_that_resumes_is_told_those_it_
 }
 
 #[test]
+fn presence_is_told_after_the_state_and_after_what_was_missed() {
+    let mut world = World::new();
+    ["a", "b", "c", "d"].iter().for_each(|client| world.report(client, HERE, 1));
+    let kinds = StreamKinds::default().with(StreamKind::Presence);
+    let reader = world.open(here(), kinds).unwrap();
+    let offer = |world: &mut World, id| {
+        let event = presence(PresenceKind::Back, b"a", id);
+        world.streams.offer_presence(&world.replica, world.now_ns, &event);
+        world.ring();
+    };
+    offer(&mut world, 1);
+    let told = world.take_all(reader);
+    assert_eq!((&*told[0], &*told[5], told.len()), ("reset", "synced", 7), "{told:?}");
+    world.resume(reader, 5).unwrap();
+    offer(&mut world, 2);
+    let told = world.take_all(reader);
+    assert_eq!((&*told[3], told.len()), ("synced", 6), "{told:?}");
+    assert_eq!(world.readers[reader].view.presence, [1, 2]);
+    assert_eq!(world.streams.contradiction(), None);
+}
+
+#[test]
 fn presence_events_that_are_told_again_do_not_let_the_waiting_ones_grow() {
     let mut world = World::new();
     let reader = world.open(filter_of(&["kiwi"]), StreamKinds::NONE.with(StreamKind::Presence)).unwrap();
