@@ -392,6 +392,19 @@ fn rings_that_are_no_polygon_are_refused() {
 }
 
 #[test]
+fn a_polygon_without_area_is_refused_because_it_would_match_nobody() {
+    let edges = |longitudes: &[f64]| {
+        let (north, south) = (longitudes.iter().map(|at| (60.0, *at)), longitudes.iter().rev());
+        Polygon::new(vec![north.chain(south.map(|at| (90.0, *at))).chain([(60.0, longitudes[0])]).collect()])
+    };
+    assert_eq!(edges(&[-180.0, 180.0]), Err(PolygonError::NoArea), "the short way around the Earth");
+    let cap = edges(&[-180.0, 0.0, 180.0]).unwrap();
+    assert!(cap.contains(75.0, 179.0) && cap.contains(75.0, -10.0) && !cap.contains(50.0, 0.0));
+    let flat = vec![(5.0, 0.0), (5.0, 1.0), (5.0, 2.0), (5.0, 0.0)];
+    assert_eq!(Polygon::new(vec![flat]), Err(PolygonError::NoArea));
+}
+
+#[test]
 fn a_polygon_has_holes_and_crosses_the_antimeridian() {
     let ring = |south: f64, west: f64, north: f64, east: f64| {
         vec![(south, west), (south, east), (north, east), (north, west), (south, west)]
