@@ -15,7 +15,7 @@ use mio::{Events, Poll};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::StreamsPlan;
-use super::readers::{Readers, SocketSize, Told};
+use super::readers::{Readers, SocketSize, Told, WrongReader};
 use super::reporters::{self, Pace, Reporters, Sent};
 use super::town::Town;
 use crate::format::{duration, grouped};
@@ -187,11 +187,9 @@ impl Scene {
             Ok(scene.readers.unsynced == 0 && scene.readers.first_wrong(&expected).is_none())
         });
         match (settled, self.readers.first_wrong(&expected)) {
-            (Err(_), Some((number, held, expected))) => {
-                bail!(
-                    "reader {number} holds {held:?}, which should be {expected:?} (client, time of its report)"
-                )
-            }
+            (Err(_), Some(WrongReader { number, held, expected })) => bail!(
+                "reader {number} holds {held:?}, which should be {expected:?} (client, time of its report)"
+            ),
             (Err(_), None) => bail!("{} readers were not told all of the state", self.readers.unsynced),
             (Ok(()), _) => Ok(()),
         }

@@ -75,6 +75,6 @@ impl Dice {
     fn below(&mut self, count: u32) -> u32 {
         // Knuth's MMIX. The upper bits look more random than the lower bits.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 32) * u64::from(count) >> 32) as u32
+        (((self.0 >> 32) * u64::from(count)) >> 32) as u32
     }
 }

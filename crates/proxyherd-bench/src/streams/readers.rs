@@ -66,6 +66,14 @@ pub(super) struct Readers {
     buffer: Vec<u8>,
 }
 
+/// A reader that does not hold what it must: clients, and the time of each one's report.
+#[derive(Debug)]
+pub(super) struct WrongReader {
+    pub(super) number: usize,
+    pub(super) held: Vec<(u32, u64)>,
+    pub(super) expected: Vec<(u32, u64)>,
+}
+
 struct Reader {
     stream: TcpStream,
     socket_size: SocketSize,
@@ -152,18 +160,15 @@ impl Readers {
         self.take(poll, number, true)
     }
 
-    /// The first reader that reads and holds something else than `expected`, with what it holds.
-    pub(super) fn first_wrong<'a>(
-        &'a mut self,
-        expected: &'a [Vec<(u32, u64)>],
-    ) -> Option<(usize, &'a [(u32, u64)], &'a [(u32, u64)])> {
+    /// A reader that reads and holds something else than `expected`, which has the clients of each box.
+    pub(super) fn first_wrong(&mut self, expected: &[Vec<(u32, u64)>]) -> Option<WrongReader> {
         let all = self.readers.iter_mut().zip(expected).enumerate();
-        let reading = all.filter(|(_, (reader, _))| !reader.is_stopped);
-        let mut pairs = reading.map(|(number, (reader, expected))| {
+        let mut reading = all.filter(|(_, (reader, _))| !reader.is_stopped);
+        reading.find_map(|(number, (reader, expected))| {
             reader.held.sort_unstable();
-            (number, &reader.held[..], &expected[..])
-        });
-        pairs.find(|(_, held, expected)| held != expected)
+            let (held, expected) = (&reader.held, expected);
+            (held != expected).then(|| WrongReader { number, held: held.clone(), expected: expected.clone() })
+        })
     }
 
     /// Opens the stream of a reader again whose connection the server has closed. Only a reader that had stopped may
