@@ -14,6 +14,7 @@ stage_tools() {
     want_python
     want_node
     want_browser
+    want_nginx
     want_osmium
     want_promtool
     want_network_tools
@@ -116,6 +117,17 @@ want_browser() {
     fi
 }
 
+# A test puts it in front of a server. Debian starts it where there is an init system. Nothing here needs that one.
+want_nginx() {
+    have nginx && return
+    if may_install; then
+        say 'There is no nginx.'
+        apt_install nginx-light
+    else
+        say 'There is no nginx (on Debian: nginx-light): the test with it will be skipped.'
+    fi
+}
+
 # Tests compare the number of places in an extract with its count.
 want_osmium() {
     have osmium && return
@@ -215,11 +227,11 @@ want_google_clients() {
     [[ ${CI:-} != true ]]
 }
 
-# requests and Schemathesis, in the versions that a file beside the tests pins. Where they can't be installed, the tests
+# requests, websockets and Schemathesis, in the versions that a file beside the tests pins. Where they can't be installed, the tests
 # with them are skipped; in CI the stage fails.
 want_python_clients() {
     want_python_packages crates/proxyherd/tests/outside/requirements.txt "${target_dir:?}/outside" && return
-    say "Python's requests and Schemathesis are not installed; tests with them will be skipped." >&2
+    say "Python's requests, websockets and Schemathesis are not installed; tests with them will be skipped." >&2
     [[ ${CI:-} != true ]]
 }
 

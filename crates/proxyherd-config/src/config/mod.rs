@@ -48,6 +48,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use proxyherd_core::{flood::ReportRules, types::ServerName};
@@ -94,6 +95,8 @@ pub struct Config {
     pub limits: Limits,
     /// The section `[reports]`: which reports servers refuse because they cannot be true.
     pub reports: ReportRules,
+    /// Time after a client's last report at which the client is silent. `None`: no client is silent.
+    pub presence_silent: Option<Duration>,
     /// The section `[log]`: what servers log.
     pub log: LogSettings,
     /// The section `[access]`: who may reach the doors, and whether tokens decide what a caller may do.
@@ -173,6 +176,7 @@ impl Config {
             places_budget: PlacesBudget::default(),
             limits: Limits::default(),
             reports: ReportRules::default(),
+            presence_silent: Some(Duration::from_secs(reports::PRESENCE_SILENT_S)),
             log: LogSettings::default(),
             access: AccessSettings::default(),
             tls: None,

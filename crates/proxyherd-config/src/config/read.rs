@@ -58,13 +58,15 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     let base = path.parent().unwrap_or(Path::new(""));
     let herd = settings::read_herd(root.table("herd"), base);
     let (places, places_budget) = places::read(root.table("places"), base);
+    let (reports, presence_silent) = reports::read(root.table("reports"));
     let config = Config {
         path: path.to_owned(),
         herd,
         places,
         places_budget,
         limits: settings::read_limits(root.table("limits")),
-        reports: reports::read(root.table("reports")),
+        reports,
+        presence_silent,
         log: log::read(root.table("log"), base),
         access: AccessSettings::default(),
         tls: None,

@@ -29,6 +29,9 @@ impl Config {
         compare_places(self, now, &mut keys);
         compare_limits(&self.limits, &now.limits, &mut keys);
         compare_reports(&self.reports, &now.reports, &mut keys);
+        if self.presence_silent != now.presence_silent {
+            keys.push("reports.presence_silent_s");
+        }
         compare_log(&self.log, &now.log, &mut keys);
         compare_access(&self.access, &now.access, &mut keys);
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
@@ -254,6 +257,7 @@ mod tests {
             ("limits.buffers_mb", "5"),
             ("reports.accuracy_m_max", "5"),
             ("reports.speed_mps_max", "5"),
+            ("reports.presence_silent_s", "5"),
             ("log.dir", "elsewhere"),
             ("log.level", "debug"),
             ("log.format", "json"),

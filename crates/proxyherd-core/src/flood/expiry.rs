@@ -57,6 +57,12 @@ impl Shard {
     }
 }
 
+/// The time at which a client's report is no longer shown, at a server with this `client_ttl_ns`. `u64::MAX`: never.
+pub fn shown_until_ns(record: &Record<'_>, client_ttl_ns: Option<u64>) -> u64 {
+    let ttl_ns = [client_ttl_ns, own_ttl_ns(record)].into_iter().flatten().min();
+    ttl_ns.map_or(u64::MAX, |ttl_ns| record.received_ns().saturating_add(ttl_ns))
+}
+
 /// Whether the record's own time to live has passed.
 pub(super) fn is_hidden(now_ns: u64, record: &Record<'_>) -> bool {
     own_ttl_ns(record).is_some_and(|ttl_ns| record.received_ns().saturating_add(ttl_ns) <= now_ns)

@@ -65,6 +65,7 @@ use self::{
     plausible::Rows,
 };
 pub use self::{
+    expiry::shown_until_ns,
     followers::{Begin, FollowerEvent, FollowerId, Following},
     interest::Interest,
     issue::NewClients,
@@ -343,6 +344,12 @@ impl Shard {
         let held = self.held(slot);
         let Body::Location { coordinates, .. } = held.record.body else { return None };
         self.is_shown(now_ns, &held.record).then_some((held, coordinates))
+    }
+
+    /// The record in a slot, shown or not. `None`: the slot is free.
+    pub(crate) fn held_in(&self, id: SlotId) -> Option<Update<'_>> {
+        let slot = self.store.slot(id);
+        slot.is_live().then(|| self.held(slot))
     }
 
     /// The number of slots, live or free.

@@ -46,8 +46,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub use self::event::{PresenceEvent, PresenceKind};
 use self::life::{Life, LifeRules};
 use crate::{
+    flood::shown_until_ns,
     limits::{PRESENCE_ENDED_MAX, PRESENCE_LATE_NS},
-    types::Version,
+    types::{Body, Record, Version},
 };
 
 /// The unit of timers. Events that time causes are told up to this much later.
@@ -85,6 +86,20 @@ pub enum Seen {
     },
     /// The server holds no record of the client any more.
     Removed,
+}
+
+impl Seen {
+    /// What a record says of its client, at a server with this `client_ttl_ns`. `None`: the record is not about a client.
+    pub fn of(record: &Record<'_>, client_ttl_ns: Option<u64>) -> Option<Seen> {
+        let received_ns = record.received_ns();
+        match record.body {
+            Body::Location { .. } => {
+                Some(Seen::Report { received_ns, shown_until_ns: shown_until_ns(record, client_ttl_ns) })
+            }
+            Body::Gone => Some(Seen::Tombstone { version: record.version(), received_ns }),
+            Body::Data { .. } => None,
+        }
+    }
 }
 
 /// The presence of all clients.

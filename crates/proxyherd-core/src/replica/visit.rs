@@ -109,6 +109,21 @@ impl Replica {
         Ok(())
     }
 
+    /// Calls `visit` with the records in up to `most` slots of a shard from `slot` on, shown or not, under the shard's
+    /// lock. Returns the slot at which to go on; `None`: there are no more. A record stays in its slot.
+    pub fn visit_held(
+        &self,
+        shard: usize,
+        slot: usize,
+        most: usize,
+        visit: impl FnMut(Update<'_>),
+    ) -> Option<usize> {
+        let counted = self.shards[shard].lock();
+        let end = slot.saturating_add(most).min(counted.shard.slots_used());
+        (slot..end).filter_map(|at| counted.shard.held_in(SlotId(at as u32))).for_each(visit);
+        (end < counted.shard.slots_used()).then_some(end)
+    }
+
     /// Calls `visit` with each of the clients `ids` that is in the shard.
     pub(super) fn visit_clients(
         &self,

@@ -13,7 +13,10 @@
 //! The head of `flood::interest` says why the order of reads and writes does not matter. Changes of the map itself must
 //! not run at the same time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -51,7 +54,8 @@ pub struct InterestMap {
     of_length: Box<[AtomicU32]>,
     /// ... and the lengths that have any, one bit each.
     lengths: [AtomicU64; LENGTH_WORDS],
-    counters: Box<[AtomicU32]>,
+    /// The counters of cells, IDs and prefixes. There are none before the first filter.
+    counters: OnceLock<Box<[AtomicU32]>>,
 }
 
 /// How a filter is in the map.
@@ -65,16 +69,15 @@ enum Part<'a> {
 impl InterestMap {
     /// A map that wants nothing. Whoever knows the seed can choose IDs that share counters.
     pub fn new(seed: u64) -> InterestMap {
-        let counters = |len: usize| (0..len).map(|_| AtomicU32::new(0)).collect();
         InterestMap {
             seed,
             everything: AtomicU32::new(0),
             exact: AtomicU32::new(0),
             at_level: Default::default(),
             levels: AtomicU64::new(0),
-            of_length: counters(CLIENT_ID_LEN_MAX + 1),
+            of_length: zeros(CLIENT_ID_LEN_MAX + 1),
             lengths: Default::default(),
-            counters: counters(COUNTERS),
+            counters: OnceLock::new(),
         }
     }
 
@@ -166,11 +169,11 @@ impl InterestMap {
 
     #[inline]
     fn is_counted(&self, hash: u64) -> bool {
-        self.counter(hash).load(Relaxed) > 0
+        self.counters.get().is_some_and(|counters| counters[hash as usize % COUNTERS].load(Relaxed) > 0)
     }
 
     fn counter(&self, hash: u64) -> &AtomicU32 {
-        &self.counters[hash as usize % COUNTERS]
+        &self.counters.get_or_init(|| zeros(COUNTERS))[hash as usize % COUNTERS]
     }
 
     fn hash_of(&self, id: &[u8], kind: u64) -> u64 {
@@ -216,6 +219,10 @@ fn part_of<'a>(filter: &'a StreamFilter, bounds: Option<&'a Bounds>) -> Part<'a>
         Some(patterns) => Part::Prefixes(patterns),
         None => Part::Everything,
     }
+}
+
+fn zeros(len: usize) -> Box<[AtomicU32]> {
+    (0..len).map(|_| AtomicU32::new(0)).collect()
 }
 
 /// Adds to a counter; adding `u32::MAX` subtracts one. Returns the sum.

@@ -70,7 +70,8 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
     let servers: Vec<_> = demo.places().collect();
     let line = |index: usize| servers[index].1.line();
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
-    let http = servers[0].1.http().map_or(String::new(), |http| http.to_string());
+    let http_at = |index: usize| servers[index].1.http().map_or(String::new(), |http| http.to_string());
+    let http = http_at(0);
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     let mut to_try = vec![
@@ -90,6 +91,10 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
             ],
         ),
         (format!("over HTTP; http://{http}/docs has every path"), over_http(&http)),
+        (
+            "watch the couriers move, from another server".to_owned(),
+            vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
+        ),
         (
             "a token for somebody else; the operator's token makes it".to_owned(),
             vec![format!(

@@ -9,7 +9,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
@@ -26,7 +26,11 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::{Durability, Herd, HerdCounters, Link, Links, watching::Watchers};
+use super::{
+    Durability, Herd, HerdCounters, Link, Links,
+    streams::{HerdStreams, PresenceRules},
+    watching::Watchers,
+};
 use crate::{
     access::{AuditLog, Tokens},
     admission::{Admission, descriptors},
@@ -66,6 +70,7 @@ impl Herd {
         }));
         replica.set_members(config.names().iter());
         let links = Links::new(config.links_of(&server.name));
+        let presence = presence_rules(config, !links.all().is_empty());
         let requests_max = config.places.requests_max();
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
         Arc::new(Herd {
@@ -89,6 +94,7 @@ impl Herd {
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
             watchers: Watchers::new(&replica),
+            streams: HerdStreams::new(&replica, presence),
             tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,
             members: RwLock::new(config.names()),
@@ -98,6 +104,12 @@ impl Herd {
             is_removed: AtomicBool::new(false),
         })
     }
+}
+
+fn presence_rules(config: &Config, has_neighbors: bool) -> PresenceRules {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let (silent, ttl) = (config.presence_silent, config.herd.client_ttl);
+    PresenceRules { silent_ns: silent.map(nanos), client_ttl_ns: ttl.map(nanos), has_neighbors }
 }
 
 /// The audit log beside the server's log. A server without a log, as in tests, has no audit log.
@@ -283,6 +295,7 @@ impl Internals for Herd {
 
     fn drain(&self) {
         self.is_draining.store(true, Relaxed);
+        self.streams.stop();
     }
 
     fn set_durability(&self, durability: Arc<dyn Durability>) {
@@ -294,7 +307,9 @@ impl Internals for Herd {
     }
 
     fn recheck_tokens(&self) {
-        self.tokens.recheck(clock::now_ns());
+        let now_ns = clock::now_ns();
+        self.tokens.recheck(now_ns);
+        self.streams.recheck(now_ns);
     }
 
     fn set_removed(&self, is_removed: bool) {

@@ -43,7 +43,6 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use self::watching::Watchers;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
@@ -55,6 +54,7 @@ pub use self::{
     watching::{Change, WatchHandle},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
+use self::{streams::HerdStreams, watching::Watchers};
 use crate::{
     access::{AuditLog, Grant, Tokens},
     admission::Admission,
@@ -79,6 +79,7 @@ pub struct Herd {
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
     watchers: Watchers,
+    streams: HerdStreams,
     access: AccessSettings,
     tokens: Tokens,
     audit: AuditLog,
@@ -257,9 +258,9 @@ impl Herd {
         request: StreamRequest,
         bell: impl Fn() + Send + Sync + 'static,
     ) -> Result<StreamHandle, StreamRefusal> {
+        Denied::unless_reads_some(caller, now_ns)?;
         self.check_ids(caller, now_ns, &request.filter.ids)?;
-        drop((request, bell));
-        Err(StreamsFull::Follower.into())
+        Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 
     /// Counts a report that the door could not read.

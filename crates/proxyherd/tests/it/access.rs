@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Client, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, WHERE_AND_WHEN, bearer, eventually,
+    Client, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, WHERE_AND_WHEN, Ws, bearer, eventually,
     fetch, metric, request, within,
 };
 
@@ -403,10 +403,29 @@ fn is_allowed_at_line(herd: &Herd, command: &str, token: Option<&str>) -> bool {
     !client.ask(&line).starts_with("? ")
 }
 
+/// Whether a message of a WebSocket is allowed. `token`: what the client shows in the handshake.
+fn is_allowed_at_websocket(herd: &Herd, message: &str, token: Option<&str>) -> bool {
+    let mut ws = Ws::open(herd.at("Riley").http, &token.map(bearer).unwrap_or_default()).unwrap();
+    let message = match message {
+        "{\"token\":TOKEN}" => json!({ "token": OPERATOR_TOKEN }),
+        "{\"subscribe\":{}}" => json!({ "subscribe": {} }),
+        "{\"subscribe\":{\"ids\":[ID]}}" => json!({ "subscribe": { "ids": ["kiwi"] } }),
+        "{\"report\":{\"id\":ID,…}}" => json!({ "report": { "id": "kiwi", "lat": 34, "lon": -118 } }),
+        _ => panic!("the walk does not know {message}"),
+    };
+    let mut message = message;
+    message["ref"] = json!(1);
+    let answer = ws.ask(&message);
+    assert_eq!(answer["ref"], 1, "{answer}");
+    answer.get("error").is_none()
+}
+
 /// The status code of a request to a path of the table.
 fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
     let http = herd.at("Riley").http;
     let (method, path) = command.split_once(' ').unwrap();
+    // A stream never ends. HEAD needs the same rights.
+    let method = if path.starts_with("/v1/stream") { "HEAD" } else { method };
     let headers = token.map(bearer).unwrap_or_default() + JSON;
     let body = match method {
         "PUT" => r#"{"lat":34.0,"lon":-118.0}"#,
@@ -464,6 +483,11 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
                     assert_eq!(!matches!(code, 401 | 403), expected, "{command} {scopes:?} {code}");
                     assert!(expected || code == 403, "{command} {scopes:?} {code}");
                 }
+                "websocket" => assert_eq!(
+                    is_allowed_at_websocket(&herd, &command, Some(token)),
+                    expected,
+                    "{command} {scopes:?}"
+                ),
                 _ => panic!("the walk does not know the door {door}"),
             }
             // A report that was allowed to forget kiwi must not make the next row fail.
@@ -471,6 +495,9 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
         }
         match &*door {
             "line" => assert_eq!(is_allowed_at_line(&herd, &command, None), is_open, "{command}"),
+            "websocket" => {
+                assert_eq!(is_allowed_at_websocket(&herd, &command, None), is_open, "{command}");
+            }
             _ => assert_eq!(code_at_http(&herd, &command, None) != 401, is_open, "{command}"),
         }
     }

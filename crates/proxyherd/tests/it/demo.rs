@@ -101,6 +101,7 @@ fn the_lines_to_paste_report_read_and_search_over_http() {
     pasted("curl http", "\"id\":\"me\"");
     pasted("near=", "\"distance_m\"");
     pasted("/v1/reports", "\"accepted\":2");
+    pasted("/v1/stream", "event: synced");
     let line = to_paste(&demo, "token create").remove(0);
     let shown = paste(demo.0.path(), &line, |shown| shown.ends_with('\n'));
     assert!(shown.starts_with("phd_") && shown.lines().count() == 1, "{}", shown.len());

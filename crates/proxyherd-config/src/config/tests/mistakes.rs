@@ -101,15 +101,15 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
 }
 
 #[test]
-fn rules_of_reports_are_whole_numbers_and_presence_is_not_built() {
+fn rules_of_reports_are_whole_numbers() {
     check_added("[reports]\naccuracy_m_max = 0\nspeed_mps_max = 70\npresence_silent_s = 300", &[]);
     check_added(
-        "[reports]\nspeed_mps_max = -1\npresence_silent_s = 60\nspeed = 1",
+        "[reports]\nspeed_mps_max = -1\npresence_silent_s = -5\nspeed = 1",
         &[
             "herd.toml:5:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
              found -1; write 0 to accept any",
-            "herd.toml:6:21: error: `reports.presence_silent_s` is not available in this version: \
-             leave it out: this version does not tell who is silent",
+            "herd.toml:6:21: error: `reports.presence_silent_s` takes a whole number from 0 to 315_360_000: \
+             found -5",
             "herd.toml:7:1: error: `reports.speed` is not a known key: did you mean `speed_mps_max`?",
         ],
     );

@@ -197,7 +197,7 @@ fn every_value_is_read() {
         [reports]
         accuracy_m_max = 50
         speed_mps_max = 60
-        presence_silent_s = 300
+        presence_silent_s = 70
         [log]
         dir = "/var/log/herd"
         level = "debug"
@@ -240,6 +240,7 @@ fn every_value_is_read() {
         config.reports,
         ReportRules { accuracy_m_max: NonZeroU32::new(50), speed_mps_max: NonZeroU32::new(60) }
     );
+    assert_eq!(config.presence_silent, Some(Duration::from_secs(70)));
     assert_eq!(
         config.places,
         Settings {

@@ -1,7 +1,11 @@
 //! Tests with kinds of paths that the door does not have yet: paths that take a body, are slow, stream forever, or
 //! switch to another protocol. Also tests with callers who lack a right. Time is virtual.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -24,7 +28,9 @@ use proxyherd_config::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    limits::{BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT},
+    limits::{
+        BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT, WRITE_TIMEOUT,
+    },
     slots::Slots,
     *,
 };
@@ -47,6 +53,7 @@ const SLOW: Duration = Duration::from_secs(3 * DRAIN_TIMEOUT.as_secs());
 /// A server whose HTTP door has other paths.
 struct Door {
     context: ListenerContext,
+    batches: Batches,
     slots: Arc<Slots>,
     _server: Server,
     _dir: TempDir,
@@ -66,10 +73,13 @@ impl Door {
         );
         let config = Config::read(&text, &dir.path().join("herd.toml"), &Overrides::none()).unwrap();
         let server = Server::start(&config, "Riley").await.unwrap();
+        let batches = Batches::default();
         let router = Router::new()
             .route("/body", post(async |body: Bytes| body.len().to_string()))
             .layer(DefaultBodyLimit::disable())
             .route("/stream", get(async || Body::new(Endless)))
+            .route("/flood", get(async |State(batches): State<Batches>| Body::new(Flood(batches))))
+            .with_state(Arc::clone(&batches))
             .route("/slow", get(slow))
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
@@ -78,7 +88,7 @@ impl Door {
         let origins =
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
         let context = ListenerContext { herd, router, origins, tasks, stop };
-        Door { context, slots, _server: server, _dir: dir }
+        Door { context, batches, slots, _server: server, _dir: dir }
     }
 
     /// Opens a connection and sends these bytes.
@@ -107,6 +117,28 @@ impl axum::body::HttpBody for Endless {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         std::task::Poll::Pending
+    }
+}
+
+/// Length of the batches of [`Flood`], bytes.
+const BATCH_LEN: usize = 10_000;
+
+/// Number of batches that were taken.
+type Batches = Arc<AtomicUsize>;
+
+/// A stream that always has another batch.
+struct Flood(Batches);
+
+impl axum::body::HttpBody for Flood {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0.fetch_add(1, Relaxed);
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[b'x'; BATCH_LEN])))))
     }
 }
 
@@ -231,6 +263,51 @@ async fn a_stream_keeps_its_slot_until_the_server_stops() {
     door.context.tasks.close();
     door.context.tasks.wait().await;
     assert_eq!(door.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_gives_its_next_batch_only_when_the_connection_has_taken_the_last_one() {
+    let door = Door::open().await;
+    // The connection holds few bytes, so it takes a batch only as far as the client reads.
+    let (mut client, server) = duplex(16);
+    let slot = door.slots.open(CALLER.address.ip(), Instant::now());
+    door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+    client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let taken = || door.batches.load(Relaxed);
+    let mut bytes = vec![0; 100];
+    client.read_exact(&mut bytes).await.unwrap();
+    sleep(WRITE_TIMEOUT / 2).await;
+    assert_eq!((taken(), door.slots.buffered()), (1, BATCH_LEN));
+    bytes.resize(BATCH_LEN, 0);
+    for so_far in 1..10 {
+        client.read_exact(&mut bytes).await.unwrap();
+        assert!((so_far..=so_far + 2).contains(&taken()), "{}", taken());
+        assert!(door.slots.buffered() <= BATCH_LEN);
+    }
+    // A client that reads no more is disconnected.
+    sleep(2 * WRITE_TIMEOUT).await;
+    assert_eq!((door.connections(), door.slots.buffered()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_for_which_there_is_no_memory_ends() {
+    let door = Door::open_with("buffers_mb = 1").await;
+    let mut clients = Vec::new();
+    for _ in 0..110 {
+        let (mut client, server) = duplex(16);
+        let slot = door.slots.open(CALLER.address.ip(), Instant::now());
+        door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+        client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        clients.push(client);
+    }
+    let room = 1024 * 1024 / BATCH_LEN;
+    assert!(door.slots.buffered() <= 1024 * 1024);
+    // The last clients get the head of the response and the end of the stream.
+    assert!(door.batches.load(Relaxed) >= room);
+    let last = rest(clients.last_mut().unwrap()).await;
+    let (_, body) = last.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "0\r\n\r\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,12 @@ pub enum StreamsFull {
     /// The caller's token, or its address without a token, has as many open streams as it may.
     #[error("{0} streams of this token or address are open, which is the maximum: end one of them first")]
     Caller(usize),
+    /// This caller has as many streams of clients anywhere as it may.
+    #[error(
+        "{0} streams of this token or address are about clients anywhere, which is the maximum: name IDs, a prefix of \
+         IDs or a place"
+    )]
+    CallerWide(usize),
     /// The server has no place for the follower that serves streams, or cannot start its thread.
     #[error(
         "this server cannot serve streams at present: try again later, or ask another server of the herd"

@@ -1,7 +1,7 @@
 //! A reader of `/v1/stream`: reads the events of one connection, one after the other.
 
 use std::{
-    io::{BufRead, BufReader, Write as _},
+    io::{BufRead, BufReader, ErrorKind, Write as _},
     net::{SocketAddr, TcpStream},
 };
 
@@ -101,7 +101,10 @@ impl Events {
 
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let len = self.reader.read_line(&mut line).unwrap();
+        let len = match self.reader.read_line(&mut line) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            read => read.unwrap(),
+        };
         (len > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
     }
 }

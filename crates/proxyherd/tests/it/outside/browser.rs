@@ -45,6 +45,17 @@ impl Site {
         let page = fs::read_to_string(script("page.html")).unwrap();
         let page = page.replace("{herd}", &format!("http://{herd}"));
         let page = page.replace("{requests}", &requests.to_string());
+        self.show(browser, dir, page)
+    }
+
+    /// Opens the page that watches a herd with this token. Returns what it has seen.
+    fn watch(&self, browser: &str, dir: &Path, herd: SocketAddr, token: &str) -> Vec<Value> {
+        let page = fs::read_to_string(script("live.html")).unwrap();
+        let page = page.replace("{herd}", &format!("http://{herd}")).replace("{token}", token);
+        self.show(browser, dir, page)
+    }
+
+    fn show(&self, browser: &str, dir: &Path, page: String) -> Vec<Value> {
         let (sender, outcomes) = channel();
         let listener = self.listener.try_clone().unwrap();
         std::thread::spawn(move || serve(&listener, &page, &sender));
@@ -171,4 +182,26 @@ fn a_page_of_another_origin_reaches_nothing_in_a_herd_without_tokens() {
     assert!(opaque["type"] == "opaque" || opaque["failed"] == "TypeError", "{opaque}");
     assert_eq!(listed, &json!({ "failed": "TypeError" }));
     assert_eq!(get(http, "/v1/clients/smuggled").0, 404);
+}
+
+#[test]
+fn a_page_of_an_allowed_origin_watches_by_event_source_and_web_socket_and_any_other_page_does_not() {
+    let Some(browser) = browser_or_skip() else { return };
+    let (allowed, refused) = (Site::new(), Site::new());
+    let guarded = Guarded::start_with(&format!("origins = [\"{}\"]", allowed.origin()));
+    let (dir, http) = (guarded.herd.dir(), guarded.herd.at("Riley").http);
+    let token = guarded.token(&["report:page-*", "read:page-*"]);
+    let body = r#"{"lat":34,"lon":-118}"#;
+    assert_eq!(guarded.ask("PUT", "/v1/clients/page-0/location", guarded.operator, body).code, 200);
+    let outcomes = allowed.watch(browser, dir, http, &token);
+    let events = json!(["reset  true", "location page-0 true", "synced  true", "location page-ws true"]);
+    let mut messages: Vec<&str> =
+        outcomes[1].as_array().unwrap().iter().map(|message| message.as_str().unwrap()).collect();
+    // The report may be taken before the state was searched, or after that.
+    messages.sort_unstable();
+    assert_eq!(outcomes[0], events);
+    assert_eq!(messages, ["location", "report accepted", "reset", "synced", "token accepted"]);
+
+    let outcomes = refused.watch(browser, dir, http, &token);
+    assert_eq!(outcomes, [json!("refused"), json!("refused")]);
 }

@@ -1,5 +1,5 @@
-//! Tests of the HTTP door with clients of other projects: curl, Python's requests, a browser, and Schemathesis. One
-//! more test crosses the doors: a report over either door is seen over the other door, at every server.
+//! Tests of the HTTP door with clients of other projects: curl, Python's requests and websockets, a browser, nginx, and
+//! Schemathesis. One more test crosses the doors: a report over either door is seen over the other door, at every server.
 //!
 //! `./test tools` installs the clients. The scripts that run in them are in `tests/outside`. A test whose client is not
 //! installed prints that it is skipped. Under CI it fails.
@@ -7,6 +7,7 @@
 mod browser;
 mod crossing;
 mod curl;
+mod live;
 mod python;
 mod schemathesis;
 
@@ -100,7 +101,7 @@ fn script(name: &str) -> PathBuf {
 fn python_or_skip() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("outside");
     let is_there = folder.join("installed").exists();
-    or_skip(is_there, "Python's requests and Schemathesis are not installed; ./test tools does that")?;
+    or_skip(is_there, "Python's clients are not installed; ./test tools does that")?;
     Some(folder.join("bin"))
 }
 

@@ -1,0 +1,76 @@
+//! How many streams each caller has open. A caller is a token, or the address of a caller without a token. So no caller
+//! takes all streams of a server.
+//!
+//! Streams that are kept for a reader that may resume them do not count here. Core drops the oldest of them when there
+//! is no room.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use proxyherd_core::{access::TokenId, streams::StreamFilter, types::IdPattern};
+
+use super::StreamsFull;
+use crate::{caller::Caller, subscriber::subscriber};
+
+/// Maximum number of open streams of one caller: a quarter of all. A further stream is refused.
+const CALLER_STREAMS_MAX: usize = 16_384;
+/// Maximum number of these streams that are about clients anywhere with any ID: a quarter of all. A further stream is
+/// refused.
+const CALLER_WIDE_STREAMS_MAX: usize = 64;
+
+/// Whose stream it is, and whether it counts as wide.
+#[derive(Clone, Debug)]
+pub(super) struct CallerKey {
+    caller: CallerName,
+    is_wide: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CallerName {
+    Token(TokenId),
+    Address(IpAddr),
+}
+
+impl CallerKey {
+    pub(super) fn of(caller: &Caller, filter: &StreamFilter) -> CallerKey {
+        let token = caller.rights.grant().and_then(|grant| grant.id());
+        let name = token.map_or_else(
+            || CallerName::Address(subscriber(caller.address.ip())),
+            |id| CallerName::Token(id.clone()),
+        );
+        let are_any = |patterns: &[IdPattern]| {
+            patterns.is_empty() || patterns.iter().any(|pattern| pattern.to_text() == b"*")
+        };
+        let is_wide = !filter.has_area() && are_any(&filter.ids) && are_any(&filter.readable);
+        CallerKey { caller: name, is_wide }
+    }
+}
+
+/// The number of open streams of each caller, and how many of them are wide.
+#[derive(Debug, Default)]
+pub(super) struct CallerStreams(HashMap<CallerName, (usize, usize)>);
+
+impl CallerStreams {
+    /// Counts one more stream of a caller, if the caller may have one more.
+    pub(super) fn enter(&mut self, key: &CallerKey) -> Result<(), StreamsFull> {
+        let (all, wide) = self.0.get(&key.caller).copied().unwrap_or_default();
+        if all >= CALLER_STREAMS_MAX {
+            return Err(StreamsFull::Caller(all));
+        }
+        if key.is_wide && wide >= CALLER_WIDE_STREAMS_MAX {
+            return Err(StreamsFull::CallerWide(wide));
+        }
+        self.0.insert(key.caller.clone(), (all + 1, wide + usize::from(key.is_wide)));
+        Ok(())
+    }
+
+    /// Counts one stream of a caller less.
+    pub(super) fn leave(&mut self, key: &CallerKey) {
+        if let Some((all, wide)) = self.0.get_mut(&key.caller) {
+            *all -= 1;
+            *wide -= usize::from(key.is_wide);
+            if *all == 0 {
+                self.0.remove(&key.caller);
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The thread that offers changes to all streams of a server.
+//!
+//! The thread follows the replica. The shards ask the streams' interest before they queue a change for the thread
+//! (`flood::interest`), so a change that no stream wants costs a report a few reads of memory, and the thread nothing.
+//!
+//! **Latency and load.** A change wakes the thread, if the thread waits. The thread then offers everything that is
+//! queued, in bites, and rests for [`REST`] before it waits again. So a change on an idle server is offered at once, a
+//! change under load within about [`REST`], and the thread is woken at most 200 times a second, however many changes
+//! there are.
+//!
+//! **Panics** in core's code for streams must not leave the streams without news. After a panic the thread takes a new
+//! place in the replica, since changes at the old place may be lost, and all streams begin anew. If that is not
+//! possible, all streams end, and their readers come again. If beginning anew panics too, this server serves no more
+//! streams until it is started again, and the watchdog says so.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use proxyherd_config::clock;
+use proxyherd_core::{
+    flood::{Begin, FollowerId, Interest},
+    replica::Replica,
+    streams::{ChangeBatch, StreamEnd},
+};
+
+use super::{
+    Connection, Hub, StreamsState,
+    presence::{PresenceRules, ServerPresence},
+    ring,
+};
+use crate::liveness::{Liveness, Pulse};
+
+/// Time for which the thread rests after it has offered everything.
+const REST: Duration = Duration::from_millis(5);
+/// Time after which the thread looks at kept streams and at presence, even if nothing has changed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Maximum number of changes that are taken from the replica at once. This limits how long the lock of the streams is
+/// held.
+const BITE_LEN: usize = 256;
+
+/// Starts the thread. Returns what wakes it; `None`: the replica has no place for the follower, or the thread cannot be
+/// started. `state` is the locked state of `hub`.
+pub(super) fn start(
+    hub: &Arc<Hub>,
+    state: &StreamsState,
+    presence: PresenceRules,
+    liveness: &Liveness,
+) -> Option<SyncSender<()>> {
+    let (wake_thread, woken) = sync_channel(1);
+    let mut follower =
+        Follower { replica: Arc::clone(&hub.replica), id: None, wake_thread: wake_thread.clone() };
+    if !follower.follow(state) {
+        return None;
+    }
+    let worker = Worker {
+        hub: Arc::clone(hub),
+        follower,
+        woken,
+        pulse: liveness.pulse("telling streams"),
+        batch: ChangeBatch::default(),
+        presence: ServerPresence::new(presence),
+        rings: Vec::new(),
+    };
+    thread::Builder::new().name("streams".to_owned()).spawn(move || worker.run()).ok()?;
+    Some(wake_thread)
+}
+
+/// The streams' follower of the replica. Dropping it gives its place back.
+struct Follower {
+    replica: Arc<Replica>,
+    id: Option<FollowerId>,
+    wake_thread: SyncSender<()>,
+}
+
+impl Follower {
+    /// Follows what the streams want from now on, and wakes the thread once. Returns whether the replica had a place.
+    fn follow(&mut self, state: &StreamsState) -> bool {
+        let wake_thread = self.wake_thread.clone();
+        let interest: Arc<dyn Interest> =
+            Arc::<proxyherd_core::streams::InterestMap>::clone(state.streams.interest());
+        self.id = self.replica.follow_some(Begin::Now, interest, move || {
+            let _ = wake_thread.try_send(());
+        });
+        self.id.is_some()
+    }
+
+    fn unfollow(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.replica.unfollow(id);
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.unfollow();
+    }
+}
+
+/// What a bite has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bite {
+    /// There is more to take.
+    More,
+    /// Everything was taken.
+    Done,
+    /// No stream is open or kept. The thread has given up its place and must end.
+    Idle,
+}
+
+/// The thread's own state.
+struct Worker {
+    hub: Arc<Hub>,
+    follower: Follower,
+    woken: Receiver<()>,
+    pulse: Arc<Pulse>,
+    batch: ChangeBatch,
+    presence: ServerPresence,
+    /// The bells that must be rung.
+    rings: Vec<Arc<Connection>>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() && self.recover() {}
+    }
+
+    /// Serves all streams until there is none.
+    fn serve(&mut self) {
+        loop {
+            let wait = if self.presence.is_busy() { Duration::ZERO } else { LOOK_INTERVAL };
+            if self.woken.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            if self.take_turn() == Bite::Idle {
+                return;
+            }
+            thread::sleep(REST);
+        }
+    }
+
+    /// Offers everything that waits.
+    fn take_turn(&mut self) -> Bite {
+        let pulse = Arc::clone(&self.pulse);
+        let working = pulse.work();
+        loop {
+            let now_ns = clock::now_ns();
+            let bite = self.take_bite(now_ns);
+            if bite == Bite::Idle {
+                return bite;
+            }
+            let Worker { hub, presence, rings, .. } = self;
+            presence.tell(now_ns, hub, rings);
+            ring(rings);
+            if bite == Bite::Done {
+                return bite;
+            }
+            working.again();
+        }
+    }
+
+    fn take_bite(&mut self, now_ns: u64) -> Bite {
+        let Worker { hub, follower, batch, presence, rings, .. } = self;
+        let mut state = hub.state.lock();
+        presence.start_or_stop(now_ns, &state);
+        if state.is_idle() {
+            presence.stop(&state);
+            // This happens under the lock. So a stream that is opened now starts the next thread, and that thread's
+            // follower finds a place.
+            state.wake_thread = None;
+            follower.unfollow();
+            return Bite::Idle;
+        }
+        let Some(id) = &follower.id else { return Bite::Idle };
+        let StreamsState { streams, .. } = &mut *state;
+        let is_all = follower.replica.drain(id, BITE_LEN, |told| {
+            batch.take(streams, &told);
+            presence.take(&told);
+        });
+        streams.offer(batch);
+        streams.expire(now_ns);
+        streams.take_rings(rings);
+        // Readers that wait for the lock get it before the next bite.
+        MutexGuard::unlock_fair(state);
+        ring(rings);
+        if is_all { Bite::Done } else { Bite::More }
+    }
+
+    /// Lets all streams begin anew after a panic. Returns whether the thread goes on.
+    fn recover(&mut self) -> bool {
+        self.follower.unfollow();
+        self.batch = ChangeBatch::default();
+        let mut state = self.hub.state.lock();
+        self.presence.stop(&state);
+        let begun = catch_unwind(AssertUnwindSafe(|| state.streams.begin_anew()));
+        if begun.is_err() {
+            self.pulse.fail();
+            state.has_failed = true;
+        }
+        let goes_on = !state.is_idle() && self.follower.follow(&state);
+        if !goes_on {
+            state.wake_thread = None;
+            if begun.is_ok() {
+                state.streams.end_if(StreamEnd::ShuttingDown, |_| true);
+            }
+        }
+        state.streams.take_rings(&mut self.rings);
+        drop(state);
+        ring(&mut self.rings);
+        goes_on
+    }
+}
+
+impl Hub {
+    /// Calls `change` with the locked streams, and takes the bells that must be rung.
+    pub(super) fn with<T>(
+        &self,
+        rings: &mut Vec<Arc<Connection>>,
+        change: impl FnOnce(&mut StreamsState, &Replica) -> T,
+    ) -> T {
+        let mut state = Mutex::lock(&self.state);
+        let changed = change(&mut state, &self.replica);
+        state.streams.take_rings(rings);
+        changed
+    }
+}
