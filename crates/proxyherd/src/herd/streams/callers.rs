@@ -63,6 +63,11 @@ impl CallerStreams {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Counts one stream of a caller less.
     pub(super) fn leave(&mut self, key: &CallerKey) {
         if let Some((all, wide)) = self.0.get_mut(&key.caller) {

@@ -180,6 +180,8 @@ impl Worker {
             return Bite::Idle;
         }
         let Some(id) = &follower.id else { return Bite::Idle };
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut state.fails), "a test says so");
         let StreamsState { streams, .. } = &mut *state;
         let is_all = follower.replica.drain(id, BITE_LEN, |told| {
             batch.take(streams, &told);

@@ -81,6 +81,9 @@ struct StreamsState {
     is_over: bool,
     /// Whether a panic has left the streams in a state that cannot be repaired. They are not touched any more.
     has_failed: bool,
+    /// Whether the thread panics at the next change.
+    #[cfg(test)]
+    fails: bool,
 }
 
 impl StreamsState {
@@ -127,6 +130,8 @@ impl HerdStreams {
             wake_thread: None,
             is_over: false,
             has_failed: false,
+            #[cfg(test)]
+            fails: false,
         };
         HerdStreams {
             hub: Arc::new(Hub { replica: Arc::clone(replica), state: Mutex::new(state) }),
