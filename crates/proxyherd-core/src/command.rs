@@ -37,8 +37,6 @@ pub enum Command<'a> {
     List(List<'a>),
     /// The whole herd should forget a client.
     Forget(ClientId<'a>),
-    /// The caller wants to be sent changes from now on.
-    Watch(Watch<'a>),
 }
 
 /// The condition under which a report is taken. A client is known as long as the server shows it. A forgotten client,
@@ -171,17 +169,6 @@ impl Limit {
     pub fn get(self) -> usize {
         self.0
     }
-}
-
-/// The clients whose changes are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watch<'a> {
-    /// This client.
-    Client(ClientId<'a>),
-    /// All clients whose IDs begin with these bytes.
-    Prefix(ClientId<'a>),
-    /// All clients.
-    All,
 }
 
 /// The center of a circle.

@@ -18,6 +18,9 @@
 //! before it tells that a client is silent or has expired, because a newer report may be on its way. A server that was
 //! cut off for longer tells what it has to believe: it may tell that a client is silent that others still hear.
 //!
+//! If a slow link leaves out the only report after which a silent client was back, and the client was then forgotten,
+//! the server tells that the client is gone, and not that it was back before.
+//!
 //! A server that has begun to note presence only after a client's earlier life ended does not know what ended this
 //! life. It may then give the event that the client came another ID than other servers do.
 //!

@@ -91,7 +91,7 @@ impl Replica {
     pub fn follow_some(
         &self,
         begins: Begin,
-        interest: Arc<dyn Interest>,
+        interest: &Arc<dyn Interest>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
         self.follow_if(Following { begins, wants_removed: true }, Some(interest), wake)
@@ -100,7 +100,7 @@ impl Replica {
     fn follow_if(
         &self,
         following: Following,
-        interest: Option<Arc<dyn Interest>>,
+        interest: Option<&Arc<dyn Interest>>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Option<FollowerId> {
         let waker: Waker = Arc::new(wake);
@@ -110,7 +110,7 @@ impl Replica {
         };
         let at = self.followers.0.iter().position(is_taken)?;
         for counted in &self.shards {
-            counted.lock().shard.follow(at, following, interest.clone());
+            counted.lock().shard.follow(at, following, interest.cloned());
         }
         // A thread that marked a slot for the last follower at this place may have set a bit here after that follower's
         // end.

@@ -4,8 +4,12 @@
 //! binary search, and a box around the filter's place rejects most positions early. Patterns of IDs are sorted, so
 //! equal filters are equal whatever the order in which a reader names their IDs.
 
-use super::filter::{StreamFilter, reach};
+use super::{
+    Polygon,
+    filter::{StreamFilter, reach},
+};
 use crate::{
+    codec::where_clause::WhereClause,
     command::Bounds,
     places::{Center, Separation},
     types::{Attributes, Coordinates, IdPattern},
@@ -84,8 +88,8 @@ impl Matcher {
     pub(super) fn comparisons(&self) -> usize {
         let StreamFilter { ids, readable, clause, polygon, .. } = &self.filter;
         let patterns = ids.len() - self.exact_ids + readable.len() - self.exact_readable;
-        let clause = clause.as_ref().map_or(0, |clause| clause.comparisons());
-        let points = polygon.as_ref().map_or(0, |polygon| polygon.points());
+        let clause = clause.as_ref().map_or(0, WhereClause::comparisons);
+        let points = polygon.as_ref().map_or(0, Polygon::points);
         patterns + clause + points / POINTS_PER_COMPARISON
     }
 

@@ -130,3 +130,30 @@ fn followers_are_told_once_that_a_report_is_no_longer_shown() {
     let _ = tell(&riley, NOW_NS + TTL_NS + 2, Attributes::NONE);
     assert_eq!(drain(&stream), ["record"]);
 }
+
+#[test]
+fn followers_are_told_that_a_report_has_expired_before_the_server_stops_passing_it_on() {
+    let settings = ReplicaSettings {
+        client_ttl_ns: Some(100 * SECOND_NS),
+        clock_offset_max_ns: 60 * SECOND_NS,
+        ..settings("Riley")
+    };
+    let riley = Replica::new(settings);
+    let follower = riley.follow(Following { begins: Begin::Now, wants_removed: true }, || ()).unwrap();
+    let removed = || {
+        let mut removed = 0;
+        let _ = riley.drain(&follower, FOLLOWER_BITE_MAX, |event| {
+            removed += usize::from(matches!(event, FollowerEvent::Removed { .. }));
+        });
+        removed
+    };
+    let _ = tell(&riley, NOW_NS, Attributes::NONE);
+    let _ = riley.sweep(NOW_NS + 100 * SECOND_NS - 1, 1000);
+    assert_eq!(removed(), 0);
+    let _ = riley.sweep(NOW_NS + 100 * SECOND_NS, 1000);
+    assert_eq!((removed(), riley.len()), (1, 1));
+    let _ = riley.sweep(NOW_NS + 101 * SECOND_NS, 1000);
+    assert_eq!(removed(), 0);
+    let _ = riley.sweep(NOW_NS + 160 * SECOND_NS, 1000);
+    assert_eq!(riley.len(), 0);
+}

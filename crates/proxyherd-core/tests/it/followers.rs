@@ -465,8 +465,9 @@ proptest! {
                         if !all {
                             mirror.held = held(&riley);
                         }
+                        let odd: Arc<dyn Interest> = Arc::new(Odd);
                         let follower = match some {
-                            true => riley.follow_some(begins, Arc::new(Odd), || ()).unwrap(),
+                            true => riley.follow_some(begins, &odd, || ()).unwrap(),
                             false => follow(&riley, following),
                         };
                         *seat = Some((follower, following, some, mirror));

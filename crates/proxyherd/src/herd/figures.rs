@@ -15,6 +15,7 @@ use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
     places::quota::Standing,
     replica::RefusedCounts,
+    streams::StreamCounts,
 };
 
 use super::{Denied, Herd, Internals as _, Link};
@@ -47,6 +48,8 @@ pub struct Figures {
     pub certificate_left_s: Option<i64>,
     /// Number of queries about places with each outcome, since the start.
     pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
+    /// The numbers of all live streams.
+    pub streams: StreamCounts,
     /// First, the number of answers about places in the cache. Second, the bytes of these answers.
     pub kept: (u64, u64),
     /// The requests to each provider over the network, and their results.
@@ -74,6 +77,7 @@ impl Herd {
             auth_failures: DoorKind::ALL.map(|door| (door, self.tokens.failures(door))),
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
+            streams: self.streams.counts(),
             kept: self.places.kept(),
             remotes: self.places.remotes(),
         })

@@ -29,7 +29,6 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 use super::{
     Durability, Herd, HerdCounters, Link, Links,
     streams::{HerdStreams, PresenceRules},
-    watching::Watchers,
 };
 use crate::{
     access::{AuditLog, Tokens},
@@ -93,7 +92,6 @@ impl Herd {
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
-            watchers: Watchers::new(&replica),
             streams: HerdStreams::new(&replica, presence),
             tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,

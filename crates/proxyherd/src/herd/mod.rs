@@ -1,7 +1,7 @@
 //! One server's handle on the herd: the operations that doors may use.
 //!
 //! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns the results into bytes. The methods
-//! here take reports, answer queries about clients and places, forget clients, and watch clients. `readiness` returns
+//! here take reports, answer queries about clients and places, forget clients, and open live streams of clients. `readiness` returns
 //! whether the server is ready, and `figures` returns its status and counts. Rights are checked here and not in doors.
 //! A method that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
@@ -21,7 +21,6 @@ mod readiness;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
-mod watching;
 
 use std::{
     sync::{
@@ -34,7 +33,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
-    command::{Around, Condition, List, Near, Nearby, Outcome, Watch},
+    command::{Around, Condition, List, Near, Nearby, Outcome},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
@@ -43,6 +42,7 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
+use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
@@ -51,10 +51,8 @@ pub use self::{
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
-    watching::{Change, WatchHandle},
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
-use self::{streams::HerdStreams, watching::Watchers};
 use crate::{
     access::{AuditLog, Grant, Tokens},
     admission::Admission,
@@ -78,7 +76,6 @@ pub struct Herd {
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
     replica: Arc<Replica>,
-    watchers: Watchers,
     streams: HerdStreams,
     access: AccessSettings,
     tokens: Tokens,
@@ -232,22 +229,6 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// Begins to watch the clients that `watch` names. The door [takes](WatchHandle::take) changes from the handle.
-    /// Dropping the handle ends the watch. `bell` is called on another thread when a change arrives and no change was
-    /// waiting before. `bell` must not wait. A door that also needs the present positions of the clients must watch
-    /// first and then ask for the positions. So the door misses no change. `None`: this server has its maximum number
-    /// of watchers. The caller must be allowed to read every client that it watches. The door must end the watch when
-    /// the caller's rights end.
-    pub fn watch(
-        &self,
-        caller: &Caller,
-        watch: Watch<'_>,
-        bell: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Option<WatchHandle>, Denied> {
-        Denied::unless_reads_all(caller, clock::now_ns(), &watched_ids(watch))?;
-        Ok(self.watchers.watch(&self.liveness, watch, caller.rights.clone(), bell))
-    }
-
     /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door
     /// [takes](StreamHandle::take) events from the handle, the first at once. `bell` is called on another thread when
     /// something can be taken and nothing could be taken before. `bell` must not wait.
@@ -381,13 +362,4 @@ impl HerdCounters {
 fn note_added(grant: &Grant, offers: &[Offer<'_>]) {
     let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
     added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
-}
-
-/// The IDs of the clients that a watch names.
-fn watched_ids(watch: Watch<'_>) -> IdPattern {
-    match watch {
-        Watch::Client(client) => IdPattern::one(client),
-        Watch::Prefix(prefix) => IdPattern::with_prefix(prefix),
-        Watch::All => IdPattern::all(),
-    }
 }

@@ -11,6 +11,7 @@ use proxyherd_core::{
     command::{Condition, Limit, Outcome},
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
+    streams::{StreamFilter, StreamKinds},
     types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp},
 };
 
@@ -53,6 +54,11 @@ fn report() -> Report<'static> {
     Report { client: kiwi(), coordinates, stamp: Stamp::Server, attributes: Attributes::NONE }
 }
 
+fn stream_of_all() -> StreamRequest {
+    let filter = StreamFilter { ids: vec![IdPattern::all()], ..StreamFilter::default() };
+    StreamRequest { filter, kinds: StreamKinds::default(), last_event_id: None }
+}
+
 fn nearby(around: Around<'_>) -> Nearby<'_> {
     Nearby { around, radius: Radius::parse_km(b"10").unwrap(), limit: 5, wish: None }
 }
@@ -75,7 +81,7 @@ async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
     let point = Around::Point(Point::new(34.0, -118.0).unwrap());
     let around = Around::Client(kiwi());
     // For each missing right, what is still allowed: report, locate, places around kiwi, places around a point, near,
-    // forget, status, watch.
+    // forget, status, a stream of all.
     for (rights, allowed) in [
         (Rights::ALL, [true; 8]),
         (Rights::NONE, [false; 8]),
@@ -103,7 +109,7 @@ async fn who_lacks_a_right_gets_nothing_that_needs_it_and_all_the_rest() {
             herd.near(&caller, NOW_NS, &near(point), Effort::ANY, |_| true).is_ok(),
             herd.forget(&caller, NOW_NS, kiwi()).is_ok(),
             herd.status(&caller).is_ok(),
-            herd.watch(&caller, Watch::All, || ()).is_ok(),
+            herd.stream(&caller, NOW_NS, stream_of_all(), || ()).is_ok(),
         ];
         assert_eq!(asked, allowed, "{:?}", caller.rights);
         assert_eq!(told, u32::from(allowed[1]), "who is denied is told nothing");

@@ -9,7 +9,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use proxyherd_config::server_status::{BudgetStatus, LinkStatus};
-use proxyherd_core::flood::Nonsense;
+use proxyherd_core::{
+    flood::Nonsense,
+    streams::{ResetReason, StreamKind},
+};
 
 use super::exposition::{ExpositionFormat, text_004};
 use crate::{admission::DoorCounts, herd::Figures};
@@ -80,6 +83,7 @@ impl Collector for FiguresCollector {
                 "Time until the certificate for links expires; negative after the certificate has expired";
             families.gauge("proxyherd_certificate_left_seconds", help, left_s)?;
         }
+        families.streams(figures)?;
         families.places(figures)?;
         families.budgets(&status.places_budgets)?;
         families.links(&status.links)
@@ -118,6 +122,28 @@ impl Families<'_, '_> {
         let help =
             "Records that are not about clients and were dropped because newer records need the memory";
         self.counters("proxyherd_room_dropped", help, "kind", dropped)
+    }
+
+    fn streams(&mut self, figures: &Figures) -> fmt::Result {
+        let counts = &figures.streams;
+        let states = [("open", counts.open as u64), ("kept", counts.kept as u64)];
+        let help = "Live streams that are open, or kept for a reader that may resume them";
+        self.gauges("proxyherd_streams", help, None, "state", states)?;
+        let help = "Pairs of a live stream and a client that the stream holds or has lately held";
+        self.gauge("proxyherd_stream_members", help, counts.entries as u64)?;
+        let told = StreamKind::ALL.map(StreamKind::label).into_iter().zip(counts.told);
+        self.counters("proxyherd_stream_events", "Events of live streams, by kind", "kind", told)?;
+        let help = "Changes that a newer change of the same client replaced before the reader took them";
+        self.counter("proxyherd_stream_conflated", help, counts.conflated)?;
+        let resets = ResetReason::ALL.map(ResetReason::label).into_iter().zip(counts.resets);
+        let help = "How often a reader of a live stream had to begin anew, by reason";
+        self.counters("proxyherd_stream_resets", help, "reason", resets)?;
+        let help = "How often a reader has resumed its live stream without a reset";
+        self.counter("proxyherd_stream_resumes", help, counts.resumed)?;
+        let help = "Live streams that ended because too many clients matched";
+        self.counter("proxyherd_streams_too_large", help, counts.too_large)?;
+        let help = "Events of presence that were dropped because a reader was too slow";
+        self.counter("proxyherd_stream_presence_dropped", help, counts.presence_dropped)
     }
 
     fn places(&mut self, figures: &Figures) -> fmt::Result {

@@ -131,11 +131,7 @@ impl<'i> Batch<'_, 'i> {
             }
             // The line protocol has no words for other commands.
             Line::Command(
-                Command::Locate(_)
-                | Command::Near(_)
-                | Command::List(_)
-                | Command::Forget(_)
-                | Command::Watch(_),
+                Command::Locate(_) | Command::Near(_) | Command::List(_) | Command::Forget(_),
                 _,
             )
             | Line::Invalid => {

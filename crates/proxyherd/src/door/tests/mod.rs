@@ -5,10 +5,10 @@ mod frames;
 mod http;
 mod limits;
 mod line;
+mod streaming;
 mod tls;
 mod toy;
 mod waiting;
-mod watching;
 
 use std::{
     fs,

@@ -86,7 +86,7 @@ impl Follower {
         let wake_thread = self.wake_thread.clone();
         let interest: Arc<dyn Interest> =
             Arc::<proxyherd_core::streams::InterestMap>::clone(state.streams.interest());
-        self.id = self.replica.follow_some(Begin::Now, interest, move || {
+        self.id = self.replica.follow_some(Begin::Now, &interest, move || {
             let _ = wake_thread.try_send(());
         });
         self.id.is_some()

@@ -254,14 +254,18 @@ async fn a_client_that_expires_is_gone_without_any_other_traffic() {
 #[tokio::test]
 async fn a_reader_resumes_where_it_was_and_another_server_or_owner_begins_anew() {
     let herd = alone();
-    let mut reader = Reader::synced(&herd, &["k*"]);
+    let (mut reader, mut other_reader) = (Reader::synced(&herd, &["k*"]), Reader::synced(&herd, &["k*"]));
     report(&herd, &["kiwi", "kea"], 1);
-    let _ = [reader.next(), reader.next()];
+    for reader in [&mut reader, &mut other_reader] {
+        let _ = [reader.next(), reader.next()];
+    }
     let resumed = reader.resuming(ids(&["k*"]));
     let other = reader.resuming(ids(&["ki*"]));
     drop(reader);
     report(&herd, &["kiwi"], 2);
     assert_eq!(herd.forget(&caller(Rights::ALL), clock::now_ns(), client("kea")), Ok(true));
+    // When another reader is told the last change, all are offered.
+    while other_reader.next() != "kea gone" {}
     let mut reader = Reader::try_open(&herd, Rights::ALL, resumed.clone()).unwrap();
     let mut told = [reader.next(), reader.next()];
     told.sort();

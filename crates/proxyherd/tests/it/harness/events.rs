@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write as _},
     net::{SocketAddr, TcpStream},
+    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -58,8 +59,11 @@ impl Events {
     pub(crate) fn next(&mut self) -> Option<Event> {
         self.comments.clear();
         let mut event = Event { kind: String::new(), id: String::new(), data: Value::Null };
+        let began = Instant::now();
         loop {
             let line = self.line()?;
+            // Comments come all the time.
+            assert!(began.elapsed() < PATIENCE, "no event came");
             match line.split_once(':') {
                 None if line.is_empty() && !event.kind.is_empty() => return Some(event),
                 None => {}

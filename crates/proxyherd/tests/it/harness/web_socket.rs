@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -58,7 +59,10 @@ impl Ws {
 
     /// The next message, or how the WebSocket has ended.
     pub(crate) fn next(&mut self) -> Result<Value, Closed> {
+        let began = Instant::now();
         loop {
+            // Pings come all the time.
+            assert!(began.elapsed() < PATIENCE, "nothing came");
             match self.socket.read() {
                 Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).unwrap()),
                 Ok(Message::Close(frame)) => {

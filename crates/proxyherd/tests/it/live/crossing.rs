@@ -66,7 +66,7 @@ fn streams_are_counted_while_they_are_open_and_while_they_are_kept() {
         metric(http, &count("kept")) == Some(1.0)
     });
     let mut again = Events::resume(http, "", &last);
-    assert_eq!(again.until_synced(), ["location other"]);
+    assert_eq!([again.expect().brief(), again.expect().brief()], ["location other", "synced"]);
     eventually_metric("it is open again", http, &count("open"), 1.0..=1.0);
 }
 
