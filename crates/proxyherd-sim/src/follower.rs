@@ -180,11 +180,14 @@ impl Follower {
     }
 
     /// Compares the follower's records with the replica's, after the follower has taken everything.
-    pub(crate) fn compare(&self, replica: &Replica) -> Result<(), String> {
+    pub(crate) fn compare(&self, replica: &Replica, clock_ns: u64) -> Result<(), String> {
         let held = content(replica);
-        // A follower that wants removals is not shown a report whose own time has passed.
+        // A follower that wants removals is not shown a report that has expired, or whose own time has passed.
+        let is_over = |key: &Key, one: &Whole| {
+            one.0.own_ttl().is_some() || replica.find(clock_ns, key.0, &key.1, |_| ()).is_none()
+        };
         let may_lack = |key: &Key, one: &Whole| {
-            self.wants_removed && one.0.own_ttl().is_some() && !self.mirror.contains_key(key)
+            self.wants_removed && !self.mirror.contains_key(key) && is_over(key, one)
         };
         let differs = |(key, one): &(&Key, &Whole)| self.mirror.get(*key) != Some(one) && !may_lack(key, one);
         if let Some((_, one)) = held.iter().find(differs) {

@@ -26,6 +26,11 @@
 //! *Followers* come and go at each server: a fast follower that wants removals, and a slow follower. Each keeps a copy
 //! of the records, and holds replies until their reports are covered, as a journal does.
 //!
+//! *Readers* of live streams read at any server, with filters of many sorts. Each server runs the core's streams behind
+//! one more follower. Readers are fast or slow, lose their connections and their last events, resume at the same server
+//! or at another one, and take over streams whose connections are still open. Now and then a server's streams lose
+//! changes and begin anew.
+//!
 //! In a quarter of the herds *records expire*, and servers sweep. In these herds clocks agree and clients are orderly,
 //! because only then is it exactly known on what a herd has to agree. Otherwise a report could win over another report
 //! and expire before it.
@@ -57,6 +62,8 @@
 //! - The bounds of the outboxes and the core's own bookkeeping, every half minute.
 //! - Followers are sent only records that are held. Whenever a follower has taken everything, and in each peace, its
 //!   copy equals the replica. No position covers a report that the follower was not sent.
+//! - Each event of a stream is true when the reader is told it. In each peace, each reader holds exactly what its filter
+//!   matches at its server. Exempt are reports with a time to live of their own in herds in which clocks jump.
 //! - After a peace the herd may be *calm*: clients report and nothing goes wrong. Then the transmissions of each change
 //!   are counted. Along a tree, each change is sent once to each server other than the first.
 //! - Enough happened; otherwise the run does not count.
@@ -105,7 +112,8 @@
 //! - `mark-what-was-cleared`: when a link becomes lazy and its FIFO is cleared, a marker is still sent;
 //! - `skip-the-resend`: when a link becomes eager again, the records that the neighbor has missed are not sent;
 //! - `cover-what-waits`: a follower is told that all is covered while part of it is still in the follower's queue;
-//! - `remove-silently`: a record is removed, and followers that want removals are not told.
+//! - `remove-silently`: a record is removed, and followers that want removals are not told. Readers of streams notice
+//!   this, too.
 //!
 //! With `--bad-members`, these broken rules, too:
 //!
@@ -117,8 +125,8 @@
 //!
 //! # Where things are
 //!
-//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `clients`, `faults` and `liar` are its
-//! parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the result, and `story` tells a
+//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `clients`, `faults` and
+//! `liar` are its parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the result, and `story` tells a
 //! person what happened. `shorten` looks for the smallest run that still fails. Imports go in this direction only: no
 //! server knows of a fault, and no wire knows of a frame.
 
@@ -135,6 +143,7 @@ pub mod scenario;
 mod server;
 mod shorten;
 mod story;
+mod streaming;
 pub mod timeline;
 mod trace;
 mod world;

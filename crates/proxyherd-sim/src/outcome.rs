@@ -78,6 +78,12 @@ pub struct Tally {
     pub told_removed: u64,
     /// ... and replies that they held and released.
     pub replies: u64,
+    /// Events that readers of streams were told ...
+    pub streamed: u64,
+    /// ... events among them that told a reader to begin anew ...
+    pub stream_resets: u64,
+    /// ... and readers that resumed their streams.
+    pub resumed: u64,
     /// Links that came up.
     pub links: u64,
     /// Flushes that left something for later.
@@ -122,6 +128,9 @@ impl Tally {
             told: self.told + other.told,
             told_removed: self.told_removed + other.told_removed,
             replies: self.replies + other.replies,
+            streamed: self.streamed + other.streamed,
+            stream_resets: self.stream_resets + other.stream_resets,
+            resumed: self.resumed + other.resumed,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
             agreements: self.agreements + other.agreements,
@@ -150,6 +159,8 @@ pub enum Symptom {
     Read,
     /// A follower was sent something wrong, or was not sent something.
     Follower,
+    /// A reader of a stream was told something wrong, or was not told something.
+    Stream,
     /// An outbox is longer than it may be.
     Outbox,
     /// The core's bookkeeping contradicts itself.
@@ -181,6 +192,7 @@ impl fmt::Display for Symptom {
             Symptom::Payloads => "a change was sent too often",
             Symptom::Read => "an answer went back in time",
             Symptom::Follower => "a follower was sent something wrong",
+            Symptom::Stream => "a reader was told something wrong",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",

@@ -15,7 +15,8 @@ use proxyherd_core::{
 };
 
 use crate::{
-    follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, timeline::Nanos,
+    follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, streaming::Streaming,
+    timeline::Nanos,
 };
 
 /// An action that a server wants.
@@ -46,6 +47,8 @@ pub(crate) struct Life {
     pub(crate) replica: Replica,
     /// A fast follower and a slow follower.
     pub(crate) followers: [Option<Follower>; 2],
+    /// The live streams.
+    pub(crate) streaming: Streaming,
     identity: Identity,
     neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -132,10 +135,12 @@ impl Life {
             client_index: true,
             rules: settings.rules,
         });
+        let streaming = Streaming::new(&replica, settings.seed);
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             replica,
             followers: [None, None],
+            streaming,
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,

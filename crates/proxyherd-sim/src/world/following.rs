@@ -21,6 +21,7 @@ impl World {
     /// Gives each server's followers a turn.
     pub(super) fn follow(&mut self) {
         for server in 0..self.servers.len() {
+            let clock_ns = self.clock_ns(server);
             let Server { life: Some(life), paused_until, .. } = &mut self.servers[server] else { continue };
             if *paused_until > self.now {
                 continue;
@@ -47,7 +48,7 @@ impl World {
                 let is_looked_at = is_all == Ok(true) && rng.chance(50);
                 turn = turn.and(is_all.map(|_| ()));
                 if is_looked_at {
-                    turn = turn.and_then(|()| follower.compare(&life.replica));
+                    turn = turn.and_then(|()| follower.compare(&life.replica, clock_ns));
                 }
             }
             self.note_turn(server, turn);
@@ -59,12 +60,13 @@ impl World {
     /// them, and must then hold the records that their replicas hold.
     pub(super) fn look_at_followers(&mut self) {
         for server in 0..self.servers.len() {
+            let clock_ns = self.clock_ns(server);
             let Server { life: Some(Life { replica, followers, .. }), .. } = &mut self.servers[server] else {
                 continue;
             };
             let catch_up = |follower: &mut Follower| {
                 while !follower.drain(replica, SWIFT_MOST)? {}
-                follower.compare(replica)
+                follower.compare(replica, clock_ns)
             };
             let caught_up = followers.iter_mut().flatten().try_for_each(catch_up);
             self.note_turn(server, caught_up);

@@ -9,6 +9,7 @@ mod failing;
 mod following;
 mod lying;
 mod peace;
+mod reading;
 mod wires;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use crate::{
     scenario::Scenario,
     server::{Action, Life},
     story::Story,
+    streaming::Reader,
     timeline::{Nanos, SECOND, Timeline},
     trace::Trace,
 };
@@ -34,6 +36,9 @@ use crate::{
 const EPOCH_NS: u64 = 1_700_000_000 * SECOND;
 /// The interval between two checks of the bookkeeping.
 const AUDIT_INTERVAL: Nanos = 30 * SECOND;
+
+/// The number of readers of streams.
+const READERS: usize = 6;
 
 /// An event.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +71,8 @@ enum Event {
     Sweep,
     /// Followers take what there is for them.
     Follow,
+    /// Streams and their readers take what there is for them.
+    Read,
     /// Peace begins.
     Peace,
     /// The checker checks whether the herd agrees.
@@ -92,6 +99,9 @@ struct World {
     rng: Rng,
     /// A random stream of its own, so that followers change nothing else of a seed's run.
     followers_rng: Rng,
+    /// A random stream of its own for readers of streams.
+    readers_rng: Rng,
+    readers: Vec<Reader>,
     network: Network,
     servers: Vec<Server>,
     clients: Clients,
@@ -181,8 +191,11 @@ impl World {
 
     fn new(scenario: Scenario, rules: Rules, story: Story) -> World {
         let mut rng = Rng::new(scenario.seed);
+        let mut readers_rng = Rng::new(scenario.seed).split("readers");
         let mut world = World {
             now: 0,
+            readers: (0..READERS).map(|number| Reader::new(number, &mut readers_rng)).collect(),
+            readers_rng,
             followers_rng: Rng::new(scenario.seed).split("followers"),
             timeline: Timeline::default(),
             network: Network::new(scenario.network.clone(), scenario.servers, rng.split("network")),
@@ -213,6 +226,7 @@ impl World {
         world.look();
         world.sweep();
         world.follow();
+        world.read();
         world.begin_round();
         world
     }
@@ -252,6 +266,7 @@ impl World {
             Event::Look => self.look(),
             Event::Sweep => self.sweep(),
             Event::Follow => self.follow(),
+            Event::Read => self.read(),
             Event::Peace => self.peace(),
             Event::Agree => self.agree(),
             Event::Calm => self.calm(),

@@ -136,6 +136,7 @@ impl World {
         self.look_at_names();
         self.look_at_books();
         self.look_at_followers();
+        self.look_at_readers();
         if let Some(from) = self.calm_from.take() {
             self.count_payloads(from);
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
