@@ -9,14 +9,23 @@
 //!
 //! The task does not know paths and responses. The router handles these.
 
-use std::{convert::Infallible, fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
 use axum::Router;
-use hyper::{body::Incoming, rt::Executor, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
 use proxyherd_config::clock;
 use proxyherd_log::{LogLevel, Subject};
 use tokio::{
@@ -36,6 +45,7 @@ use super::{
         STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
+    opening::{self, HttpVersion},
     origin::OriginPolicy,
     slot::ConnectionSlot,
     slots::Slots,
@@ -166,13 +176,43 @@ async fn serve_by_hyper(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     date: DateHeader,
 ) -> Result<(), ConnectionEnd> {
+    let (version, stream) = tokio::select! {
+        // A request that has arrived is answered, even if the time is up.
+        biased;
+        opened = opening::version_of(stream) => opened.map_err(|error| ConnectionEnd::Failed(error.into()))?,
+        why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
+        () = context.stop.cancelled() => return Ok(()),
+    };
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let response = handler.clone().handle(request);
+        // hyper keeps room for this future as long as the connection lives. The box is given back with the response.
+        let response = Box::pin(handler.clone().handle(request));
         async move { Ok::<_, Infallible>(response.await) }
     });
-    let builder = builder(&context.tasks, date);
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let slot = &handler.slot;
+    let (stream, slot) = (TokioIo::new(stream), &handler.slot);
+    match version {
+        HttpVersion::Http1 => {
+            let connection = http1_builder().serve_connection(stream, service).with_upgrades();
+            drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
+        }
+        HttpVersion::Http2 => {
+            let connection = http2_builder(&context.tasks, date).serve_connection(stream, service);
+            drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
+        }
+    }
+}
+
+/// Polls a connection of hyper until it ends or must be closed. `shut_down` lets it answer the requests in progress and
+/// take no others.
+async fn drive<C>(
+    context: &ListenerContext,
+    slot: &ConnectionSlot,
+    mut connection: Pin<&mut C>,
+    shut_down: fn(Pin<&mut C>),
+) -> Result<(), ConnectionEnd>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let failed = |error: hyper::Error| ConnectionEnd::Failed(error.into());
     let is_general = slot.slot_kind == SlotKind::General;
     let mut shutdown = Shutdown::None;
     loop {
@@ -182,14 +222,14 @@ async fn serve_by_hyper(
             Shutdown::Stop(until) => until,
         };
         tokio::select! {
-            ended = connection.as_mut() => return ended.map_err(ConnectionEnd::Failed),
+            ended = connection.as_mut() => return ended.map_err(failed),
             directive = slot.directive() => match directive {
                 Directive::Close(why) => return Err(ConnectionEnd::Closed(why)),
-                Directive::Drain => connection.as_mut().graceful_shutdown(),
+                Directive::Drain => shut_down(connection.as_mut()),
                 Directive::Serve => {}
             },
             () = context.stop.cancelled(), if !matches!(shutdown, Shutdown::Stop(_)) => {
-                connection.as_mut().graceful_shutdown();
+                shut_down(connection.as_mut());
                 shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
             }
             () = sleep_until(wake_at) => {
@@ -198,12 +238,12 @@ async fn serve_by_hyper(
                 // branches.
                 let polled = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
                 if let Poll::Ready(ended) = polled {
-                    return ended.map_err(ConnectionEnd::Failed);
+                    return ended.map_err(failed);
                 }
                 match (shutdown, slot.overdue(Instant::now())) {
                     (Shutdown::Stop(_), _) => return Ok(()),
                     (Shutdown::None, Some(CloseReason::IdleTimeout(_))) if is_general => {
-                        connection.as_mut().graceful_shutdown();
+                        shut_down(connection.as_mut());
                         shutdown = Shutdown::Idle(Instant::now() + DRAIN_TIMEOUT);
                     }
                     (_, Some(why)) => return Err(ConnectionEnd::Closed(why)),
@@ -250,10 +290,9 @@ async fn drained(stop: &CancellationToken) {
     sleep(DRAIN_TIMEOUT).await;
 }
 
-fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
-    let mut builder = auto::Builder::new(Tasks(tasks.clone()));
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         // A client that has shut down its sending side still wants its response.
         .half_close(true)
@@ -262,7 +301,11 @@ fn builder(tasks: &TaskTracker, date: DateHeader) -> auto::Builder<Tasks> {
         .header_read_timeout(IDLE_TIMEOUT + 2 * HEADER_SECTION_TIME_MIN)
         .max_buf_size(HEADER_SECTION_LEN_MAX);
     builder
-        .http2()
+}
+
+fn http2_builder(tasks: &TaskTracker, date: DateHeader) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(Tasks(tasks.clone()));
+    builder
         .timer(TokioTimer::new())
         .auto_date_header(date == DateHeader::Sent)
         .max_concurrent_streams(STREAMS_MAX)

@@ -27,6 +27,7 @@ mod metered_stream;
 mod metrics;
 mod nearby;
 mod openapi;
+mod opening;
 mod origin;
 pub(crate) mod parameters;
 mod paths;
