@@ -19,7 +19,7 @@ use std::{
 use proxyherd_core::{
     codec::where_clause::WhereClause,
     command::{Bounds, Whereabouts},
-    flood::{Begin, FollowerId},
+    flood::{Begin, FollowerId, Interest},
     places::Point,
     replica::{Effort, Replica},
     streams::{
@@ -54,8 +54,8 @@ impl Streaming {
         let streams = Streams::new(replica.me().incarnation, seed);
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
-        let interest = Arc::clone(streams.interest());
-        let follower = replica.follow_some(Begin::Now, interest, move || waker.store(true, Relaxed));
+        let interest: Arc<dyn Interest> = Arc::clone(streams.interest()) as _;
+        let follower = replica.follow_some(Begin::Now, &interest, move || waker.store(true, Relaxed));
         Streaming { streams, follower, is_woken, batch: ChangeBatch::default(), rings: Vec::new() }
     }
 

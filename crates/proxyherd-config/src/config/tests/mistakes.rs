@@ -109,7 +109,7 @@ fn rules_of_reports_are_whole_numbers() {
             "herd.toml:5:17: error: `reports.speed_mps_max` takes a whole number from 0 to 1_000_000_000: \
              found -1; write 0 to accept any",
             "herd.toml:6:21: error: `reports.presence_silent_s` takes a whole number from 0 to 315_360_000: \
-             found -5",
+             found -5; the default is 300",
             "herd.toml:7:1: error: `reports.speed` is not a known key: did you mean `speed_mps_max`?",
         ],
     );
