@@ -31,6 +31,8 @@
 //! or at another one, and take over streams whose connections are still open. Now and then a server's streams lose
 //! changes and begin anew.
 //!
+//! Each server also runs the core's *presence*: who comes, falls silent, is back and is gone.
+//!
 //! In a quarter of the herds *records expire*, and servers sweep. In these herds clocks agree and clients are orderly,
 //! because only then is it exactly known on what a herd has to agree. Otherwise a report could win over another report
 //! and expire before it.
@@ -66,6 +68,7 @@
 //!   matches at its server. Exempt are reports with a time to live of their own in herds in which clocks jump.
 //! - After a peace the herd may be *calm*: clients report and nothing goes wrong. Then the transmissions of each change
 //!   are counted. Along a tree, each change is sent once to each server other than the first.
+//! - In a calm on fast wires with clocks that agree, all servers tell the same events of presence with the same IDs.
 //! - Enough happened; otherwise the run does not count.
 //! - Each seed is run twice and has to leave the same trace.
 //!
@@ -125,7 +128,7 @@
 //!
 //! # Where things are
 //!
-//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `clients`, `faults` and
+//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `presence`, `clients`, `faults` and
 //! `liar` are its parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the result, and `story` tells a
 //! person what happened. `shorten` looks for the smallest run that still fails. Imports go in this direction only: no
 //! server knows of a fault, and no wire knows of a frame.
@@ -138,6 +141,7 @@ mod ledger;
 mod liar;
 mod network;
 pub mod outcome;
+mod presence;
 mod rng;
 pub mod scenario;
 mod server;

@@ -84,6 +84,8 @@ pub struct Tally {
     pub stream_resets: u64,
     /// ... and readers that resumed their streams.
     pub resumed: u64,
+    /// Events of presence that were compared with those of other servers.
+    pub presence: u64,
     /// Links that came up.
     pub links: u64,
     /// Flushes that left something for later.
@@ -131,6 +133,7 @@ impl Tally {
             streamed: self.streamed + other.streamed,
             stream_resets: self.stream_resets + other.stream_resets,
             resumed: self.resumed + other.resumed,
+            presence: self.presence + other.presence,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
             agreements: self.agreements + other.agreements,
@@ -161,6 +164,8 @@ pub enum Symptom {
     Follower,
     /// A reader of a stream was told something wrong, or was not told something.
     Stream,
+    /// Servers told different events of presence.
+    Presence,
     /// An outbox is longer than it may be.
     Outbox,
     /// The core's bookkeeping contradicts itself.
@@ -193,6 +198,7 @@ impl fmt::Display for Symptom {
             Symptom::Read => "an answer went back in time",
             Symptom::Follower => "a follower was sent something wrong",
             Symptom::Stream => "a reader was told something wrong",
+            Symptom::Presence => "servers told different events of presence",
             Symptom::Outbox => "an outbox beyond its bound",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",

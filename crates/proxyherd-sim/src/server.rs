@@ -15,8 +15,8 @@ use proxyherd_core::{
 };
 
 use crate::{
-    follower::Follower, liar::Saying, network::ConnId, scenario::CLOCK_OFFSET_MAX_NS, streaming::Streaming,
-    timeline::Nanos,
+    follower::Follower, liar::Saying, network::ConnId, presence::Watch, scenario::CLOCK_OFFSET_MAX_NS,
+    streaming::Streaming, timeline::Nanos,
 };
 
 /// An action that a server wants.
@@ -49,6 +49,8 @@ pub(crate) struct Life {
     pub(crate) followers: [Option<Follower>; 2],
     /// The live streams.
     pub(crate) streaming: Streaming,
+    /// The presence of clients.
+    pub(crate) watch: Watch,
     identity: Identity,
     neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -71,6 +73,8 @@ const FEW_ORIGINS: usize = 24;
 pub(crate) struct LifeSettings {
     /// This life of the server.
     pub(crate) me: Origin,
+    /// The time on the server's clock.
+    pub(crate) clock_ns: u64,
     /// The seed of the tables' hashes.
     pub(crate) seed: u64,
     /// The neighbors by name, each with whether this server dials it. A neighbor's place here is its link's number.
@@ -136,11 +140,13 @@ impl Life {
             rules: settings.rules,
         });
         let streaming = Streaming::new(&replica, settings.seed);
+        let watch = Watch::new(&replica, settings.clock_ns, settings.seed, settings.client_ttl);
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             replica,
             followers: [None, None],
             streaming,
+            watch,
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,

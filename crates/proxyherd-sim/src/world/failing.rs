@@ -140,6 +140,7 @@ impl World {
         place.started_at = self.now;
         place.life = Some(Life::new(LifeSettings {
             me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
+            clock_ns,
             seed: self.rng.bits(),
             neighbors: neighbors.into_iter().map(name).zip(dials.iter().copied()).collect(),
             dials: dials.clone(),

@@ -139,6 +139,9 @@ impl World {
         self.look_at_readers();
         if let Some(from) = self.calm_from.take() {
             self.count_payloads(from);
+            if self.scenario.is_swift() && self.tally.links == from.2 {
+                self.look_at_presence(self.peace_at - CALM);
+            }
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
             return self.timeline.put(self.now + BEFORE_CALM, Event::Calm);
         }
@@ -172,6 +175,7 @@ impl World {
     pub(super) fn calm(&mut self) {
         self.calm_from = Some((self.tally.records, self.changes(), self.tally.links));
         self.peace_at = self.now + CALM;
+        self.forget_presence();
         let ask = self.clients.interval();
         self.timeline.put(self.now + ask, Event::Ask);
         self.timeline.put(self.peace_at + 1, Event::Peace);

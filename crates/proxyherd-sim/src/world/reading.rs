@@ -1,19 +1,27 @@
 //! Readers of live streams: they connect to any server, lose their connections, resume, and are checked.
 
+use std::collections::BTreeSet;
+
 use proxyherd_core::{command::Whereabouts, flood::Update, replica::Replica, types::ClientId};
 
 use super::{Event, Server, World};
 use crate::{
     outcome::Symptom,
+    presence::Watch,
     server::Life,
     streaming::{Counts, Reader},
-    timeline::{MILLISECOND, Nanos},
+    timeline::{MILLISECOND, Nanos, SECOND},
 };
 
 /// The interval between two turns of readers.
 const INTERVAL: Nanos = 250 * MILLISECOND;
 /// Maximum number of changes that a server offers to its streams in a turn.
 const MOST: u64 = 400;
+/// Maximum offset of clocks in herds whose events of presence are compared.
+const CLOCK_OFFSET_MAX: u64 = 50 * MILLISECOND;
+/// The parts of a calm, at its begin and its end, whose events of presence are not compared.
+const EARLY: Nanos = SECOND;
+const LATE: Nanos = 3 * SECOND;
 /// Maximum number of events that a reader loses with its connection.
 const LOST_MAX: u64 = 30;
 
@@ -25,7 +33,11 @@ impl World {
             let Some(life) = self.running(server) else { continue };
             let most = self.readers_rng.between(1, MOST) as usize;
             let loses_changes = self.readers_rng.chance(2);
-            let Some(Life { replica, streaming, .. }) = &mut self.servers[server].life else { continue };
+            let now = self.now;
+            let Some(Life { replica, streaming, watch, .. }) = &mut self.servers[server].life else {
+                continue;
+            };
+            watch.turn(replica, now, clock_ns);
             streaming.follow(replica, most);
             streaming.expire(clock_ns);
             if loses_changes {
@@ -43,6 +55,49 @@ impl World {
     fn running(&self, server: usize) -> Option<u64> {
         let Server { life, lives, paused_until, .. } = &self.servers[server];
         (life.is_some() && *paused_until <= self.now).then_some(*lives)
+    }
+
+    /// Called when the herd becomes calm.
+    pub(super) fn forget_presence(&mut self) {
+        let lives = self.servers.iter_mut().filter_map(|server| server.life.as_mut());
+        lives.for_each(|life| life.watch.forget_told());
+    }
+
+    /// Called at the end of a calm that began at `began`: all servers must have told the same events.
+    pub(super) fn look_at_presence(&mut self, began: Nanos) {
+        let is_right = |server: usize| {
+            self.scenario.clock_offsets[server].unsigned_abs() <= CLOCK_OFFSET_MAX
+                && self.servers[server].jumped == 0
+        };
+        if self.scenario.bad.is_some() || !(0..self.servers.len()).all(is_right) {
+            return;
+        }
+        for server in 0..self.servers.len() {
+            let (now, clock_ns) = (self.now, self.clock_ns(server));
+            if let Some(Life { replica, watch, .. }) = &mut self.servers[server].life {
+                watch.turn(replica, now, clock_ns);
+            }
+        }
+        let watches = || self.servers.iter().filter_map(|server| Some(&server.life.as_ref()?.watch));
+        if watches().any(|watch| watch.has_lost) {
+            return;
+        }
+        // A server may tell an event a little later than another one.
+        let window = began + EARLY..self.now.saturating_sub(LATE);
+        let all_of = |watch: &Watch| watch.told().iter().map(|told| told.event.clone()).collect();
+        let all: Vec<BTreeSet<_>> = watches().map(all_of).collect();
+        let mut missed = None;
+        for (one, watch) in watches().enumerate() {
+            for told in watch.told().iter().filter(|told| window.contains(&told.at)) {
+                self.tally.presence += 1;
+                let other = all.iter().position(|events| !events.contains(&told.event));
+                missed =
+                    missed.or_else(|| other.map(|other| format!("{told:?} of server {one}, not of {other}")));
+            }
+        }
+        if let Some(text) = missed {
+            self.checker.found(self.now, Symptom::Presence, text);
+        }
     }
 
     fn hand_out_rings(&mut self, server: (usize, u64)) {
