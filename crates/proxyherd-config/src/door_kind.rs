@@ -1,7 +1,7 @@
 //! The kinds of doors, in one table. The configuration, the command line, logs and metrics read this table.
 //!
 //! To add a kind, add a variant and its row, remove its key from `NOT_BUILT`, describe the key in `classic.toml`, and
-//! start the door in `door::run`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the
+//! start the door in `Doors::open`. CONTRIBUTING has the whole list. Logs and messages list doors in the order of the
 //! table. This module knows no protocols.
 
 /// A kind of door that this version has.
@@ -11,6 +11,8 @@ pub enum DoorKind {
     Line,
     /// HTTP.
     Http,
+    /// HTTP with the formats of phone apps alone.
+    Phones,
 }
 
 /// One kind of door.
@@ -30,7 +32,7 @@ struct Row {
 const SECTION: &str = "server.";
 
 /// The rows, in the order of the enum.
-const TABLE: [Row; 2] = [
+const TABLE: [Row; 3] = [
     Row {
         kind: DoorKind::Line,
         setting: "server.listen",
@@ -39,11 +41,12 @@ const TABLE: [Row; 2] = [
         missing: Some("a server has an address for its clients: listen = \"127.0.0.1:12000\""),
     },
     Row { kind: DoorKind::Http, setting: "server.http", label: "http", told: "HTTP", missing: None },
+    Row { kind: DoorKind::Phones, setting: "server.phones", label: "phones", told: "phones", missing: None },
 ];
 
 /// The keys of doors that are not built yet, and the clients for which each door is planned.
-pub(crate) const NOT_BUILT: [(&str, &str); 4] =
-    [("phones", "phones"), ("resp", "Redis clients"), ("mqtt", "MQTT clients"), ("tile38", "Tile38 clients")];
+pub(crate) const NOT_BUILT: [(&str, &str); 3] =
+    [("resp", "Redis clients"), ("mqtt", "MQTT clients"), ("tile38", "Tile38 clients")];
 
 impl DoorKind {
     /// Every kind, in the order in which logs and messages list doors.

@@ -23,6 +23,10 @@ pub mod link;
 pub mod memory;
 pub mod message;
 pub mod numbers;
+pub mod osmand;
+pub mod overland;
+pub mod owntracks;
+mod phone_report;
 pub mod pieces;
 pub mod places_index;
 pub mod polygon;
@@ -32,6 +36,7 @@ pub mod replies;
 pub mod report;
 pub mod rfc3339;
 pub mod tokens;
+pub mod traccar;
 pub mod url_id;
 pub mod where_clause;
 
@@ -39,7 +44,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 23] = [
+pub const CODECS: [(&str, Check); 27] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -53,6 +58,9 @@ pub const CODECS: [(&str, Check); 23] = [
     ("link", link::check),
     ("message", message::check),
     ("numbers", numbers::check),
+    ("osmand", osmand::check),
+    ("overland", overland::check),
+    ("owntracks", owntracks::check),
     ("places_index", places_index::check),
     ("polygon", polygon::check),
     ("query", query::check),
@@ -61,6 +69,7 @@ pub const CODECS: [(&str, Check); 23] = [
     ("report", report::check),
     ("rfc3339", rfc3339::check),
     ("tokens", tokens::check),
+    ("traccar", traccar::check),
     ("url_id", url_id::check),
     ("where_clause", where_clause::check),
 ];

@@ -115,8 +115,8 @@
 //! - `mark-what-was-cleared`: when a link becomes lazy and its FIFO is cleared, a marker is still sent;
 //! - `skip-the-resend`: when a link becomes eager again, the records that the neighbor has missed are not sent;
 //! - `cover-what-waits`: a follower is told that all is covered while part of it is still in the follower's queue;
-//! - `remove-silently`: a record is removed, and followers that want removals are not told. Readers of streams notice
-//!   this, too.
+//! - `remove-silently`: a record expires or is removed, and followers that want removals are not told. Readers of streams
+//!   notice this, too.
 //!
 //! With `--bad-members`, these broken rules, too:
 //!

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::RECHECK_INTERVAL,
     door::{
-        self,
+        Doors,
         entrance::{DoorListener, DoorTls, Entrance},
     },
     herd::{Herd, Internals, Link},
@@ -234,11 +234,12 @@ impl Server {
         for warning in &config.warnings {
             herd.log().event(LogLevel::Warn, Subject::Server, format_args!("{}", warning.told()));
         }
+        let opened = Doors::new(herd);
         let mut doors = sockets.doors;
         for kind in DoorKind::ALL {
             let (own, others) = doors.into_iter().partition(|(door, _)| door.kind == kind);
             doors = others;
-            self.open_door(config, kind, own)?;
+            self.open_door(config, kind, own, &opened)?;
         }
         self.peers = Some(peer::run(herd, sockets.peer, &self.link_tasks, &self.stop_links));
         if let Some(quota) = quota {
@@ -263,6 +264,7 @@ impl Server {
         config: &Config,
         kind: DoorKind,
         sockets: Vec<(Door, TcpListener)>,
+        doors: &Doors,
     ) -> io::Result<()> {
         if sockets.is_empty() {
             return Ok(());
@@ -280,7 +282,7 @@ impl Server {
             tasks: self.door_tasks.clone(),
             stop: self.stop_doors.clone(),
         };
-        door::run(entrance, &config.limits)
+        doors.open(entrance, &config.limits)
     }
 
     fn follow_files<R: Reread>(&self, files: &Arc<R>, name: &str) {

@@ -5,7 +5,7 @@
 //! changes nothing else in the record. These methods do everything that must follow a change: they update what is
 //! derived from the records (`derived`), and they queue the change for links (`send`) and for other `followers`.
 
-use super::{Offered, Shard, Taken, Wake, derived::Before, expiry::is_hidden, origins::ME};
+use super::{Broken, Offered, Shard, Taken, Wake, derived::Before, expiry::is_hidden, origins::ME};
 use crate::{
     store::{Slot, SlotId},
     types::{KeyHash, Record},
@@ -86,7 +86,9 @@ impl Shard {
                 removed += 1;
             } else if !slot.is_hidden() && self.is_no_longer_shown(now_ns, slot) {
                 self.store.slot_mut(id).hide();
-                wake = wake.and(self.tell_followers(id, 0));
+                if !self.settings.rules.breaks(Broken::RemoveSilently) {
+                    wake = wake.and(self.tell_followers(id, 0));
+                }
             }
         }
         let is_round = end == self.store.slots_used();

@@ -21,6 +21,16 @@ pub enum NewClients {
     Refuse,
 }
 
+/// The reports of a client after which the least time between two reports must pass before the next one is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spacing {
+    /// All reports.
+    #[default]
+    AfterAll,
+    /// All reports but those that this server took at the same moment. These came in the same batch as the next one.
+    AfterEarlier,
+}
+
 impl Shard {
     /// Takes a client's report, if its condition is met. `expected` comes from [`Shard::expect`].
     ///
@@ -32,6 +42,7 @@ impl Shard {
         condition: Condition,
         Expected { hash, table_hash }: Expected,
         new_clients: NewClients,
+        spacing: Spacing,
     ) -> (Outcome, Wake) {
         let refused = |outcome| (outcome, Wake::default());
         let key = report.client.as_bytes();
@@ -58,7 +69,7 @@ impl Shard {
             if self.stays(now_ns, id, has_expired, &record) {
                 return refused(Outcome::Stale);
             }
-            if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id) {
+            if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id, spacing) {
                 return refused(Outcome::TooSoon);
             }
             let expected = Expected { hash, table_hash };
@@ -190,10 +201,11 @@ impl Shard {
 
     /// Returns whether this server took the held record such a short time before `now_ns` that it takes no further
     /// report yet. Reports that other servers took do not count, because the servers' clocks differ.
-    fn is_too_soon(&self, now_ns: u64, held: SlotId) -> bool {
+    fn is_too_soon(&self, now_ns: u64, held: SlotId, spacing: Spacing) -> bool {
         let slot = self.store.slot(held);
         // If the clock was put back, it does not show how much time has passed since the report.
         let since_ns = now_ns.checked_sub(slot.record().received_ns());
+        let since_ns = since_ns.filter(|since_ns| *since_ns > 0 || spacing == Spacing::AfterAll);
         slot.origin == ME && since_ns.is_some_and(|since_ns| since_ns < self.settings.client_interval_ns)
     }
 

@@ -68,7 +68,7 @@ pub use self::{
     expiry::shown_until_ns,
     followers::{Begin, FollowerEvent, FollowerId, Following},
     interest::Interest,
-    issue::NewClients,
+    issue::{NewClients, Spacing},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},

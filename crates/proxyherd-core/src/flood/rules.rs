@@ -53,7 +53,7 @@ pub enum Broken {
     OriginsUnbounded,
     /// A follower is told that all updates are covered while part of them is still in its queue.
     CoverWhatWaits,
-    /// A record is removed, and followers that want removals are not told.
+    /// A record expires or is removed, and followers that want removals are not told.
     RemoveSilently,
     /// A link state is believed even if its stamp is far ahead of all clocks.
     BelieveStates,

@@ -37,8 +37,8 @@ pub use self::{
 use crate::{
     command::{Condition, Outcome, Position},
     flood::{
-        Class, Expected, LinkId, NewClients, Offered, ReportRules, Rules, Shard, ShardSettings, Update,
-        Usage, Wake, stamped_at,
+        Class, Expected, LinkId, NewClients, Offered, ReportRules, Rules, Shard, ShardSettings, Spacing,
+        Update, Usage, Wake, stamped_at,
     },
     limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
     spanning_tree::SpanningTree,
@@ -84,6 +84,7 @@ pub struct Offer<'a> {
     /// The value that [`Shard::expect`] returned for the report.
     table_hash: TableHash,
     condition: Condition,
+    spacing: Spacing,
     /// The outcome; [`Outcome::Stale`] until the report has been offered.
     pub outcome: Outcome,
     /// The report's number among all updates that this server has taken in the report's shard; 0 until it has been
@@ -106,7 +107,14 @@ impl<'a> Offer<'a> {
     pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
         let hash = KeyHash::of(report.client.as_bytes());
         let (table_hash, outcome) = (TableHash::default(), Outcome::Stale);
-        Offer { report, hash, table_hash, condition, outcome, seq: 0, stamped_ns: 0 }
+        let spacing = Spacing::AfterAll;
+        Offer { report, hash, table_hash, condition, spacing, outcome, seq: 0, stamped_ns: 0 }
+    }
+
+    /// A report of a batch that a client has collected over time. The least time between two reports of a client does
+    /// not count between the reports of the batch, which all have to be offered at the same `now_ns`.
+    pub fn in_batch(report: Report<'a>) -> Offer<'a> {
+        Offer { spacing: Spacing::AfterEarlier, ..Offer::new(report) }
     }
 
     /// The condition of the report.
@@ -304,7 +312,7 @@ impl Replica {
             let new_clients = if has_room { NewClients::Admit } else { NewClients::Refuse };
             let expected = Expected { hash: offer.hash, table_hash: offer.table_hash };
             let (outcome, woken) =
-                shard.report(now_ns, &offer.report, offer.condition, expected, new_clients);
+                shard.report(now_ns, &offer.report, offer.condition, expected, new_clients, offer.spacing);
             offer.outcome = outcome;
             wake = wake.and(woken);
             reports.note(outcome);

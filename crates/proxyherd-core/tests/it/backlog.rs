@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, decode},
     command::Condition,
-    flood::{NewClients, Rules, Shard, ShardSettings},
+    flood::{NewClients, Rules, Shard, ShardSettings, Spacing},
     types::KeyHash,
 };
 
@@ -47,6 +47,7 @@ fn each_life_of_a_link_goes_on_where_the_one_before_ended() {
             Condition::Always,
             expected,
             NewClients::Admit,
+            Spacing::AfterAll,
         );
     }
     let (mut told, mut lives) = (BTreeSet::new(), 0);

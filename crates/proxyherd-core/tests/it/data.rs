@@ -8,7 +8,7 @@ use proxyherd_core::{
     flood::{Class, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Usage, Wake},
     limits::{DATA_LEN_MAX, RECORD_BYTES, SHARDS, STRAY_QUOTA_BYTES_MAX, TOKEN_BYTES_MAX, UNKNOWN_BYTES_MAX},
     link::Incoming,
-    replica::{Replica, ReplicaSettings},
+    replica::{Offer, Replica, ReplicaSettings},
     types::{Body, ClientId, Difference, KeyHash, Kind, Record, Timestamp},
 };
 
@@ -72,6 +72,23 @@ fn only_reports_come_too_soon() {
     assert_eq!(one.report(NOW_NS + SECOND_NS - 1, &next).0, Outcome::TooSoon);
     assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Outcome::Moved);
     assert!(one.forget(NOW_NS, ClientId::new(b"kiwi").unwrap()).0);
+}
+
+#[test]
+fn within_a_batch_no_report_comes_too_soon() {
+    let one = Replica::new(ReplicaSettings { client_interval_ns: SECOND_NS, ..settings("Riley") });
+    let offered = |now_ns: u64, times: &[u64]| {
+        let mut offers: Vec<_> =
+            times.iter().map(|time| Offer::in_batch(report(b"kiwi", NOW_NS + time))).collect();
+        let _ = one.report_all(now_ns, &mut offers);
+        offers.iter().map(|offer| offer.outcome).collect::<Vec<_>>()
+    };
+    let (added, moved, stale) = (Outcome::Added, Outcome::Moved, Outcome::Stale);
+    assert_eq!(offered(NOW_NS, &[1, 2, 2, 1, 3]), [added, moved, stale, stale, moved]);
+    assert_eq!(offered(NOW_NS + 1, &[3, 4, 5]), [stale, Outcome::TooSoon, Outcome::TooSoon]);
+    assert_eq!(offered(NOW_NS + SECOND_NS, &[4, 5]), [moved, moved]);
+    let next = report(b"kiwi", NOW_NS + 6);
+    assert_eq!(one.report(NOW_NS + SECOND_NS, &next).0, Outcome::TooSoon, "a report of its own");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, check::Check, decode},
     command::{Condition, Outcome},
-    flood::{Broken, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Update, Wake},
+    flood::{Broken, NewClients, Nonsense, Offered, Rules, Shard, ShardSettings, Spacing, Update, Wake},
     limits::{CHECK_MARGIN_NS, LOOKS_PER_HEARTBEAT, ORIGINS_NAMED_MAX, STRANGERS_MAX},
     link::{HIGHEST, Incoming},
     replica::{Agreed, Replica, ReplicaSettings, shard_index},
@@ -402,7 +402,8 @@ fn a_fence_is_answered_when_its_question_is_and_before_what_answers_that() {
     let say = |shard: &mut Shard, client: &[u8]| {
         let report = report(client, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(client));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
+        let _ =
+            shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit, Spacing::AfterAll);
     };
     say(&mut shard, b"a");
     shard.hear_fence(link(0), 7);
@@ -429,7 +430,7 @@ fn a_neighbor_that_is_told_of_no_changes_has_its_fence_answered_behind_what_it_a
     let mut shard = shard();
     let report = report(b"a", NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(b"a"));
-    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
+    let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit, Spacing::AfterAll);
     let _ = shard.link_lazy(link(0));
     let mut encoder = Encoder::default();
     let _ = shard.graft(link(0), &[], GraftMode::Once);

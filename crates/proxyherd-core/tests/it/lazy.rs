@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{NewClients, Rules, Shard, ShardSettings, Update, Wake},
+    flood::{NewClients, Rules, Shard, ShardSettings, Spacing, Update, Wake},
     limits::{LOOKS_PER_HEARTBEAT, PATIENCE_MAX, PATIENCE_MIN, PROMISES_MAX},
     types::{KeyHash, Origin},
 };
@@ -31,7 +31,7 @@ fn shard() -> Shard {
 fn take(shard: &mut Shard, client: &str) -> Wake {
     let report = report(client.as_bytes(), NOW_NS);
     let expected = shard.expect(report.client, KeyHash::of(client.as_bytes()));
-    shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit).1
+    shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit, Spacing::AfterAll).1
 }
 
 /// A record of Jaquez's, and everything before it, come over another link.

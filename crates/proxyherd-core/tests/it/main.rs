@@ -17,8 +17,11 @@ mod merge;
 mod names;
 mod near;
 mod numbering;
+mod phones;
 mod plausible;
 mod quota;
+#[path = "../phones/requests.rs"]
+mod requests;
 mod shards;
 mod stamps;
 mod states;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, GraftMode, decode},
     command::Condition,
-    flood::{LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Update},
+    flood::{LinkId, NewClients, Offered, Rules, Shard, ShardSettings, Spacing, Update},
     types::{ClientId, KeyHash, Origin},
 };
 
@@ -111,8 +111,14 @@ impl Herd {
                 let report = report(&key, self.now_ns - age_ns);
                 let shard = &mut self.shards[server];
                 let expected = shard.expect(report.client, KeyHash::of(&key));
-                let (outcome, _) =
-                    shard.report(self.now_ns, &report, Condition::Always, expected, NewClients::Admit);
+                let (outcome, _) = shard.report(
+                    self.now_ns,
+                    &report,
+                    Condition::Always,
+                    expected,
+                    NewClients::Admit,
+                    Spacing::AfterAll,
+                );
                 self.enter(server, outcome.is_taken(), &key);
             }
             Step::Forget(server, key) => {
@@ -324,7 +330,8 @@ fn who_asks_again_while_it_is_answered_is_not_answered_from_the_front() {
     for key in (100..200u8).map(|byte| [byte]) {
         let report = report(&key, NOW_NS);
         let expected = shard.expect(report.client, KeyHash::of(&key));
-        let _ = shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit);
+        let _ =
+            shard.report(NOW_NS, &report, Condition::Always, expected, NewClients::Admit, Spacing::AfterAll);
     }
     let (link, mut encoder) = (link(0), Encoder::default());
     let _ = shard.link_lazy(link);

@@ -6,7 +6,11 @@
 mod extract;
 mod json;
 mod link;
+mod phones;
 mod places_index;
+#[path = "../../../proxyherd-core/tests/phones/requests.rs"]
+#[expect(dead_code, reason = "seeds need only a part of each request")]
+mod requests;
 mod text;
 mod values;
 
@@ -33,6 +37,9 @@ fn main() -> io::Result<()> {
         ("link", link::link()),
         ("message", text::seeds(&json::MESSAGES)),
         ("numbers", values::numbers()),
+        ("osmand", phones::osmand()),
+        ("overland", phones::overland()),
+        ("owntracks", phones::owntracks()),
         ("places_index", places_index::places_index()),
         ("polygon", text::seeds(&json::POLYGONS)),
         ("query", text::seeds(&text::QUERY)),
@@ -41,6 +48,7 @@ fn main() -> io::Result<()> {
         ("report", text::seeds(&json::REPORTS)),
         ("rfc3339", text::seeds(&json::TIMES)),
         ("tokens", values::tokens()),
+        ("traccar", phones::traccar()),
         ("url_id", text::seeds(&json::URL_IDS)),
         ("where_clause", json::where_clauses()),
     ];

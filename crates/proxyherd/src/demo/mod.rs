@@ -13,7 +13,7 @@ use std::{
     fs,
     future::pending,
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -21,8 +21,9 @@ use std::{
 
 use anyhow::Context;
 use proxyherd_config::{
-    config::{Address, Config, ServerConfig, Tls},
+    config::{Address, Config, Door, ServerConfig, Tls},
     credentials::{new_operator_token, token_hash},
+    door_kind::DoorKind,
 };
 use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
@@ -36,6 +37,11 @@ use crate::{
 /// The name of the file with the operator's token. A herd's own file has another name, and stays if the user keeps the
 /// logs in the herd's folder.
 const TOKEN_FILE: &str = "demo.token";
+
+/// The address of all listeners of the demo.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The usual port of servers to which Traccar Client and OsmAnd's form report.
+const PHONES_PORT: u16 = 5055;
 
 /// The demo's options.
 #[derive(Debug)]
@@ -76,6 +82,7 @@ impl Demo {
         config.log.dir.clone_from(&options.log_dir);
         // All servers are in this process, so they need no certificates.
         config.herd.tls = Tls::Off;
+        config.servers[0].doors.push(Door::plain(DoorKind::Phones, Address::new(LOOPBACK, phones_port())));
         let token = new_operator_token().context("this system has no random numbers")?;
         config.access.operator_token_sha256 = Some(token_hash(token.reveal()));
         let classic = if options.any_ports { None } else { bind_all(&config).await.ok() };
@@ -216,6 +223,11 @@ impl Demo {
     }
 }
 
+/// The port for phones: the one that phone apps suggest, or any port if that one is taken.
+fn phones_port() -> u16 {
+    TcpListener::bind((LOOPBACK, PHONES_PORT)).map_or(0, |_| PHONES_PORT)
+}
+
 /// Writes the token into a new file that only this user can read. A file of an earlier demo goes.
 fn write_token(path: &Path, token: &TokenText) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -235,7 +247,7 @@ async fn bind_all(config: &Config) -> anyhow::Result<Vec<Sockets>> {
 }
 
 fn take_any_ports(server: &mut ServerConfig) {
-    let any = Address::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
+    let any = Address::new(LOOPBACK, 0);
     server.doors.iter_mut().for_each(|door| door.address = any.clone());
     server.peer = Some(any);
 }

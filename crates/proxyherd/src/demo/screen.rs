@@ -8,7 +8,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use proxyherd_config::server_status::Status;
+use proxyherd_config::{door_kind::DoorKind, server_status::Status};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
@@ -72,6 +72,7 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
     let nc = |index: usize| format!("nc -N {} {}", line(index).ip(), line(index).port());
     let http_at = |index: usize| servers[index].1.http().map_or(String::new(), |http| http.to_string());
     let http = http_at(0);
+    let phones = servers[0].1.of(DoorKind::Phones).next().map_or(String::new(), |at| at.to_string());
     let program = std::env::current_exe().map_or("proxyherd".to_owned(), |path| path.display().to_string());
     let here = "IAMAT me +34.0689-118.4451 $(date +%s.%N)";
     let mut to_try = vec![
@@ -94,6 +95,10 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
         (
             "watch the couriers move, from another server".to_owned(),
             vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
+        ),
+        (
+            format!("as phone apps report; they also take http://{http} for their server"),
+            from_phones(&phones),
         ),
         (
             "a token for somebody else; the operator's token makes it".to_owned(),
@@ -132,6 +137,17 @@ fn over_http(http: &str) -> Vec<String> {
         format!(
             "curl --json '[{{\"id\":\"a\",\"lat\":34.06,\"lon\":-118.44}},{{\"id\":\"b\",\"lat\":34.07,\"lon\":-118.45}}]' \
              http://{http}/v1/reports"
+        ),
+    ]
+}
+
+/// A report as OsmAnd, GPSLogger and Traccar Client send it, and one as OwnTracks sends it.
+fn from_phones(phones: &str) -> Vec<String> {
+    vec![
+        format!("curl 'http://{phones}/?id=my-phone&lat=34.0689&lon=-118.4451'"),
+        format!(
+            "curl --json '{{\"_type\":\"location\",\"lat\":34.07,\"lon\":-118.44,\"tst\":'$(date +%s)'}}' \
+             'http://{phones}/?u=jane&d=phone'"
         ),
     ]
 }

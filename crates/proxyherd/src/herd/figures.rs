@@ -36,6 +36,8 @@ pub struct Figures {
     pub connections_turned_away: u64,
     /// The counts of each kind of door.
     pub doors: [(DoorKind, DoorCounts); DoorKind::ALL.len()],
+    /// The reports that have come through each kind of door.
+    pub reports: [(DoorKind, ReportStatus); DoorKind::ALL.len()],
     /// Bytes of replies that clients have not read, and of input that waits behind these replies.
     pub buffered: usize,
     /// Reports that could be read and were refused, by reason, since the start.
@@ -71,6 +73,7 @@ impl Herd {
             rooms: Class::ALL.map(|class| (class.label(), self.replica.usage(class))),
             connections_turned_away: self.admission.turned_away(),
             doors: DoorKind::ALL.map(|door| (door, self.admission.door(door))),
+            reports: DoorKind::ALL.map(|door| (door, self.counters.reports.of(door))),
             buffered: self.admission.buffered(),
             refused: self.refused(),
             lines_invalid: self.counters.lines_invalid.load(Relaxed),
@@ -121,7 +124,7 @@ impl Herd {
 
     fn report_status(&self) -> ReportStatus {
         let counts = self.replica.report_counts();
-        let rejected = self.refused().total() + self.counters.reports_unreadable.load(Relaxed);
+        let rejected = self.refused().total() + self.counters.reports.unreadable();
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
     }
 

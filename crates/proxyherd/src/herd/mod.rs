@@ -18,6 +18,7 @@ mod flapping;
 mod internals;
 mod links;
 mod readiness;
+mod reports;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,11 +34,11 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
-    command::{Around, Condition, List, Near, Nearby, Outcome},
+    command::{Around, List, Near, Nearby},
     flood::{Update, Wake},
     link::Identity,
     places::Query,
-    replica::{ClientPage, Effort, FoundClient, Offer, Replica},
+    replica::{ClientPage, Effort, FoundClient, Replica},
     types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
@@ -54,9 +55,9 @@ pub use self::{
 };
 pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
-    access::{AuditLog, Grant, Tokens},
+    access::{AuditLog, Tokens},
     admission::Admission,
-    caller::{Caller, Rights},
+    caller::Caller,
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
@@ -92,7 +93,7 @@ pub struct Herd {
 /// What the herd itself counts, since the start.
 #[derive(Debug, Default)]
 struct HerdCounters {
-    reports_unreadable: AtomicU64,
+    reports: reports::DoorCounters,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
     /// Reports that the caller's token does not allow, by reason.
@@ -105,19 +106,6 @@ impl Herd {
     /// This server's name.
     pub fn name(&self) -> &ServerName {
         &self.identity.me.server
-    }
-
-    /// Takes up to [`BATCH_LEN_MAX`](proxyherd_core::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock.
-    /// Reports of one client are taken in their order. Each offer then holds the outcome of its report:
-    /// [`Outcome::Denied`] if the caller may not report the client, [`Outcome::TooFast`] and [`Outcome::TokenFull`] at
-    /// the limits of the caller's token. An error: the caller may report no client at all, and no offer has changed.
-    /// The door must [wake](Herd::wake) the returned links. After several consecutive batches, the door can wake once
-    /// for all of them ([`Wake::and`]).
-    pub fn report(&self, caller: &Caller, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        match &caller.rights {
-            Rights::All => Ok(self.replica.report_all(now_ns, offers)),
-            rights => self.report_with(rights, now_ns, offers),
-        }
     }
 
     /// Wakes the links in `wake`, so that they flush.
@@ -244,11 +232,6 @@ impl Herd {
         Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 
-    /// Counts a report that the door could not read.
-    pub fn count_unreadable(&self) {
-        self.counters.reports_unreadable.fetch_add(1, Relaxed);
-    }
-
     /// Counts a line that was answered with a question mark.
     pub fn count_invalid_line(&self) {
         self.counters.lines_invalid.fetch_add(1, Relaxed);
@@ -264,75 +247,6 @@ impl Herd {
         self.is_draining.load(Relaxed)
     }
 
-    /// [`Herd::report`] with the rights of a token. The allowed offers are taken in runs, in their order.
-    fn report_with(&self, rights: &Rights, now_ns: u64, offers: &mut [Offer<'_>]) -> Result<Wake, Denied> {
-        let Some(grant) = rights.grant().filter(|_| rights.may_report_some(now_ns)) else {
-            self.counters.reports_denied.fetch_add(offers.len() as u64, Relaxed);
-            return Err(Denied::Report);
-        };
-        let mut allowed = 0;
-        for offer in &mut *offers {
-            let is_allowed = grant.scopes().may_report(offer.report.client.as_bytes());
-            offer.outcome = if is_allowed { Outcome::Stale } else { Outcome::Denied };
-            allowed += usize::from(is_allowed);
-        }
-        let mut left = grant.take(clock::monotonic_ns(), allowed);
-        for offer in offers.iter_mut().filter(|offer| offer.outcome != Outcome::Denied) {
-            if left == 0 {
-                offer.outcome = Outcome::TooFast;
-            }
-            left = left.saturating_sub(1);
-        }
-        let is_refused = |offer: &Offer<'_>| matches!(offer.outcome, Outcome::Denied | Outcome::TooFast);
-        let mut wake = Wake::default();
-        for run in offers.chunk_by_mut(|one, other| is_refused(one) == is_refused(other)) {
-            if run.first().is_some_and(is_refused) {
-                run.iter().for_each(|offer| self.counters.note_refused(offer.outcome));
-            } else {
-                wake = wake.and(self.report_within(grant, now_ns, run));
-            }
-        }
-        Ok(wake)
-    }
-
-    /// Takes reports of a token that may add only so many clients.
-    fn report_within(&self, grant: &Grant, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
-        if grant.has_room_for(offers.len()) {
-            let wake = self.replica.report_all(now_ns, offers);
-            note_added(grant, offers);
-            return wake;
-        }
-        // There may not be room for all of them, so they are taken one after the other.
-        let one_by_one = offers.chunks_mut(1);
-        one_by_one.fold(Wake::default(), |wake, one| wake.and(self.report_at_limit(grant, now_ns, one)))
-    }
-
-    /// Takes one report of a token that may have no room for another client. A client that the token has added and that
-    /// was forgotten still counts, so a report makes it known again.
-    fn report_at_limit(&self, grant: &Grant, now_ns: u64, one: &mut [Offer<'_>]) -> Wake {
-        let given = one[0];
-        let client = given.report.client;
-        let may_add = grant.has_room_for(1) || grant.has_added(client.as_bytes());
-        if !may_add && given.condition() != Condition::Known {
-            // Such a report is not offered, because the replica would count it as one whose condition is not met.
-            if self.replica.locate(now_ns, client, |_| ()).is_none() {
-                one[0].outcome = Outcome::TokenFull;
-                self.counters.note_refused(Outcome::TokenFull);
-                return Wake::default();
-            }
-            if given.condition() == Condition::Always {
-                one[0].require_known();
-            }
-        }
-        let wake = self.replica.report_all(now_ns, one);
-        if one[0].outcome == Outcome::Unmet && given.condition() == Condition::Always {
-            // The client was forgotten in the meantime.
-            one[0].outcome = Outcome::TokenFull;
-        }
-        note_added(grant, one);
-        wake
-    }
-
     fn find<T>(
         &self,
         now_ns: u64,
@@ -344,22 +258,4 @@ impl Herd {
         });
         found.flatten()
     }
-}
-
-impl HerdCounters {
-    /// Counts a report that the caller's token does not allow.
-    fn note_refused(&self, outcome: Outcome) {
-        let count = match outcome {
-            Outcome::TooFast => &self.reports_too_fast,
-            Outcome::TokenFull => &self.reports_token_full,
-            _ => &self.reports_denied,
-        };
-        count.fetch_add(1, Relaxed);
-    }
-}
-
-/// Notes the clients that these reports have added.
-fn note_added(grant: &Grant, offers: &[Offer<'_>]) {
-    let added = offers.iter().filter(|offer| offer.outcome == Outcome::Added);
-    added.for_each(|offer| grant.note_added(offer.report.client.as_bytes()));
 }

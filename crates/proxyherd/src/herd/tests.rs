@@ -11,13 +11,14 @@ use proxyherd_core::{
     command::{Condition, Limit, Outcome},
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
+    replica::Offer,
     streams::{StreamFilter, StreamKinds},
-    types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp},
+    types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp, Timestamp},
 };
 
 use super::*;
 use crate::{
-    access::NewToken,
+    access::{Grant, NewToken},
     caller::Rights,
     places::{self, Embedded, LookupOutcome as How, Unlimited},
 };
@@ -157,6 +158,30 @@ async fn forgetting_clients_makes_no_room_for_others_until_the_tombstones_are_go
     let later_ns = NOW_NS + 2 * TOMBSTONE_TTL_NS;
     recheck(later_ns);
     assert_eq!(report(later_ns, "c"), Outcome::Added);
+}
+
+#[tokio::test]
+async fn of_a_batch_above_the_rate_of_its_token_the_newest_reports_are_taken() {
+    let (herd, token) = (alone(), limited(None, Some(70)));
+    let times: Vec<String> = (1000..1200).map(|time| time.to_string()).collect();
+    let stamp = |time: &String| Stamp::Client(Timestamp::parse(time.as_bytes()).unwrap());
+    let batch: Vec<_> =
+        times.iter().map(|time| Offer::in_batch(Report { stamp: stamp(time), ..report() })).collect();
+    let mut offers = batch.clone();
+    herd.wake(herd.report_batch(&token, NOW_NS, &mut offers).unwrap());
+    let outcomes: Vec<_> = offers.iter().map(|offer| offer.outcome).collect();
+    assert_eq!(outcomes[..130], [Outcome::TooFast; 130]);
+    assert_eq!((outcomes[130], &outcomes[131..]), (Outcome::Added, &[Outcome::Moved; 69][..]));
+    let figures = herd.figures(&caller(Rights::ALL)).unwrap();
+    assert_eq!((figures.refused.too_fast, figures.refused.total()), (130, 130));
+    let (_, by_line) = &figures.reports[DoorKind::Line as usize];
+    assert_eq!((by_line.accepted, by_line.stale, by_line.rejected), (70, 0, 130));
+    // Nothing is left of the rate, so nothing is taken.
+    offers = batch;
+    herd.wake(herd.report_batch(&token, NOW_NS, &mut offers).unwrap());
+    assert!(offers.iter().all(|offer| offer.outcome == Outcome::TooFast));
+    let nobody = caller(Rights::NONE);
+    assert_eq!(herd.report_batch(&nobody, NOW_NS, &mut offers).map(drop), Err(Denied::Report));
 }
 
 #[tokio::test]

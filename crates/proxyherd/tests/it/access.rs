@@ -237,7 +237,7 @@ fn a_token_adds_only_so_many_clients_and_reports_only_so_often() {
 
     let (token, _) = make(http, &json!({ "scopes": ["report:*"], "rate": 2 }));
     assert_eq!(auth(&mut client, &token), "AUTH ok");
-    let rejected = || metric(http, "proxyherd_reports_total{result=\"rejected\"}").unwrap();
+    let rejected = || metric(http, "proxyherd_reports_total{result=\"rejected\",door=\"line\"}").unwrap();
     let before = rejected();
     client.send(["a", "a", "a", "a"].map(|id| report(id) + "\n").concat().as_bytes());
     let lines = [0; 4].map(|_| client.line());
@@ -421,8 +421,7 @@ fn is_allowed_at_websocket(herd: &Herd, message: &str, token: Option<&str>) -> b
 }
 
 /// The status code of a request to a path of the table.
-fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
-    let http = herd.at("Riley").http;
+fn code_at(http: SocketAddr, command: &str, token: Option<&str>) -> u16 {
     let (method, path) = command.split_once(' ').unwrap();
     // A stream never ends. HEAD needs the same rights.
     let method = if path.starts_with("/v1/stream") { "HEAD" } else { method };
@@ -430,6 +429,7 @@ fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
     let body = match method {
         "PUT" => r#"{"lat":34.0,"lon":-118.0}"#,
         "POST" if path == "/v1/reports" => "[]",
+        "POST" if path.contains("?u=") => r#"{"_type":"location","lat":34.0,"lon":-118.0}"#,
         _ => "{}",
     };
     let reply = send(http, method, &path.replace("ID", "kiwi"), &headers, body);
@@ -442,7 +442,12 @@ fn code_at_http(herd: &Herd, command: &str, token: Option<&str>) -> u16 {
 
 #[test]
 fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
-    let herd = Plan::single().with_tokens().start();
+    let herd = Plan::single().with_tokens().with_phones().start();
+    let at = |door: &str| match door {
+        "http" => herd.at("Riley").http,
+        "phones" => herd.at("Riley").phones,
+        _ => panic!("the walk does not know the door {door}"),
+    };
     let http = herd.at("Riley").http;
     let mut operator = herd.client("Riley");
     assert_eq!(auth(&mut operator, OPERATOR_TOKEN), "AUTH ok");
@@ -478,17 +483,16 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
                     expected,
                     "{command} {scopes:?}"
                 ),
-                "http" => {
-                    let code = code_at_http(&herd, &command, Some(token));
-                    assert_eq!(!matches!(code, 401 | 403), expected, "{command} {scopes:?} {code}");
-                    assert!(expected || code == 403, "{command} {scopes:?} {code}");
-                }
                 "websocket" => assert_eq!(
                     is_allowed_at_websocket(&herd, &command, Some(token)),
                     expected,
                     "{command} {scopes:?}"
                 ),
-                _ => panic!("the walk does not know the door {door}"),
+                door => {
+                    let code = code_at(at(door), &command, Some(token));
+                    assert_eq!(!matches!(code, 401 | 403), expected, "{command} {scopes:?} {code}");
+                    assert!(expected || code == 403, "{command} {scopes:?} {code}");
+                }
             }
             // A report that was allowed to forget kiwi must not make the next row fail.
             assert!(operator.ask(IAMAT).starts_with("AT "));
@@ -498,7 +502,7 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
             "websocket" => {
                 assert_eq!(is_allowed_at_websocket(&herd, &command, None), is_open, "{command}");
             }
-            _ => assert_eq!(code_at_http(&herd, &command, None) != 401, is_open, "{command}"),
+            door => assert_eq!(code_at(at(door), &command, None) != 401, is_open, "{command}"),
         }
     }
 }
@@ -662,6 +666,9 @@ fn no_file_no_log_and_no_output_has_a_token() {
                 (format!("?key={token}"), String::new()),
                 (format!("?t%6Fken={token}&{token}"), String::new()),
                 (String::new(), bearer(token)),
+                // Twice, because the log says why a report is not taken.
+                (format!("?id={token}&lat=1&lon=1&timestamp=1"), bearer(token)),
+                (format!("?id={token}&lat=1&lon=1&timestamp=1"), bearer(token)),
                 (String::new(), format!("Authorization: {token}\r\n")),
                 (String::new(), format!("Authorization: Basic {}\r\n", base64(&format!(":{token}")))),
             ] {

@@ -20,7 +20,8 @@ fn a_new_client_past_the_most_is_refused_and_a_known_one_is_not() {
     assert_eq!(riley.nearby("WHATSAT one 10 5").at, moved);
     assert!(riley.ask("IAMAT two +2+2 999").starts_with("AT Riley +"), "a stale report has its reply");
     let http = herd.at("Riley").http;
-    let reports = |result| metric(http, &format!("proxyherd_reports_total{{result=\"{result}\"}}"));
+    let reports =
+        |result| metric(http, &format!("proxyherd_reports_total{{result=\"{result}\",door=\"line\"}}"));
     let counted = (reports("accepted"), reports("stale"), reports("rejected"));
     assert_eq!(counted, (Some(3.0), Some(1.0), Some(1.0)));
     assert_eq!(metric(http, "proxyherd_records"), Some(2.0));

@@ -50,7 +50,7 @@ fn what_init_writes_runs_when_its_ports_are_changed() {
     let mut text = fs::read_to_string(&path).unwrap();
     let mut addresses = Vec::new();
     for index in 0..5 {
-        let Addresses { line, peer, http } = Addresses::free();
+        let Addresses { line, peer, http, .. } = Addresses::free();
         for (classic, free) in [(12000, line), (13000, peer), (8000, http)] {
             text = text.replace(&format!("127.0.0.1:{}", classic + index), &free.to_string());
         }
@@ -145,7 +145,7 @@ fn a_command_line_that_makes_no_sense_is_told_so() {
 #[test]
 fn an_address_that_is_taken_is_named_with_its_key() {
     let herd = Plan::pair().prepare();
-    let Addresses { line, peer, http } = herd.at("Riley");
+    let Addresses { line, peer, http, .. } = herd.at("Riley");
     for (key, address) in [("listen", line), ("peer", peer), ("http", http)] {
         let taken = TcpListener::bind(address).unwrap();
         let refused = run(herd.dir(), "serve --name Riley");

@@ -102,6 +102,9 @@ fn the_lines_to_paste_report_read_and_search_over_http() {
     pasted("near=", "\"distance_m\"");
     pasted("/v1/reports", "\"accepted\":2");
     pasted("/v1/stream", "event: synced");
+    pasted("_type", "[{\"_type\":\"location\"");
+    let line = to_paste(&demo, "id=my-phone").remove(0);
+    paste(demo.0.path(), &format!("{line} -s -w taken"), |shown| shown == "taken");
     let line = to_paste(&demo, "token create").remove(0);
     let shown = paste(demo.0.path(), &line, |shown| shown.ends_with('\n'));
     assert!(shown.starts_with("phd_") && shown.lines().count() == 1, "{}", shown.len());

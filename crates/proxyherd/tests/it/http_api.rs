@@ -480,7 +480,7 @@ fn each_path_tells_its_methods() {
     let http = herd.at("Riley").http;
     put(http, "kiwi", r#"{"lat":1,"lon":1}"#);
     for (path, allow) in [
-        ("/", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, POST, OPTIONS"),
         ("/health/livez", "GET, HEAD, OPTIONS"),
         ("/v1/clients", "GET, HEAD, OPTIONS"),
         ("/v1/clients/kiwi", "GET, HEAD, DELETE, OPTIONS"),

@@ -40,6 +40,7 @@ mod moving;
 mod networks;
 mod outside;
 mod peer_port;
+mod phones;
 mod places_kept;
 mod places_osm;
 mod readme;

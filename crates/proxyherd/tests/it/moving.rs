@@ -22,7 +22,7 @@ fn an_older_report_that_comes_later_elsewhere_changes_nothing() {
         let at = herd.client(name).ask("IAMAT kiwi +2+2 1999.999999999");
         assert!(at.starts_with(&format!("AT {name} +")), "a report that loses has its own reply: {at}");
         assert!(at.ends_with(" kiwi +2+2 1999.999999999"), "{at}");
-        let stale = metric(herd.at(name).http, "proxyherd_reports_total{result=\"stale\"}");
+        let stale = metric(herd.at(name).http, "proxyherd_reports_total{result=\"stale\",door=\"line\"}");
         assert_eq!(stale, Some(1.0), "{name} counts it");
     }
     // When the later client is known everywhere, all earlier updates about kiwi have arrived.

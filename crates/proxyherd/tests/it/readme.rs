@@ -74,6 +74,9 @@ impl Newcomer {
             addresses.push((format!("127.0.0.1:{}", 12000 + index), line.to_owned()));
             addresses.push((format!("127.0.0.1:{}", 8000 + index), http.to_owned()));
         }
+        let (phones, _) = said.split_once("/?id=my-phone").unwrap();
+        let (_, phones) = phones.rsplit_once("http://").unwrap();
+        addresses.push(("127.0.0.1:5055".to_owned(), phones.to_owned()));
         fs::write(dir.path().join("herd.toml"), herd).unwrap();
         // The file that `init` makes for a herd of one's own.
         let (_, token) = said.split_once("PROXYHERD_TOKEN=$(cat ").unwrap();

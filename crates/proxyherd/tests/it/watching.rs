@@ -87,7 +87,10 @@ fn metrics_have_the_names_and_labels_that_scripts_rely_on() {
     let herd = Plan::classic().start();
     let http = herd.at("Bernard").http;
     for result in ["accepted", "stale", "rejected"] {
-        assert_eq!(metric(http, &format!("proxyherd_reports_total{{result=\"{result}\"}}")), Some(0.0));
+        for door in ["line", "http", "phones"] {
+            let name = format!("proxyherd_reports_total{{result=\"{result}\",door=\"{door}\"}}");
+            assert_eq!(metric(http, &name), Some(0.0));
+        }
     }
     for result in ["hit", "stale", "joined", "fetched", "fallback", "failed"] {
         assert_eq!(metric(http, &format!("proxyherd_places_total{{result=\"{result}\"}}")), Some(0.0));
@@ -124,7 +127,7 @@ fn reports_and_places_are_counted_by_what_became_of_them() {
     riley.ask("IAMAT kiwi nowhere 1001");
     riley.ask("HELLO");
     let counted = ["accepted", "stale", "rejected"]
-        .map(|result| metric(http, &format!("proxyherd_reports_total{{result=\"{result}\"}}")));
+        .map(|result| metric(http, &format!("proxyherd_reports_total{{result=\"{result}\",door=\"line\"}}")));
     assert_eq!(counted, [Some(3.0), Some(2.0), Some(1.0)]);
     assert_eq!(metric(http, "proxyherd_records"), Some(2.0));
     assert_eq!(metric(http, "proxyherd_lines_invalid_total"), Some(2.0));
@@ -139,7 +142,7 @@ fn reports_and_places_are_counted_by_what_became_of_them() {
     herd.agreed(&["Jaquez"], "moa");
     herd.agreed(&["Jaquez"], "kiwi");
     let jaquez = herd.at("Jaquez").http;
-    let accepted = metric(jaquez, "proxyherd_reports_total{result=\"accepted\"}");
+    let accepted = metric(jaquez, "proxyherd_reports_total{result=\"accepted\",door=\"line\"}");
     assert_eq!(accepted, Some(0.0), "what neighbors tell is no report of a client");
     assert_eq!(metric(jaquez, "proxyherd_records"), Some(2.0));
 }

@@ -156,15 +156,13 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     );
     check(
         "name = \"b\"",
-        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = [\"127.0.0.1:1883\"]\nphones = 5055\ntile38 = []",
+        "name = \"b\"\nresp = \"127.0.0.1:9000\"\nmqtt = [\"127.0.0.1:1883\"]\ntile38 = []",
         &[
             "herd.toml:11:8: error: `resp` of server b is not available in this version: \
              leave it out: the door for Redis clients is not built yet",
             "herd.toml:12:8: error: `mqtt` of server b is not available in this version: \
              leave it out: the door for MQTT clients is not built yet",
-            "herd.toml:13:10: error: `phones` of server b is not available in this version: \
-             leave it out: the door for phones is not built yet",
-            "herd.toml:14:10: error: `tile38` of server b is not available in this version: \
+            "herd.toml:13:10: error: `tile38` of server b is not available in this version: \
              leave it out: the door for Tile38 clients is not built yet",
         ],
     );

@@ -94,9 +94,10 @@ fn the_defaults_that_init_shows_are_the_defaults() {
     assert!(uncommented.matches(" = ").count() == text.matches(" = ").count());
     assert!(!uncommented.contains("# max_clients") && uncommented.contains("\nlines_per_s"), "{uncommented}");
     let mut expected = Config::classic();
-    // `advertise`, `operator_token_sha256` and `[tls]` have no default.
+    // `advertise`, `phones`, `operator_token_sha256` and `[tls]` have no default.
     expected.access.operator_token_sha256 = Some([0; 32]);
     expected.servers[0].advertise = expected.servers[0].peer.clone();
+    expected.servers[0].doors.push(Door::plain(DoorKind::Phones, "127.0.0.1:5055".parse().unwrap()));
     expected.tls = Some(DoorCertificate { cert: "fullchain.pem".into(), key: "privkey.pem".into() });
     let mut found = read(&uncommented).unwrap();
     let unused = std::mem::take(&mut found.warnings);
@@ -219,6 +220,7 @@ fn every_value_is_read() {
         name = "Riley"
         listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
         http = "localhost:0"
+        phones = "tls://localhost:5055"
     "#;
     let config = read(text).unwrap();
     assert_eq!(
@@ -316,6 +318,7 @@ fn every_value_is_read() {
         (DoorKind::Line, "[::1]:12000"),
         (DoorKind::Line, "tls://0.0.0.0:12443"),
         (DoorKind::Http, "localhost:0"),
+        (DoorKind::Phones, "tls://localhost:5055"),
     ];
     assert_eq!(doors, expected.map(|(kind, text)| (kind, text.to_owned())));
     let certificate = DoorCertificate { cert: "/etc/herd/cert.pem".into(), key: "key.pem".into() };

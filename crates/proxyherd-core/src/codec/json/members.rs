@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// Why the members of an object could not be read.
 #[derive(Debug)]
-pub(super) enum MembersError<E> {
+pub(in crate::codec) enum MembersError<E> {
     /// The text is not JSON, or has more behind its value.
     Syntax(serde_json::Error),
     /// The text is JSON, but no object.
@@ -20,7 +20,7 @@ pub(super) enum MembersError<E> {
 }
 
 /// Calls `take` with the name and the JSON text of each member. Stops at the first error.
-pub(super) fn read<'j, E>(
+pub(in crate::codec) fn read<'j, E>(
     json: &'j [u8],
     take: impl FnMut(&str, &'j str) -> Result<(), E>,
 ) -> Result<(), MembersError<E>> {
@@ -96,7 +96,7 @@ impl<'j> Deserialize<'j> for Text<'j> {
 
 /// The value of a JSON string, or the text of a JSON number.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scalar<'j> {
+pub(in crate::codec) enum Scalar<'j> {
     Text(Cow<'j, str>),
     /// The digits as they came.
     Number(&'j str),
@@ -104,7 +104,7 @@ pub(super) enum Scalar<'j> {
 
 /// Reads the JSON text of a member. `None` if it is neither a string nor a number, or if a string's escapes are not
 /// valid Unicode.
-pub(super) fn scalar(json: &str) -> Option<Scalar<'_>> {
+pub(in crate::codec) fn scalar(json: &str) -> Option<Scalar<'_>> {
     match json.as_bytes().first()? {
         b'"' => {
             let inner = &json[1..json.len() - 1];
@@ -121,7 +121,7 @@ pub(super) fn scalar(json: &str) -> Option<Scalar<'_>> {
 
 /// Why the elements of an array could not be read.
 #[derive(Debug)]
-pub(super) enum ElementsError {
+pub(in crate::codec) enum ElementsError {
     /// The text is not JSON, or has more behind its value.
     Syntax(serde_json::Error),
     /// The text is JSON, but no array.
@@ -131,7 +131,7 @@ pub(super) enum ElementsError {
 }
 
 /// The JSON texts of an array's elements, at most `len_max`.
-pub(super) fn elements(json: &[u8], len_max: usize) -> Result<Vec<&RawValue>, ElementsError> {
+pub(in crate::codec) fn elements(json: &[u8], len_max: usize) -> Result<Vec<&RawValue>, ElementsError> {
     let mut is_too_long = false;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let visited = Elements { len_max, is_too_long: &mut is_too_long }

@@ -11,7 +11,7 @@
 //! Nothing here knows HTTP, rights, or which reports are taken.
 
 mod batch;
-mod members;
+pub(super) mod members;
 mod message;
 mod polygon;
 mod report;

@@ -46,6 +46,10 @@ const FORWARDED_MAX: usize = 32;
 /// Seconds after which a caller that has shown too many wrong tokens may try again.
 const TOO_MANY_AFTER_S: u64 = 2;
 
+/// The answer to a phone that shows no token.
+const PHONE_NEEDS_TOKEN: &str = "a report needs a token: type the token into the app as the password or the access token, or add ?token=TOKEN to the \
+     URL";
+
 /// Why a request is refused. A refused request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthRefusal {
@@ -88,13 +92,19 @@ impl From<AuthRefusal> for Problem {
 }
 
 impl AuthRefusal {
-    /// The response. Clients of Google's path expect 200 and a status in the JSON.
+    /// The response. Clients of Google's path expect 200 and a status in the JSON. The person with a phone reads what to
+    /// type into an app.
     pub(super) fn at(self, row: Option<&PathRow>) -> Response {
         match (self, row.map(|row| row.name)) {
             (
                 AuthRefusal::NoToken | AuthRefusal::InUrl | AuthRefusal::WrongToken,
                 Some(PathName::NearbySearch),
             ) => nearby::denied("the parameter `key` must be a valid token of this herd"),
+            (AuthRefusal::NoToken, Some(PathName::Phones)) => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"proxyherd\"");
+                let problem = Problem::new(StatusCode::UNAUTHORIZED, PHONE_NEEDS_TOKEN);
+                problem.with(header::WWW_AUTHENTICATE, challenge).into_response()
+            }
             _ => Problem::from(self).into_response(),
         }
     }

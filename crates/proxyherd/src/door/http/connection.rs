@@ -1,6 +1,7 @@
 //! Serves HTTP connections. Each connection has one task, from the entrance until the connection is closed.
 //!
-//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version. hyper speaks both versions.
+//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version (`version`). hyper speaks both
+//! versions.
 //! The task closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState))
 //! and when the server stops.
 //!
@@ -18,7 +19,6 @@ use std::{
     task::Poll,
 };
 
-use axum::Router;
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -38,17 +38,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     connection_state::{CloseReason, Directive, SlotKind},
     dateless::{self, DatelessEnd},
-    handler::RequestHandler,
+    handler::{RequestHandler, Routers},
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
         IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
         STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
-    opening::{self, HttpVersion},
     origin::OriginPolicy,
     slot::ConnectionSlot,
     slots::Slots,
+    version::{self, HttpVersion},
 };
 use crate::{
     caller::Caller,
@@ -60,7 +60,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
-    pub(super) router: Router,
+    pub(super) routers: Routers,
     pub(super) origins: Arc<OriginPolicy>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -117,9 +117,9 @@ pub(super) async fn serve(
 ) {
     let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let (herd, router) = (Arc::clone(&context.herd), context.router.clone());
+    let (herd, routers) = (Arc::clone(&context.herd), context.routers.clone());
     let handler =
-        RequestHandler { herd, router, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
+        RequestHandler { herd, routers, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };
     let served = if clock::has_date() {
         serve_by_hyper(&context, &handler, Box::pin(stream), DateHeader::Sent).await
     } else {
@@ -176,13 +176,13 @@ async fn serve_by_hyper(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     date: DateHeader,
 ) -> Result<(), ConnectionEnd> {
-    let (version, stream) = tokio::select! {
-        // A request that has arrived is answered, even if the time is up.
-        biased;
-        opened = opening::version_of(stream) => opened.map_err(|error| ConnectionEnd::Failed(error.into()))?,
+    // No request is in progress, so the connection may be closed at any time.
+    let first = tokio::select! {
+        first = version::read(stream) => first.map_err(|error| ConnectionEnd::Failed(error.into()))?,
         why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
         () = context.stop.cancelled() => return Ok(()),
     };
+    let Some((version, stream)) = first else { return Ok(()) };
     let service = service_fn(|request: hyper::Request<Incoming>| {
         // hyper keeps room for this future as long as the connection lives. The box is given back with the response.
         let response = Box::pin(handler.clone().handle(request));
@@ -190,11 +190,11 @@ async fn serve_by_hyper(
     });
     let (stream, slot) = (TokioIo::new(stream), &handler.slot);
     match version {
-        HttpVersion::Http1 => {
+        HttpVersion::One => {
             let connection = http1_builder().serve_connection(stream, service).with_upgrades();
             drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
         }
-        HttpVersion::Http2 => {
+        HttpVersion::Two => {
             let connection = http2_builder(&context.tasks, date).serve_connection(stream, service);
             drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
         }

@@ -7,7 +7,7 @@
 //!
 //! This module does not know paths and responses. The router handles these.
 
-use std::io;
+use std::io::{self, Cursor};
 
 use axum::{
     body::{Body, to_bytes},
@@ -16,7 +16,10 @@ use axum::{
 };
 use httparse::{EMPTY_HEADER, Status};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Chain, Join, ReadHalf, WriteHalf, copy,
+        join, sink, split,
+    },
     time::timeout,
 };
 
@@ -25,13 +28,14 @@ use super::{
         DATELESS_RESPONSE_LEN_MAX, DRAIN_TIMEOUT, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
         IDLE_TIMEOUT,
     },
-    opening::{PREFACE, ReplayedStream},
     problem::{self, Problem},
     request_id::RequestId,
 };
 
 /// Maximum number of header fields of a request, as in hyper.
 const FIELDS_MAX: usize = 100;
+/// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The answer to a request with a body.
 const NO_BODIES: &str = "the clock of this server shows no date that HTTP can write, so it takes no bodies over HTTP/1; set the clock";
@@ -41,8 +45,11 @@ pub(super) enum DatelessEnd<S> {
     /// The request is answered and the connection closed.
     Answered,
     /// The connection speaks HTTP/2 and must still be served.
-    Http2(ReplayedStream<S>),
+    Http2(Replayed<S>),
 }
+
+/// A stream that returns its first bytes a second time.
+type Replayed<S> = Join<Chain<Cursor<Vec<u8>>, ReadHalf<S>>, WriteHalf<S>>;
 
 /// The beginning of a connection.
 enum Opening {
@@ -76,7 +83,10 @@ where
             (respond(*request).await, method)
         }
         Opening::Invalid(code) => (code.into_response(), Method::GET),
-        Opening::Http2(bytes) => return Ok(DatelessEnd::Http2(ReplayedStream::new(bytes, stream))),
+        Opening::Http2(bytes) => {
+            let (reader, writer) = split(stream);
+            return Ok(DatelessEnd::Http2(join(Cursor::new(bytes).chain(reader), writer)));
+        }
     };
     stream.write_all(&encode(response, &method).await?).await?;
     stream.shutdown().await?;
@@ -196,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn http_2_is_returned_with_all_that_was_read_of_it() {
         let (mut client, server) = duplex(64);
-        let sent_bytes = [&PREFACE[..], b"more"].concat();
+        let sent_bytes = [PREFACE, b"more"].concat();
         let respond = async |_| unreachable!("there is no request");
         let (end, sent) = tokio::join!(serve(respond, server), async {
             for byte in &sent_bytes {

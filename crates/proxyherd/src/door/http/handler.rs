@@ -26,7 +26,7 @@ use super::{
     compression,
     connection_state::{Audience, SlotKind},
     origin::{self, OriginPolicy, PageOrigin},
-    paths::{self, Pages, PathRow},
+    paths::{DoorPaths, Pages, PathName, PathRow},
     problem::{self, Problem},
     request_body::{self, BodyBounds},
     request_id::{RequestId, X_REQUEST_ID},
@@ -49,11 +49,29 @@ const KEPT_HEADERS: [HeaderName; 2] =
 const BUFFERS_FULL: &str =
     "the buffers are full of responses that clients have not received yet; try again later";
 
+/// The handlers of a door.
+#[derive(Clone)]
+pub(super) struct Routers {
+    /// The handlers of the paths in the table.
+    pub(super) paths: Router,
+    /// The handler of the requests of phones, whatever their paths are.
+    pub(super) phones: Router,
+}
+
+impl Routers {
+    fn of(&self, row: Option<&PathRow>) -> &Router {
+        match row.map(|row| row.name) {
+            Some(PathName::Phones) => &self.phones,
+            _ => &self.paths,
+        }
+    }
+}
+
 /// What the requests of one connection need.
 #[derive(Clone)]
 pub(super) struct RequestHandler {
     pub(super) herd: Arc<Herd>,
-    pub(super) router: Router,
+    pub(super) routers: Routers,
     pub(super) origins: Arc<OriginPolicy>,
     pub(super) slot: Arc<ConnectionSlot>,
     pub(super) caller: Caller,
@@ -68,7 +86,7 @@ impl RequestHandler {
         B::Error: Into<BoxError>,
     {
         self.slot.header_section_complete(header_section_len(&request));
-        let row = paths::find(request.uri().path());
+        let row = DoorPaths::of(self.caller.door).find(request.method(), request.uri());
         let guard = self.slot.begin(audience(row));
         self.answer(guard, request, row)
     }
@@ -143,7 +161,7 @@ impl RequestHandler {
         address: SocketAddr,
     ) -> Response {
         if self.slot.slot_kind == SlotKind::Reserve && audience(row) == Audience::Clients {
-            self.slot.count_refusal();
+            self.slot.count_refusal(self.caller.door);
             return Problem::unavailable(RESERVE_ONLY).into_response();
         }
         if let Some(row) = row
@@ -167,7 +185,7 @@ impl RequestHandler {
         }
         let bounds = row.map_or(BodyBounds::DEFAULT, |row| row.body);
         let mut response = request_body::limited(request, &self.slot, bounds, async |request| {
-            let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
+            let Ok(response) = TowerToHyperService::new(self.routers.of(row).clone()).call(request).await;
             response
         })
         .await;

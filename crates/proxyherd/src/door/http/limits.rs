@@ -82,7 +82,13 @@ pub(super) const BATCH_BODY_LEN_MAX: usize = 16 * 1024 * 1024;
 pub(super) const BATCH_REPORTS_MAX: usize = 100_000;
 /// Maximum number of errors that the answer to many reports lists. Further reports that are refused are only counted.
 pub(super) const BATCH_ERRORS_MAX: usize = 1000;
-/// Maximum time in which the body of many reports must arrive after its header section. After this time the response is
+/// Maximum length of the body of a phone's request, bytes. The response to a longer body is 413. Batches of Overland are
+/// the longest such bodies, with less than 1 KiB for each report.
+pub(super) const PHONE_BODY_LEN_MAX: usize = 2 * 1024 * 1024;
+/// Maximum number of reports in the body of a phone's request. The response to more reports is 413, and no report is
+/// taken. Overland's settings allow no greater batch.
+pub(super) const PHONE_REPORTS_MAX: usize = 1000;
+/// Maximum time in which the body of many reports, or of a phone's request, must arrive after its header section. After this time the response is
 /// 408, and no report is taken.
 pub(super) const BATCH_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time in which a body must arrive after its header section. After this time the response is 408.
@@ -118,6 +124,11 @@ pub(super) const BRIEF_VISITS_MAX: usize = 4096;
 pub(super) const BRIEF_CLIENTS_MAX: usize = 100;
 /// Maximum number of clients that are looked up by their IDs on the thread that serves connections.
 pub(super) const BRIEF_IDS_MAX: usize = 32;
+/// Maximum number of other clients in the answer to a report of OwnTracks. These are the nearest.
+pub(super) const FRIENDS_MAX: usize = 100;
+/// Maximum number of searches for these clients that may look at many clients and that run or wait in line at once. The
+/// answer to a report that would need one more has no other clients.
+pub(super) const FRIEND_SEARCHES_MAX: usize = 2;
 /// Maximum number of long responses that are compressed at once. Further ones wait; their bytes count against
 /// `buffers_mb` by then.
 pub(super) const COMPRESSIONS_MAX: usize = 4;

@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use proxyherd_config::server_status::{BudgetStatus, LinkStatus};
+use proxyherd_config::server_status::{BudgetStatus, LinkStatus, ReportStatus};
 use proxyherd_core::{
     flood::Nonsense,
     streams::{ResetReason, StreamKind},
@@ -37,10 +37,7 @@ impl Collector for FiguresCollector {
         let FiguresCollector(figures) = self;
         let status = &figures.status;
         let mut families = Families { encoder: &mut encoder };
-        let reports = &status.reports;
-        let by_result =
-            [("accepted", reports.accepted), ("stale", reports.stale), ("rejected", reports.rejected)];
-        families.counters("proxyherd_reports", "Reports of clients, by result", "result", by_result)?;
+        families.reports(figures)?;
         let help = "Reports that could be read and were refused, by reason";
         families.counters("proxyherd_reports_refused", help, "reason", figures.refused.by_reason())?;
         let version = [(status.version.as_str(), 1_u64)];
@@ -96,6 +93,20 @@ struct Families<'a, 'b> {
 }
 
 impl Families<'_, '_> {
+    fn reports(&mut self, figures: &Figures) -> fmt::Result {
+        let each = |value: fn(&ReportStatus) -> u64| {
+            figures.reports.each_ref().map(|(door, counts)| (door.label(), value(counts)))
+        };
+        let by_result = [
+            ("accepted", each(|reports| reports.accepted)),
+            ("stale", each(|reports| reports.stale)),
+            ("rejected", each(|reports| reports.rejected)),
+        ];
+        let by_result = by_result.iter().map(|(result, by_door)| (*result, &by_door[..]));
+        let help = "Reports of clients, by result and door";
+        self.counters_by("proxyherd_reports", help, ["result", "door"], by_result)
+    }
+
     fn doors(&mut self, figures: &Figures) -> fmt::Result {
         let each =
             |value: fn(DoorCounts) -> u64| figures.doors.map(|(door, counts)| (door.label(), value(counts)));

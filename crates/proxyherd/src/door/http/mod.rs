@@ -27,10 +27,10 @@ mod metered_stream;
 mod metrics;
 mod nearby;
 mod openapi;
-mod opening;
 mod origin;
 pub(crate) mod parameters;
 mod paths;
+mod phones;
 mod problem;
 mod query;
 mod request_body;
@@ -43,15 +43,18 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod version;
 
 use std::sync::Arc;
 
 use self::{
     connection::{HttpService, ListenerContext},
     exposition::ExpositionFormat,
+    handler::Routers,
     live::Live,
     origin::OriginPolicy,
-    paths::{PATHS, PathName},
+    paths::{DoorPaths, PATHS, PathName},
+    phones::FriendSearches,
     problem::Problem,
     searches::Searches,
     slots::Slots,
@@ -66,15 +69,29 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::IntoResponse,
-    routing::{MethodRouter, delete, get, post, put},
+    routing::{MethodRouter, any, delete, get, post, put},
 };
 
-/// Serves HTTP until the entrance closes.
-pub(crate) fn run(entrance: Entrance) {
-    let live = Live { searches: Searches::new(), tasks: entrance.tasks.clone(), stop: entrance.stop.clone() };
+/// What the doors that speak HTTP have in common: the slots of their connections, and the searches for clients.
+pub(crate) struct Shared {
+    slots: Arc<Slots>,
+    searches: Arc<Searches>,
+    friends: Arc<FriendSearches>,
+}
+
+impl Shared {
+    pub(crate) fn new(herd: &Herd) -> Shared {
+        let searches = Searches::new();
+        let friends = FriendSearches::new(Arc::clone(&searches));
+        Shared { slots: Slots::new(herd.admission()), searches, friends }
+    }
+}
+
+/// Serves HTTP until the entrance closes. The kind of the door decides which paths it has.
+pub(crate) fn run(entrance: Entrance, shared: &Shared) {
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        router: router(Arc::clone(&entrance.herd), &live),
+        routers: routers(&entrance, shared),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -84,11 +101,27 @@ pub(crate) fn run(entrance: Entrance) {
         stop: entrance.stop.clone(),
     };
     let listeners = entrance.listeners.iter().map(context).collect();
-    let slots = Slots::new(entrance.herd.admission());
-    entrance.open(HttpService { listeners, slots });
+    entrance.open(HttpService { listeners, slots: Arc::clone(&shared.slots) });
 }
 
-/// The handlers of all paths.
+fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
+    let herd = || Arc::clone(&entrance.herd);
+    let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
+    let live = || Live {
+        searches: Arc::clone(&shared.searches),
+        tasks: entrance.tasks.clone(),
+        stop: entrance.stop.clone(),
+    };
+    Routers {
+        paths: match DoorPaths::of(entrance.kind) {
+            DoorPaths::All => router(herd(), &live()),
+            DoorPaths::Phones => Router::new().fallback(only_phones),
+        },
+        phones: Router::new().fallback_service(phones.with_state(herd())),
+    }
+}
+
+/// The handlers of the paths in the table.
 fn router(herd: Arc<Herd>, live: &Live) -> Router {
     let router =
         PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live)));
@@ -116,6 +149,7 @@ fn handlers(path: PathName, live: &Live) -> MethodRouter<Arc<Herd>> {
         PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
+        PathName::Phones => unreachable!("the requests of phones have no path in the table"),
     }
 }
 
@@ -144,6 +178,14 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
 async fn unknown_path() -> Problem {
     let detail = format!("there is nothing at this path; the paths are {}", paths::list());
     Problem::new(StatusCode::NOT_FOUND, detail)
+}
+
+async fn only_phones() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path; phones post their reports to any path, or send them as GET /?id=ID&lat=LAT&lon=LON; \
+         everything else is at the door `http`",
+    )
 }
 
 async fn unknown_method(uri: Uri) -> Problem {

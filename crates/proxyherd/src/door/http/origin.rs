@@ -49,7 +49,7 @@ pub(super) enum OriginRefusal {
     /// The request of a web page whose host name resolves to this machine. Or the operator uses a host name that is not
     /// in the server's configuration.
     #[error(
-        "this server answers only requests to localhost, to a loopback address, to its own `http` address, and to the \
+        "this server answers only requests to localhost, to a loopback address, to the address of the door, and to the \
          names in `hosts` in [access]"
     )]
     UnknownHost,

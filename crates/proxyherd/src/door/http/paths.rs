@@ -5,14 +5,19 @@
 //! OpenAPI document read [`PATHS`]. So a path is added here once, and the compiler asks for its handlers.
 //!
 //! A pattern's segment in braces stands for one segment of a path, still percent-encoded, which is never empty.
+//!
+//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. Which row a
+//! request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
 
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::http::{Method, Uri};
+use proxyherd_config::door_kind::DoorKind;
+use proxyherd_core::codec::phones::osmand;
 
 use super::{
     connection_state::Audience,
-    limits::{BATCH_BODY_LEN_MAX, BATCH_BODY_TIMEOUT, BODY_TIMEOUT, REPORT_LEN_MAX},
+    limits::{BATCH_BODY_LEN_MAX, BATCH_BODY_TIMEOUT, BODY_TIMEOUT, PHONE_BODY_LEN_MAX, REPORT_LEN_MAX},
     request_body::BodyBounds,
 };
 
@@ -38,6 +43,8 @@ pub(super) enum PathName {
     WebSocket,
     Tokens,
     Token,
+    /// The reports of phones.
+    Phones,
 }
 
 /// Which web pages may request a path.
@@ -87,13 +94,16 @@ pub(super) struct PathRow {
 const ID: &str = "{id}";
 const GET_ALLOW: &str = "GET, HEAD, OPTIONS";
 const OPEN: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Nothing)];
+/// What phones may do at `/`.
+const PHONES_ROOT: &[(Method, NeededRight)] =
+    &[(Method::GET, NeededRight::Report), (Method::POST, NeededRight::Report)];
 const OPERATE: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Operate)];
 const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
 pub(super) static PATHS: [PathRow; 19] = [
-    open(PathName::Root, "/"),
+    open(PathName::Root, "/").with_posts_of_phones(),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
     open(PathName::DocsScript, "/docs/script.js"),
@@ -132,6 +142,55 @@ pub(super) static PATHS: [PathRow; 19] = [
     clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Tokens)], "DELETE, OPTIONS")
         .for_operators(),
 ];
+
+/// The requests of phones: at `/`, and posted to another path.
+static PHONES: [PathRow; 2] = [
+    clients(PathName::Phones, "/", PHONES_ROOT, "GET, HEAD, POST, OPTIONS")
+        .body(PHONE_BODY_LEN_MAX, BATCH_BODY_TIMEOUT),
+    clients(PathName::Phones, "any other path", &[(Method::POST, NeededRight::Report)], "POST, OPTIONS")
+        .body(PHONE_BODY_LEN_MAX, BATCH_BODY_TIMEOUT),
+];
+
+/// First segments of paths to which no phone can post.
+const RESERVED: [&str; 6] = ["v1", "health", "maps", "docs", "metrics", "openapi.json"];
+
+/// The paths that a door has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DoorPaths {
+    /// All paths.
+    All,
+    /// The requests of phones alone.
+    Phones,
+}
+
+impl DoorPaths {
+    pub(super) fn of(door: DoorKind) -> DoorPaths {
+        match door {
+            DoorKind::Phones => DoorPaths::Phones,
+            DoorKind::Http | DoorKind::Line => DoorPaths::All,
+        }
+    }
+
+    /// The row of a request, whose path is still percent-encoded. `None`: the door has nothing there.
+    pub(super) fn find(self, method: &Method, uri: &Uri) -> Option<&'static PathRow> {
+        let [root, other] = &PHONES;
+        let (path, is_post) = (uri.path(), *method == Method::POST);
+        if path == "/" {
+            let is_read = *method == Method::GET || *method == Method::HEAD;
+            let is_phone =
+                is_post || is_read && osmand::is_report(uri.query().unwrap_or_default().as_bytes());
+            return if is_phone || self == DoorPaths::Phones { Some(root) } else { find(path) };
+        }
+        let found = if self == DoorPaths::All { find(path) } else { None };
+        let is_for_phones = is_post || *method == Method::OPTIONS;
+        found.or_else(|| (is_for_phones && !is_reserved(path)).then_some(other))
+    }
+}
+
+fn is_reserved(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    RESERVED.contains(&first)
+}
 
 const fn open(name: PathName, pattern: &'static str) -> PathRow {
     let (audience, pages) = (Audience::Clients, Pages::Any);
@@ -176,6 +235,13 @@ const fn clients(
 }
 
 impl PathRow {
+    /// A path that phones post to. Such a request has the row of [`PHONES`], so this row has only the methods.
+    const fn with_posts_of_phones(mut self) -> PathRow {
+        self.methods = &[(Method::GET, NeededRight::Nothing), (Method::POST, NeededRight::Report)];
+        self.allow = "GET, HEAD, POST, OPTIONS";
+        self
+    }
+
     const fn for_operators(mut self) -> PathRow {
         self.audience = Audience::Operators;
         self
@@ -187,7 +253,7 @@ impl PathRow {
     }
 }
 
-/// The row of a path, which is still percent-encoded. `None`: the door does not have this path.
+/// The row of a path of the table, which is still percent-encoded.
 pub(super) fn find(path: &str) -> Option<&'static PathRow> {
     PATHS.iter().find(|row| row.matches(path))
 }
@@ -264,8 +330,42 @@ mod tests {
     }
 
     #[test]
+    fn a_request_of_a_phone_is_found_by_its_method_and_its_query_too() {
+        use DoorPaths::{All, Phones};
+        for (door, method, target, expected) in [
+            (All, Method::GET, "/", Some(PathName::Root)),
+            (All, Method::OPTIONS, "/?id=a", Some(PathName::Root)),
+            (All, Method::PUT, "/", Some(PathName::Root)),
+            (All, Method::GET, "/?id=a", Some(PathName::Phones)),
+            (All, Method::HEAD, "/?deviceid=a", Some(PathName::Phones)),
+            (All, Method::POST, "/", Some(PathName::Phones)),
+            (All, Method::POST, "/pub?u=a", Some(PathName::Phones)),
+            (All, Method::OPTIONS, "/pub", Some(PathName::Phones)),
+            (All, Method::GET, "/pub?id=a", None),
+            (All, Method::POST, "/docs", Some(PathName::Docs)),
+            (All, Method::POST, "/v1/reports", Some(PathName::Reports)),
+            (Phones, Method::GET, "/", Some(PathName::Phones)),
+            (Phones, Method::PUT, "/", Some(PathName::Phones)),
+            (Phones, Method::POST, "/pub", Some(PathName::Phones)),
+            (Phones, Method::GET, "/docs", None),
+            (Phones, Method::GET, "/metrics", None),
+            (Phones, Method::PUT, "/pub", None),
+        ] {
+            let found = door.find(&method, &target.parse().unwrap());
+            assert_eq!(found.map(|row| row.name), expected, "{door:?} {method} {target}");
+        }
+        for path in
+            ["/v1", "/v1/x", "/health/x", "/maps/x", "/docs/x", "/metrics/x", "/openapi.json/x", "//v1/x"]
+        {
+            for door in [All, Phones] {
+                assert!(door.find(&Method::POST, &path.parse().unwrap()).is_none(), "{door:?} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn each_row_allows_what_its_methods_say() {
-        for row in &PATHS {
+        for row in PATHS.iter().chain(&PHONES) {
             let mut methods = Vec::new();
             for (method, _) in row.methods {
                 methods.push(method.as_str());

@@ -17,7 +17,7 @@ use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
 
 /// Parameters whose values are shown.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 22] = [
     "location",
     "radius",
     "client",
@@ -33,9 +33,16 @@ const SHOWN: [&str; 15] = [
     "radius_m",
     "max_age_s",
     "kinds",
+    "id",
+    "deviceid",
+    "u",
+    "d",
+    "timestamp",
+    "lat",
+    "lon",
 ];
-/// The parameter whose value is a position.
-const POSITION: &str = "location";
+/// The parameters whose values are positions.
+const POSITIONS: [&str; 3] = ["location", "lat", "lon"];
 /// The text that replaces any other value.
 const MASK: &str = "***";
 
@@ -102,7 +109,7 @@ fn masked(query: &str, shows_positions: bool) -> String {
 }
 
 fn masked_part(part: &str, shows_positions: bool) -> Cow<'_, str> {
-    let is_shown = |name: &str| SHOWN.contains(&name) && (shows_positions || name != POSITION);
+    let is_shown = |name: &str| SHOWN.contains(&name) && (shows_positions || !POSITIONS.contains(&name));
     match part.split_once('=') {
         Some((name, _)) if is_shown(name) => part.into(),
         Some((name, _)) => format!("{name}={MASK}").into(),
@@ -128,5 +135,8 @@ mod tests {
             assert_eq!(masked(query, true), expected, "{query}");
         }
         assert_eq!(masked("location=1,1&radius=5", false), "location=***&radius=5");
+        let phone = "id=my-phone&lat=1&lon=2&timestamp=3&batt=4";
+        assert_eq!(masked(phone, true), "id=my-phone&lat=1&lon=2&timestamp=3&batt=***");
+        assert_eq!(masked(phone, false), "id=my-phone&lat=***&lon=***&timestamp=3&batt=***");
     }
 }

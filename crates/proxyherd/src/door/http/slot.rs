@@ -16,6 +16,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use proxyherd_config::door_kind::DoorKind;
 use tokio::time::Instant;
 
 use super::{
@@ -48,8 +49,8 @@ impl ConnectionSlot {
     }
 
     /// Counts a request that was refused because this slot is in the reserve.
-    pub(super) fn count_refusal(&self) {
-        self.slots.count_refusal();
+    pub(super) fn count_refusal(&self, door: DoorKind) {
+        self.slots.count_refusal(door);
     }
 
     /// Begins a request whose header section has arrived completely.

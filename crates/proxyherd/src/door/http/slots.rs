@@ -1,4 +1,4 @@
-//! The slots of the HTTP door, and the choice of the connection that is evicted for another connection. Nothing here
+//! The slots of the connections of HTTP, at all doors, and the choice of the connection that is evicted for another connection. Nothing here
 //! waits, reads a clock, or knows sockets.
 //!
 //! [`Slots::open`] (in `slot`) gives each new connection a slot at once. There are two kinds of slots. The number of
@@ -34,7 +34,7 @@ use crate::{
     subscriber::subscriber,
 };
 
-/// All slots of the door.
+/// All slots.
 #[derive(Debug)]
 pub(super) struct Slots {
     admission: Arc<Admission>,
@@ -90,8 +90,8 @@ impl Slots {
     }
 
     /// Counts a request that was refused because its connection is in the reserve.
-    pub(super) fn count_refusal(&self) {
-        self.admission.turn_away(DoorKind::Http);
+    pub(super) fn count_refusal(&self, door: DoorKind) {
+        self.admission.turn_away(door);
     }
 
     /// Locks the table. While the table is locked, the caller may call a [`ConnectionState`], which never locks the

@@ -75,7 +75,7 @@ impl Door {
         let server = Server::start(&config, "Riley").await.unwrap();
         let batches = Batches::default();
         let router = Router::new()
-            .route("/body", post(async |body: Bytes| body.len().to_string()))
+            .route("/v1/body", post(async |body: Bytes| body.len().to_string()))
             .layer(DefaultBodyLimit::disable())
             .route("/stream", get(async || Body::new(Endless)))
             .route("/flood", get(async |State(batches): State<Batches>| Body::new(Flood(batches))))
@@ -87,7 +87,13 @@ impl Door {
         let slots = Slots::new(herd.admission());
         let origins =
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
-        let context = ListenerContext { herd, router, origins, tasks, stop };
+        let context = ListenerContext {
+            herd,
+            routers: Routers { paths: router.clone(), phones: router },
+            origins,
+            tasks,
+            stop,
+        };
         Door { context, batches, slots, _server: server, _dir: dir }
     }
 
@@ -185,7 +191,7 @@ fn head(path: &str, headers: &str) -> String {
 async fn a_body_that_arrives_slowly_is_answered_408() {
     let door = Door::open().await;
     let began = Instant::now();
-    let mut drips = door.connect(&head("/body", "Content-Length: 1000\r\n")).await;
+    let mut drips = door.connect(&head("/v1/body", "Content-Length: 1000\r\n")).await;
     let (mut reader, mut writer) = split(&mut drips);
     let drip = async {
         while writer.write_all(b"x").await.is_ok() {
@@ -202,7 +208,7 @@ async fn a_body_that_arrives_slowly_is_answered_408() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_will_be_refused_is_not_requested() {
     let door = Door::open().await;
-    let mut fits = door.connect(&head("/body", "Expect: 100-continue\r\nContent-Length: 3\r\n")).await;
+    let mut fits = door.connect(&head("/v1/body", "Expect: 100-continue\r\nContent-Length: 3\r\n")).await;
     assert_eq!(next(&mut fits).await, "HTTP/1.1 100 Continue\r\n\r\n");
     fits.write_all(b"abc").await.unwrap();
     let answer = next(&mut fits).await;
@@ -212,7 +218,8 @@ async fn a_body_that_will_be_refused_is_not_requested() {
         (format!("Content-Length: {len}\r\n"), 413),
         ("Content-Encoding: gzip\r\nContent-Length: 3\r\n".to_owned(), 415),
     ] {
-        let mut refused = door.connect(&head("/body", &format!("Expect: 100-continue\r\n{headers}"))).await;
+        let mut refused =
+            door.connect(&head("/v1/body", &format!("Expect: 100-continue\r\n{headers}"))).await;
         let answer = rest(&mut refused).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
     }
@@ -221,7 +228,7 @@ async fn a_body_that_will_be_refused_is_not_requested() {
 #[tokio::test(start_paused = true)]
 async fn a_body_without_a_length_is_read_up_to_the_longest() {
     let door = Door::open().await;
-    let mut stream = door.connect(&head("/body", "Transfer-Encoding: chunked\r\n")).await;
+    let mut stream = door.connect(&head("/v1/body", "Transfer-Encoding: chunked\r\n")).await;
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     let (mut reader, mut writer) = split(&mut stream);
     let send = async { while writer.write_all(chunk.as_bytes()).await.is_ok() {} };
@@ -242,7 +249,7 @@ async fn after_a_body_of_ambiguous_length_no_request_is_read() {
         ("Transfer-Encoding: chunked\r\n", chunks, 1),
         ("Content-Length: 3\r\n", "abc", 2),
     ] {
-        let mut stream = door.connect(&format!("{}{body}{hidden}", head("/body", headers))).await;
+        let mut stream = door.connect(&format!("{}{body}{hidden}", head("/v1/body", headers))).await;
         let said = rest(&mut stream).await;
         assert!(said.starts_with("HTTP/1.1 200 "), "{headers}: {said}");
         assert_eq!(said.matches("HTTP/1.1 ").count(), answers, "{headers}: {said}");

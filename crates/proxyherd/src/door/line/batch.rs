@@ -157,7 +157,7 @@ impl<'i> Batch<'_, 'i> {
             }
             Line::InvalidReport => {
                 self.answer_reports();
-                self.herd.count_unreadable();
+                self.herd.count_unreadable(self.connected.door);
                 self.answer_invalid(line);
                 None
             }

@@ -3,6 +3,25 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_reports_within_tls_and_counts_at_its_own_door() {
+    let house = House::new("");
+    let doors = house.door(DoorKind::Phones, &[false, true]).await;
+    for (&door, is_tls) in doors.iter().zip([false, true]) {
+        let mut phone = house.dial(door, is_tls);
+        let target = format!("/?id=phone&lat=1&lon=2&timestamp=100{}", u8::from(is_tls));
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {door}\r\nConnection: close\r\n\r\n");
+        phone.write_all(request.as_bytes()).unwrap();
+        let answer = String::from_utf8(rest(&mut *phone)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    eventually("both connections are closed", || {
+        let counts = house.herd.admission().door(DoorKind::Phones);
+        counts.taken == 2 && counts.open == 0
+    });
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_within_tls_is_http_and_takes_none_of_the_clients_room() {
     let house = House::new("connections = 1");
     let mut only = tcp(house.line(false).await);

@@ -40,6 +40,7 @@ use self::{
     toy::Toy,
 };
 use super::{
+    Doors,
     entrance::{DoorListener, DoorTls, Entrance},
     reactor::{self, Bell},
 };
@@ -117,7 +118,7 @@ impl House {
 
     async fn door(&self, kind: DoorKind, is_tls: &[bool]) -> Vec<SocketAddr> {
         let (entrance, addresses) = self.entrance(kind, is_tls).await;
-        super::run(entrance, &self.config.limits).unwrap();
+        Doors::new(&self.herd).open(entrance, &self.config.limits).unwrap();
         addresses
     }
 

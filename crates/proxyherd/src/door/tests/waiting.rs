@@ -147,6 +147,36 @@ async fn what_is_not_durable_in_time_is_not_acknowledged_and_its_connection_ends
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_is_answered_when_its_report_is_durable_and_told_to_try_later_otherwise() {
+    let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
+    let door = house.door(DoorKind::Phones, &[false]).await[0];
+    let ask = |request: &str| {
+        let mut phone = house.dial(door, false);
+        phone.write_all(request.as_bytes()).unwrap();
+        String::from_utf8(rest(&mut *phone)).unwrap()
+    };
+    let get = |time: u32| {
+        ask(&format!(
+            "GET /?id=a&lat=1&lon=2&timestamp={time} HTTP/1.1\r\nHost: {door}\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    let refused = get(1);
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert_eq!(journal.waiting.lock().len(), 1);
+    let body =
+        r#"{"locations":[{"geometry":{"type":"Point","coordinates":[2,1]},"properties":{"device_id":"b"}}]}"#;
+    let len = body.len();
+    let batch = format!(
+        "POST / HTTP/1.1\r\nHost: {door}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+    );
+    assert!(ask(&batch).starts_with("HTTP/1.1 503 "));
+    journal.covers_at_once.store(true, SeqCst);
+    assert!(get(2).starts_with("HTTP/1.1 200 "));
+    assert!(ask(&batch).starts_with("HTTP/1.1 200 "));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_say() {
     for is_tls in [false, true] {
         let house = House::new("");

@@ -113,6 +113,7 @@ impl Network {
             line: (ip, 12_000).into(),
             peer: (ip, 13_000).into(),
             http: (Ipv4Addr::LOCALHOST, 8000).into(),
+            phones: (Ipv4Addr::LOCALHOST, 5055).into(),
         }
     }
 

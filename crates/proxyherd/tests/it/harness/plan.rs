@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     log: String,
     access: String,
     is_encrypted: bool,
+    has_phones: bool,
 }
 
 /// The addresses at which a server listens.
@@ -24,14 +25,16 @@ pub(crate) struct Addresses {
     pub(crate) line: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Only if the plan has this door.
+    pub(crate) phones: SocketAddr,
 }
 
 impl Addresses {
     /// Free addresses on this machine.
     pub(crate) fn free() -> Addresses {
-        let ports = free_ports(3);
+        let ports = free_ports(4);
         let at = |index: usize| SocketAddr::from(([127, 0, 0, 1], ports[index]));
-        Addresses { line: at(0), peer: at(1), http: at(2) }
+        Addresses { line: at(0), peer: at(1), http: at(2), phones: at(3) }
     }
 }
 
@@ -54,7 +57,17 @@ impl Plan {
     fn of(names: &[&'static str]) -> Plan {
         let names = names.to_vec();
         let [herd, places, limits, log, access] = [const { String::new() }; 5];
-        Plan { names, links: LINKS.to_vec(), herd, places, limits, log, access, is_encrypted: false }
+        Plan {
+            names,
+            links: LINKS.to_vec(),
+            herd,
+            places,
+            limits,
+            log,
+            access,
+            is_encrypted: false,
+            has_phones: false,
+        }
     }
 
     /// The plan with one more server, which has links with these servers.
@@ -84,6 +97,12 @@ impl Plan {
     /// The plan with encrypted links, for which `proxyherd init` makes the certificates.
     pub(crate) fn encrypted(mut self) -> Plan {
         self.is_encrypted = true;
+        self
+    }
+
+    /// The plan with a door for phones at every server.
+    pub(crate) fn with_phones(mut self) -> Plan {
+        self.has_phones = true;
         self
     }
 
@@ -151,11 +170,12 @@ impl Plan {
         if !places.is_empty() {
             write!(text, "[places]\n{places}\n").unwrap();
         }
-        for (name, Addresses { line, peer, http }) in self.names.iter().zip(addresses) {
+        for (name, Addresses { line, peer, http, phones }) in self.names.iter().zip(addresses) {
             let neighbors: Vec<_> = self.neighbors(name).collect();
+            let phones = if self.has_phones { format!("phones = \"{phones}\"\n") } else { String::new() };
             write!(
                 text,
-                "[[server]]\nname = \"{name}\"\nlisten = \"{line}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n\
+                "[[server]]\nname = \"{name}\"\nlisten = \"{line}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n{phones}\
                  neighbors = {neighbors:?}\n\n"
             )
             .unwrap();

@@ -121,7 +121,7 @@ fn take_chunk(
         match item.body {
             Ok(body) => read.push((item.index, body)),
             Err(error) => {
-                herd.count_unreadable();
+                herd.count_unreadable(caller.door);
                 unreadable.push((item.index, error));
             }
         }

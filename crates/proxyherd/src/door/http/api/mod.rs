@@ -19,7 +19,7 @@ pub(super) use self::{
     client::{delete_client, get_client},
     filters::RADIUS_M_MAX,
     places::{KIND_LEN_MAX, get_places},
-    report::{offer, positions_of, put_location},
+    report::{offer, positions_of, put_location, refusal, refusal_detail},
     search::{MAX_AGE_S_MAX, get_clients},
 };
 

@@ -71,11 +71,11 @@ fn take(
 ) -> Result<Taken, Problem> {
     let client = id.client();
     let read = json::parse_report(body, attributes).map_err(|error| {
-        herd.count_unreadable();
+        herd.count_unreadable(caller.door);
         unreadable(&error)
     })?;
     if read.client().is_some_and(|named| named != client) {
-        herd.count_unreadable();
+        herd.count_unreadable(caller.door);
         let detail = "`id` is not the client of the path; leave `id` out";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
@@ -135,7 +135,7 @@ pub(super) fn unreadable(error: &ReportError) -> Problem {
 }
 
 /// Why the herd has refused a report that could be read.
-pub(super) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
+pub(in crate::door::http) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
     let detail = refusal_detail(outcome, caller);
     match outcome {
         Outcome::Full => Problem::unavailable(detail),
@@ -153,7 +153,7 @@ pub(super) fn refusal(outcome: Outcome, caller: &Caller) -> Problem {
 }
 
 /// The text that says why the herd has refused a report.
-pub(super) fn refusal_detail(outcome: Outcome, caller: &Caller) -> Cow<'static, str> {
+pub(in crate::door::http) fn refusal_detail(outcome: Outcome, caller: &Caller) -> Cow<'static, str> {
     let detail = match outcome {
         Outcome::TokenFull => {
             let clients_max = caller.rights.grant().map_or(0, |grant| grant.clients_max());

@@ -252,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             Err(error) => {
                 if matches!(error, json::MessageError::Report(_)) {
-                    self.herd.count_unreadable();
+                    self.herd.count_unreadable(self.caller.door);
                 }
                 Err(Problem::invalid(error.to_string()))
             }
