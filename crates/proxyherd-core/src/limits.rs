@@ -176,6 +176,15 @@ pub const TOKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Maximum number of bytes of the records of revoked tokens in one server, about 40,000 tokens. If there are more, the
 /// newest are kept.
 pub const REVOKED_TOKEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum number of shares of one maker that show something. A maker with so many makes no further share.
+pub const SHARES_MAX: usize = 1_000;
+/// Maximum number of shares of one maker that take room: in addition to those that show something, the revoked ones and
+/// those that have ended in the last [`SHARE_KEPT_S`]. A maker with so many makes no further share.
+pub const SHARES_KEPT_MAX: usize = 10_000;
+/// The longest time until the end of a share, seconds: 30 days.
+pub const SHARE_EXPIRES_S_MAX: u64 = 30 * 86_400;
+/// Seconds for which servers keep a share after its end, so that they can tell its readers that it has ended.
+pub const SHARE_KEPT_S: u64 = 3600;
 /// Maximum length of the ID of a token, bytes.
 pub const TOKEN_ID_LEN_MAX: usize = 32;
 /// Maximum length of the name of a token, bytes.

@@ -85,7 +85,7 @@ enum BadRule {
     SkipTheResend,
     /// A follower is told that all is covered while part of it is still queued
     CoverWhatWaits,
-    /// A record is removed, and followers are not told
+    /// A record expires or is removed, and followers are not told
     RemoveSilently,
     /// A server does not answer lies in its own name
     CloseOnLies,

@@ -126,6 +126,11 @@ impl Progress {
             "along trees {calm_records} records were sent for {calm_records_least} changes at other servers: {:.3} each",
             calm_records as f64 / calm_records_least.max(1) as f64
         );
+        let Tally { streamed, stream_resets, resumed, presence, .. } = self.tally;
+        println!(
+            "readers of streams were told {streamed} events, began anew {stream_resets} times and resumed {resumed} \
+             times; {presence} events of presence were compared"
+        );
         let per_hour = 3600.0 / self.busy.as_secs_f64().max(1e-9);
         println!(
             "an hour of one core buys {:.0} servers, {:.1} million reports and {:.0} simulated hours",

@@ -218,6 +218,12 @@ impl Scenario {
         delay.1 <= 10 * MILLISECOND && bandwidth >= 200_000 && loss_per_mille == 0
     }
 
+    /// Whether a report comes to all servers within a second when nothing goes wrong, even if all clients report at
+    /// once.
+    pub fn is_prompt(&self) -> bool {
+        self.network.bandwidth >= 200_000 && self.network.loss_per_mille == 0
+    }
+
     /// Whether all changes go along a tree.
     pub fn is_all_tree(&self) -> bool {
         self.has_tree && !self.old_servers.contains(&true)

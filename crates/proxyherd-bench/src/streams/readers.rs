@@ -24,9 +24,9 @@ use crate::stats::Histogram;
 /// Length of the receive buffer of a reader that stops, bytes. Linux doubles this. With its own default, a socket takes
 /// so much that it would be full only after minutes.
 const SMALL_RECEIVE_BUFFER_LEN: usize = 4096;
-/// Maximum length of a segment to a reader that stops, bytes. Over loopback, segments are 64 KiB long by default, and
-/// the server's send buffer grows with them. This length is as on a network.
-const SMALL_SEGMENT_LEN: u32 = 1220;
+/// Maximum length of a segment to a reader that stops, bytes: what every host takes (RFC 9293, section 3.7.1). Over
+/// loopback, segments are 64 KiB long by default, and the server's send buffer grows with them.
+const SMALL_SEGMENT_LEN: u32 = 536;
 /// Length of the buffer into which sockets are read, bytes.
 const READ_BUFFER_LEN: usize = 64 * 1024;
 

@@ -65,6 +65,17 @@ pub struct Network {
     prefix_len: u8,
 }
 
+impl AccessSettings {
+    /// The origin of [`AccessSettings::public_url`]. Pages of this origin are the herd's own.
+    pub fn public_origin(&self) -> Option<WebOrigin> {
+        let url = self.public_url.as_ref()?;
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split('/').next()?.to_ascii_lowercase();
+        let own_port = if scheme == "https" { ":443" } else { ":80" };
+        Some(WebOrigin(format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(&authority))))
+    }
+}
+
 impl WebOrigin {
     /// Reads an origin.
     pub fn parse(text: &str) -> Result<WebOrigin, String> {
@@ -90,6 +101,15 @@ impl WebOrigin {
     /// The origin as browsers write it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The origin's host, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        let authority = self.0.split_once("://").map_or("", |(_, authority)| authority);
+        match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or(rest),
+            None => authority.split(':').next().unwrap_or(authority),
+        }
     }
 }
 
@@ -222,19 +242,34 @@ fn parse_host(text: &str) -> Result<String, String> {
     }
 }
 
-/// `None` for the empty text, which is the default.
-fn parse_url(text: &str) -> Result<Option<String>, &'static str> {
-    let example = "for example \"https://herd.example.org\"";
+/// Reads the URL that the links of shares begin with. `None` for the empty text, which is the default.
+fn parse_url(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or(example)?;
-    let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"<>\\".contains(&byte));
-    if is_plain && !rest.trim_matches('/').is_empty() {
-        Ok(Some(text.trim_end_matches('/').to_owned()))
-    } else {
-        Err(example)
+    let example = || "for example \"https://herd.example.org\"".to_owned();
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(example)?;
+    if rest.contains(['?', '#']) {
+        return Err(
+            "a link's query and fragment come after this URL: write it without `?` and `#`".to_owned()
+        );
     }
+    if rest.contains('@') {
+        return Err(
+            "everybody who has a link sees this URL: write it without a user and a password".to_owned()
+        );
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let with_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:1") };
+    if let Err(error) = with_port.parse::<Address>() {
+        return Err(format!("{error}; {}", example()));
+    }
+    // The characters of a path (RFC 3986, section 3.3).
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+    if !path.bytes().all(is_plain) {
+        return Err("other characters of a path than A-Z a-z 0-9 - . _ ~ must be percent-encoded".to_owned());
+    }
+    Ok(Some(text.trim_end_matches('/').to_owned()))
 }
 
 /// Warns of `proxies` that mean every address.
@@ -320,6 +355,22 @@ mod tests {
         for bad in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "::/129", "herd", "10.0.0.0/-1"] {
             assert!(Network::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_public_url_has_an_origin_and_a_host() {
+        for (url, origin, host) in [
+            ("https://Herd.Example/map", "https://herd.example", "herd.example"),
+            ("https://herd.example:443", "https://herd.example", "herd.example"),
+            ("http://herd.example:443", "http://herd.example:443", "herd.example"),
+            ("http://[2001:db8::1]:8000/a/b", "http://[2001:db8::1]:8000", "2001:db8::1"),
+        ] {
+            let access = AccessSettings { public_url: Some(url.to_owned()), ..AccessSettings::default() };
+            let found = access.public_origin().unwrap();
+            assert_eq!((found.as_str(), found.host()), (origin, host));
+            assert_eq!(WebOrigin::parse(origin), Ok(found));
+        }
+        assert_eq!(AccessSettings::default().public_origin(), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The pure parts of access tokens: the text of a token, its scopes, and its record.
+//! The pure parts of access tokens: the text of a token, its scopes, and its record. A share is a token, too.
 //!
 //! A token is a text that its holder shows at a door. The herd never keeps the text. It keeps a record with the hash of
 //! the text and with what the token allows. All servers read the same records, so a token works at every server.
@@ -11,10 +11,12 @@
 
 mod record;
 mod scope;
+mod share;
 mod text;
 
 pub use self::{
-    record::{HASH_LEN, TokenRecord, TokenState},
+    record::{TokenRecord, TokenState},
     scope::{BadScopes, Scope, Scopes},
-    text::{BadTokenId, SECRET_LEN, TOKEN_PREFIX, TokenId, TokenText},
+    share::{Maker, Share},
+    text::{BadTokenId, HASH_LEN, SECRET_LEN, TOKEN_PREFIX, TokenId, TokenText},
 };

@@ -4,18 +4,21 @@
 //! and a length. A reader skips tags that it does not know, so later versions may add fields. A field that an older
 //! server must not ignore needs a new version of the encoding: a server refuses tokens whose version it does not know.
 //! A revocation of any version is a revocation.
+//!
+//! The record of a share ([`Share`]) has version 2, because a share ends with the rights of its maker, and a server that
+//! does not know this must not accept the share. A share has an end and no scopes: it has the ID of its one client,
+//! which may end in `*`, and always shows the newest position alone.
 
-use super::{Scope, Scopes};
+use super::{HASH_LEN, Maker, Scope, Scopes, Share};
 use crate::{
     limits::{SCOPES_MAX, TOKEN_NAME_LEN_MAX},
-    types::{TOKEN_LIVE, TOKEN_REVOKED},
+    types::{ClientId, TOKEN_LIVE, TOKEN_REVOKED},
 };
 
-/// The length of the hash of a token's text (SHA-256), bytes.
-pub const HASH_LEN: usize = 32;
-
-/// The version of the encoding that this module writes.
+/// The version of the encoding of every token that is no share.
 const VERSION: u8 = 1;
+/// The version of the encoding of shares.
+const SHARE_VERSION: u8 = 2;
 
 const HASH: u8 = 1;
 const SCOPE: u8 = 2;
@@ -25,6 +28,8 @@ const EXPIRES_AT: u8 = 5;
 const LATEST_ONLY: u8 = 6;
 const CLIENTS_MAX: u8 = 7;
 const RATE: u8 = 8;
+const SHARED_CLIENT: u8 = 9;
+const SHARE_MAKER: u8 = 10;
 
 /// The content of a token's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub struct TokenRecord {
     /// Maximum number of reports, requests to forget a client and questions about places in a second, at each server.
     /// `None`: no limit.
     pub rate: Option<u32>,
+    /// What makes the token a share. `None`: the token is no share.
+    pub share: Option<Share>,
 }
 
 /// Whether a token is revoked.
@@ -67,9 +74,21 @@ impl TokenRecord {
             TokenState::Live => TOKEN_LIVE,
             TokenState::Revoked => TOKEN_REVOKED,
         };
-        let mut out = vec![VERSION, state];
+        let version = if self.share.is_some() { SHARE_VERSION } else { VERSION };
+        let mut out = vec![version, state];
         put(&mut out, HASH, &self.hash);
-        self.scopes.iter().for_each(|scope| put(&mut out, SCOPE, &scope.to_text()));
+        match &self.share {
+            Some(share) => {
+                debug_assert!(
+                    self.scopes == share.scopes(),
+                    "a share allows to read its client and nothing else"
+                );
+                debug_assert!(self.is_latest_only && self.expires_at_ns.is_some(), "a share has an end");
+                put(&mut out, SHARED_CLIENT, share.client().as_bytes());
+                put(&mut out, SHARE_MAKER, &share.maker().to_bytes());
+            }
+            None => self.scopes.iter().for_each(|scope| put(&mut out, SCOPE, &scope.to_text())),
+        }
         put(&mut out, NAME, self.name.as_bytes());
         put(&mut out, MADE_AT, &self.made_at_ns.to_be_bytes());
         if let Some(expires_at_ns) = self.expires_at_ns {
@@ -90,42 +109,99 @@ impl TokenRecord {
     /// Reads the bytes of a record. `None`: the bytes are no record of a token that this version can judge. Such a
     /// token is not valid here.
     pub fn decode(bytes: &[u8]) -> Option<TokenRecord> {
-        let (&[VERSION, state], mut rest) = bytes.split_first_chunk::<2>()? else { return None };
+        let (&[version, state], mut rest) = bytes.split_first_chunk::<2>()?;
         let state = match state {
             TOKEN_LIVE => TokenState::Live,
             TOKEN_REVOKED => TokenState::Revoked,
             _ => return None,
         };
-        let (mut hash, mut scopes, mut name, mut made_at_ns) = (None, Vec::new(), String::new(), 0);
-        let (mut expires_at_ns, mut is_latest_only, mut clients_max, mut rate) = (None, false, None, None);
+        let mut fields = Fields::default();
         while !rest.is_empty() {
             let (tag, value) = take(&mut rest)?;
-            match tag {
-                HASH => hash = Some(value.try_into().ok()?),
-                SCOPE if scopes.len() == SCOPES_MAX => return None,
-                SCOPE => scopes.push(Scope::parse(value)?),
-                NAME if value.len() > TOKEN_NAME_LEN_MAX => return None,
-                NAME => name = std::str::from_utf8(value).ok()?.to_owned(),
-                MADE_AT => made_at_ns = number(value)?,
-                EXPIRES_AT => expires_at_ns = Some(number(value)?),
-                LATEST_ONLY => is_latest_only = true,
-                CLIENTS_MAX => clients_max = Some(number(value)?),
-                RATE => rate = Some(u32::from_be_bytes(value.try_into().ok()?)),
-                _ => {}
-            }
+            fields.read(tag, value)?;
         }
-        let scopes = Scopes::new(scopes).ok()?;
+        match version {
+            VERSION => fields.token(state),
+            SHARE_VERSION => fields.share(state),
+            _ => None,
+        }
+    }
+
+    /// The share with this end, made at this time, POSIX time in nanoseconds.
+    pub fn of_share(share: Share, hash: [u8; HASH_LEN], made_at_ns: u64, expires_at_ns: u64) -> TokenRecord {
+        TokenRecord {
+            state: TokenState::Live,
+            hash,
+            scopes: share.scopes(),
+            name: String::new(),
+            made_at_ns,
+            expires_at_ns: Some(expires_at_ns),
+            is_latest_only: true,
+            clients_max: None,
+            rate: None,
+            share: Some(share),
+        }
+    }
+}
+
+/// The fields of a record that is being read.
+#[derive(Default)]
+struct Fields<'r> {
+    hash: Option<[u8; HASH_LEN]>,
+    scopes: Vec<Scope>,
+    name: &'r str,
+    made_at_ns: u64,
+    expires_at_ns: Option<u64>,
+    is_latest_only: bool,
+    clients_max: Option<u64>,
+    rate: Option<u32>,
+    shared_client: Option<&'r [u8]>,
+    share_maker: Option<&'r [u8]>,
+}
+
+impl<'r> Fields<'r> {
+    /// Reads one field. `None`: this version cannot judge the value.
+    fn read(&mut self, tag: u8, value: &'r [u8]) -> Option<()> {
+        match tag {
+            HASH => self.hash = Some(value.try_into().ok()?),
+            SCOPE if self.scopes.len() == SCOPES_MAX => return None,
+            SCOPE => self.scopes.push(Scope::parse(value)?),
+            NAME if value.len() > TOKEN_NAME_LEN_MAX => return None,
+            NAME => self.name = std::str::from_utf8(value).ok()?,
+            MADE_AT => self.made_at_ns = number(value)?,
+            EXPIRES_AT => self.expires_at_ns = Some(number(value)?),
+            LATEST_ONLY => self.is_latest_only = true,
+            CLIENTS_MAX => self.clients_max = Some(number(value)?),
+            RATE => self.rate = Some(u32::from_be_bytes(value.try_into().ok()?)),
+            SHARED_CLIENT => self.shared_client = Some(value),
+            SHARE_MAKER => self.share_maker = Some(value),
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn token(self, state: TokenState) -> Option<TokenRecord> {
         Some(TokenRecord {
             state,
-            hash: hash?,
-            scopes,
-            name,
-            made_at_ns,
-            expires_at_ns,
-            is_latest_only,
-            clients_max,
-            rate,
+            hash: self.hash?,
+            scopes: Scopes::new(self.scopes).ok()?,
+            name: self.name.to_owned(),
+            made_at_ns: self.made_at_ns,
+            expires_at_ns: self.expires_at_ns,
+            is_latest_only: self.is_latest_only,
+            clients_max: self.clients_max,
+            rate: self.rate,
+            share: None,
         })
+    }
+
+    fn share(self, state: TokenState) -> Option<TokenRecord> {
+        if !self.scopes.is_empty() {
+            return None;
+        }
+        let share = Share::new(ClientId::new(self.shared_client?)?, Maker::parse(self.share_maker?)?);
+        let record = TokenRecord::of_share(share, self.hash?, self.made_at_ns, self.expires_at_ns?);
+        Some(TokenRecord { state, ..record })
     }
 }
 
@@ -149,7 +225,7 @@ fn number(value: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::TokenId, *};
 
     fn record() -> TokenRecord {
         TokenRecord {
@@ -162,7 +238,52 @@ mod tests {
             is_latest_only: true,
             clients_max: Some(3),
             rate: Some(4),
+            share: None,
         }
+    }
+
+    fn share(client: &[u8], maker: Maker) -> TokenRecord {
+        let share = Share::new(ClientId::new(client).unwrap(), maker);
+        TokenRecord::of_share(share, [7; HASH_LEN], 1, 2)
+    }
+
+    fn makers() -> [Maker; 3] {
+        [Maker::Token(TokenId::parse("k1w1").unwrap()), Maker::Operator([9; HASH_LEN]), Maker::Anybody]
+    }
+
+    #[test]
+    fn a_share_is_read_as_it_was_written_and_shows_one_client_whatever_its_id() {
+        for maker in makers() {
+            for client in [b"kiwi".as_slice(), b"courier-*", b"*", b"\xff"] {
+                let record = share(client, maker.clone());
+                let read = TokenRecord::decode(&record.encode()).unwrap();
+                assert_eq!(read, record);
+                assert!(read.scopes.may_read(client) && !read.scopes.may_read(b"courier-7"), "{client:?}");
+                let revoked = TokenRecord { state: TokenState::Revoked, ..record };
+                assert_eq!(TokenRecord::decode(&revoked.encode()), Some(revoked));
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_that_lacks_a_part_is_refused_and_earlier_versions_refuse_every_share() {
+        let whole = share(b"kiwi", Maker::Anybody).encode();
+        assert_eq!(whole[0], SHARE_VERSION, "a server of an earlier version accepts version 1 alone");
+        let mut scoped = whole.clone();
+        put(&mut scoped, SCOPE, b"read:*");
+        assert_eq!(TokenRecord::decode(&scoped), None);
+        for missing in [HASH, SHARED_CLIENT, SHARE_MAKER, EXPIRES_AT] {
+            let (mut kept, mut rest) = (whole[..2].to_vec(), &whole[2..]);
+            while let Some((tag, value)) = take(&mut rest) {
+                if tag != missing {
+                    put(&mut kept, tag, value);
+                }
+            }
+            assert_eq!(TokenRecord::decode(&kept), None, "{missing}");
+        }
+        let mut later_maker = whole;
+        put(&mut later_maker, SHARE_MAKER, &[200]);
+        assert_eq!(TokenRecord::decode(&later_maker), None);
     }
 
     #[test]
@@ -194,7 +315,7 @@ mod tests {
                 assert!(cut.scopes.iter().all(|scope| record().scopes.iter().any(|one| one == scope)));
             }
         }
-        for (place, value) in [(0, 2), (1, 2)] {
+        for (place, value) in [(0, 2), (0, 3), (1, 2)] {
             let mut other = record().encode();
             other[place] = value;
             assert_eq!(TokenRecord::decode(&other), None);

@@ -10,6 +10,8 @@ use crate::limits::TOKEN_ID_LEN_MAX;
 pub const TOKEN_PREFIX: &str = "phd_";
 /// The number of random bytes in a secret.
 pub const SECRET_LEN: usize = 32;
+/// The length of the hash of a token's text (SHA-256), bytes.
+pub const HASH_LEN: usize = 32;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 

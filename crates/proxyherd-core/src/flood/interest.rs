@@ -32,7 +32,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Shard, followers::places};
+use super::Shard;
 use crate::{
     limits::FOLLOWERS_MAX,
     store::{FollowerMask, Slot, SlotId},
@@ -63,10 +63,9 @@ impl Interests {
     /// The followers among `told` that want to know of a change from or to this record.
     #[inline]
     pub(super) fn wanting(&self, told: FollowerMask, record: &Record<'_>) -> FollowerMask {
-        let all = told & !self.choosy;
-        places(told & self.choosy)
-            .filter(|&at| self.is_wanted(at, record))
-            .fold(all, |mask, at| mask | 1 << at)
+        let choosy = told & self.choosy;
+        let wants_it = |at: &usize| choosy & 1 << at != 0 && self.is_wanted(*at, record);
+        (0..FOLLOWERS_MAX).filter(wants_it).fold(told & !choosy, |mask, at| mask | 1 << at)
     }
 
     #[inline(never)]

@@ -24,7 +24,7 @@
 //! A server that has begun to note presence only after a client's earlier life ended does not know what ended this
 //! life. It may then give the event that the client came another ID than other servers do.
 //!
-//! **Memory.** A client takes about 85 bytes and its ID: a [`Slot`] of 48 bytes, an entry of 8 bytes in the timers, and
+//! **Memory.** A client takes about 85 bytes and its ID: a `Slot` of 48 bytes, an entry of 8 bytes in the timers, and
 //! up to 20 bytes in the table. Each list grows by an eighth. A client whose life has ended is remembered for
 //! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most
 //! [`PRESENCE_ENDED_MAX`](crate::limits::PRESENCE_ENDED_MAX) of them are remembered; after that further ones are not,

@@ -352,12 +352,23 @@ impl Replica {
     /// revocations of this token and of all others. So revocations displace each other only if servers that do not know
     /// of each other's tokens make too many.
     pub fn has_room_for_token(&self, key: &[u8], len: usize) -> bool {
+        self.has_room_in_part(key, len, 1)
+    }
+
+    /// Like [`Replica::has_room_for_token`], for a share. Half of the room is only for tokens that are no shares.
+    pub fn has_room_for_share(&self, key: &[u8], len: usize) -> bool {
+        self.has_room_in_part(key, len, 2)
+    }
+
+    /// Whether there is room for a token and its revocation in one of so many equal parts of the room.
+    fn has_room_in_part(&self, key: &[u8], len: usize, parts: usize) -> bool {
         let (_, counted) = self.shard_of(key);
         let (valid, revoked) = (counted.shard.usage(Class::Token), counted.shard.usage(Class::RevokedToken));
         // The revocation of a token is as long as the token's record.
-        let all = Usage { bytes: valid.bytes + revoked.bytes, ..revoked };
-        let len = key.len() + len;
-        Class::Token.has_room(valid, len) && Class::RevokedToken.has_room(all, len)
+        let scaled = |bytes: usize| Usage { bytes: bytes * parts, dropped: 0 };
+        let len = (key.len() + len) * parts;
+        Class::Token.has_room(scaled(valid.bytes), len)
+            && Class::RevokedToken.has_room(scaled(valid.bytes + revoked.bytes), len)
     }
 
     /// Calls `visit` with each shown record of a kind that is not about clients, and its origin. Each shard is locked

@@ -1,10 +1,13 @@
 //! Changes that a follower copies while a shard is locked, and offers to the streams afterwards.
 
-use super::{Streams, offer::Present};
+use super::Streams;
 use crate::{
     flood::FollowerEvent,
     types::{Attributes, Body, Coordinates, Kind},
 };
+
+/// The position and the attributes of a client. `None`: the client is not known.
+pub(super) type Present<'a> = Option<(Coordinates, Attributes<'a>)>;
 
 /// Changes that were copied while a shard was locked. One batch is used again and again, so that it allocates nothing in
 /// the long run.

@@ -2,7 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use super::{ChangeBatch, StreamKind, Streams, entries::Flag, presence_log::SharedEvent, stream::Phase};
+use super::{
+    StreamKind, Streams,
+    batch::{ChangeBatch, Present},
+    entries::Flag,
+    presence_log::SharedEvent,
+    stream::Phase,
+};
 use crate::{
     command::Whereabouts,
     flood::FollowerEvent,
@@ -10,9 +16,6 @@ use crate::{
     replica::Replica,
     types::{Attributes, Body, Coordinates, Kind},
 };
-
-/// The position and the attributes of a client. `None`: the client is not known.
-pub(super) type Present<'a> = Option<(Coordinates, Attributes<'a>)>;
 
 impl<B: Clone> Streams<B> {
     /// Whether any stream, open or kept, wants this change. A follower calls this under the shard's lock, and copies the

@@ -248,6 +248,22 @@ fn there_is_room_for_a_token_only_with_its_revocation_and_those_of_all_others() 
     assert!(!(0..SHARDS_TRIED).all(|at| one.has_room_for_token(format!("n{at}").as_bytes(), long.len())));
 }
 
+#[test]
+fn shares_leave_half_of_the_room_to_other_tokens() {
+    let one = replica("Riley");
+    let long = [LIVE, &[7; 4000]].concat();
+    let mut made = 0;
+    for at in 0..6000 {
+        let key = format!("s{at}");
+        if one.has_room_for_share(key.as_bytes(), long.len()) {
+            assert_eq!(one.tell(NOW_NS, Kind::TOKEN, key.as_bytes(), 0, &long).0, Offered::Inserted);
+            made += 1;
+        }
+    }
+    assert!((1500..2100).contains(&made), "{made}");
+    assert!((0..SHARDS_TRIED).all(|at| one.has_room_for_token(format!("n{at}").as_bytes(), long.len())));
+}
+
 /// Keys that together fall into most shards.
 const SHARDS_TRIED: usize = 1000;
 

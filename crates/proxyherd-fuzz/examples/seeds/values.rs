@@ -2,9 +2,9 @@
 //! other seeds use.
 
 use proxyherd_core::{
-    access::{SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
+    access::{Maker, SECRET_LEN, Scopes, Share, TokenId, TokenRecord, TokenState, TokenText},
     places::quota::{QuotaAccount, QuotaBook, ReserveNews, Span, Terms},
-    types::{AttributeValue, AttributesBuf, Coordinates, Origin, ServerName, Timestamp},
+    types::{AttributeValue, AttributesBuf, ClientId, Coordinates, Origin, ServerName, Timestamp},
 };
 
 use super::{NOW_NS, Seed, text};
@@ -62,7 +62,17 @@ pub(super) fn tokens() -> Vec<Seed> {
         is_latest_only: true,
         clients_max: Some(100),
         rate: Some(5),
+        share: None,
     };
+    let makers = [
+        Maker::Token(TokenId::parse("k1w1").expect("this is an ID")),
+        Maker::Operator([9; 32]),
+        Maker::Anybody,
+    ];
+    let shared = ClientId::new(b"courier-*").expect("this is an ID");
+    let shares =
+        makers.map(|maker| TokenRecord::of_share(Share::new(shared, maker), [7; 32], NOW_NS, NOW_NS + 1));
+    let [of_token, of_operator, of_anybody] = shares.map(|share| share.encode());
     let revoked = TokenRecord { state: TokenState::Revoked, ..record.clone() };
     vec![
         ("text", text.clone().into_bytes()),
@@ -70,6 +80,9 @@ pub(super) fn tokens() -> Vec<Seed> {
         ("operate", b"operate".to_vec()),
         ("record", record.encode()),
         ("revoked", revoked.encode()),
+        ("share-of-token", of_token),
+        ("share-of-operator", of_operator),
+        ("share-of-anybody", of_anybody),
         ("lines", format!("IAMAT kiwi +1+1 1\nAUTH {text}\n? auth {text}\r\n").into_bytes()),
     ]
 }

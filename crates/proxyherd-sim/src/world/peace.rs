@@ -139,7 +139,7 @@ impl World {
         self.look_at_readers();
         if let Some(from) = self.calm_from.take() {
             self.count_payloads(from);
-            if self.scenario.is_swift() && self.tally.links == from.2 {
+            if self.scenario.is_prompt() && self.tally.links == from.2 {
                 self.look_at_presence(self.peace_at - CALM);
             }
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {

@@ -37,8 +37,8 @@ fn five_servers_agree_after_ten_minutes_of_trouble_with_any_of_200_seeds_and_do_
     assert!(rarest > Some(200), "{tally:?}");
     let Tally { told, told_removed, replies, .. } = tally;
     assert!(told > 100_000 && told_removed > 1000 && replies > 10_000, "{tally:?}");
-    let Tally { streamed, stream_resets, resumed, .. } = tally;
-    assert!(streamed > 500_000 && stream_resets > 10_000 && resumed > 10_000, "{tally:?}");
+    let Tally { streamed, stream_resets, resumed, presence, .. } = tally;
+    assert!(streamed > 500_000 && stream_resets > 10_000 && resumed > 10_000 && presence > 1000, "{tally:?}");
     // Along trees each change comes to each server once.
     assert!(
         tally.calm_records_least > 1000 && tally.calm_records * 100 <= tally.calm_records_least * 105,

@@ -117,6 +117,11 @@ impl Grant {
         now_ns < self.expires_at_ns && !self.is_revoked.load(Relaxed)
     }
 
+    /// When the token ends, POSIX time in nanoseconds; `u64::MAX`: never.
+    pub fn ends_at_ns(&self) -> u64 {
+        self.expires_at_ns
+    }
+
     pub(super) fn record(&self) -> &TokenRecord {
         &self.record
     }
@@ -208,6 +213,7 @@ fn record_of(scopes: Scopes, hash: [u8; 32]) -> TokenRecord {
         is_latest_only: false,
         clients_max: None,
         rate: None,
+        share: None,
     }
 }
 

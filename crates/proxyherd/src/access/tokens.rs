@@ -3,7 +3,8 @@
 //! [`Tokens::authenticate`] turns the text of a token into rights. The rights of one token are one [`Grant`], which all
 //! its connections share. [`Tokens::recheck`] compares each grant with the token's present record and ends grants whose
 //! token was revoked, has ended, or has another record. A task calls it every [`RECHECK_INTERVAL`], so a revocation
-//! that has reached this server holds on open connections within that time.
+//! that has reached this server holds on open connections within that time. A share also ends when its maker may no
+//! longer read its client.
 //!
 //! The number of grants is at most the number of records of tokens, which `flood::room` bounds.
 
@@ -17,11 +18,12 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use proxyherd_config::{clock, config, config::AccessSettings, door_kind::DoorKind};
 use proxyherd_core::{
-    access::{HASH_LEN, SECRET_LEN, Scopes, TokenId, TokenRecord, TokenState, TokenText},
-    flood::{Offered, Wake},
+    access::{HASH_LEN, Maker, SECRET_LEN, Scopes, Share, TokenId, TokenRecord, TokenState, TokenText},
+    flood::{Offered, Update, Wake},
+    limits::{SHARES_KEPT_MAX, SHARES_MAX},
     replica::Replica,
     types::{Body, ClientId, Kind},
 };
@@ -45,7 +47,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(crate) struct Tokens {
     mode: config::Tokens,
-    replica: Arc<Replica>,
+    pub(super) replica: Arc<Replica>,
     operator: RwLock<Option<Arc<Grant>>>,
     grants: RwLock<HashMap<TokenId, Arc<Grant>>>,
     /// Maximum number of clients of a token without a limit of its own.
@@ -53,6 +55,8 @@ pub(crate) struct Tokens {
     guesses: Guesses,
     failures: [AtomicU64; DoorKind::ALL.len()],
     random: SystemRandom,
+    /// Held while a share is counted and made, so that no maker exceeds its maximum.
+    pub(super) making_share: Mutex<()>,
 }
 
 /// A text is not a valid token.
@@ -81,15 +85,27 @@ pub struct NewToken {
     pub rate: Option<u32>,
 }
 
-/// Why a token was not made or not revoked. Nothing has changed.
+/// Why a token or a share was not made or not revoked. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The herd has too many tokens.
     #[error(
-        "the herd has no room for another token and its revocation: give tokens an end, and use fewer tokens; a revoked \
-         token without an end takes room for ever"
+        "the herd has no room for another token and its revocation: give tokens an end, and use fewer tokens and \
+         shares; a revoked token without an end takes room for ever"
     )]
     Full,
+    /// The maker has too many shares that show something.
+    #[error(
+        "this maker has {SHARES_MAX} shares that have not ended, which is the maximum: revoke some, or let them end \
+         sooner"
+    )]
+    TooManyShares,
+    /// The maker has too many shares that take room.
+    #[error(
+        "{SHARES_KEPT_MAX} shares of this maker take room, which is the maximum: a revoked share takes room until two \
+         days after its end, so let shares end sooner"
+    )]
+    TooManySharesKept,
     /// No token has this ID.
     #[error("no token has this ID at this server")]
     Unknown,
@@ -113,6 +129,7 @@ impl Tokens {
             guesses: Guesses::default(),
             failures: Default::default(),
             random: SystemRandom::new(),
+            making_share: Mutex::new(()),
         }
     }
 
@@ -138,10 +155,13 @@ impl Tokens {
         address: IpAddr,
         text: &[u8],
     ) -> Result<Arc<Grant>, WrongToken> {
-        self.grant_of(now_ns, text).ok_or_else(|| {
-            self.failures[door as usize].fetch_add(1, Relaxed);
-            WrongToken { delay: self.guesses.failed(address, clock::monotonic_ns()) }
-        })
+        self.grant_of(now_ns, text).ok_or_else(|| self.wrong(door, address))
+    }
+
+    /// Counts a wrong token, and says when to answer it.
+    pub(super) fn wrong(&self, door: DoorKind, address: IpAddr) -> WrongToken {
+        self.failures[door as usize].fetch_add(1, Relaxed);
+        WrongToken { delay: self.guesses.failed(address, clock::monotonic_ns()) }
     }
 
     /// The number of wrong tokens that callers have shown at a kind of door, since the start.
@@ -163,21 +183,57 @@ impl Tokens {
             return None;
         }
         let known = self.grants.read().get(&id).cloned();
-        if let Some(grant) = known.filter(|grant| is_token_of(grant)) {
+        // The next recheck ends the grant of a share whose maker has lost its rights. The share is refused before that.
+        let may_maker_read = |grant: &Grant| {
+            let share = grant.record().share.as_ref();
+            share.is_none_or(|share| self.may_maker_read(now_ns, share))
+        };
+        if let Some(grant) = known.filter(|grant| is_token_of(grant) && may_maker_read(grant)) {
             return Some(grant);
         }
         let record = self.record(now_ns, &id)?;
-        let grant = Arc::new(Grant::of(id.clone(), record, self.clients_max));
-        if !is_token_of(&grant) {
-            return None;
+        let is_this = bool::from(record.hash.ct_eq(&hash));
+        if is_this && self.is_valid(now_ns, &record) {
+            Some(self.shared_grant(now_ns, id, record))
+        } else {
+            None
         }
+    }
+
+    /// The grant of the valid token with this record. All callers share it.
+    pub(super) fn shared_grant(&self, now_ns: u64, id: TokenId, record: TokenRecord) -> Arc<Grant> {
         let mut grants = self.grants.write();
-        let known = grants.entry(id).or_insert_with(|| Arc::clone(&grant));
-        if known.record() != grant.record() || !known.is_valid(now_ns) {
+        if let Some(known) = grants.get(&id) {
+            if *known.record() == record && known.is_valid(now_ns) {
+                return Arc::clone(known);
+            }
             known.revoke();
-            *known = grant;
         }
-        Some(Arc::clone(known))
+        let grant = Arc::new(Grant::of(id.clone(), record, self.clients_max));
+        grants.insert(id, Arc::clone(&grant));
+        grant
+    }
+
+    /// Whether a token with this record is valid: it is not revoked and has not ended, and the maker of a share may
+    /// still read the client.
+    pub(super) fn is_valid(&self, now_ns: u64, record: &TokenRecord) -> bool {
+        record.state == TokenState::Live
+            && record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns)
+            && record.share.as_ref().is_none_or(|share| self.may_maker_read(now_ns, share))
+    }
+
+    /// Whether the maker of a share may still read the share's client.
+    pub(super) fn may_maker_read(&self, now_ns: u64, share: &Share) -> bool {
+        match share.maker() {
+            Maker::Token(id) => self.record(now_ns, id).is_some_and(|maker| {
+                let is_live = maker.state == TokenState::Live && maker.share.is_none();
+                is_live && maker.scopes.may_read(share.client().as_bytes())
+            }),
+            Maker::Operator(hash) => {
+                self.operator.read().as_ref().is_some_and(|grant| grant.record().hash == *hash)
+            }
+            Maker::Anybody => !self.are_on(),
+        }
     }
 
     /// Ends the grants whose token is no longer valid, and looks up some of the clients that tokens have added.
@@ -186,7 +242,9 @@ impl Tokens {
         let all: Vec<(TokenId, Arc<Grant>)> =
             self.grants.read().iter().map(|(id, grant)| (id.clone(), Arc::clone(grant))).collect();
         for (id, grant) in &all {
-            if self.record(now_ns, id).is_none_or(|record| record != *grant.record()) {
+            let record = self.record(now_ns, id);
+            let is_same = record.is_some_and(|record| record == *grant.record());
+            if !is_same || !self.is_valid(now_ns, grant.record()) {
                 grant.revoke();
             }
         }
@@ -218,20 +276,34 @@ impl Tokens {
 
     /// The record of a token. `None`: there is none that this version can judge, or the token has ended.
     fn record(&self, now_ns: u64, id: &TokenId) -> Option<TokenRecord> {
-        let record = self
-            .replica
-            .find(now_ns, Kind::TOKEN, id.as_str().as_bytes(), |held| record_in(held.record.body));
-        record.flatten().filter(|record| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns))
+        let record = self.kept_record(now_ns, id);
+        record.filter(|record| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns))
     }
 
-    /// All tokens that have not ended, also revoked ones, by ID.
+    /// Like [`Tokens::record`], also of a token that has ended, for as long as it is kept.
+    pub(super) fn kept_record(&self, now_ns: u64, id: &TokenId) -> Option<TokenRecord> {
+        let read = |held: Update<'_>| record_in(held.record.body);
+        self.replica.find(now_ns, Kind::TOKEN, id.as_str().as_bytes(), read).flatten()
+    }
+
+    /// All tokens that have not ended and are no shares, also revoked ones, by ID.
     pub(crate) fn list(&self, now_ns: u64) -> Vec<(TokenId, TokenRecord)> {
+        let has_ended = |record: &TokenRecord| record.expires_at_ns.is_some_and(|end_ns| end_ns <= now_ns);
+        self.all_kept(now_ns, |record| record.share.is_none() && !has_ended(record))
+    }
+
+    /// The kept tokens with wanted records, by ID.
+    pub(super) fn all_kept(
+        &self,
+        now_ns: u64,
+        is_wanted: impl Fn(&TokenRecord) -> bool,
+    ) -> Vec<(TokenId, TokenRecord)> {
         let mut all = Vec::new();
         self.replica.for_each_of(now_ns, Kind::TOKEN, |held| {
             let id = std::str::from_utf8(held.record.key).ok().and_then(|id| TokenId::parse(id).ok());
-            all.extend(id.zip(record_in(held.record.body)));
+            let record = record_in(held.record.body).filter(&is_wanted);
+            all.extend(id.zip(record));
         });
-        all.retain(|(_, record)| record.expires_at_ns.is_none_or(|end_ns| now_ns < end_ns));
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
@@ -244,15 +316,8 @@ impl Tokens {
         new: NewToken,
         before: impl FnOnce(&TokenId, &TokenRecord) -> std::io::Result<()>,
     ) -> Result<(TokenText, TokenRecord, Wake), TokenError> {
-        let mut id = [0; 8];
-        let mut secret = [0; SECRET_LEN];
-        self.random
-            .fill(&mut id)
-            .and_then(|()| self.random.fill(&mut secret))
-            .map_err(|_| TokenError::Machine)?;
-        let text = TokenText::new(TokenId::of_random(u64::from_be_bytes(id)), &secret);
-        let expires_at_ns =
-            new.expires_s.map(|after_s| now_ns.saturating_add(after_s.saturating_mul(NANOS_PER_SECOND)));
+        let text = self.new_text()?;
+        let expires_at_ns = new.expires_s.map(|after_s| after(now_ns, after_s));
         let record = TokenRecord {
             state: TokenState::Live,
             hash: hash_of(text.reveal().as_bytes()),
@@ -263,15 +328,41 @@ impl Tokens {
             is_latest_only: new.is_latest_only,
             clients_max: new.clients_max,
             rate: new.rate,
+            share: None,
         };
-        let (key, bytes) = (text.id().as_str().as_bytes(), record.encode());
-        if !self.replica.has_room_for_token(key, bytes.len()) {
+        let len = record.encode().len();
+        if !self.replica.has_room_for_token(text.id().as_str().as_bytes(), len) {
             return Err(TokenError::Full);
         }
         before(text.id(), &record)?;
-        let (offered, wake) = self.replica.tell(now_ns, Kind::TOKEN, key, keep_s(now_ns, &record, 1), &bytes);
+        let wake = self.publish(now_ns, text.id(), &record, 1)?;
+        Ok((text, record, wake))
+    }
+
+    /// The text of a new token.
+    pub(super) fn new_text(&self) -> Result<TokenText, TokenError> {
+        let mut id = [0; 8];
+        let mut secret = [0; SECRET_LEN];
+        self.random
+            .fill(&mut id)
+            .and_then(|()| self.random.fill(&mut secret))
+            .map_err(|_| TokenError::Machine)?;
+        Ok(TokenText::new(TokenId::of_random(u64::from_be_bytes(id)), &secret))
+    }
+
+    /// Makes the record of a new token known to the herd, which keeps it for `margin_s` seconds after its end.
+    pub(super) fn publish(
+        &self,
+        now_ns: u64,
+        id: &TokenId,
+        record: &TokenRecord,
+        margin_s: u64,
+    ) -> Result<Wake, TokenError> {
+        let (key, bytes) = (id.as_str().as_bytes(), record.encode());
+        let keep_s = keep_s(now_ns, record, margin_s);
+        let (offered, wake) = self.replica.tell(now_ns, Kind::TOKEN, key, keep_s, &bytes);
         match offered {
-            Offered::Inserted | Offered::Updated => Ok((text, record, wake)),
+            Offered::Inserted | Offered::Updated => Ok(wake),
             Offered::Full => Err(TokenError::Full),
             Offered::Stale | Offered::Refused => Err(TokenError::Machine),
         }
@@ -297,9 +388,14 @@ impl Tokens {
         if offered != Offered::Updated {
             return Err(TokenError::Machine);
         }
-        if let Some(grant) = self.grants.write().remove(id) {
-            grant.revoke();
-        }
+        let is_made_by_it = |share: &Share| matches!(share.maker(), Maker::Token(maker) if maker == id);
+        self.grants.write().retain(|held, grant| {
+            let ends = held == id || grant.record().share.as_ref().is_some_and(is_made_by_it);
+            if ends {
+                grant.revoke();
+            }
+            !ends
+        });
         Ok(wake)
     }
 }
@@ -319,7 +415,13 @@ fn keep_s(now_ns: u64, record: &TokenRecord, margin_s: u64) -> u32 {
     })
 }
 
-fn hash_of(text: &[u8]) -> [u8; HASH_LEN] {
+/// The time so many seconds later.
+pub(super) fn after(now_ns: u64, after_s: u64) -> u64 {
+    now_ns.saturating_add(after_s.saturating_mul(NANOS_PER_SECOND))
+}
+
+/// SHA-256 of the text of a token.
+pub(super) fn hash_of(text: &[u8]) -> [u8; HASH_LEN] {
     let digest = digest::digest(&digest::SHA256, text);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

@@ -97,6 +97,12 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
             vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],
         ),
         (
+            "a link that shows one courier for an hour: open its `url` in a browser".to_owned(),
+            vec![format!(
+                "curl --json '{{\"id\":\"courier-04\",\"expires_s\":3600}}' http://{http}/v1/shares"
+            )],
+        ),
+        (
             format!("as phone apps report; they also take http://{http} for their server"),
             from_phones(&phones),
         ),

@@ -1,4 +1,4 @@
-//! Which rights callers get, and the tokens of the herd: how they are made, listed and revoked.
+//! Which rights callers get, and the tokens of the herd: how they are made, listed and revoked. Shares are in `shares`.
 //!
 //! A token is made and revoked by a record of the herd, so the change reaches every server that has a path to this one.
 //! The audit log has a line before anything changes.
@@ -26,6 +26,29 @@ pub enum TokenRefusal {
     Failed(#[from] TokenError),
 }
 
+/// What the audit log says is done with a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verb {
+    Make,
+    Revoke,
+}
+
+impl Verb {
+    fn done(self) -> &'static str {
+        match self {
+            Verb::Make => "made",
+            Verb::Revoke => "revoked",
+        }
+    }
+
+    fn infinitive(self) -> &'static str {
+        match self {
+            Verb::Make => "make",
+            Verb::Revoke => "revoke",
+        }
+    }
+}
+
 impl Herd {
     /// Whether tokens decide what callers may do. Otherwise every caller may do everything.
     pub fn are_tokens_on(&self) -> bool {
@@ -37,8 +60,10 @@ impl Herd {
         if self.tokens.are_on() { Rights::NONE } else { Rights::ALL }
     }
 
-    /// The rights of a caller that shows this text at a door. If tokens are off, every text is accepted. A caller that
-    /// shows a wrong token must lose the rights that it had, and the door must answer it after the delay.
+    /// The rights of a caller that shows this text at a door. If tokens are off, every text is accepted. The token of a
+    /// share that shows something then gives the rights of the share, so that what the share's reader sees ends with the
+    /// share; every other text gives all rights. A caller that shows a wrong token must lose the rights that it had, and
+    /// the door must answer it after the delay.
     pub fn authenticate(
         &self,
         now_ns: u64,
@@ -47,7 +72,7 @@ impl Herd {
         text: &[u8],
     ) -> Result<Rights, WrongToken> {
         if !self.tokens.are_on() {
-            return Ok(Rights::ALL);
+            return Ok(self.tokens.valid_share_of(now_ns, text).map_or(Rights::ALL, Rights::Token));
         }
         self.authenticate_even_if_off(now_ns, door, address, text)
     }
@@ -79,20 +104,32 @@ impl Herd {
         new: NewToken,
     ) -> Result<(TokenText, TokenRecord), TokenRefusal> {
         Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
-        let mut audited = None;
-        let before = |id: &TokenId, record: &TokenRecord| {
-            self.audit("made", caller, id, record)?;
-            audited = Some((id.clone(), record.clone()));
-            Ok(())
-        };
-        let made = self.tokens.make(now_ns, new, before);
-        if let (Err(error), Some((id, record))) = (&made, audited) {
-            // The line before is wrong. If this line cannot be written, the caller still hears of the failure.
-            let _ = self.audit(&format!("did not make (because {error})"), caller, &id, &record);
-        }
-        let (text, record, wake) = made?;
+        let (text, record, wake) =
+            self.audited(Verb::Make, caller, |before| self.tokens.make(now_ns, new, before))?;
         self.wake(wake);
         Ok((text, record))
+    }
+
+    /// Calls `make`, and writes a line to the audit log before anything changes. If `make` then fails, a further line
+    /// says so.
+    pub(super) fn audited<T>(
+        &self,
+        verb: Verb,
+        caller: &Caller,
+        make: impl FnOnce(&mut dyn FnMut(&TokenId, &TokenRecord) -> std::io::Result<()>) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let mut audited = None;
+        let made = make(&mut |id: &TokenId, record: &TokenRecord| {
+            self.audit(verb.done(), caller, id, record)?;
+            audited = Some((id.clone(), record.clone()));
+            Ok(())
+        });
+        if let (Err(error), Some((id, record))) = (&made, audited) {
+            // The line before is wrong. If this line cannot be written, the caller still hears of the failure.
+            let failed = format!("did not {} (because {error})", verb.infinitive());
+            let _ = self.audit(&failed, caller, &id, &record);
+        }
+        made
     }
 
     /// All tokens that have not ended, by ID. The caller must be allowed to do this as in [`Herd::make_token`].
@@ -105,17 +142,20 @@ impl Herd {
     /// This waits for the disk.
     pub fn revoke_token(&self, caller: &Caller, now_ns: u64, id: &TokenId) -> Result<(), TokenRefusal> {
         Denied::unless_operates_tokens(caller, now_ns, self.tokens.are_on())?;
-        let mut audited = None;
-        let before = |record: &TokenRecord| {
-            self.audit("revoked", caller, id, record)?;
-            audited = Some(record.clone());
-            Ok(())
-        };
-        let revoked = self.tokens.revoke(now_ns, id, before);
-        if let (Err(error), Some(record)) = (&revoked, audited) {
-            let _ = self.audit(&format!("did not revoke (because {error})"), caller, id, &record);
-        }
-        self.wake(revoked?);
+        self.revoke_audited(caller, now_ns, id)
+    }
+
+    /// Revokes a token for a caller that may do this.
+    pub(super) fn revoke_audited(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        id: &TokenId,
+    ) -> Result<(), TokenRefusal> {
+        let wake = self.audited(Verb::Revoke, caller, |before| {
+            self.tokens.revoke(now_ns, id, |record| before(id, record))
+        })?;
+        self.wake(wake);
         Ok(())
     }
 
@@ -151,21 +191,22 @@ impl Herd {
     /// Writes a line to the audit log.
     fn audit(&self, done: &str, caller: &Caller, id: &TokenId, record: &TokenRecord) -> std::io::Result<()> {
         let by = by(caller);
-        let scopes: Vec<String> = record.scopes.iter().map(ToString::to_string).collect();
         let end = record.expires_at_ns.map_or("never ends".to_owned(), |end_ns| {
             let end = jiff::Timestamp::from_nanosecond(end_ns.into()).ok();
             end.map_or("ends later".to_owned(), |end| format!("ends {end:.0}"))
         });
-        let line = format!(
-            "{} {done} token {id} scopes {:?} name {:?} {end}; by {by} from {} at the {} door",
-            self.name(),
-            scopes.join(" "),
-            record.name,
-            caller.address,
-            caller.door.label()
-        );
+        let what = match &record.share {
+            Some(share) => format!("share {id} of the client {:?}", share.client()),
+            None => {
+                let scopes: Vec<String> = record.scopes.iter().map(ToString::to_string).collect();
+                format!("token {id} scopes {:?} name {:?}", scopes.join(" "), record.name)
+            }
+        };
+        let (server, address, door) = (self.name(), caller.address, caller.door.label());
+        let line = format!("{server} {done} {what} {end}; by {by} from {address} at the {door} door");
         self.audit.write(&line)?;
-        self.log.event(LogLevel::Info, Subject::Server, format_args!("{done} token {id}; by {by}"));
+        let kind = if record.share.is_some() { "share" } else { "token" };
+        self.log.event(LogLevel::Info, Subject::Server, format_args!("{done} {kind} {id}; by {by}"));
         Ok(())
     }
 }

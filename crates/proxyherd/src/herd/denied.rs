@@ -33,6 +33,12 @@ pub enum Denied {
     /// To do this now: the caller's token has used up its rate for the moment.
     #[error("this token has done as much in this second as its rate allows: try again in a second")]
     TooFast,
+    /// To make, list or revoke shares: the caller has shown the token of a share.
+    #[error("the token of a share cannot make, list or revoke shares")]
+    Share,
+    /// To revoke this share: another caller has made it.
+    #[error("this caller has not made this share, and may not operate the herd")]
+    OthersShare,
     /// To see the state of the server, or to make and revoke tokens.
     #[error("this caller may not see the state of this server")]
     Operate,

@@ -19,6 +19,7 @@ mod internals;
 mod links;
 mod readiness;
 mod reports;
+mod shares;
 mod streams;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -33,6 +33,14 @@ fn make_with(http: SocketAddr, scopes: &[&str]) -> String {
     make(http, &json!({ "scopes": scopes })).0
 }
 
+/// The token of a new share of kiwi.
+fn share_of_kiwi(http: SocketAddr) -> String {
+    let headers = bearer(OPERATOR_TOKEN) + JSON;
+    let made = send(http, "POST", "/v1/shares", &headers, r#"{"id":"kiwi","expires_s":600}"#);
+    assert_eq!(made.code, 201, "{made:?}");
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
 fn revoke(http: SocketAddr, id: &str) {
     let revoked = send(http, "DELETE", &format!("/v1/tokens/{id}"), &bearer(OPERATOR_TOKEN), "");
     assert_eq!(revoked.code, 204, "{revoked:?}");
@@ -377,6 +385,10 @@ fn table() -> Vec<Row> {
 /// Whether these scopes give a right of the table, for the client kiwi.
 fn gives(scopes: &[&str], right: &str) -> bool {
     let has = |wanted: &str| scopes.contains(&wanted);
+    // No scope makes a token the token of a share.
+    if right == "share" {
+        return has("share");
+    }
     has("operate")
         || match right.split_once(':') {
             Some((kind, "ID")) => has(&format!("{kind}:kiwi")) || has(&format!("{kind}:*")),
@@ -429,6 +441,7 @@ fn code_at(http: SocketAddr, command: &str, token: Option<&str>) -> u16 {
     let body = match method {
         "PUT" => r#"{"lat":34.0,"lon":-118.0}"#,
         "POST" if path == "/v1/reports" => "[]",
+        "POST" if path == "/v1/shares" => r#"{"id":"kiwi","expires_s":60}"#,
         "POST" if path.contains("?u=") => r#"{"_type":"location","lat":34.0,"lon":-118.0}"#,
         _ => "{}",
     };
@@ -469,14 +482,17 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
     ]
     .map(|scopes| scopes.split(' ').collect())
     .to_vec();
-    let tokens: Vec<(Vec<&str>, String)> =
+    let mut tokens: Vec<(Vec<&str>, String)> =
         sets.into_iter().map(|scopes| (scopes.clone(), make_with(http, &scopes))).collect();
+    tokens.push((vec!["share", "read:kiwi"], share_of_kiwi(http)));
     let rows = table();
     assert!(rows.len() > 10, "the table is found");
     for Row { door, command, rights } in rows {
         let is_open = rights.is_empty();
         for (scopes, token) in &tokens {
-            let expected = rights.iter().all(|right| gives(scopes, right));
+            // The token of a share makes, lists and revokes no shares.
+            let is_refused = scopes.contains(&"share") && command.contains("/v1/shares");
+            let expected = !is_refused && rights.iter().all(|right| gives(scopes, right));
             match &*door {
                 "line" => assert_eq!(
                     is_allowed_at_line(&herd, &command, Some(token)),

@@ -44,6 +44,7 @@ mod phones;
 mod places_kept;
 mod places_osm;
 mod readme;
+mod shares;
 mod signals;
 mod slow_clients;
 mod stopping;

@@ -268,6 +268,42 @@ fn the_section_access_is_read_strictly() {
 }
 
 #[test]
+fn the_public_url_is_a_url_to_which_a_path_can_be_added() {
+    let doors = "listen = \"127.0.0.1:1\"";
+    let access = |url: &str| {
+        read(&format!("[[server]]\nname = \"a\"\n{doors}\n[access]\npublic_url = {url:?}\n"))
+            .map(|config| config.access.public_url)
+    };
+    for (url, expected) in [
+        ("", None),
+        ("https://herd.example.org", Some("https://herd.example.org")),
+        ("http://10.0.0.1:8000/", Some("http://10.0.0.1:8000")),
+        ("https://[2001:db8::1]:8443", Some("https://[2001:db8::1]:8443")),
+        ("https://[2001:db8::1]/herd/", Some("https://[2001:db8::1]/herd")),
+        ("https://example.org/herd/a%20b", Some("https://example.org/herd/a%20b")),
+    ] {
+        assert_eq!(access(url).unwrap().as_deref(), expected, "{url}");
+    }
+    for url in [
+        "herd.example.org",
+        "ftp://herd.example.org",
+        "https://",
+        "https:///herd",
+        "https://herd_example..org",
+        "https://herd.example.org:port",
+        "https://herd.example.org:70000",
+        "https://user:secret@herd.example.org",
+        "https://herd.example.org/?a=b",
+        "https://herd.example.org/#a",
+        "https://herd.example.org/a b",
+        "https://herd.example.org/\"",
+        "https://2001:db8::1",
+    ] {
+        assert!(access(url).is_err(), "{url}");
+    }
+}
+
+#[test]
 fn links_have_one_address_each_and_no_tls_of_doors() {
     let takes = "takes an address: HOST:PORT, [IPv6]:PORT or NAME:PORT";
     check(

@@ -34,7 +34,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    access::WrongToken,
+    access::{NoShare, ShareOver, WrongToken},
     caller::{Caller, Rights},
     herd::{Denied, Herd},
 };
@@ -68,9 +68,25 @@ pub(super) enum AuthRefusal {
     /// The request's token is not valid.
     #[error("the token is wrong, revoked or past its end")]
     WrongToken,
+    /// The request's token is the token of a share that shows nothing any more.
+    #[error("{0}")]
+    ShareOver(ShareOver),
+    /// The path needs the token of a share, and no share has the request's token.
+    #[error("no share has this token: it has ended long ago, or the token is not complete")]
+    NoShare,
+    /// The path needs the token of a share, and the request's token is another one.
+    #[error("this path needs the token of a share")]
+    NotOfShare,
     /// The token does not allow the method of the path for any client.
     #[error("the token does not have the right that this path needs: {}", .0.scope())]
     NotEnough(NeededRight),
+}
+
+/// The challenge that tells the page of a share why the share shows nothing.
+macro_rules! of_share {
+    ($why:literal) => {
+        concat!("Bearer realm=\"proxyherd\", error=\"invalid_token\", error_description=\"share ", $why, "\"")
+    };
 }
 
 impl From<AuthRefusal> for Problem {
@@ -80,7 +96,13 @@ impl From<AuthRefusal> for Problem {
                 "Bearer realm=\"proxyherd\""
             }
             AuthRefusal::WrongToken => "Bearer realm=\"proxyherd\", error=\"invalid_token\"",
-            AuthRefusal::NotEnough(_) => return Problem::new(StatusCode::FORBIDDEN, refusal.to_string()),
+            AuthRefusal::ShareOver(ShareOver::Ended) => of_share!("ended"),
+            AuthRefusal::ShareOver(ShareOver::Revoked) => of_share!("revoked"),
+            AuthRefusal::ShareOver(ShareOver::MakerEnded) => of_share!("maker ended"),
+            AuthRefusal::NoShare => of_share!("unknown"),
+            AuthRefusal::NotEnough(_) | AuthRefusal::NotOfShare => {
+                return Problem::new(StatusCode::FORBIDDEN, refusal.to_string());
+            }
             AuthRefusal::TooMany => {
                 let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, refusal.to_string());
                 return problem.retry_after(TOO_MANY_AFTER_S);
@@ -144,7 +166,13 @@ pub(super) async fn caller_of(
 ) -> Result<Caller, AuthRefusal> {
     let ShownToken { needed, text, is_in_url } = shown;
     let are_on = herd.are_tokens_on();
-    if needed == NeededRight::Nothing || !are_on && needed != NeededRight::Tokens {
+    if needed == NeededRight::Nothing {
+        return Ok(connected);
+    }
+    if needed == NeededRight::Share {
+        return reader_of_share(herd, connected, text.filter(|_| !is_in_url)).await;
+    }
+    if !are_on && needed != NeededRight::Tokens {
         return Ok(connected);
     }
     let (missing, wrong) = match are_on {
@@ -181,6 +209,25 @@ pub(super) async fn caller_of(
     }
 }
 
+/// The caller of a request to see what a share shows, with the rights of the share.
+async fn reader_of_share(
+    herd: &Arc<Herd>,
+    connected: Caller,
+    text: Option<Vec<u8>>,
+) -> Result<Caller, AuthRefusal> {
+    let text = text.ok_or(AuthRefusal::NoToken)?;
+    match herd.authenticate_share(clock::now_ns(), connected.door, connected.address, &text) {
+        Ok(rights) => Ok(Caller { rights, ..connected }),
+        Err(NoShare::Over(why)) => Err(AuthRefusal::ShareOver(why)),
+        Err(NoShare::Other) => Err(AuthRefusal::NotOfShare),
+        Err(NoShare::Wrong(WrongToken { delay: Some(delay) })) => {
+            tokio::time::sleep(delay).await;
+            Err(AuthRefusal::NoShare)
+        }
+        Err(NoShare::Wrong(WrongToken { delay: None })) => Err(AuthRefusal::TooMany),
+    }
+}
+
 /// The right that a request needs at least. An unknown path or method needs a token with any right.
 fn needed(row: Option<&PathRow>, method: &Method) -> NeededRight {
     let Some(row) = row else { return NeededRight::Any };
@@ -195,6 +242,8 @@ impl NeededRight {
     fn is_in(self, rights: &Rights, now_ns: u64) -> bool {
         match self {
             NeededRight::Nothing | NeededRight::Any | NeededRight::Later => true,
+            // Whoever has the token of a share has the rights of the share.
+            NeededRight::Share => rights.grant().is_some_and(|grant| grant.shared_client().is_some()),
             NeededRight::Report => rights.may_report_some(now_ns),
             NeededRight::Read => rights.may_read_some(now_ns),
             NeededRight::Places => rights.may_ask_places(now_ns),
@@ -205,6 +254,7 @@ impl NeededRight {
     fn scope(self) -> &'static str {
         match self {
             NeededRight::Nothing | NeededRight::Any | NeededRight::Later => "any",
+            NeededRight::Share => "a share",
             NeededRight::Report => "report:IDS",
             NeededRight::Read => "read:IDS",
             NeededRight::Places => "places",

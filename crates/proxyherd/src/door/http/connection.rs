@@ -41,8 +41,8 @@ use super::{
     handler::{RequestHandler, Routers},
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
-        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
-        STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
+        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN,
+        SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
     origin::OriginPolicy,
@@ -76,6 +76,7 @@ pub(super) struct HttpService {
 impl entrance::Service for HttpService {
     const ALPN: &'static [&'static [u8]] = &[b"h2", b"http/1.1"];
     const HAS_OWN_ADMISSION: bool = true;
+    const UNSENT_LEN_MAX: Option<u32> = Some(SOCKET_UNSENT_LEN_MAX);
 
     async fn ready(&self) {
         self.slots.ready().await;
@@ -188,31 +189,29 @@ async fn serve_by_hyper(
         let response = Box::pin(handler.clone().handle(request));
         async move { Ok::<_, Infallible>(response.await) }
     });
-    let (stream, slot) = (TokioIo::new(stream), &handler.slot);
+    let io = TokioIo::new(stream);
     match version {
         HttpVersion::One => {
-            let connection = http1_builder().serve_connection(stream, service).with_upgrades();
-            drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
+            let connection = http1_builder().serve_connection(io, service).with_upgrades();
+            drive(context, handler, pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await
         }
         HttpVersion::Two => {
-            let connection = http2_builder(&context.tasks, date).serve_connection(stream, service);
-            drive(context, slot, pin!(connection), |connection| connection.graceful_shutdown()).await
+            let connection = http2_builder(&context.tasks, date).serve_connection(io, service);
+            drive(context, handler, pin!(connection), http2::Connection::graceful_shutdown).await
         }
     }
 }
 
-/// Polls a connection of hyper until it ends or must be closed. `shut_down` lets it answer the requests in progress and
-/// take no others.
-async fn drive<C>(
+/// Runs a connection of hyper to its end. `shut_down` asks the connection to answer the requests in progress, take no
+/// others, and end.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
     context: &ListenerContext,
-    slot: &ConnectionSlot,
+    handler: &RequestHandler,
     mut connection: Pin<&mut C>,
-    shut_down: fn(Pin<&mut C>),
-) -> Result<(), ConnectionEnd>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
+    shut_down: impl Fn(Pin<&mut C>),
+) -> Result<(), ConnectionEnd> {
     let failed = |error: hyper::Error| ConnectionEnd::Failed(error.into());
+    let slot = &handler.slot;
     let is_general = slot.slot_kind == SlotKind::General;
     let mut shutdown = Shutdown::None;
     loop {

@@ -38,8 +38,10 @@ mod request_id;
 mod request_log;
 mod response_body;
 mod searches;
+mod share;
 mod slot;
 mod slots;
+mod small_json;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -57,6 +59,7 @@ use self::{
     phones::FriendSearches,
     problem::Problem,
     searches::Searches,
+    share::LinkBase,
     slots::Slots,
 };
 use super::entrance::{DoorListener, Entrance};
@@ -91,7 +94,7 @@ impl Shared {
 pub(crate) fn run(entrance: Entrance, shared: &Shared) {
     let context = |listener: &DoorListener| ListenerContext {
         herd: Arc::clone(&entrance.herd),
-        routers: routers(&entrance, shared),
+        routers: routers(&entrance, listener, shared),
         origins: Arc::new(OriginPolicy::new(
             listener.own.clone(),
             listener.tls.is_some(),
@@ -104,7 +107,7 @@ pub(crate) fn run(entrance: Entrance, shared: &Shared) {
     entrance.open(HttpService { listeners, slots: Arc::clone(&shared.slots) });
 }
 
-fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
+fn routers(entrance: &Entrance, listener: &DoorListener, shared: &Shared) -> Routers {
     let herd = || Arc::clone(&entrance.herd);
     let phones = any(phones::take).layer(Extension(Arc::clone(&shared.friends)));
     let live = || Live {
@@ -112,9 +115,10 @@ fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
+    let links = LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access());
     Routers {
         paths: match DoorPaths::of(entrance.kind) {
-            DoorPaths::All => router(herd(), &live()),
+            DoorPaths::All => router(herd(), &live(), &links),
             DoorPaths::Phones => Router::new().fallback(only_phones),
         },
         phones: Router::new().fallback_service(phones.with_state(herd())),
@@ -122,13 +126,14 @@ fn routers(entrance: &Entrance, shared: &Shared) -> Routers {
 }
 
 /// The handlers of the paths in the table.
-fn router(herd: Arc<Herd>, live: &Live) -> Router {
-    let router =
-        PATHS.iter().fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live)));
+fn router(herd: Arc<Herd>, live: &Live, links: &LinkBase) -> Router {
+    let router = PATHS
+        .iter()
+        .fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live, links)));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
 
-fn handlers(path: PathName, live: &Live) -> MethodRouter<Arc<Herd>> {
+fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<Herd>> {
     match path {
         PathName::Livez => get(livez),
         PathName::Readyz => get(readyz),
@@ -149,6 +154,14 @@ fn handlers(path: PathName, live: &Live) -> MethodRouter<Arc<Herd>> {
         PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
+        PathName::SharePage => get(share::get_page),
+        PathName::ShareStyle => get(share::get_style),
+        PathName::ShareScript => get(share::get_script),
+        PathName::Share => get(share::get_share),
+        PathName::Shares => get(share::get_shares)
+            .post(share::post_share)
+            .layer((Extension(links.clone()), Extension(Arc::clone(&live.searches)))),
+        PathName::OneShare => delete(share::delete_share).layer(Extension(Arc::clone(&live.searches))),
         PathName::Phones => unreachable!("the requests of phones have no path in the table"),
     }
 }

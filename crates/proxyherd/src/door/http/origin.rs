@@ -10,6 +10,10 @@
 //! plain form could not send. The checks rely on browsers, which always send true values of Host, Origin and
 //! Sec-Fetch-Site. Other programs send only Host.
 //!
+//! A proxy in front of this server may have TLS and another host name. The setting `public_url` says which: its host and
+//! its origin are this server's own, too. A WebSocket of the server's own page needs this, because browsers send only the
+//! page's origin with it.
+//!
 //! With TLS, a browser accepts only a host name of the door's certificate, so no foreign name can lead here. If tokens
 //! decide, too, a door with TLS accepts every host name.
 //!
@@ -77,6 +81,8 @@ pub(super) struct OriginPolicy {
     own: Address,
     /// The scheme of the URLs of this socket, with its `://`.
     scheme: &'static str,
+    /// The origin of the setting `public_url`.
+    public: Option<WebOrigin>,
     /// Further host names.
     hosts: Vec<String>,
     /// Whether any host name is accepted.
@@ -99,6 +105,7 @@ impl OriginPolicy {
         OriginPolicy {
             own,
             scheme: if has_tls { "https://" } else { "http://" },
+            public: access.public_origin(),
             hosts: access.hosts.clone(),
             accepts_any_host: has_tls && access.tokens == Tokens::On,
             origins: access.origins.clone(),
@@ -142,7 +149,8 @@ impl OriginPolicy {
         let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
         let is_own = |origin: &HeaderValue| {
             let name = origin.as_bytes().strip_prefix(self.scheme.as_bytes());
-            name.is_some() && name == host
+            let is_public = |public: &WebOrigin| public.as_str().as_bytes() == origin.as_bytes();
+            name.is_some() && name == host || self.public.as_ref().is_some_and(is_public)
         };
         if headers.get_all(header::ORIGIN).iter().all(is_own) {
             Ok(())
@@ -223,7 +231,9 @@ impl OriginPolicy {
         };
         let is_named = || {
             let is_this = |known: &str| known.eq_ignore_ascii_case(name);
-            is_this(&self.own.host()) || self.hosts.iter().any(|known| is_this(known))
+            let mut named =
+                self.hosts.iter().map(String::as_str).chain(self.public.as_ref().map(WebOrigin::host));
+            is_this(&self.own.host()) || named.any(is_this)
         };
         if is_loopback || self.accepts_any_host || is_named() {
             Ok(())
@@ -357,6 +367,27 @@ mod tests {
             let expected = if is_fine { Ok(PageOrigin::Other) } else { Err(OriginRefusal::OtherOrigin) };
             assert_eq!(page_of(&sent, Pages::Allowed), expected, "{sent:?}");
             assert_eq!(page_of(&sent, Pages::Any), Ok(PageOrigin::Other), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_public_url_is_this_server_s_own_behind_a_proxy_with_tls() {
+        let access = AccessSettings {
+            public_url: Some("https://herd.example/map".to_owned()),
+            ..AccessSettings::default()
+        };
+        let policy = OriginPolicy::new("127.0.0.1:8000".parse().unwrap(), false, &access);
+        for (host, origin, is_fine) in [
+            ("herd.example", "https://herd.example", true),
+            ("127.0.0.1:8000", "https://herd.example", true),
+            ("herd.example", "http://herd.example", true),
+            ("herd.example", "https://herd.example:8443", false),
+            ("herd.example", "https://evil.example", false),
+            ("evil.example", "https://herd.example", false),
+        ] {
+            let sent = headers(&[("host", host), ("origin", origin)]);
+            let page = policy.admit(Version::HTTP_11, &"/".parse().unwrap(), &sent, Pages::Allowed);
+            assert_eq!(page.is_ok(), is_fine, "{host} {origin}");
         }
     }
 

@@ -43,6 +43,12 @@ pub(super) enum PathName {
     WebSocket,
     Tokens,
     Token,
+    SharePage,
+    ShareStyle,
+    ShareScript,
+    Share,
+    Shares,
+    OneShare,
     /// The reports of phones.
     Phones,
 }
@@ -72,6 +78,8 @@ pub(super) enum NeededRight {
     Operate,
     /// To make, list and revoke tokens. This needs a token even if tokens are off.
     Tokens,
+    /// To see what a share shows. This needs the token of the share even if tokens are off.
+    Share,
 }
 
 /// One path.
@@ -102,7 +110,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 19] = [
+pub(super) static PATHS: [PathRow; 25] = [
     open(PathName::Root, "/").with_posts_of_phones(),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -141,6 +149,17 @@ pub(super) static PATHS: [PathRow; 19] = [
     .for_operators(),
     clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Tokens)], "DELETE, OPTIONS")
         .for_operators(),
+    open(PathName::SharePage, "/share"),
+    open(PathName::ShareStyle, "/share/style.css"),
+    open(PathName::ShareScript, "/share/script.js"),
+    clients(PathName::Share, "/v1/share", &[(Method::GET, NeededRight::Share)], GET_ALLOW),
+    clients(
+        PathName::Shares,
+        "/v1/shares",
+        &[(Method::GET, NeededRight::Read), (Method::POST, NeededRight::Read)],
+        "GET, HEAD, POST, OPTIONS",
+    ),
+    clients(PathName::OneShare, "/v1/shares/{id}", &[(Method::DELETE, NeededRight::Read)], "DELETE, OPTIONS"),
 ];
 
 /// The requests of phones: at `/`, and posted to another path.
@@ -152,7 +171,7 @@ static PHONES: [PathRow; 2] = [
 ];
 
 /// First segments of paths to which no phone can post.
-const RESERVED: [&str; 6] = ["v1", "health", "maps", "docs", "metrics", "openapi.json"];
+const RESERVED: [&str; 7] = ["v1", "health", "maps", "docs", "share", "metrics", "openapi.json"];
 
 /// The paths that a door has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

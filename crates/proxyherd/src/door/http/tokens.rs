@@ -8,7 +8,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use proxyherd_config::clock;
@@ -16,17 +16,15 @@ use proxyherd_core::{
     access::{Scopes, TokenId, TokenRecord, TokenState},
     limits::{TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_NAME_LEN_MAX},
 };
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::{media, problem::Problem, query::Query, request_body};
+use super::{media, problem::Problem, query::Query, request_body, small_json};
 use crate::{
     access::{NewToken, TokenError},
     caller::Caller,
     herd::{Herd, TokenRefusal},
 };
-
-const JSON: &str = "application/json";
 
 /// The body of a request for a new token.
 #[derive(Deserialize)]
@@ -35,25 +33,14 @@ struct Wanted {
     scopes: Vec<String>,
     #[serde(default)]
     name: String,
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "small_json::whole")]
     expires_s: Option<u64>,
     #[serde(default)]
     latest_only: bool,
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "small_json::whole")]
     clients_max: Option<u64>,
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "small_json::whole")]
     rate: Option<u32>,
-}
-
-/// Reads a whole number or null. JSON has no integers, so `60.0` is one.
-fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
-    let whole = number.as_u64().or_else(|| {
-        let number = number.as_f64()?;
-        (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
-    });
-    let whole = whole.and_then(|whole| T::try_from(whole).ok());
-    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number in range")))
 }
 
 /// A token as the API shows it.
@@ -87,12 +74,12 @@ pub(super) async fn post_token(
     body: Body,
 ) -> Result<Response, Problem> {
     Query::of(&uri, &[], &[])?;
-    media::of_body(&headers, &[JSON])?;
+    media::of_body(&headers, &[small_json::MEDIA_TYPE])?;
     let new = wanted(&request_body::whole(body).await?)?;
     let made = waiting(move || herd.make_token(&caller, clock::now_ns(), new)).await?;
     let (text, record) = made?;
     let shown = Shown { token: Some(text.reveal().to_owned()), ..Shown::of(text.id(), &record) };
-    Ok((StatusCode::CREATED, json(&shown)).into_response())
+    Ok((StatusCode::CREATED, small_json::answer(&shown)).into_response())
 }
 
 /// All tokens that have not ended.
@@ -103,10 +90,10 @@ pub(super) async fn get_tokens(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::of(&uri, &[], &[])?;
-    media::accepted(&headers, &[JSON])?;
+    media::accepted(&headers, &[small_json::MEDIA_TYPE])?;
     let tokens = herd.tokens(&caller, clock::now_ns())?;
     let tokens = tokens.iter().map(|(id, record)| Shown::of(id, record)).collect();
-    Ok(json(&All { tokens }).into_response())
+    Ok(small_json::answer(&All { tokens }))
 }
 
 /// Revokes a token.
@@ -125,7 +112,7 @@ pub(super) async fn delete_token(
 /// Reads the body of a request for a token.
 fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     let Wanted { scopes, name, expires_s, latest_only, clients_max, rate } =
-        serde_json::from_slice(body).map_err(|error| not_read(&error))?;
+        small_json::read(body, "a token")?;
     if name.len() > TOKEN_NAME_LEN_MAX {
         return Err(Problem::invalid(format!("`name` has at most {TOKEN_NAME_LEN_MAX} bytes")));
     }
@@ -146,29 +133,9 @@ fn wanted(body: &[u8]) -> Result<NewToken, Problem> {
     Ok(NewToken { scopes, name, expires_s, is_latest_only: latest_only, clients_max, rate })
 }
 
-/// 400 for what is no JSON, 422 for JSON of another shape. The texts of serde can repeat parts of the body.
-fn not_read(error: &serde_json::Error) -> Problem {
-    match error.classify() {
-        serde_json::error::Category::Data => {
-            Problem::invalid(format!("the body does not describe a token: {error}"))
-        }
-        _ => Problem::new(StatusCode::BAD_REQUEST, format!("the body is no JSON: {error}")),
-    }
-}
-
 /// Runs what waits for the disk where it may wait.
 async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     spawn_blocking(work).await.map_err(|_| Problem::unavailable("this server is stopping"))
-}
-
-fn json<T: Serialize>(value: &T) -> impl IntoResponse + use<T> {
-    let mut body = serde_json::to_vec(value).expect("texts and numbers are always JSON");
-    body.push(b'\n');
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(JSON)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (headers, body)
 }
 
 impl Shown {
@@ -199,7 +166,11 @@ impl From<TokenRefusal> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, TokenError::Unknown.to_string())
             }
             TokenRefusal::Failed(
-                failed @ (TokenError::Full | TokenError::Machine | TokenError::Audit(_)),
+                failed @ (TokenError::Full
+                | TokenError::TooManyShares
+                | TokenError::TooManySharesKept
+                | TokenError::Machine
+                | TokenError::Audit(_)),
             ) => Problem::unavailable(failed.to_string()),
         }
     }

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use proxyherd_config::clock;
 use proxyherd_core::{
     flood::{Begin, FollowerId, Interest},
@@ -84,8 +84,7 @@ impl Follower {
     /// Follows what the streams want from now on, and wakes the thread once. Returns whether the replica had a place.
     fn follow(&mut self, state: &StreamsState) -> bool {
         let wake_thread = self.wake_thread.clone();
-        let interest: Arc<dyn Interest> =
-            Arc::<proxyherd_core::streams::InterestMap>::clone(state.streams.interest());
+        let interest: Arc<dyn Interest> = Arc::clone(state.streams.interest()) as _;
         self.id = self.replica.follow_some(Begin::Now, &interest, move || {
             let _ = wake_thread.try_send(());
         });
@@ -228,7 +227,7 @@ impl Hub {
         rings: &mut Vec<Arc<Connection>>,
         change: impl FnOnce(&mut StreamsState, &Replica) -> T,
     ) -> T {
-        let mut state = Mutex::lock(&self.state);
+        let mut state = self.state.lock();
         let changed = change(&mut state, &self.replica);
         state.streams.take_rings(rings);
         changed

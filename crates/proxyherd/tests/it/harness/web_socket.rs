@@ -25,10 +25,15 @@ impl Ws {
     /// Opens a WebSocket with these further headers in the handshake. Each header ends with CRLF. An error: the head of
     /// the answer that refuses it.
     pub(crate) fn open(http: SocketAddr, headers: &str) -> Result<Ws, String> {
+        Ws::open_at(http, "/v1/ws", headers)
+    }
+
+    /// Like [`Ws::open`], at another path.
+    pub(crate) fn open_at(http: SocketAddr, path: &str, headers: &str) -> Result<Ws, String> {
         let mut stream = TcpStream::connect(http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
-            "GET /v1/ws HTTP/1.1\r\nHost: {http}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).unwrap();

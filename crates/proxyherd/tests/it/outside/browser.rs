@@ -20,7 +20,7 @@ use crate::harness::{Herd, PATIENCE, Plan, Process, get};
 const BROWSERS: [&str; 2] = ["chromium-headless-shell", "chromium"];
 
 /// The name of a browser's program. If there is none, this prints that the test is skipped.
-fn browser_or_skip() -> Option<&'static str> {
+pub(super) fn browser_or_skip() -> Option<&'static str> {
     let found = BROWSERS.into_iter().find(|name| is_installed(name));
     or_skip(found.is_some(), "there is no Chromium; ./test tools installs it")?;
     found
@@ -67,10 +67,15 @@ impl Site {
 
 /// Starts the browser, which runs until the process is dropped.
 fn open(browser: &str, dir: &Path, url: &str) -> Process {
+    open_with(browser, dir, &[], url)
+}
+
+/// Like [`open`], with further arguments.
+pub(super) fn open_with(browser: &str, dir: &Path, further: &[&str], url: &str) -> Process {
     let profile = format!("--user-data-dir={}", dir.join("profile").display());
-    // Root may not use the browser's sandbox. The page is the test's own.
-    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", &profile, url];
-    Process::other(dir, Path::new(browser), &arguments)
+    // Root may not use the browser's sandbox. The page is the test's own, or the herd's.
+    let usual = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", &profile];
+    Process::other(dir, Path::new(browser), &[&usual, further, &[url]].concat())
 }
 
 fn received(outcomes: &Receiver<String>) -> String {

@@ -10,6 +10,7 @@ mod curl;
 mod live;
 mod python;
 mod schemathesis;
+mod share_page;
 
 use std::{
     fs::{self, OpenOptions},

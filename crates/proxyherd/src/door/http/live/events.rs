@@ -8,7 +8,7 @@
 //!
 //! A form ([`EventForm`]) writes one event: this module does not know how events are framed.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use proxyherd_config::clock;
 use proxyherd_core::{
@@ -36,6 +36,9 @@ pub(super) struct EventSource {
     caller: Caller,
     center: Option<Center>,
 }
+
+/// A search for the state of a stream that begins anew.
+pub(super) type Gathering = Pin<Box<dyn Future<Output = Result<(), NoResult>> + Send>>;
 
 /// What [`EventSource::next`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +91,11 @@ impl EventSource {
     }
 
     /// Gathers the state. After that, the next events can be taken.
-    pub(super) fn gather(&self, live: &Live) -> impl Future<Output = Result<(), NoResult>> + Send + 'static {
+    pub(super) fn gather(&self, live: &Live) -> Gathering {
         let brief = self.stream.gather(clock::now_ns(), Effort::visits(BRIEF_VISITS_MAX));
         let (stream, caller) = (Arc::clone(&self.stream), self.caller.clone());
         let searches = Arc::clone(&live.searches);
-        async move {
+        Box::pin(async move {
             if brief.is_ok() {
                 return Ok(());
             }
@@ -100,7 +103,7 @@ impl EventSource {
             let (gathered, _turn) = searches.run(&caller, search).await?;
             // Only a search that nobody waits for is canceled.
             gathered.map_err(|_| NoResult::TimedOut)
-        }
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     Live,
-    events::{self, Batch, EventForm, EventSource},
+    events::{self, Batch, EventForm, EventSource, Gathering},
     wanted::{PARAMETERS, REPEATED, WantedStream},
 };
 use crate::{
@@ -35,7 +35,6 @@ use crate::{
         media,
         problem::Problem,
         query::Query,
-        searches::NoResult,
     },
     herd::{Herd, StreamEnd},
 };
@@ -97,7 +96,7 @@ struct EventBody {
     source: EventSource,
     live: Live,
     bell: Arc<AtomicWaker>,
-    gathering: Option<Pin<Box<dyn Future<Output = Result<(), NoResult>> + Send>>>,
+    gathering: Option<Gathering>,
     comment_at: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     has_ended: bool,
@@ -156,7 +155,7 @@ impl EventBody {
             match self.source.next(&mut out) {
                 Batch::Last if out.0.is_empty() => return Poll::Pending,
                 Batch::More | Batch::Last => break,
-                Batch::Gather => self.gathering = Some(Box::pin(self.source.gather(&self.live))),
+                Batch::Gather => self.gathering = Some(self.source.gather(&self.live)),
                 Batch::End(StreamEnd::ShuttingDown) => {
                     self.has_ended = true;
                     break;

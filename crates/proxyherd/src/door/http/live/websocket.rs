@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 
 use super::{
     Live,
-    events::{self, Batch, EventForm, EventSource},
+    events::{self, Batch, EventForm, EventSource, Gathering},
     wanted::{PARAMETERS, REPEATED, WantedStream},
 };
 use crate::{
@@ -138,7 +138,7 @@ struct Conversation<S> {
 struct Subscription {
     source: EventSource,
     bell: Arc<Notify>,
-    gathering: Option<Pin<Box<dyn Future<Output = Result<(), NoResult>> + Send>>>,
+    gathering: Option<Gathering>,
     /// Whether there may be more events to take without a ring of the bell.
     has_more: bool,
 }
@@ -243,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                         let (herd, reference) = (Arc::clone(&self.herd), reference.map(str::to_owned));
                         self.answering = Some(Box::pin(async move {
                             let durable = durability::wait(&herd, positions).await;
-                            answer_of(reference.as_deref(), durable.map(|()| result))
+                            answer_of(reference.as_deref(), &durable.map(|()| result))
                         }));
                         return Ok(());
                     }
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
         };
         ATTRIBUTES.set(attributes);
-        let obeyed = answer_of(reference, obeyed);
+        let obeyed = answer_of(reference, &obeyed);
         self.send(vec![text(obeyed)]).await
     }
 
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         let batch = subscription.source.next(&mut form);
         subscription.has_more = matches!(batch, Batch::More | Batch::Gather);
         if batch == Batch::Gather {
-            subscription.gathering = Some(Box::pin(subscription.source.gather(&self.live)));
+            subscription.gathering = Some(subscription.source.gather(&self.live));
         }
         self.send(form.messages).await?;
         match batch {
@@ -406,7 +406,7 @@ fn text(text: String) -> Message {
 }
 
 /// The answer to a message.
-fn answer_of(reference: Option<&str>, result: Result<&str, Problem>) -> String {
+fn answer_of(reference: Option<&str>, result: &Result<&str, Problem>) -> String {
     let mut out = Vec::new();
     json::write_answer(&mut out, reference, result.as_ref().copied().map_err(Problem::detail));
     String::from_utf8(out).expect("JSON of texts is UTF-8")

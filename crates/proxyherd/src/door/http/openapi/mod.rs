@@ -78,6 +78,7 @@ fn document(security: Security) -> OpenApi {
             tag("Clients", "Where a client is, and what is around it."),
             tag("Reports", "What clients report."),
             tag("Live", "Positions as they change."),
+            tag("Shares", "Links that show one client's newest position until they end."),
             tag("Tokens", "Who may do what. Needs a token that may operate; where tokens are off, the operator's token."),
             tag("Server", "The state of this server, for operators and their tools."),
         ]))

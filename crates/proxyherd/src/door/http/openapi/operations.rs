@@ -1,6 +1,8 @@
-//! The operations: their parameters, bodies and responses. `streams` has those that never end.
+//! The operations: their parameters, bodies and responses. `streams` has those that never end, and `shares` those about
+//! shares.
 
 mod filters;
+mod shares;
 mod streams;
 
 use utoipa::openapi::{
@@ -37,6 +39,10 @@ pub(super) fn paths() -> Paths {
         .operation(HttpMethod::Get, get_tokens())
         .operation(HttpMethod::Post, post_token())
         .build();
+    let shares = PathItemBuilder::new()
+        .operation(HttpMethod::Get, shares::get_shares())
+        .operation(HttpMethod::Post, shares::post_share())
+        .build();
     let one = |method, operation: Operation| PathItem::new(method, operation);
     [
         ("/health/livez", one(HttpMethod::Get, livez)),
@@ -46,6 +52,9 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}/location", one(HttpMethod::Put, put_location())),
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
+        ("/v1/share", one(HttpMethod::Get, shares::get_share())),
+        ("/v1/shares", shares),
+        ("/v1/shares/{id}", one(HttpMethod::Delete, shares::delete_share())),
         ("/v1/status", one(HttpMethod::Get, get_status())),
         ("/v1/stream", one(HttpMethod::Get, streams::get_stream())),
         ("/v1/tokens", tokens),
@@ -85,7 +94,7 @@ fn meaning(code: &str) -> &'static str {
             "The token does not allow this, or has added as many clients as it may; or the page's origin or the host name \
              is not allowed."
         }
-        "404" => "The herd does not know the client or the token.",
+        "404" => "The herd does not know the client, the token or the share.",
         "406" => "The request accepts none of the media types.",
         "408" => "The body did not arrive in time.",
         "409" => "Two values contradict each other: two parameters, or `id` in the body and in the path.",

@@ -1,8 +1,8 @@
 //! The schemas of bodies and parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, TOKEN_CLIENTS_MAX,
-    TOKEN_EXPIRES_S_MAX, TOKEN_ID_LEN_MAX, TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, SCOPES_MAX, SHARE_EXPIRES_S_MAX,
+    TOKEN_CLIENTS_MAX, TOKEN_EXPIRES_S_MAX, TOKEN_ID_LEN_MAX, TOKEN_NAME_LEN_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::{
@@ -35,6 +35,10 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("NewToken", new_token().into()),
         ("Token", token().into()),
         ("Tokens", tokens().into()),
+        ("NewShare", new_share().into()),
+        ("Share", share().into()),
+        ("Shares", shares().into()),
+        ("Shown", shown().into()),
     ]
 }
 
@@ -428,6 +432,61 @@ fn token() -> ObjectBuilder {
 
 fn tokens() -> ObjectBuilder {
     exactly([("tokens", ArrayBuilder::new().items(named("Token")).into())])
+}
+
+fn new_share() -> ObjectBuilder {
+    let id =
+        text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]{1,64}$"));
+    let expires_s = integer()
+        .minimum(Some(1))
+        .maximum(Some(SHARE_EXPIRES_S_MAX))
+        .description(Some("Seconds until the share ends. It ends sooner if the token that makes it does."));
+    exactly([("id", id.description(Some("The client's ID.")).into()), ("expires_s", expires_s.into())])
+        .examples([json!({"id": "kiwi", "expires_s": 3600})])
+}
+
+fn share_ends() -> ObjectBuilder {
+    instant("When the share ends.")
+}
+
+fn share() -> ObjectBuilder {
+    let url =
+        text().description(Some("The link. The token is only in the fragment, which no browser sends."));
+    exactly([
+        ("url", url.into()),
+        ("token", text().description(Some("The token of the share. It is shown only here.")).into()),
+        ("share", token_id().description(Some("The share's ID.")).into()),
+        ("id", id().into()),
+        ("expires", share_ends().into()),
+    ])
+}
+
+fn shares() -> ObjectBuilder {
+    let made_by = text().description(Some(
+        "The ID of the token that has made the share; `operator` for the operator's token; `anybody` where tokens were \
+         off.",
+    ));
+    let share = exactly([
+        ("share", token_id().description(Some("The share's ID.")).into()),
+        ("id", id().into()),
+        ("made", instant("When the share was made.").into()),
+        ("expires", share_ends().into()),
+        ("made_by", made_by.into()),
+    ]);
+    exactly([("shares", ArrayBuilder::new().items(share).into())])
+}
+
+fn shown() -> ObjectBuilder {
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let client = AnyOfBuilder::new()
+        .item(named("Client"))
+        .item(null)
+        .description(Some("Null if the herd does not know the client at present."));
+    exactly([
+        ("id", id().into()),
+        ("expires", share_ends().into()),
+        ("client", RefOr::T(client.build().into())),
+    ])
 }
 
 fn status() -> ObjectBuilder {
