@@ -199,7 +199,7 @@ impl Scene {
     fn stall(&mut self, plan: &StreamsPlan) -> Result<Stalled> {
         let sockets = procfs::socket_memory()?;
         self.readers.stop(&self.poll)?;
-        let filled = self.run("half of the readers stop", plan.seconds / 2, plan.reports * FILL_FACTOR)?;
+        let filled = self.run("half of the readers stop", plan.seconds, plan.reports * FILL_FACTOR)?;
         // The others must have read everything before they are measured.
         self.settle()?;
         let run = self.run("half of the readers do not read", plan.seconds, plan.reports)?;
