@@ -5,7 +5,8 @@ use super::{
     filter::StreamFilter,
 };
 use crate::limits::{
-    ALL_STREAM_ENTRIES_MAX, STREAM_ENTRIES_MAX, STREAM_IDS_MAX, STREAMS_KEPT_MAX, STREAMS_MAX, UNINDEXED_STREAMS_MAX,
+    ALL_STREAM_ENTRIES_MAX, STREAM_ENTRIES_MAX, STREAM_IDS_MAX, STREAMS_KEPT_MAX, STREAMS_MAX,
+    UNINDEXED_STREAMS_MAX,
 };
 
 /// One connection's hold of one stream, until the owner gives it back ([`Streams::detach`](super::Streams::detach)).

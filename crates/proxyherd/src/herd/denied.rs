@@ -37,7 +37,9 @@ pub enum Denied {
     #[error("the token of a share cannot make, list or revoke shares")]
     Share,
     /// To learn who comes and goes: the caller has shown the token of a share.
-    #[error("the token of a share shows the newest position of its client, and not when the client comes and goes")]
+    #[error(
+        "the token of a share shows the newest position of its client, and not when the client comes and goes"
+    )]
     Presence,
     /// To revoke this share: another caller has made it.
     #[error("this caller has not made this share, and may not operate the herd")]

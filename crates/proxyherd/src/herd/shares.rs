@@ -191,7 +191,8 @@ mod tests {
     async fn a_share_shows_where_its_client_is_and_not_when_it_comes_and_goes() {
         let herd = alone_with(WITH_TOKENS);
         let now_ns = clock::now_ns();
-        let (text, _) = herd.make_share(&showing(&herd, now_ns, OPERATOR), now_ns, client("kiwi"), 60).unwrap();
+        let (text, _) =
+            herd.make_share(&showing(&herd, now_ns, OPERATOR), now_ns, client("kiwi"), 60).unwrap();
         let share = showing(&herd, now_ns, text.reveal());
         let open = |kinds| {
             let ids = IdPattern::parse(b"kiwi").into_iter().collect();

@@ -135,8 +135,15 @@ fn only_the_same_reader_with_the_same_filter_resumes_a_stream() {
     world.detach(reader);
     let open = |world: &mut World, filter: StreamFilter, owner: Option<&[u8]>, id: EventId| {
         let kinds = StreamKinds::default();
-        let opening =
-            StreamOpening { filter, kinds, owner, caller: 0, last_event_id: Some(id), random: 1 << 40, bell: 0 };
+        let opening = StreamOpening {
+            filter,
+            kinds,
+            owner,
+            caller: 0,
+            last_event_id: Some(id),
+            random: 1 << 40,
+            bell: 0,
+        };
         world.streams.open(opening).unwrap();
         world.streams.counts().resumed
     };

@@ -380,9 +380,12 @@ async fn a_large_stream_is_released_by_the_thread_and_those_of_others_go_on() {
     let mut one = Reader::synced(&herd, &["kiwi"]);
     let all = Reader::synced(&herd, &[]);
     assert!(herd.streams.counts().entries > 20_000);
-    herd.streams.hub.state.lock().streams.end_if(StreamEnd::RightsEnded, |connection| {
-        Arc::ptr_eq(connection, &all.stream.connection)
-    });
+    herd.streams
+        .hub
+        .state
+        .lock()
+        .streams
+        .end_if(StreamEnd::RightsEnded, |connection| Arc::ptr_eq(connection, &all.stream.connection));
     drop(all);
     report(&herd, &["kiwi"], 2);
     assert_eq!(one.next(), "kiwi 2");

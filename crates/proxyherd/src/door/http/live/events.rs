@@ -146,7 +146,9 @@ impl From<StreamRefusal> for Problem {
     fn from(refusal: StreamRefusal) -> Problem {
         match refusal {
             StreamRefusal::Denied(denied) => denied.into(),
-            StreamRefusal::Full(full @ StreamsFull::Streams(CoreFull::Ids)) => Problem::invalid(full.to_string()),
+            StreamRefusal::Full(full @ StreamsFull::Streams(CoreFull::Ids)) => {
+                Problem::invalid(full.to_string())
+            }
             StreamRefusal::Full(full) => Problem::unavailable(full.to_string()),
         }
     }
