@@ -213,6 +213,8 @@ fn what_is_no_report_is_answered_so_that_the_app_goes_on() {
             ("/pub?u=jane&d=phone", "", r#"{"_type":"lwt","tst":1497476456}"#),
             ("/pub", "", r#"{"_type":"transition","event":"enter"}"#),
             ("/pub", "", r#"{"_type":"nobody knows this"}"#),
+            ("/metrics", "", r#"{"_type":"lwt"}"#),
+            ("/share", "", r#"{"_type":"lwt"}"#),
         ] {
             let reply = send(to, "POST", target, headers, body);
             assert_eq!((reply.code, &*reply.body), (200, NO_FRIENDS), "{target} {body}");
