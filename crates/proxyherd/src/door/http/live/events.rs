@@ -138,6 +138,15 @@ pub(super) fn reason(why: StreamEnd) -> &'static str {
     }
 }
 
+/// Why the search for the state of a stream has no result, for the stream's reader.
+pub(super) fn search_reason(why: NoResult) -> &'static str {
+    match why {
+        NoResult::Crowded => "too many searches wait already; try again later, or ask for fewer clients",
+        NoResult::TimedOut => "the search for the state of the stream took too long; ask for fewer clients",
+        NoResult::Failed => "the search for the state of the stream failed; the server's log says why",
+    }
+}
+
 impl From<StreamRefusal> for Problem {
     fn from(refusal: StreamRefusal) -> Problem {
         match refusal {

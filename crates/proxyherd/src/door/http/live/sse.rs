@@ -143,8 +143,8 @@ impl EventBody {
                 match gathering.as_mut().poll(context) {
                     Poll::Ready(gathered) => {
                         self.gathering = None;
-                        if gathered.is_err() {
-                            self.end(&mut out, "the search for the state of this stream had no room");
+                        if let Err(why) = gathered {
+                            self.end(&mut out, events::search_reason(why));
                             break;
                         }
                     }

@@ -327,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if let Some(subscription) = &mut self.subscription {
             subscription.gathering = None;
         }
-        gathered.map_err(|_| close(CloseCode::Again, "the search for the state of the stream had no room"))
+        gathered.map_err(|why| close(CloseCode::Again, events::search_reason(why)))
     }
 
     /// Asks whether the client is still there.
