@@ -47,8 +47,8 @@ const FORWARDED_MAX: usize = 32;
 const TOO_MANY_AFTER_S: u64 = 2;
 
 /// The answer to a phone that shows no token.
-const PHONE_NEEDS_TOKEN: &str = "a report needs a token: type the token into the app as the password or the access token, or add ?token=TOKEN to the \
-     URL";
+const PHONE_NEEDS_TOKEN: &str = "a report needs a token: type the token into the app as the password or the access \
+    token, or add ?token=TOKEN to the URL";
 
 /// Why a request is refused. A refused request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,8 +114,8 @@ impl From<AuthRefusal> for Problem {
 }
 
 impl AuthRefusal {
-    /// The response. Clients of Google's path expect 200 and a status in the JSON. The person with a phone reads what to
-    /// type into an app.
+    /// The response. Clients of Google's path expect 200 and a status in the JSON. The person with a phone reads what
+    /// to type into an app.
     pub(super) fn at(self, row: Option<&PathRow>) -> Response {
         match (self, row.map(|row| row.name)) {
             (
