@@ -4,6 +4,7 @@
 //!   protocol, `nearby` compares questions about places with reports, and `near` searches for the nearest clients,
 //!   beside Redis.
 //! - `http` measures reports, batches and searches over HTTP.
+//! - `streams` measures live streams over HTTP.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
@@ -27,6 +28,7 @@ mod procfs;
 mod progress;
 mod stats;
 mod steady;
+mod streams;
 mod target;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -90,6 +92,14 @@ enum Command {
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- http --part put --part batch"
     )]
     Http(HttpArgs),
+    /// Measure live streams: the memory and processor time of 10,000 open streams, the time from a report to its
+    /// events, what readers cost that stop reading, and how much a thousand streams lower the rate of IAMAT. Exit with 1
+    /// if a target is not met.
+    #[command(
+        after_help = "This process and the server's each need a descriptor for every stream: see `ulimit -Hn`.\n\n\
+                      Example:\n  cargo run --profile dist -p proxyherd-bench -- streams --part many"
+    )]
+    Streams(StreamsArgs),
     /// Fill a replica with clients that move, and measure the rate of searches for the nearest clients, beside Redis.
     #[command(
         after_help = "Example:\n  redis-server --port 6399 --save '' & proxyherd-bench near --redis 127.0.0.1:6399"
@@ -269,6 +279,14 @@ struct HttpArgs {
 }
 
 #[derive(Args)]
+struct StreamsArgs {
+    #[command(flatten)]
+    plan: streams::StreamsPlan,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Addresses of the servers, among which the connections are divided evenly.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
@@ -326,6 +344,10 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Http(args) => http(args),
+        Command::Streams(StreamsArgs { plan, server }) => {
+            let is_met = streams::run(&plan, server.server_bin.as_deref())?;
+            Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::HandlerServer => target::handler::serve().map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),
     }

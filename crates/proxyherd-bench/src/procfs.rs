@@ -31,6 +31,13 @@ pub(crate) fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?.count())
 }
 
+/// Memory of the kernel for the buffers of all TCP sockets of this machine, bytes.
+pub(crate) fn socket_memory() -> Result<u64> {
+    let path = "/proc/net/sockstat";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    parse_socket_memory(&text).with_context(|| format!("{path} has no memory of TCP"))
+}
+
 /// Parses proc_pid_stat(5). The second field is the program's name in parentheses, which may itself hold spaces and
 /// parentheses. Fields 14 and 15 are the user and the system time.
 fn parse_cpu_time(stat: &str) -> Option<Duration> {
@@ -47,6 +54,13 @@ fn parse_resident(status: &str) -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
+/// Parses the line of TCP, such as `TCP: inuse 2 orphan 0 tw 4 alloc 5 mem 6`. The last number is in pages.
+fn parse_socket_memory(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    let pages: u64 = line.rsplit_once("mem ")?.1.trim().parse().ok()?;
+    Some(rustix::param::page_size() as u64 * pages)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +70,13 @@ mod tests {
         let stat = "42 (a ) name) S 1 42 42 0 -1 4194560 500 0 3 0 120 30 7 8 20 0 5 0 9999 1000 200";
         assert_eq!(parse_cpu_time(stat), Some(Duration::from_millis(1500)));
         assert_eq!(parse_cpu_time("42 (cut) S 1"), None);
+    }
+
+    #[test]
+    fn the_memory_of_sockets_is_found_among_other_lines() {
+        let text = "sockets: used 9\nTCP: inuse 2 orphan 0 tw 4 alloc 5 mem 6\nUDP: inuse 0 mem 3\n";
+        assert_eq!(parse_socket_memory(text), Some(6 * rustix::param::page_size() as u64));
+        assert_eq!(parse_socket_memory("TCP6: inuse 0\n"), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     types::{Body, Coordinates, IdPattern, Kind, Record},
 };
 
-/// The number of counters, a power of two. They take a megabyte.
+/// The number of counters, a power of two. They take a megabyte, and their bits 32 KiB.
 const COUNTERS: usize = 1 << 18;
 /// Maximum number of cells of a filter.
 const CELLS_MAX: u64 = 6;
@@ -55,7 +55,16 @@ pub struct InterestMap {
     /// ... and the lengths that have any, one bit each.
     lengths: [AtomicU64; LENGTH_WORDS],
     /// The counters of cells, IDs and prefixes. There are none before the first filter.
-    counters: OnceLock<Box<[AtomicU32]>>,
+    counters: OnceLock<Counters>,
+}
+
+/// The table of counters. Readers need to know only which counters are not zero. The bits say that, in memory that stays
+/// in a processor's cache.
+#[derive(Debug)]
+struct Counters {
+    counts: Box<[AtomicU32]>,
+    /// A bit for each counter: whether it is not zero.
+    bits: Box<[AtomicU64]>,
 }
 
 /// How a filter is in the map.
@@ -169,16 +178,12 @@ impl InterestMap {
 
     #[inline]
     fn is_counted(&self, hash: u64) -> bool {
-        let is_counted =
-            |counters: &[AtomicU32]| places(hash).iter().all(|&at| counters[at].load(Relaxed) > 0);
-        self.counters.get().is_some_and(|counters| is_counted(counters))
+        self.counters.get().is_some_and(|counters| places(hash).iter().all(|&at| counters.is_set(at)))
     }
 
     fn count(&self, hash: u64, by: u32) {
-        let counters = self.counters.get_or_init(|| zeros(COUNTERS));
-        places(hash).iter().for_each(|&at| {
-            count(&counters[at], by);
-        });
+        let counters = self.counters.get_or_init(Counters::new);
+        places(hash).iter().for_each(|&at| counters.count(at, by));
     }
 
     fn hash_of(&self, id: &[u8], kind: u64) -> u64 {
@@ -187,6 +192,22 @@ impl InterestMap {
 
     fn hash_of_cell(&self, cell: u64) -> u64 {
         self.hash_of(&cell.to_le_bytes(), CELL)
+    }
+}
+
+impl Counters {
+    fn new() -> Counters {
+        Counters { counts: zeros(COUNTERS), bits: (0..COUNTERS / 64).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    #[inline]
+    fn is_set(&self, at: usize) -> bool {
+        self.bits[at / 64].load(Relaxed) & 1 << (at % 64) != 0
+    }
+
+    fn count(&self, at: usize, by: u32) {
+        let is_any = count(&self.counts[at], by) > 0;
+        set_bit(&self.bits[at / 64], at as u32 % 64, is_any);
     }
 }
 

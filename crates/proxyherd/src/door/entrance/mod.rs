@@ -11,11 +11,12 @@
 mod tls;
 mod visitor;
 
-use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Borrow, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proxyherd_config::{clock, config::Address, door_kind::DoorKind};
 use proxyherd_log::{LogLevel, Subject};
 use rustix::net::sockopt;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -66,6 +67,10 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// Whether the service limits the number of its visitors itself, in [`Service::ready`]. If so, its visitors do not
     /// count against `admission`'s limits.
     const HAS_OWN_ADMISSION: bool = false;
+    /// Maximum number of bytes that the operating system takes for a client before it can send them, roughly. `None`: what
+    /// the system allows, which may be megabytes. A door whose clients may fall behind wants to keep what they have not
+    /// received yet itself, so that it can replace old news by newer news.
+    const UNSENT_LEN_MAX: Option<u32> = None;
 
     /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening
     /// socket's queue.
@@ -107,6 +112,9 @@ impl Entrance {
         for listener in &self.listeners {
             // If keepalive can't be set, the limits of the protocols still apply.
             let _ = keep_alive(&listener.socket);
+            if let Some(len) = S::UNSENT_LEN_MAX {
+                let _ = limit_unsent(&listener.socket, len);
+            }
         }
         let mut first = 0;
         while self.stop.run_until_cancelled(service.ready()).await.is_some() {
@@ -153,6 +161,18 @@ fn keep_alive(listener: &TcpListener) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)
 }
 
+/// Limits what the operating system takes before it can send it (TCP_NOTSENT_LOWAT). Connections that `listener` accepts
+/// inherit this option.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(listener: &TcpListener, len: u32) -> io::Result<()> {
+    SockRef::from(listener).set_tcp_notsent_lowat(len)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_: &TcpListener, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +187,15 @@ mod tests {
         assert_eq!(sockopt::tcp_keepidle(&connection), Ok(KEEPALIVE_AFTER));
         assert_eq!(sockopt::tcp_keepintvl(&connection), Ok(KEEPALIVE_INTERVAL));
         assert_eq!(sockopt::tcp_keepcnt(&connection), Ok(KEEPALIVE_PROBES));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_takes_little_for_a_client_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        limit_unsent(&listener, 16 * 1024).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().await.unwrap();
+        assert_eq!(SockRef::from(&connection).tcp_notsent_lowat().unwrap(), 16 * 1024);
     }
 }

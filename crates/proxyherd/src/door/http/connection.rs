@@ -40,8 +40,8 @@ use super::{
     handler::{RequestHandler, Routers},
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
-        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN, STREAM_ERRORS_MAX,
-        STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
+        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN,
+        SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
     },
     metered_stream::MeteredStream,
     origin::OriginPolicy,
@@ -75,6 +75,7 @@ pub(super) struct HttpService {
 impl entrance::Service for HttpService {
     const ALPN: &'static [&'static [u8]] = &[b"h2", b"http/1.1"];
     const HAS_OWN_ADMISSION: bool = true;
+    const UNSENT_LEN_MAX: Option<u32> = Some(SOCKET_UNSENT_LEN_MAX);
 
     async fn ready(&self) {
         self.slots.ready().await;
@@ -183,18 +184,19 @@ async fn serve_by_hyper(
     };
     let Some((version, stream)) = first else { return Ok(()) };
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let response = handler.clone().handle(request);
+        // hyper keeps room for this future as long as the connection lives. The box is given back with the response.
+        let response = Box::pin(handler.clone().handle(request));
         async move { Ok::<_, Infallible>(response.await) }
     });
     let io = TokioIo::new(stream);
     match version {
         HttpVersion::One => {
             let connection = http1_builder().serve_connection(io, service).with_upgrades();
-            drive(context, handler, connection, http1::UpgradeableConnection::graceful_shutdown).await
+            drive(context, handler, pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await
         }
         HttpVersion::Two => {
             let connection = http2_builder(&context.tasks, date).serve_connection(io, service);
-            drive(context, handler, connection, http2::Connection::graceful_shutdown).await
+            drive(context, handler, pin!(connection), http2::Connection::graceful_shutdown).await
         }
     }
 }
@@ -204,10 +206,9 @@ async fn serve_by_hyper(
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     context: &ListenerContext,
     handler: &RequestHandler,
-    connection: C,
+    mut connection: Pin<&mut C>,
     shut_down: impl Fn(Pin<&mut C>),
 ) -> Result<(), ConnectionEnd> {
-    let mut connection = pin!(connection);
     let failed = |error: hyper::Error| ConnectionEnd::Failed(error.into());
     let slot = &handler.slot;
     let is_general = slot.slot_kind == SlotKind::General;

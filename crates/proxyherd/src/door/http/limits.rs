@@ -143,6 +143,11 @@ pub(super) const COMPRESSED_LEN_MIN: usize = 1024;
 /// Maximum time for which the socket may accept no bytes while there are bytes to write. After this time the connection
 /// is closed.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of bytes that the operating system takes for a connection before it can send them, roughly. Without
+/// this limit it takes megabytes from a client's connection that was fast before the client stopped reading: a stream's
+/// reader would get old events later, and many such readers would use up the system's memory for sockets. The system
+/// takes more again when half of this is sent, so a response still arrives as fast as the network allows.
+pub(super) const SOCKET_UNSENT_LEN_MAX: u32 = 32 * 1024;
 /// Maximum time in which a client must receive a response of known length, or a batch of a stream's events. After this
 /// time the connection is closed. In HTTP/2, a client that opens no flow-control window receives nothing although the
 /// socket accepts bytes.

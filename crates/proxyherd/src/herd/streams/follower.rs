@@ -4,9 +4,10 @@
 //! (`flood::interest`), so a change that no stream wants costs a report a few reads of memory, and the thread nothing.
 //!
 //! **Latency and load.** A change wakes the thread, if the thread waits. The thread then offers everything that is
-//! queued, in bites, and rests for [`REST`] before it waits again. So a change on an idle server is offered at once, a
-//! change under load within about [`REST`], and the thread is woken at most 200 times a second, however many changes
-//! there are.
+//! queued, in bites, and rests before it waits again: for [`REST_MIN`], or longer after many changes, up to
+//! [`REST_MAX`]. So a change on an idle server is offered at once, and a change under full load within about
+//! [`REST_MAX`]. Under load, many changes are offered together. Then each reader is woken once for all its changes, and
+//! a client that reports often is told less often, so streams leave most of the processor to reports.
 //!
 //! **Panics** in core's code for streams must not leave the streams without news. After a panic the thread takes a new
 //! place in the replica, since changes at the old place may be lost, and all streams begin anew. If that is not
@@ -38,8 +39,12 @@ use super::{
 };
 use crate::liveness::{Liveness, Pulse};
 
-/// Time for which the thread rests after it has offered everything.
-const REST: Duration = Duration::from_millis(5);
+/// Minimum time for which the thread rests after it has offered everything.
+const REST_MIN: Duration = Duration::from_millis(5);
+/// Maximum time for which it rests. With the time of its turn, this stays below 100 milliseconds.
+const REST_MAX: Duration = Duration::from_millis(75);
+/// Time for which the thread rests for each change that it has offered, unless one of the other limits holds.
+const REST_A_CHANGE: Duration = Duration::from_micros(10);
 /// Time after which the thread looks at kept streams and at presence, even if nothing has changed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of changes that are taken from the replica at once. This limits how long the lock of the streams is
@@ -68,6 +73,7 @@ pub(super) fn start(
         batch: ChangeBatch::default(),
         presence: ServerPresence::new(presence),
         rings: Vec::new(),
+        offered: 0,
     };
     thread::Builder::new().name("streams".to_owned()).spawn(move || worker.run()).ok()?;
     Some(wake_thread)
@@ -125,6 +131,8 @@ struct Worker {
     presence: ServerPresence,
     /// The bells that must be rung.
     rings: Vec<Arc<Connection>>,
+    /// The number of changes that were offered in this turn.
+    offered: u32,
 }
 
 impl Worker {
@@ -142,12 +150,18 @@ impl Worker {
             if self.take_turn() == Bite::Idle {
                 return;
             }
-            thread::sleep(REST);
+            thread::sleep(self.rest());
         }
+    }
+
+    /// How long the thread rests after a turn.
+    fn rest(&self) -> Duration {
+        (REST_A_CHANGE * self.offered).clamp(REST_MIN, REST_MAX)
     }
 
     /// Offers everything that waits.
     fn take_turn(&mut self) -> Bite {
+        self.offered = 0;
         let pulse = Arc::clone(&self.pulse);
         let working = pulse.work();
         loop {
@@ -167,7 +181,7 @@ impl Worker {
     }
 
     fn take_bite(&mut self, now_ns: u64) -> Bite {
-        let Worker { hub, follower, batch, presence, rings, .. } = self;
+        let Worker { hub, follower, batch, presence, rings, offered, .. } = self;
         let mut state = hub.state.lock();
         presence.start_or_stop(now_ns, &state);
         if state.is_idle() {
@@ -185,6 +199,7 @@ impl Worker {
         let is_all = follower.replica.drain(id, BITE_LEN, |told| {
             batch.take(streams, &told);
             presence.take(&told);
+            *offered = offered.saturating_add(1);
         });
         streams.offer(batch);
         streams.expire(now_ns);
