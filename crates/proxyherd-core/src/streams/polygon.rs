@@ -66,6 +66,12 @@ pub enum PolygonError {
         /// The ring, counted from 0.
         ring: usize,
     },
+    /// The outer ring encloses nothing. An edge from longitude -180 to 180 has no length, because both are one meridian.
+    #[error(
+        "the outer ring of the polygon has no width or no height. An edge of more than 180 degrees of longitude goes the \
+         short way around the Earth: put points between its ends"
+    )]
+    NoArea,
     /// All rings together have too many points.
     #[error("a polygon has at most {POLYGON_POINTS_MAX} points")]
     TooManyPoints,
@@ -92,6 +98,9 @@ impl Polygon {
             outer.iter().map(of).fold(ends, |(least, most), one| (least.min(one), most.max(one)))
         };
         let ((south, north), (west, east)) = (range(|point| point.0), range(|point| point.1));
+        if west >= east || south >= north {
+            return Err(PolygonError::NoArea);
+        }
         // The whole ring may lie beyond the antimeridian, as seen from its first point.
         let shift = if west < -180.0 { 360.0 } else { 0.0 };
         let (west, east) = (west + shift, east + shift);

@@ -43,9 +43,10 @@ impl PresenceLog {
         self.told < self.events.len()
     }
 
-    /// Adds an event. Returns whether an older event was dropped, because too many wait.
+    /// Adds an event. Returns whether an older event was dropped, because too many wait. After a resume a few more
+    /// can wait, those that are told again ([`PRESENCE_KEPT_MAX`]), until they are told. Their number does not grow.
     pub(super) fn push(&mut self, event: &Arc<SharedEvent>) -> bool {
-        let is_full = self.events.len() - self.told == PRESENCE_WAITING_MAX;
+        let is_full = self.events.len() - self.told >= PRESENCE_WAITING_MAX;
         if is_full {
             self.events.remove(self.told);
         }

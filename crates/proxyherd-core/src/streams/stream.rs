@@ -48,6 +48,8 @@ pub(super) struct Stream<B> {
     pub(super) round: u32,
     /// The reader must be told to begin anew, for this reason, before everything else.
     pub(super) reset: Option<ResetReason>,
+    /// The reader is told the state, or what it has missed. Until it is told `Synced`, it is told no presence event.
+    pub(super) is_syncing: bool,
     /// The number of events that were told.
     pub(super) sequence: u64,
     pub(super) entries: Entries,
@@ -126,6 +128,7 @@ impl<B> Stream<B> {
             phase: Phase::Telling,
             round: 0,
             reset: None,
+            is_syncing: true,
             sequence: 0,
             entries: Entries::default(),
             presence: PresenceLog::default(),
@@ -152,7 +155,7 @@ impl<B> Stream<B> {
     /// the other clients ([`Stream::take_entries`]).
     pub(super) fn begin_anew(&mut self, reason: ResetReason) {
         (self.queue, self.removals, self.held) = (VecDeque::new(), VecDeque::new(), 0);
-        (self.reset, self.round) = (Some(reason), self.round.wrapping_add(1));
+        (self.reset, self.round, self.is_syncing) = (Some(reason), self.round.wrapping_add(1), true);
         if self.tracks() {
             self.phase = Phase::Gathering;
         } else {
@@ -206,7 +209,10 @@ impl<B> Stream<B> {
             self.queue = VecDeque::new();
         }
         match next {
-            Some(SYNCED) => Next::Synced,
+            Some(SYNCED) => {
+                self.is_syncing = false;
+                Next::Synced
+            }
             Some(client) => Next::Client(client),
             None => Next::Nothing,
         }
@@ -313,6 +319,7 @@ impl<B> Stream<B> {
         }
         self.queue.retain(|client| *client != SYNCED);
         self.queue.push_back(SYNCED);
+        self.is_syncing = true;
         true
     }
 

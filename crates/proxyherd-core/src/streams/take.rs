@@ -35,8 +35,9 @@ impl<B: Clone> Streams<B> {
             return Taken::Event(tell(&StreamEvent::Reset, id));
         }
         let mut tell = Some(tell);
-        // Presence events and changes take turns, so that neither waits for long.
-        if stream.sequence.is_multiple_of(2)
+        // Presence events and changes take turns, so that neither waits for long. Presence is no part of the state.
+        if !stream.is_syncing
+            && stream.sequence.is_multiple_of(2)
             && let Some(told) = self.take_presence(key.slot, id, &mut tell)
         {
             return Taken::Event(told);

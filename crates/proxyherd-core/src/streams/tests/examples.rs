@@ -303,6 +303,51 @@ fn presence_events_are_not_conflated_and_a_reader_that_resumes_is_told_those_it_
 }
 
 #[test]
+fn presence_is_told_after_the_state_and_after_what_was_missed() {
+    let mut world = World::new();
+    ["a", "b", "c", "d"].iter().for_each(|client| world.report(client, HERE, 1));
+    let kinds = StreamKinds::default().with(StreamKind::Presence);
+    let reader = world.open(here(), kinds).unwrap();
+    let offer = |world: &mut World, id| {
+        let event = presence(PresenceKind::Back, b"a", id);
+        world.streams.offer_presence(&world.replica, world.now_ns, &event);
+        world.ring();
+    };
+    offer(&mut world, 1);
+    let told = world.take_all(reader);
+    assert_eq!((&*told[0], &*told[5], told.len()), ("reset", "synced", 7), "{told:?}");
+    world.resume(reader, 5).unwrap();
+    offer(&mut world, 2);
+    let told = world.take_all(reader);
+    assert_eq!((&*told[3], told.len()), ("synced", 6), "{told:?}");
+    assert_eq!(world.readers[reader].view.presence, [1, 2]);
+    assert_eq!(world.streams.contradiction(), None);
+}
+
+#[test]
+fn presence_events_that_are_told_again_do_not_let_the_waiting_ones_grow() {
+    let mut world = World::new();
+    let reader = world.open(filter_of(&["kiwi"]), StreamKinds::NONE.with(StreamKind::Presence)).unwrap();
+    world.take_all(reader);
+    let offer = |world: &mut World, ids: std::ops::Range<usize>| {
+        for id in ids {
+            let event = presence(PresenceKind::Back, b"kiwi", id as u128);
+            world.streams.offer_presence(&world.replica, world.now_ns, &event);
+        }
+        world.ring();
+    };
+    offer(&mut world, 0..10);
+    world.take_all(reader);
+    world.detach(reader);
+    offer(&mut world, 10..10 + PRESENCE_WAITING_MAX);
+    world.resume(reader, 5).unwrap();
+    world.detach(reader);
+    offer(&mut world, 0..5 * PRESENCE_WAITING_MAX);
+    world.resume(reader, 0).unwrap();
+    assert!(world.take_all(reader).len() <= PRESENCE_WAITING_MAX + PRESENCE_KEPT_MAX + 1);
+}
+
+#[test]
 fn a_thousand_streams_take_little_memory() {
     let mut world = World::new();
     for number in 0..1000 {
@@ -344,6 +389,19 @@ fn rings_that_are_no_polygon_are_refused() {
     assert_eq!(refused(vec![nan]), PolygonError::OutOfRange { ring: 0 });
     let many = vec![(0.0, 0.0); 2000];
     assert_eq!(refused(vec![many]), PolygonError::TooManyPoints);
+}
+
+#[test]
+fn a_polygon_without_area_is_refused_because_it_would_match_nobody() {
+    let edges = |longitudes: &[f64]| {
+        let (north, south) = (longitudes.iter().map(|at| (60.0, *at)), longitudes.iter().rev());
+        Polygon::new(vec![north.chain(south.map(|at| (90.0, *at))).chain([(60.0, longitudes[0])]).collect()])
+    };
+    assert_eq!(edges(&[-180.0, 180.0]), Err(PolygonError::NoArea), "the short way around the Earth");
+    let cap = edges(&[-180.0, 0.0, 180.0]).unwrap();
+    assert!(cap.contains(75.0, 179.0) && cap.contains(75.0, -10.0) && !cap.contains(50.0, 0.0));
+    let flat = vec![(5.0, 0.0), (5.0, 1.0), (5.0, 2.0), (5.0, 0.0)];
+    assert_eq!(Polygon::new(vec![flat]), Err(PolygonError::NoArea));
 }
 
 #[test]

@@ -101,6 +101,16 @@ impl StreamsState {
         }
     }
 
+    /// The thread starts presence when a stream wants it. What happens to clients before that is told to nobody, so the
+    /// thread does not wait for its next look.
+    fn wake_for_presence(&self) {
+        if self.streams.wants_presence()
+            && let Some(wake_thread) = &self.wake_thread
+        {
+            let _ = wake_thread.try_send(());
+        }
+    }
+
     fn take_rings(&mut self) -> Vec<Arc<Connection>> {
         let mut rings = Vec::new();
         self.streams.take_rings(&mut rings);
@@ -172,6 +182,7 @@ impl HerdStreams {
             bell: Arc::clone(&connection),
         };
         let opened = state.streams.open(opening).inspect_err(|_| state.callers.leave(&caller));
+        state.wake_for_presence();
         // Another connection may have had the stream.
         let mut rings = state.take_rings();
         drop(state);

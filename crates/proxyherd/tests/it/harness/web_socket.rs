@@ -84,6 +84,17 @@ impl Ws {
         }
     }
 
+    /// The number of pongs before the next text.
+    pub(crate) fn pongs_until_text(&mut self) -> usize {
+        let mut pongs = 0;
+        loop {
+            match self.socket.read().unwrap() {
+                Message::Text(_) => return pongs,
+                message => pongs += usize::from(message.is_pong()),
+            }
+        }
+    }
+
     /// The answer to a message. No event may come before it.
     pub(crate) fn ask(&mut self, message: &Value) -> Value {
         self.send(message);

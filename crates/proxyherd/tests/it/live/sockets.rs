@@ -169,3 +169,19 @@ fn a_message_that_is_too_long_and_a_stop_of_the_server_close_with_their_codes() 
     herd.stop("Riley", "TERM");
     assert_eq!(ws.next(), Err(Closed(Some(1001))));
 }
+
+#[test]
+fn pings_whose_answers_nobody_reads_do_not_pile_up() {
+    const PINGS: usize = 400_000;
+    let herd = Plan::single().start();
+    let mut ws = Ws::open(herd.at("Riley").http, "").unwrap();
+    // A ping with a masked payload of 125 bytes.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[7; 125]].concat();
+    let pings = ping.repeat(1000);
+    for _ in 0..PINGS / 1000 {
+        ws.stream().write_all(&pings).unwrap();
+    }
+    ws.send_text("{");
+    let pongs = ws.pongs_until_text();
+    assert!((1..PINGS / 2).contains(&pongs), "only what the sockets hold was kept: {pongs} of {PINGS}");
+}

@@ -41,7 +41,7 @@ use crate::{
         api, durability,
         limits::{
             DRAIN_TIMEOUT, EVENTS_LEN, WS_MESSAGE_LEN_MAX, WS_PING_INTERVAL, WS_READ_BUFFER_LEN,
-            WS_SILENCE_MAX, WS_TOKEN_TIMEOUT,
+            WS_SILENCE_MAX, WS_TOKEN_TIMEOUT, WS_WRITE_BUFFER_LEN_MAX,
         },
         problem::Problem,
         query::Query,
@@ -76,7 +76,7 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, begun
     let config = WebSocketConfig::default()
         .read_buffer_size(WS_READ_BUFFER_LEN)
         .write_buffer_size(2 * EVENTS_LEN)
-        .max_write_buffer_size(usize::MAX)
+        .max_write_buffer_size(WS_WRITE_BUFFER_LEN_MAX)
         .max_message_size(Some(WS_MESSAGE_LEN_MAX))
         .max_frame_size(Some(WS_MESSAGE_LEN_MAX));
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
@@ -371,6 +371,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Writes messages, and waits until the connection has taken them.
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), End> {
         let written = async {
+            // Answers to the client's pings can have filled the buffer.
+            self.socket.flush().await?;
             for message in messages {
                 self.socket.feed(message).await?;
             }
