@@ -36,6 +36,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
+    codec::line::without_tokens,
     command::{Around, List, Near, Nearby},
     flood::{Update, Wake},
     link::Identity,
@@ -212,7 +213,9 @@ impl Herd {
         let (was_known, wake) = self.replica.forget(now_ns, client);
         self.wake(wake);
         if was_known && self.log.enabled(LogLevel::Info) {
-            let (id, by) = (String::from_utf8_lossy(client.as_bytes()), access::by(caller));
+            // Somebody may have typed a token in place of an ID.
+            let id = without_tokens(client.as_bytes());
+            let (id, by) = (String::from_utf8_lossy(&id), access::by(caller));
             let message = format_args!("forgot the client {id}; by {by}");
             self.log.event(LogLevel::Info, Subject::Client(caller.address), message);
         }

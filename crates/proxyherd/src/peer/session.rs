@@ -4,7 +4,7 @@ use std::{fmt::Arguments, pin::pin, sync::Arc, time::Duration};
 
 use proxyherd_config::clock;
 use proxyherd_core::{
-    codec::link::Encoder,
+    codec::{line::without_tokens, link::Encoder},
     flood::Wake,
     limits::{CLOCK_OFFSET_WARN_NS, HEARTBEAT_INTERVAL, LINK_BATCH_LEN, LINK_SILENCE_MAX},
     link::{Incoming, Transcript, told},
@@ -316,7 +316,8 @@ impl<'a> LinkLog<'a> {
     fn tell(&mut self, frames: &[u8]) {
         if let Some(transcript) = &mut self.transcript {
             let (log, neighbor) = (self.herd.log(), &self.link.neighbor);
-            transcript.read(frames, |line| log.link_traffic(self.direction, neighbor, line));
+            // Somebody may have typed a token in place of an ID.
+            transcript.read(frames, |line| log.link_traffic(self.direction, neighbor, &without_tokens(line)));
         }
     }
 }

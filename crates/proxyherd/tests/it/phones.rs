@@ -213,6 +213,8 @@ fn what_is_no_report_is_answered_so_that_the_app_goes_on() {
             ("/pub?u=jane&d=phone", "", r#"{"_type":"lwt","tst":1497476456}"#),
             ("/pub", "", r#"{"_type":"transition","event":"enter"}"#),
             ("/pub", "", r#"{"_type":"nobody knows this"}"#),
+            ("/metrics", "", r#"{"_type":"lwt"}"#),
+            ("/share", "", r#"{"_type":"lwt"}"#),
         ] {
             let reply = send(to, "POST", target, headers, body);
             assert_eq!((reply.code, &*reply.body), (200, NO_FRIENDS), "{target} {body}");
@@ -446,6 +448,26 @@ fn a_phone_reports_only_what_its_token_allows_however_it_shows_the_token() {
         assert_eq!((reply.code, &*reply.body), (200, OVERLAND_OK));
         let reply = send(to, "POST", "/", &(bearer(&jane) + JSON), &batch(&[feature(1.0, FIRST_S, 5)]));
         assert!(problem(&reply, 403).contains("report:bus"), "{reply:?}");
+    }
+}
+
+#[test]
+fn no_log_has_a_token_that_somebody_has_typed_as_an_id() {
+    let herd = Plan::pair().with_phones().with_tokens().log("level = \"debug\"").start();
+    let [riley, jaquez] = ["Riley", "Jaquez"].map(|name| herd.at(name));
+    let typed = token(riley.http, &json!({ "scopes": ["report:*"] }));
+    let headers = bearer(&typed);
+    assert_eq!(fetch(riley.phones, &format!("/?id={typed}&lat=1&lon=1"), &headers).code, 200);
+    eventually("the neighbor has the report", || client(jaquez.http, &typed)["lat"] == json!(1));
+    assert_eq!(send(riley.http, "DELETE", &format!("/v1/clients/{typed}"), &headers, "").code, 204);
+    eventually("the neighbor has forgotten it", || client(jaquez.http, &typed)["status"] == json!(404));
+    herd.wait_for_log("Riley", "forgot the client phd_\u{2026}");
+    herd.wait_for_log("Jaquez", "GONE phd_\u{2026}");
+    let secret = typed.rsplit('_').next().unwrap();
+    for name in ["Riley", "Jaquez"] {
+        let log = herd.log(name);
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "in the log of {name}");
     }
 }
 

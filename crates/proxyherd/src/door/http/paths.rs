@@ -170,8 +170,8 @@ static PHONES: [PathRow; 2] = [
         .body(PHONE_BODY_LEN_MAX, BATCH_BODY_TIMEOUT),
 ];
 
-/// First segments of paths to which no phone can post.
-const RESERVED: [&str; 7] = ["v1", "health", "maps", "docs", "share", "metrics", "openapi.json"];
+/// First segments of paths to which no phone can post. All paths of the table with POST are below them.
+const RESERVED: [&str; 4] = ["v1", "health", "maps", "docs"];
 
 /// The paths that a door has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,9 +200,12 @@ impl DoorPaths {
                 is_post || is_read && osmand::is_report(uri.query().unwrap_or_default().as_bytes());
             return if is_phone || self == DoorPaths::Phones { Some(root) } else { find(path) };
         }
+        let may_be_phones = !is_reserved(path);
+        if is_post && may_be_phones {
+            return Some(other);
+        }
         let found = if self == DoorPaths::All { find(path) } else { None };
-        let is_for_phones = is_post || *method == Method::OPTIONS;
-        found.or_else(|| (is_for_phones && !is_reserved(path)).then_some(other))
+        found.or_else(|| (may_be_phones && *method == Method::OPTIONS).then_some(other))
     }
 }
 
@@ -374,10 +377,15 @@ mod tests {
             (All, Method::OPTIONS, "/pub", Some(PathName::Phones)),
             (All, Method::GET, "/pub?id=a", None),
             (All, Method::POST, "/docs", Some(PathName::Docs)),
+            (All, Method::POST, "/metrics", Some(PathName::Phones)),
+            (All, Method::POST, "/share", Some(PathName::Phones)),
+            (All, Method::POST, "/openapi.json", Some(PathName::Phones)),
+            (All, Method::OPTIONS, "/metrics", Some(PathName::Metrics)),
             (All, Method::POST, "/v1/reports", Some(PathName::Reports)),
             (Phones, Method::GET, "/", Some(PathName::Phones)),
             (Phones, Method::PUT, "/", Some(PathName::Phones)),
             (Phones, Method::POST, "/pub", Some(PathName::Phones)),
+            (Phones, Method::POST, "/share/x", Some(PathName::Phones)),
             (Phones, Method::GET, "/docs", None),
             (Phones, Method::GET, "/metrics", None),
             (Phones, Method::PUT, "/pub", None),
@@ -385,9 +393,7 @@ mod tests {
             let found = door.find(&method, &target.parse().unwrap());
             assert_eq!(found.map(|row| row.name), expected, "{door:?} {method} {target}");
         }
-        for path in
-            ["/v1", "/v1/x", "/health/x", "/maps/x", "/docs/x", "/metrics/x", "/openapi.json/x", "//v1/x"]
-        {
+        for path in ["/v1", "/v1/x", "/health/x", "/maps/x", "/docs/x", "//v1/x"] {
             for door in [All, Phones] {
                 assert!(door.find(&Method::POST, &path.parse().unwrap()).is_none(), "{door:?} {path}");
             }

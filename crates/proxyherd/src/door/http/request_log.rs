@@ -2,7 +2,7 @@
 //!
 //! A query may hold secrets (`key`, `token`), and the name of a parameter can be written in many ways. So the log shows
 //! only the values of parameters that are known to hold no secrets. A token elsewhere in a line, such as in a path, is
-//! left out, too.
+//! left out, too, even if it is percent-encoded.
 
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use axum::{
     http::{Request, Response},
 };
 
-use super::request_id::RequestId;
+use super::{parameters::decode, request_id::RequestId};
 use crate::access::Grant;
 use proxyherd_core::codec::line::without_tokens;
 use proxyherd_log::{Direction, LogLevel, ServerLog};
@@ -95,11 +95,18 @@ impl LoggedRequest {
 }
 
 fn shown_target<B>(request: &Request<B>, shows_positions: bool) -> String {
-    let path = request.uri().path().to_owned();
+    let path = request.uri().path();
+    let path = if hides_token(path) { MASK } else { path };
     match request.uri().query() {
-        Some(query) => path + "?" + &masked(query, shows_positions),
-        None => path,
+        Some(query) => format!("{path}?{}", masked(query, shows_positions)),
+        None => path.to_owned(),
     }
+}
+
+/// Whether there is a token in a text, in which percent-encoding would hide it from [`without_tokens`].
+fn hides_token(text: &str) -> bool {
+    let has_token = |decoded: Vec<u8>| matches!(without_tokens(&decoded), Cow::Owned(_));
+    text.contains('%') && decode(text).is_none_or(has_token)
 }
 
 /// The query, in which each value that may be a secret is masked. Positions are masked unless `shows_positions`.
@@ -111,7 +118,7 @@ fn masked(query: &str, shows_positions: bool) -> String {
 fn masked_part(part: &str, shows_positions: bool) -> Cow<'_, str> {
     let is_shown = |name: &str| SHOWN.contains(&name) && (shows_positions || !POSITIONS.contains(&name));
     match part.split_once('=') {
-        Some((name, _)) if is_shown(name) => part.into(),
+        Some((name, _)) if is_shown(name) && !hides_token(part) => part.into(),
         Some((name, _)) => format!("{name}={MASK}").into(),
         // A part without `=` may be the secret itself.
         None if part.is_empty() || SHOWN.contains(&part) => part.into(),
@@ -122,6 +129,20 @@ fn masked_part(part: &str, shows_positions: bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_is_percent_encoded_is_not_shown() {
+        let shown = |target: &str| shown_target(&Request::get(target).body(()).unwrap(), true);
+        for (target, expected) in [
+            ("/v1/clients/phd%5Fa1%5F5a", "***"),
+            ("/v1/clients/%70hd_a1_5a?limit=1", "***?limit=1"),
+            ("/?id=phd%5fa1%5f5a&lat=1", "/?id=***&lat=1"),
+            ("/?id=phd%5Fa1_5a%&u=%", "/?id=***&u=***"),
+            ("/v1/clients/bus%2F7?id=bus%2F7", "/v1/clients/bus%2F7?id=bus%2F7"),
+        ] {
+            assert_eq!(shown(target), expected, "{target}");
+        }
+    }
 
     #[test]
     fn only_values_that_can_be_no_secrets_are_shown() {
