@@ -1,4 +1,5 @@
-//! Tests of the project's texts: no comment in Rust and no line of prose in Markdown is longer than the project's width.
+//! Tests of the project's texts: no comment in Rust and no line of prose in Markdown is longer than the project's
+//! width.
 
 use std::{
     fs,
@@ -13,8 +14,8 @@ fn long_comments(text: &str) -> Vec<usize> {
     long_lines(text.lines().map(|line| (line, line.trim_start().starts_with("//"))))
 }
 
-/// The lines of a Markdown file that are too long, from 1. Tables and code have no width, and neither has a line that is
-/// little more than one link.
+/// The lines of a Markdown file that are too long, from 1. Tables and code have no width, and neither has a line that
+/// is little more than one link.
 fn long_prose(text: &str) -> Vec<usize> {
     let mut is_code = false;
     long_lines(text.lines().map(|line| {

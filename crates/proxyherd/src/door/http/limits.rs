@@ -182,8 +182,8 @@ pub(super) const LAST_EVENT_ID_LEN_MAX: usize = 64;
 pub(super) const WS_MESSAGE_LEN_MAX: usize = 64 * 1024;
 /// Length of the buffer into which the messages of one WebSocket are read, bytes. It grows for a longer message.
 pub(super) const WS_READ_BUFFER_LEN: usize = 2 * 1024;
-/// Maximum number of bytes of a WebSocket that wait for the socket: a batch of events and answers to the client's pings.
-/// When it is full, only the last ping is answered (RFC 6455, section 5.5.3), as soon as there is room.
+/// Maximum number of bytes of a WebSocket that wait for the socket: a batch of events and answers to the client's
+/// pings. When it is full, only the last ping is answered (RFC 6455, section 5.5.3), as soon as there is room.
 pub(super) const WS_WRITE_BUFFER_LEN_MAX: usize = 4 * EVENTS_LEN;
 /// Time between two pings of a WebSocket.
 pub(super) const WS_PING_INTERVAL: Duration = Duration::from_secs(15);
