@@ -97,7 +97,7 @@ fn a_token_is_shown_with_the_handshake_or_as_a_message() {
     assert_eq!(ws.ask(&report("van-1"))["error"], "this caller may not report this client");
 
     let mut renewed = Ws::open(http, &bearer(&courier)).unwrap();
-    assert_eq!(renewed.ask(&report("courier-2")), accepted);
+    assert_eq!(renewed.ask(&report("courier-1")), accepted);
 
     let mut late = Ws::open(http, "").unwrap();
     assert!(late.ask(&report("courier-1"))["error"].is_string(), "without a token");
