@@ -90,10 +90,10 @@ pub const STREAM_IDS_MAX: usize = 1024;
 /// Maximum number of entries of one stream: clients that match, or have lately matched. A stream that needs more ends.
 pub const STREAM_ENTRIES_MAX: usize = 1 << 20;
 /// Maximum number of entries of all streams of one server. If more are needed, the streams that have been kept longest
-/// are dropped. If no stream is kept, the stream that needs another entry ends.
+/// are dropped. If no stream is kept, the largest stream ends.
 pub const ALL_STREAM_ENTRIES_MAX: usize = 1 << 23;
-/// Maximum number of streams that are kept for readers that may resume them. With one more, the stream that has been
-/// kept longest is dropped.
+/// Maximum number of streams that are kept for readers that may resume them. With one more, a caller that has the most
+/// kept streams loses the one that has been kept longest.
 pub const STREAMS_KEPT_MAX: usize = 16_384;
 /// Time for which a stream is kept after its connection has ended, nanoseconds.
 pub const STREAM_KEPT_NS: u64 = 300 * 1_000_000_000;

@@ -80,6 +80,7 @@ impl Streaming {
     /// Drops streams that have been kept for long.
     pub(crate) fn expire(&mut self, clock_ns: u64) {
         self.streams.expire(clock_ns);
+        self.streams.release(usize::MAX);
     }
 
     /// The readers whose bells have rung since the last call.
@@ -207,6 +208,7 @@ impl Reader {
             filter: self.filter.clone(),
             kinds: StreamKinds::default(),
             owner: None,
+            caller: self.number as u64,
             last_event_id,
             random,
             bell: self.number,

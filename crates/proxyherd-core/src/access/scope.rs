@@ -158,6 +158,15 @@ impl Scopes {
             || self.all.iter().any(|scope| matches!(scope, Scope::Read(ids) if ids.covers(wanted)))
     }
 
+    /// The patterns of the IDs that the scopes name for reading. Who may [operate](Scopes::has_operate) may read all
+    /// clients in addition.
+    pub fn readable(&self) -> impl Iterator<Item = &IdPattern> {
+        self.all.iter().filter_map(|scope| match scope {
+            Scope::Read(ids) => Some(ids),
+            Scope::Report(_) | Scope::Places | Scope::Fences | Scope::Operate => None,
+        })
+    }
+
     /// Whether any client may be reported.
     pub fn has_report(&self) -> bool {
         self.has_operate || self.all.iter().any(|scope| matches!(scope, Scope::Report(_)))

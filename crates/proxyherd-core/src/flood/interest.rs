@@ -7,19 +7,18 @@
 //! **What a follower is sent.** A change is queued if the interest wants the record before the change or the record
 //! after it. So a follower is told when a client enters and when it leaves what is wanted:
 //!
-//! Claim: Let `W` be what the follower wants, a set of records, and let the interest want every record of `W` from some
-//! moment on. Let the follower read the shard's records after that moment, under the shard's lock, and let it know the
-//! records of `W` that it has found. From then on, as soon as its queue is empty, it was sent for every key whose
-//! record has entered, changed within or left `W` the present record of the key, or its removal.
+//! So a follower that has read the shard, under the shard's lock and after its interest had begun to want these
+//! records, knows all wanted records as soon as its queue is empty. For each change, one of three cases holds:
 //!
-//! Proof: The interest is asked under the shard's lock. So each change of the shard either came before the follower
-//! read the shard, and then the follower found the changed record, or it came after that, and then it was asked of an
-//! interest that wants all of `W`. In the second case, let `p` be the record before the change and `q` the record after
-//! it. If one of them is in `W`, the change was queued. The follower takes the slot after the change, and is sent what
-//! the slot holds then: `q`, or what has replaced `q`. If neither is in `W`, the follower did not know `p`, and need
-//! not know `q`. The removal of `q` is also sent to a follower whose queue has the slot, because the follower may still
-//! know `p`. An interest may want more than `W`: the follower is then sent more. It may want less only when the
-//! follower wants less.
+//! - *The change came before the follower read the shard.* Then the follower has found the changed record.
+//! - *The change came later, and the record before it or after it is wanted.* Both events take the shard's lock, so the
+//!   interest already wanted the record when it was asked, and the change was queued. The follower takes the slot later
+//!   and is sent what the slot holds then: the record after the change, or one that has replaced it, or its removal.
+//! - *The change came later, and neither record is wanted.* Then the follower did not know the one, and need not know
+//!   the other.
+//!
+//! An interest may want more than the follower: the follower is then sent more. The interest may only begin to want
+//! less when the follower wants less.
 //!
 //! A follower with an interest is always sent removals. Otherwise it would not be told that a record that it knows is
 //! gone, and after that a record of the same key that it does not want would not be sent either.

@@ -58,55 +58,10 @@ impl LifeRules {
         }
         match seen {
             Seen::Report { received_ns, shown_until_ns } => {
-                let is_silent = match held {
-                    Some(Life::Present { received_ns: before_ns, is_silent, .. }) => {
-                        // What was received earlier is no sign of life, even if its client says that it is newer.
-                        let is_back = is_silent && received_ns > before_ns;
-                        if is_back {
-                            tell(PresenceKind::Back, Cause::Received(before_ns));
-                        }
-                        is_silent && !is_back
-                    }
-                    Some(Life::Ended { by, ended_ns }) => {
-                        if by == Cause::Received(received_ns) && is_past(now_ns, shown_until_ns) {
-                            return held;
-                        }
-                        let is_remembered = received_ns < ended_ns.saturating_add(PRESENCE_ENDED_NS);
-                        tell(PresenceKind::Came, if is_remembered { by } else { day_of(received_ns) });
-                        false
-                    }
-                    None if is_past(now_ns, shown_until_ns.saturating_add(PRESENCE_ENDED_NS)) => return None,
-                    None if received_ns < self.began_ns => {
-                        is_past(now_ns, received_ns.saturating_add(self.silent_ns))
-                    }
-                    None => {
-                        tell(PresenceKind::Came, day_of(received_ns));
-                        false
-                    }
-                };
-                Some(Life::Present { received_ns, shown_until_ns, is_silent })
+                self.after_report(now_ns, held, received_ns, shown_until_ns, tell)
             }
             Seen::Tombstone { version, received_ns } => {
-                let by = Cause::Tombstone(version.0);
-                match held {
-                    Some(Life::Present { .. }) => tell(PresenceKind::Gone, by),
-                    Some(Life::Ended { by: before, .. }) => {
-                        // A client whose report has expired can be forgotten as well. That ends no further life.
-                        if before == by || matches!(before, Cause::Received(_)) {
-                            return held;
-                        }
-                        // The client came and was forgotten again, and its report was not seen.
-                        tell(PresenceKind::Came, before);
-                        tell(PresenceKind::Gone, by);
-                    }
-                    None if is_past(now_ns, received_ns.saturating_add(PRESENCE_ENDED_NS)) => return None,
-                    None if received_ns < self.began_ns => {}
-                    None => {
-                        tell(PresenceKind::Came, day_of(received_ns));
-                        tell(PresenceKind::Gone, by);
-                    }
-                }
-                Some(Life::Ended { by, ended_ns: received_ns })
+                self.after_tombstone(now_ns, held, Cause::Tombstone(version.0), received_ns, tell)
             }
             // If the report has expired, time ends the life, because a newer report may be on its way.
             Seen::Removed => match held {
@@ -117,6 +72,72 @@ impl LifeRules {
                 _ => held,
             },
         }
+    }
+
+    fn after_report(
+        self,
+        now_ns: u64,
+        held: Option<Life>,
+        received_ns: u64,
+        shown_until_ns: u64,
+        tell: &mut impl FnMut(PresenceKind, Cause),
+    ) -> Option<Life> {
+        let is_silent = match held {
+            Some(Life::Present { received_ns: before_ns, is_silent, .. }) => {
+                // What was received earlier is no sign of life, even if its client says that it is newer.
+                let is_back = is_silent && received_ns > before_ns;
+                if is_back {
+                    tell(PresenceKind::Back, Cause::Received(before_ns));
+                }
+                is_silent && !is_back
+            }
+            Some(Life::Ended { by, ended_ns }) => {
+                if by == Cause::Received(received_ns) && is_past(now_ns, shown_until_ns) {
+                    return held;
+                }
+                let is_remembered = received_ns < ended_ns.saturating_add(PRESENCE_ENDED_NS);
+                tell(PresenceKind::Came, if is_remembered { by } else { day_of(received_ns) });
+                false
+            }
+            None if is_past(now_ns, shown_until_ns.saturating_add(PRESENCE_ENDED_NS)) => return None,
+            None if received_ns < self.began_ns => {
+                is_past(now_ns, received_ns.saturating_add(self.silent_ns))
+            }
+            None => {
+                tell(PresenceKind::Came, day_of(received_ns));
+                false
+            }
+        };
+        Some(Life::Present { received_ns, shown_until_ns, is_silent })
+    }
+
+    fn after_tombstone(
+        self,
+        now_ns: u64,
+        held: Option<Life>,
+        by: Cause,
+        received_ns: u64,
+        tell: &mut impl FnMut(PresenceKind, Cause),
+    ) -> Option<Life> {
+        match held {
+            Some(Life::Present { .. }) => tell(PresenceKind::Gone, by),
+            Some(Life::Ended { by: before, .. }) => {
+                // A client whose report has expired can be forgotten as well. That ends no further life.
+                if before == by || matches!(before, Cause::Received(_)) {
+                    return held;
+                }
+                // The client came and was forgotten again, and its report was not seen.
+                tell(PresenceKind::Came, before);
+                tell(PresenceKind::Gone, by);
+            }
+            None if is_past(now_ns, received_ns.saturating_add(PRESENCE_ENDED_NS)) => return None,
+            None if received_ns < self.began_ns => {}
+            None => {
+                tell(PresenceKind::Came, day_of(received_ns));
+                tell(PresenceKind::Gone, by);
+            }
+        }
+        Some(Life::Ended { by, ended_ns: received_ns })
     }
 
     /// What is known of a client at `until_ns`, if nothing more was received of it by then.

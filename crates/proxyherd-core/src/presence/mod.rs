@@ -8,7 +8,8 @@
 //!
 //! | event | what its ID is made of, in addition to the client |
 //! |---|---|
-//! | came | what ended the client's life before: the tombstone's version, or when the expired report was received. If nothing is known of an earlier life: the day of receipt |
+//! | came | what ended the client's life before: the tombstone's version, or when the expired report was received. If
+//! nothing is known of an earlier life: the day of receipt |
 //! | silent | when the last report was received |
 //! | back | when the report was received after which the client was silent |
 //! | gone | the tombstone's version, or when the expired report was received |
@@ -24,7 +25,7 @@
 //! A server that has begun to note presence only after a client's earlier life ended does not know what ended this
 //! life. It may then give the event that the client came another ID than other servers do.
 //!
-//! **Memory.** A client takes about 85 bytes and its ID: a `Slot` of 48 bytes, an entry of 8 bytes in the timers, and
+//! **Memory.** A client takes about 93 bytes and its ID: a `Slot` of 56 bytes, an entry of 8 bytes in the timers, and
 //! up to 20 bytes in the table. Each list grows by an eighth. A client whose life has ended is remembered for
 //! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most
 //! [`PRESENCE_ENDED_MAX`] of them are remembered; after that further ones are not,
@@ -92,7 +93,8 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// What a record says of its client, at a server with this `client_ttl_ns`. `None`: the record is not about a client.
+    /// What a record says of its client, at a server with this `client_ttl_ns`. `None`: the record is not about a
+    /// client.
     pub fn of(record: &Record<'_>, client_ttl_ns: Option<u64>) -> Option<Seen> {
         let received_ns = record.received_ns();
         match record.body {

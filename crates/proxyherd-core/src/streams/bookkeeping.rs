@@ -1,12 +1,13 @@
-//! The bookkeeping of all streams: their places, their entries in the lists of clients, the indices, and what is dropped
-//! when something is full.
+//! The bookkeeping of all streams: their places, their entries in the lists of clients, the indices, and what is
+//! dropped when something is full.
 //!
-//! Invariant: a stream is in the indices as long as it has not ended. The number of entries of all streams is that of the
-//! lists of clients ([`Streams::contradiction`]).
+//! Invariant: a stream is in the indices as long as it has not ended. The number of entries of all streams, with the
+//! void ones, is that of the lists of clients ([`Streams::contradiction`]). The place of a stream that has void entries
+//! is given to no other stream.
 
 use super::{
     ResetReason, Slot, StreamEnd, StreamKey, StreamKind, StreamKinds, Streams, StreamsFull,
-    entries::{Entries, Entry, Flag},
+    entries::{Entry, Flag},
     event::EventId,
     filter_index::Part,
     matcher::Matcher,
@@ -50,7 +51,7 @@ impl<B: Clone> Streams<B> {
             let key = self.kept.find(is_unindexed).ok_or(StreamsFull::Unindexed)?;
             self.remove(key.slot);
         }
-        if self.slots.len() - self.free.len() == self.limits.streams && !self.drop_oldest() {
+        if self.len() >= self.limits.streams && !self.drop_oldest() {
             return Err(StreamsFull::Streams);
         }
         Ok(())
@@ -84,7 +85,11 @@ impl<B: Clone> Streams<B> {
         match std::mem::replace(&mut stream.reader, Reader::Open { bell, waits: false }) {
             // The former connection learns that its stream was taken over.
             Reader::Open { bell, .. } => self.rings.push(bell),
-            Reader::Kept { .. } => self.kept.remove(),
+            Reader::Kept { .. } => {
+                let caller = self.at(slot).caller;
+                self.kept.remove(caller);
+            }
+            Reader::Nobody => {}
         }
         if self.at(slot).resume(id.sequence) {
             self.counts.resumed += 1;
@@ -95,27 +100,28 @@ impl<B: Clone> Streams<B> {
     }
 
     pub(super) fn begin_anew_at(&mut self, slot: u32, reason: ResetReason) {
+        self.at(slot).begin_anew(reason);
+        self.empty(slot);
         let stream = self.at(slot);
-        stream.begin_anew(reason);
-        let entries = stream.take_entries();
-        self.release_all(slot, &entries, |entry| !entry.has(Flag::Named));
-        let stream = self.at(slot);
-        let named = entries.iter().filter(|entry| entry.has(Flag::Named));
-        named.for_each(|entry| stream.entries.add(Entry::new(entry.client, Flag::Named)));
+        if stream.void.is_some() {
+            stream.phase = Phase::Emptying;
+        }
         self.ring(slot);
     }
 
     /// Adds an entry of a client that has none in this stream. `None`: there was no room, so the stream has ended.
     pub(super) fn add_entry(&mut self, slot: u32, client: Option<u32>, id: &[u8], flag: Flag) -> Option<u32> {
-        let mut is_full = self.at(slot).entries.len() >= self.limits.entries;
-        while !is_full && self.entries >= self.limits.all_entries {
-            is_full = !self.drop_oldest();
-            self.slots[slot as usize].stream.as_ref()?;
-        }
-        if is_full {
+        if self.at(slot).entries.len() >= self.limits.entries {
             self.counts.too_large += 1;
             self.end(slot, StreamEnd::TooLarge);
             return None;
+        }
+        while self.entries >= self.limits.all_entries {
+            self.make_room_for_entry(slot);
+            let stream = self.slots[slot as usize].stream.as_ref()?;
+            if matches!(stream.phase, Phase::Ended(_)) {
+                return None;
+            }
         }
         // The client may have been forgotten together with a dropped stream.
         let client = client.filter(|client| *self.clients.id(*client) == *id);
@@ -123,6 +129,24 @@ impl<B: Clone> Streams<B> {
         self.at(slot).entries.add(Entry::new(client, flag));
         self.entries += 1;
         Some(client)
+    }
+
+    /// Makes room for an entry that this stream needs: releases void entries, drops the stream that has been kept
+    /// longest, or ends the largest stream, which may be this one.
+    fn make_room_for_entry(&mut self, slot: u32) {
+        if !self.emptying.is_empty() {
+            self.release(self.limits.released_at_once.max(1));
+        } else if !self.drop_oldest() {
+            let slots = (0..).zip(&self.slots);
+            let sizes = slots.filter_map(|(at, slot)| Some((slot.stream.as_ref()?.entries.len(), at)));
+            let largest = sizes.max().filter(|(len, _)| *len > self.entries_of(slot));
+            self.counts.server_full += 1;
+            self.end(largest.map_or(slot, |(_, at)| at), StreamEnd::ServerFull);
+        }
+    }
+
+    fn entries_of(&self, slot: u32) -> usize {
+        self.slots[slot as usize].stream.as_ref().map_or(0, |stream| stream.entries.len())
     }
 
     /// Removes the entry of a client if it is void.
@@ -135,16 +159,67 @@ impl<B: Clone> Streams<B> {
         }
     }
 
-    pub(super) fn release_all(
-        &mut self,
-        slot: u32,
-        entries: &Entries,
-        mut is_released: impl FnMut(&Entry) -> bool,
-    ) {
-        for entry in entries.iter().filter(|entry| is_released(entry)) {
-            self.clients.release(entry.client, slot);
-            self.entries -= 1;
+    /// Makes all entries of a stream void. Few are released at once, many by [`Streams::release`].
+    fn empty(&mut self, slot: u32) {
+        let at_once = self.limits.released_at_once;
+        let stream = self.at(slot);
+        let entries = stream.take_entries().into_each();
+        // A stream that has void entries already has few others: those that its filter names.
+        if stream.void.is_none() && entries.len() > at_once {
+            stream.void = Some(entries);
+            return self.emptying.push_back(slot);
         }
+        entries.for_each(|entry| self.release_one(slot, &entry));
+    }
+
+    /// Releases the client of a void entry. Clients that the filter names stay as long as the stream.
+    fn release_one(&mut self, slot: u32, entry: &Entry) {
+        let stream = self.at(slot);
+        if entry.has(Flag::Named) && !matches!(stream.phase, Phase::Ended(_)) {
+            return stream.entries.add(Entry::new(entry.client, Flag::Named));
+        }
+        self.clients.release(entry.client, slot);
+        self.entries -= 1;
+    }
+
+    /// Releases the clients of up to `most` void entries. Call this until it returns true: nothing is left to release.
+    pub fn release(&mut self, most: usize) -> bool {
+        let mut left = most;
+        while let Some(&slot) = self.emptying.front() {
+            while let Some(entry) = self.at(slot).void.as_mut().and_then(Iterator::next) {
+                self.release_one(slot, &entry);
+                left -= 1;
+                if left == 0 {
+                    return false;
+                }
+            }
+            self.emptying.pop_front();
+            let stream = self.at(slot);
+            stream.void = None;
+            if matches!(stream.reader, Reader::Nobody) {
+                self.dropping -= 1;
+                self.vacate(slot);
+            } else if stream.phase == Phase::Emptying {
+                stream.phase = Phase::Gathering;
+                self.ring(slot);
+            }
+        }
+        true
+    }
+
+    /// Whether void entries wait for [`Streams::release`].
+    pub fn must_release(&self) -> bool {
+        !self.emptying.is_empty()
+    }
+
+    fn vacate(&mut self, slot: u32) {
+        self.slots[slot as usize].stream = None;
+        self.free.push(slot);
+    }
+
+    /// The number of streams that are open or kept.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len() - self.dropping
     }
 
     /// Lets a stream take part in the search for streams that a change interests.
@@ -181,26 +256,45 @@ impl<B: Clone> Streams<B> {
         self.unindex(slot);
         let stream = self.at(slot);
         stream.end(why);
-        let entries = stream.take_entries();
-        self.release_all(slot, &entries, |_| true);
+        self.empty(slot);
         self.ring(slot);
     }
 
     /// Drops a stream.
     pub(super) fn remove(&mut self, slot: u32) {
         let stream = self.at(slot);
-        let (is_kept, is_over) = (stream.is_kept(), matches!(stream.phase, Phase::Ended(_)));
+        let (is_kept, caller) = (stream.is_kept(), stream.caller);
+        let is_over = matches!(stream.phase, Phase::Ended(_));
         if !is_over {
             self.unindex(slot);
         }
-        let entries = std::mem::take(&mut self.at(slot).entries);
-        self.release_all(slot, &entries, |_| true);
+        let stream = self.at(slot);
+        stream.end(StreamEnd::TakenOver);
+        stream.reader = Reader::Nobody;
+        self.empty(slot);
         if is_kept {
-            self.kept.remove();
+            self.kept.remove(caller);
         }
         let of_slot = &mut self.slots[slot as usize];
-        (of_slot.stream, of_slot.connection) = (None, of_slot.connection.wrapping_add(1));
-        self.free.push(slot);
+        of_slot.connection = of_slot.connection.wrapping_add(1);
+        if self.at(slot).void.is_some() {
+            self.dropping += 1;
+        } else {
+            self.vacate(slot);
+        }
+    }
+
+    /// Drops a kept stream: the one that has been kept longest of the callers that have the most kept ones. So one
+    /// caller cannot push out those of all others.
+    pub(super) fn drop_one_of_most(&mut self) {
+        let (slots, kept, most) = (&self.slots, &self.kept, self.kept.most());
+        let is_of_most = |key: &StreamKey| {
+            let stream = slots[key.slot as usize].stream.as_ref();
+            is_kept(slots, *key) && stream.is_some_and(|stream| kept.len_of(stream.caller) == most)
+        };
+        if let Some(key) = kept.find(is_of_most) {
+            self.remove(key.slot);
+        }
     }
 
     pub(super) fn first_kept(&mut self) -> Option<StreamKey> {

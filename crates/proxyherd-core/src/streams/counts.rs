@@ -21,8 +21,10 @@ pub struct StreamCounts {
     pub resets: [u64; ResetReason::ALL.len()],
     /// Readers that have resumed their streams without a reset.
     pub resumed: u64,
-    /// Streams that ended because more clients matched than there is room for.
+    /// Streams that ended because more clients matched than one stream can hold.
     pub too_large: u64,
+    /// Streams that ended because all streams together held too many clients.
+    pub server_full: u64,
     /// Presence events that were dropped because a reader was too slow.
     pub presence_dropped: u64,
 }

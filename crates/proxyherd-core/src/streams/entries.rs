@@ -4,7 +4,7 @@
 //! the client. A sequence that is so old that these bits have come round counts as newer than it is. Then a reader that
 //! resumes is told of the client once more, which is harmless.
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 
 /// The number of bits of a sequence that an entry keeps.
 const SEQUENCE_BITS: u32 = 27;
@@ -76,6 +76,9 @@ pub(super) fn bits(sequence: u64) -> u32 {
     sequence as u32 & SEQUENCE_MASK
 }
 
+/// Entries, which are taken one after the other.
+pub(super) type EachEntry = hash_table::IntoIter<Entry>;
+
 /// All entries of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Entries(HashTable<Entry>);
@@ -115,6 +118,11 @@ impl Entries {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.0.iter_mut()
+    }
+
+    /// All entries, one after the other.
+    pub(super) fn into_each(self) -> EachEntry {
+        self.0.into_iter()
     }
 
     /// The number of bytes that the entries take.

@@ -59,6 +59,11 @@ impl StreamFilter {
         self.circle.is_some() || self.bounds.is_some() || self.polygon.is_some()
     }
 
+    /// The patterns that limit the IDs most directly; none: all clients.
+    pub(super) fn patterns(&self) -> &[IdPattern] {
+        if self.ids.is_empty() { &self.readable } else { &self.ids }
+    }
+
     /// A box that contains every position that matches; `None`: the whole Earth.
     pub fn bounds_of(&self) -> Option<Bounds> {
         let circle = self.circle.map(|(center, radius_m)| around(center, radius_m));

@@ -5,8 +5,8 @@
 //!
 //! - Filters that name every client by its exact ID are in no part: the streams have an entry for each of these clients
 //!   (`clients`).
-//! - A place: the filter is in all cells of a grid that its box touches. There is a grid for each of several widths. The
-//!   filter takes the finest grid in which its box touches at most [`CELLS_MAX`] cells.
+//! - A place: the filter is in all cells of a grid that its box touches. There is a grid for each of several widths.
+//!   The filter takes the finest grid in which its box touches at most [`CELLS_MAX`] cells.
 //! - Prefixes of IDs: the filter is in a table, under each of its prefixes. A lookup tries each length that any prefix
 //!   has.
 //! - Everything else is in a list that every change visits ([`UNINDEXED_STREAMS_MAX`] bounds it).
@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::matcher::Matcher;
+use super::{filter::StreamFilter, matcher::Matcher};
 use crate::{
     command::Bounds,
     types::{Coordinates, IdPattern},
@@ -28,10 +28,13 @@ use crate::{
 
 /// Maximum number of cells of one filter.
 const CELLS_MAX: u64 = 16;
-/// The number of grids. The cells of grid 0 are 90 degrees wide, and those of each further grid a quarter of that: the
-/// cells of the finest grid are about 150 meters wide.
-const GRIDS: usize = 9;
-const WIDEST_DEGREES: f64 = 90.0;
+/// The number of grids. The cells of grid 0 are 22.5 degrees wide, and those of each further grid a quarter of that:
+/// the cells of the finest grid are about 150 meters wide. All cells around a pole are few enough for one filter, and
+/// the cells of a large continent are too many.
+const GRIDS: usize = 8;
+const WIDEST_DEGREES: f64 = 22.5;
+/// The number of rows of grid 0. A grid has twice as many columns as rows.
+const ROWS_OF_WIDEST: u64 = 8;
 
 /// The streams of one prefix.
 #[derive(Debug)]
@@ -71,16 +74,31 @@ pub(super) enum Part<'a> {
 
 impl<'a> Part<'a> {
     pub(super) fn of(matcher: &'a Matcher) -> Part<'a> {
-        if matcher.names_all() {
+        Part::with(matcher.names_all(), matcher.patterns(), matcher.bounds())
+    }
+
+    fn with(names_all: bool, patterns: &[IdPattern], bounds: Option<&'a Bounds>) -> Part<'a> {
+        if names_all {
             return Part::Named;
         }
-        let grid = matcher.bounds().and_then(|bounds| Some((finest(bounds)?, bounds)));
-        let has_prefixes = || matcher.patterns().iter().all(|pattern| !pattern.prefix().is_empty());
+        let grid = bounds.and_then(|bounds| Some((finest(bounds)?, bounds)));
+        let has_prefixes = || patterns.iter().all(|pattern| !pattern.prefix().is_empty());
         match grid {
             Some((grid, bounds)) => Part::Cells(grid, bounds),
-            None if !matcher.patterns().is_empty() && has_prefixes() => Part::Prefixes,
+            None if !patterns.is_empty() && has_prefixes() => Part::Prefixes,
             None => Part::Rest,
         }
+    }
+}
+
+impl StreamFilter {
+    /// Whether each change of any client must be compared with the filter: it names neither IDs nor prefixes of IDs,
+    /// and no place or one of the size of a continent
+    /// ([`UNINDEXED_STREAMS_MAX`](crate::limits::UNINDEXED_STREAMS_MAX)).
+    pub fn is_wide(&self) -> bool {
+        let patterns = self.patterns();
+        let names_all = !patterns.is_empty() && patterns.iter().all(|pattern| pattern.exact().is_some());
+        matches!(Part::with(names_all, patterns, self.bounds_of().as_ref()), Part::Rest)
     }
 }
 
@@ -122,8 +140,8 @@ impl FilterIndex {
         }
     }
 
-    /// Calls `visit` with the streams that may want a client with this ID at this position, until `visit` breaks. Without
-    /// a position: the streams that may want it wherever it is. A stream may be visited more than once.
+    /// Calls `visit` with the streams that may want a client with this ID at this position, until `visit` breaks.
+    /// Without a position: the streams that may want it wherever it is. A stream may be visited more than once.
     #[inline]
     pub(super) fn visit(
         &self,
@@ -250,14 +268,16 @@ fn width(grid: usize) -> f64 {
     WIDEST_DEGREES / (1u64 << (2 * grid)) as f64
 }
 
+/// The row of a latitude. The pole is in the last row.
 #[inline]
 fn row(grid: usize, latitude: f64) -> u64 {
-    ((latitude + 90.0) / width(grid)) as u64
+    (((latitude + 90.0) / width(grid)) as u64).min((ROWS_OF_WIDEST << (2 * grid)) - 1)
 }
 
+/// The column of a longitude. 180 degrees is in the last column.
 #[inline]
 fn column(grid: usize, longitude: f64) -> u64 {
-    ((longitude + 180.0) / width(grid)) as u64
+    (((longitude + 180.0) / width(grid)) as u64).min((ROWS_OF_WIDEST << (2 * grid + 1)) - 1)
 }
 
 #[inline]
@@ -269,4 +289,53 @@ fn cell_at(grid: usize, row: u64, column: u64) -> u64 {
 fn spread(cell: u64) -> u64 {
     let mixed = cell.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ mixed >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{places::Point, streams::Polygon};
+
+    fn of_box(south: f64, west: f64, north: f64, east: f64) -> StreamFilter {
+        StreamFilter { bounds: Bounds::new(south, west, north, east), ..StreamFilter::default() }
+    }
+
+    fn of_circle(latitude: f64, longitude: f64, radius_m: f64) -> StreamFilter {
+        let circle = Point::new(latitude, longitude).map(|center| (center, radius_m));
+        StreamFilter { circle, ..StreamFilter::default() }
+    }
+
+    #[test]
+    fn an_area_of_the_whole_earth_or_a_large_continent_is_wide_and_a_smaller_one_is_not() {
+        let ring = vec![(-80.0, -170.0), (80.0, -170.0), (80.0, 0.0), (80.0, 170.0), (-80.0, 170.0)];
+        let ring = [ring, vec![(-80.0, 0.0), (-80.0, -170.0)]].concat();
+        let polygon = Polygon::new(vec![ring]).unwrap();
+        let wide = [
+            StreamFilter::default(),
+            of_box(-90.0, -180.0, 90.0, 180.0),
+            of_box(-90.0, 0.0, 90.0, 180.0),
+            of_box(0.0, 20.0, 80.0, 150.0),
+            of_circle(0.0, 0.0, 1e8),
+            of_circle(90.0, 0.0, 1e7),
+            StreamFilter { polygon: Some(polygon), ..StreamFilter::default() },
+        ];
+        let narrow = [
+            of_box(35.0, -10.0, 60.0, 30.0),
+            of_box(-10.0, 175.0, 10.0, -175.0),
+            of_circle(34.0, -118.0, 1000.0),
+            of_circle(90.0, 0.0, 1000.0),
+            of_circle(-90.0, 0.0, 1000.0),
+        ];
+        for (filters, is_wide) in [(&wide[..], true), (&narrow[..], false)] {
+            for filter in filters {
+                assert_eq!(filter.is_wide(), is_wide, "{filter:?}");
+                let is_rest = matches!(Part::of(&Matcher::new(filter.clone())), Part::Rest);
+                assert_eq!(is_rest, is_wide, "{filter:?}");
+            }
+        }
+        for (ids, is_wide) in [("kiwi", false), ("k*", false), ("*", true)] {
+            let ids = IdPattern::parse(ids.as_bytes()).into_iter().collect();
+            assert_eq!(StreamFilter { ids, ..of_circle(0.0, 0.0, 1e8) }.is_wide(), is_wide);
+        }
+    }
 }

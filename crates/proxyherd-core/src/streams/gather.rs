@@ -21,7 +21,9 @@ use crate::{
 /// // `lock` is the lock of the streams, held for each of these calls.
 /// let Some(mut gathering) = lock.gathering(key) else { return Ok(()) };
 /// while gathering.search(replica, now_ns, Effort::ANY)? {
-///     lock.gathered(&mut gathering);
+///     if !lock.gathered(&mut gathering) {
+///         break;
+///     }
 /// }
 /// # Ok(())
 /// # }
@@ -94,8 +96,9 @@ impl<B: Clone> Streams<B> {
         })
     }
 
-    /// Takes what a search has found in one shard. After the last shard, the reader can take.
-    pub fn gathered(&mut self, gathering: &mut Gathering) {
+    /// Takes what a search has found in one shard. After the last shard, the reader can take. Returns whether the
+    /// stream still needs the search.
+    pub fn gathered(&mut self, gathering: &mut Gathering) -> bool {
         gathering.for_each(|id| {
             if self.is_awaited(gathering) {
                 let client = self.clients.find(id);
@@ -104,9 +107,11 @@ impl<B: Clone> Streams<B> {
         });
         gathering.text.clear();
         gathering.ends.clear();
-        if gathering.shard == SHARDS && self.is_awaited(gathering) {
+        let is_awaited = self.is_awaited(gathering);
+        if gathering.shard == SHARDS && is_awaited {
             self.at(gathering.slot).gathered();
         }
+        is_awaited
     }
 
     /// Whether the stream still waits for the results of this search.

@@ -69,8 +69,7 @@ impl Matcher {
 
     /// The patterns that limit the IDs most directly; none: all clients.
     pub(super) fn patterns(&self) -> &[IdPattern] {
-        let StreamFilter { ids, readable, .. } = &self.filter;
-        if ids.is_empty() { readable } else { ids }
+        self.filter.patterns()
     }
 
     /// The exact IDs among [`Matcher::patterns`].

@@ -21,14 +21,17 @@
 //! replica with `Streams` locked. [`Gathering::search`] takes long and runs without the lock of `Streams`.
 //!
 //! **Bells.** Each connection has a bell, a value of the owner's type `B`. A stream that has something to take, and had
-//! nothing when its reader last looked, puts its bell into a list ([`Streams::take_rings`]). The owner rings these bells
-//! after it has released the lock.
+//! nothing when its reader last looked, puts its bell into a list ([`Streams::take_rings`]). The owner rings these
+//! bells after it has released the lock.
 //!
-//! **Interest.** The follower gives the shards an [`InterestMap`] ([`Streams::interest`]), so changes that no stream can
-//! want are neither queued nor offered.
+//! **Interest.** The follower gives the shards an [`InterestMap`] ([`Streams::interest`]), so changes that no stream
+//! can want are neither queued nor offered.
 //!
 //! **Limits** ([`StreamLimits`]). A stream with too many clients ends. If all streams together have too many, the
-//! streams that have been kept longest are dropped first.
+//! streams that have been kept longest are dropped first, and then the largest stream ends.
+//!
+//! **Bites.** A stream that ends or begins anew may have a million entries. They are void at once, and
+//! [`Streams::release`] releases their clients in bites, so that the lock is not held for long.
 //!
 //! This module knows no clock, no thread and no door.
 
@@ -53,7 +56,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 pub use self::{
     batch::ChangeBatch,
@@ -68,7 +71,7 @@ pub use self::{
 use self::{
     bookkeeping::is_kept,
     clients::Clients,
-    entries::Flag,
+    entries::{EachEntry, Flag},
     filter_index::FilterIndex,
     kept::KeptStreams,
     matcher::Matcher,
@@ -97,6 +100,10 @@ pub struct Streams<B> {
     /// The number of entries of all streams.
     entries: usize,
     kept: KeptStreams,
+    /// The streams with void entries, which [`Streams::release`] releases ...
+    emptying: VecDeque<u32>,
+    /// ... and the number of those whose places are free afterwards.
+    dropping: usize,
     rings: Vec<B>,
     /// Memory of a call, which the next call uses again.
     scratch: Vec<u32>,
@@ -112,8 +119,8 @@ struct Slot<B> {
 }
 
 impl<B: Clone> Streams<B> {
-    /// No streams, at a server whose life has this number ([`Origin`](crate::types::Origin)). Keep `seed` secret: whoever
-    /// knows it can choose IDs that collide.
+    /// No streams, at a server whose life has this number ([`Origin`](crate::types::Origin)). Keep `seed` secret:
+    /// whoever knows it can choose IDs that collide.
     pub fn new(incarnation: u64, seed: u64) -> Streams<B> {
         Streams {
             incarnation,
@@ -128,6 +135,8 @@ impl<B: Clone> Streams<B> {
             unindexed: 0,
             entries: 0,
             kept: KeptStreams::default(),
+            emptying: VecDeque::new(),
+            dropping: 0,
             rings: Vec::new(),
             scratch: Vec::new(),
             counts: StreamCounts::default(),
@@ -143,7 +152,7 @@ impl<B: Clone> Streams<B> {
     /// Opens a stream, or resumes the one that `last_event_id` names. Its reader should take at once, without waiting
     /// for the bell.
     pub fn open(&mut self, opening: StreamOpening<'_, B>) -> Result<StreamKey, StreamsFull> {
-        let StreamOpening { filter, kinds, owner, last_event_id, random, bell } = opening;
+        let StreamOpening { filter, kinds, owner, caller, last_event_id, random, bell } = opening;
         if filter.ids.len() > STREAM_IDS_MAX {
             return Err(StreamsFull::Ids);
         }
@@ -156,7 +165,7 @@ impl<B: Clone> Streams<B> {
         let slot = self.vacant();
         let number = random & !u64::from(u32::MAX) | u64::from(slot);
         let mut stream = Stream::new(number, Arc::new(matcher), kinds, bell);
-        stream.owner = owner.map(Into::into);
+        (stream.owner, stream.caller) = (owner.map(Into::into), caller);
         self.index(slot, &stream);
         let matcher = Arc::clone(&stream.matcher);
         self.slots[slot as usize].stream = Some(Box::new(stream));
@@ -182,10 +191,11 @@ impl<B: Clone> Streams<B> {
             return self.remove(key.slot);
         }
         stream.reader = Reader::Kept { since_ns: now_ns };
+        let caller = stream.caller;
         let slots = &self.slots;
-        self.kept.add(key, |key| is_kept(slots, *key));
+        self.kept.add(key, caller, |key| is_kept(slots, *key));
         while self.kept.len() > self.limits.kept {
-            self.drop_oldest();
+            self.drop_one_of_most();
         }
     }
 
@@ -195,7 +205,7 @@ impl<B: Clone> Streams<B> {
             let stream = self.slots[key.slot as usize].stream.as_ref();
             let since_ns = stream.map_or(0, |stream| match stream.reader {
                 Reader::Kept { since_ns } => since_ns,
-                Reader::Open { .. } => now_ns,
+                Reader::Open { .. } | Reader::Nobody => now_ns,
             });
             if now_ns.saturating_sub(since_ns) < STREAM_KEPT_NS {
                 return;
@@ -231,7 +241,7 @@ impl<B: Clone> Streams<B> {
         rings.append(&mut self.rings);
     }
 
-    /// Whether no stream is open or kept.
+    /// Whether no stream is open or kept, and nothing is left to release.
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
     }
@@ -249,9 +259,8 @@ impl<B: Clone> Streams<B> {
 
     /// The numbers of all streams.
     pub fn counts(&self) -> StreamCounts {
-        let streams = self.slots.len() - self.free.len();
         StreamCounts {
-            open: streams - self.kept.len(),
+            open: self.len() - self.kept.len(),
             kept: self.kept.len(),
             entries: self.entries,
             clients: self.clients.len(),
@@ -264,10 +273,15 @@ impl<B: Clone> Streams<B> {
         let streams = || (0..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.stream.as_deref()?)));
         let of_stream =
             |(at, stream): (u32, &Stream<B>)| Some(format!("stream {at}: {}", stream.contradiction()?));
-        let entries: usize = streams().map(|(_, stream)| stream.entries.len()).sum();
+        let len = |stream: &Stream<B>| stream.entries.len() + stream.void.as_ref().map_or(0, EachEntry::len);
+        let entries: usize = streams().map(|(_, stream)| len(stream)).sum();
         let is_unlisted = |(at, stream): (u32, &Stream<B>)| {
-            stream.entries.iter().any(|entry| !self.clients.streams(entry.client).contains(&at))
+            stream.entries.iter().any(|entry| !self.clients.lists(entry.client, at))
         };
+        let dropping = streams().filter(|(_, stream)| matches!(stream.reader, Reader::Nobody)).count();
+        if dropping != self.dropping {
+            return Some(format!("{dropping} streams are being dropped, {} are counted", self.dropping));
+        }
         let kept = streams().filter(|(_, stream)| stream.is_kept()).count();
         if entries != self.entries || entries != self.clients.listed() {
             return Some(format!(

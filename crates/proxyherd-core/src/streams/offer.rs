@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl<B: Clone> Streams<B> {
-    /// Whether any stream, open or kept, wants this change. A follower calls this under the shard's lock, and copies the
-    /// change only if it is wanted; see [`ChangeBatch::take`].
+    /// Whether any stream, open or kept, wants this change. A follower calls this under the shard's lock, and copies
+    /// the change only if it is wanted; see [`ChangeBatch::take`].
     #[inline]
     pub fn wants(&self, told: &FollowerEvent<'_>) -> bool {
         match told {
@@ -66,7 +66,7 @@ impl<B: Clone> Streams<B> {
         let mut client = self.clients.find(id);
         let mut slots = std::mem::take(&mut self.scratch);
         if let Some(client) = client {
-            slots.extend_from_slice(self.clients.streams(client));
+            self.clients.add_streams(client, &mut slots);
             slots.drain(..).for_each(|slot| self.change_known(slot, client, id, present));
         }
         if let Some((at, attributes)) = present {
@@ -75,9 +75,10 @@ impl<B: Clone> Streams<B> {
                 ControlFlow::Continue(())
             });
             for slot in slots.drain(..) {
-                // An earlier stream may have grown too large, and dropped this one.
+                // An earlier stream may have needed so much room that this one has ended.
                 let stream = self.slots[slot as usize].stream.as_ref();
-                let stream = stream.filter(|stream| !matches!(stream.phase, Phase::Ended(_)));
+                let stream =
+                    stream.filter(|stream| !matches!(stream.phase, Phase::Ended(_) | Phase::Emptying));
                 if stream.is_some_and(|stream| stream.matcher.matches(id, at, attributes)) {
                     client = self.put(slot, client, id);
                 }
@@ -92,6 +93,7 @@ impl<B: Clone> Streams<B> {
         let Some(entry) = stream.entries.find(client) else { return };
         let is_match = || present.is_some_and(|(at, attributes)| stream.matcher.matches(id, at, attributes));
         let is_wanted = stream.tracks()
+            && stream.phase != Phase::Emptying
             && (entry.has(Flag::Queued) || entry.has(Flag::Held) || entry.has(Flag::Named) && is_match());
         if is_wanted {
             let was_queued = stream.queue(client);
@@ -138,7 +140,9 @@ impl<B: Clone> Streams<B> {
         let present = record.as_ref().map(|(at, attributes)| (*at, Attributes::trusted(attributes)));
         let client = self.clients.find(event.client);
         let mut slots = std::mem::take(&mut self.scratch);
-        slots.extend(client.into_iter().flat_map(|client| self.clients.streams(client)));
+        if let Some(client) = client {
+            self.clients.add_streams(client, &mut slots);
+        }
         let _ = self.presence.visit(event.client, present.map(|(at, _)| at), |slot| {
             slots.push(slot);
             ControlFlow::Continue(())

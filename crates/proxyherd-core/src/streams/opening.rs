@@ -5,7 +5,8 @@ use super::{
     filter::StreamFilter,
 };
 use crate::limits::{
-    ALL_STREAM_ENTRIES_MAX, STREAM_ENTRIES_MAX, STREAMS_KEPT_MAX, STREAMS_MAX, UNINDEXED_STREAMS_MAX,
+    ALL_STREAM_ENTRIES_MAX, STREAM_ENTRIES_MAX, STREAM_IDS_MAX, STREAMS_KEPT_MAX, STREAMS_MAX,
+    UNINDEXED_STREAMS_MAX,
 };
 
 /// One connection's hold of one stream, until the owner gives it back ([`Streams::detach`](super::Streams::detach)).
@@ -27,6 +28,8 @@ pub struct StreamOpening<'a, B> {
     pub kinds: StreamKinds,
     /// The ID of the reader's token. Only the same owner can resume the stream.
     pub owner: Option<&'a [u8]>,
+    /// A number that the streams of one caller share. It matters when too many streams are kept.
+    pub caller: u64,
     /// The last event that the reader has received, if it resumes a stream.
     pub last_event_id: Option<EventId>,
     /// A random number, which nobody else can guess.
@@ -72,8 +75,12 @@ pub enum StreamEnd {
     RightsEnded,
     /// Another connection has resumed this stream.
     TakenOver,
-    /// More clients match than one stream, or all streams of this server together, can hold.
+    /// More clients match than one stream can hold.
     TooLarge,
+    /// All streams of this server together hold as many clients as they can, and this stream held the most.
+    ServerFull,
+    /// A fault has ended the stream.
+    Failed,
     /// The server shuts down.
     ShuttingDown,
 }
@@ -91,6 +98,9 @@ pub struct StreamLimits {
     pub all_entries: usize,
     /// See [`STREAMS_KEPT_MAX`](crate::limits::STREAMS_KEPT_MAX).
     pub kept: usize,
+    /// The number of entries of a stream that are released at once when it ends or begins anew. With more, all are
+    /// released in bites ([`Streams::release`](super::Streams::release)).
+    pub released_at_once: usize,
 }
 
 impl Default for StreamLimits {
@@ -101,6 +111,8 @@ impl Default for StreamLimits {
             entries: STREAM_ENTRIES_MAX,
             all_entries: ALL_STREAM_ENTRIES_MAX,
             kept: STREAMS_KEPT_MAX,
+            // A filter names no more clients than this.
+            released_at_once: STREAM_IDS_MAX,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A polygon on the map, as in GeoJSON: an outer ring and holes.
 //!
 //! Edges are straight lines on a map whose axes are longitude and latitude. All arithmetic is exact enough to be the
-//! same on every machine: only additions, multiplications and divisions of doubles. A point exactly on an edge may count
-//! as inside or outside, the same at every server.
+//! same on every machine: only additions, multiplications and divisions of doubles. A point exactly on an edge may
+//! count as inside or outside, the same at every server.
 //!
 //! **The antimeridian.** An edge that spans more than 180 degrees of longitude goes the short way, so it crosses the
 //! antimeridian. Inside, longitudes are *unwrapped*: they continue beyond ±180 degrees instead of jumping.
@@ -66,7 +66,14 @@ pub enum PolygonError {
         /// The ring, counted from 0.
         ring: usize,
     },
-    /// The outer ring encloses nothing. An edge from longitude -180 to 180 has no length, because both are one meridian.
+    /// A ring is wider than the Earth.
+    #[error("ring {ring} of the polygon spans more than 360 degrees of longitude")]
+    TooWide {
+        /// The ring, counted from 0.
+        ring: usize,
+    },
+    /// The outer ring encloses nothing. An edge from longitude -180 to 180 has no length, because both are one
+    /// meridian.
     #[error(
         "the outer ring of the polygon has no width or no height. An edge of more than 180 degrees of longitude goes the \
          short way around the Earth: put points between its ends"
@@ -198,5 +205,11 @@ fn unwrap_longitudes(at: usize, ring: &mut [(f64, f64)]) -> Result<(), PolygonEr
         }
         ring[place].1 += turns;
     }
-    if turns == 0.0 { Ok(()) } else { Err(PolygonError::AroundThePole { ring: at }) }
+    if turns != 0.0 {
+        return Err(PolygonError::AroundThePole { ring: at });
+    }
+    let longitudes = || ring.iter().map(|point| point.1);
+    let (west, east) =
+        (longitudes().fold(f64::INFINITY, f64::min), longitudes().fold(f64::NEG_INFINITY, f64::max));
+    if east - west > 360.0 { Err(PolygonError::TooWide { ring: at }) } else { Ok(()) }
 }

@@ -6,14 +6,14 @@
 //!
 //! **Resuming.** A reader that resumes names the sequence of the last event that it has received. It may have missed
 //! every later event. So each client whose last event is later is queued again. If that event was a removal, the reader
-//! may still hold the client, so the client counts as held again: the reader is then told that the client left, is gone,
-//! or where it is. The stream forgets the oldest removals if it has more of them than clients that the reader holds, and
-//! more than [`REMOVALS_KEPT_MIN`]: beginning anew costs less then. [`Stream::reach`] is the least sequence from which a
-//! reader can resume.
+//! may still hold the client, so the client counts as held again: the reader is then told that the client left, is
+//! gone, or where it is. The stream forgets the oldest removals if it has more of them than clients that the reader
+//! holds, and more than [`REMOVALS_KEPT_MIN`]: beginning anew costs less then. [`Stream::reach`] is the least sequence
+//! from which a reader can resume.
 //!
 //! Invariants: a client is in the queue exactly once if its entry has [`Flag::Queued`], and otherwise not at all;
-//! `held` is the number of entries with [`Flag::Held`]; each entry with [`Flag::Removed`] is in `removals`, with the same
-//! bits of its sequence.
+//! `held` is the number of entries with [`Flag::Held`]; each entry with [`Flag::Removed`] is in `removals`, with the
+//! same bits of its sequence.
 //!
 //! This module does not know records, filters, nor other streams.
 
@@ -21,7 +21,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     counts::ResetReason,
-    entries::{Entries, Entry, Flag, bits},
+    entries::{EachEntry, Entries, Entry, Flag, bits},
     event::{StreamKind, StreamKinds},
     matcher::Matcher,
     opening::StreamEnd,
@@ -42,6 +42,8 @@ pub(super) struct Stream<B> {
     pub(super) matcher: Arc<Matcher>,
     pub(super) kinds: StreamKinds,
     pub(super) owner: Option<Box<[u8]>>,
+    /// The number that the streams of one caller share.
+    pub(super) caller: u64,
     pub(super) reader: Reader<B>,
     pub(super) phase: Phase,
     /// The number of times that the stream began anew.
@@ -53,6 +55,8 @@ pub(super) struct Stream<B> {
     /// The number of events that were told.
     pub(super) sequence: u64,
     pub(super) entries: Entries,
+    /// Void entries, whose clients have not been released yet. A stream that is not over is [`Phase::Emptying`] then.
+    pub(super) void: Option<EachEntry>,
     pub(super) presence: PresenceLog,
     queue: VecDeque<u32>,
     held: usize,
@@ -74,11 +78,16 @@ pub(super) enum Reader<B> {
     },
     /// Nobody, since this time.
     Kept { since_ns: u64 },
+    /// Nobody ever again. The stream is over, and its place is free as soon as its void entries are released.
+    Nobody,
 }
 
 /// How far the stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The stream begins anew, and its void entries are released first. Changes do not matter until then, because the
+    /// state is gathered afterwards.
+    Emptying,
     /// The state must be gathered.
     Gathering,
     /// The reader is told changes.
@@ -124,6 +133,7 @@ impl<B> Stream<B> {
             matcher,
             kinds,
             owner: None,
+            caller: 0,
             reader: Reader::Open { bell, waits: false },
             phase: Phase::Telling,
             round: 0,
@@ -131,6 +141,7 @@ impl<B> Stream<B> {
             is_syncing: true,
             sequence: 0,
             entries: Entries::default(),
+            void: None,
             presence: PresenceLog::default(),
             queue: VecDeque::new(),
             held: 0,
@@ -151,8 +162,8 @@ impl<B> Stream<B> {
         matches!(self.reader, Reader::Kept { .. })
     }
 
-    /// The reader forgets everything. All entries are void, except that named clients keep theirs; the caller releases
-    /// the other clients ([`Stream::take_entries`]).
+    /// The reader forgets everything. All entries are void, except that named clients keep theirs; the caller takes
+    /// them out ([`Stream::take_entries`]) and releases the other clients.
     pub(super) fn begin_anew(&mut self, reason: ResetReason) {
         (self.queue, self.removals, self.held) = (VecDeque::new(), VecDeque::new(), 0);
         (self.reset, self.round, self.is_syncing) = (Some(reason), self.round.wrapping_add(1), true);
@@ -196,6 +207,7 @@ impl<B> Stream<B> {
     /// Whether the reader has something to take.
     pub(super) fn has_something(&self) -> bool {
         match self.phase {
+            Phase::Emptying => false,
             Phase::Gathering | Phase::Ended(_) => true,
             Phase::Telling => self.reset.is_some() || !self.queue.is_empty() || self.presence.waits(),
         }
@@ -327,6 +339,7 @@ impl<B> Stream<B> {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Stream<B>>()
             + self.entries.bytes()
+            + self.void.as_ref().map_or(0, |void| void.len() * size_of::<Entry>())
             + self.queue.capacity() * size_of::<u32>()
             + self.removals.capacity() * size_of::<(u32, u32)>()
             + self.presence.bytes()

@@ -26,6 +26,12 @@ impl<B: Clone> Streams<B> {
         match stream.phase {
             Phase::Ended(why) => return Taken::Ended(why),
             Phase::Gathering => return Taken::Gather,
+            Phase::Emptying => {
+                if let Reader::Open { waits, .. } = &mut stream.reader {
+                    *waits = true;
+                }
+                return Taken::Empty;
+            }
             Phase::Telling => {}
         }
         let id = EventId { incarnation, stream: stream.number, sequence: stream.next_sequence() };

@@ -36,6 +36,11 @@ pub enum Denied {
     /// To make, list or revoke shares: the caller has shown the token of a share.
     #[error("the token of a share cannot make, list or revoke shares")]
     Share,
+    /// To learn who comes and goes: the caller has shown the token of a share.
+    #[error(
+        "the token of a share shows the newest position of its client, and not when the client comes and goes"
+    )]
+    Presence,
     /// To revoke this share: another caller has made it.
     #[error("this caller has not made this share, and may not operate the herd")]
     OthersShare,
@@ -99,6 +104,11 @@ impl Denied {
     pub(super) fn unless_in_rate(caller: &Caller, monotonic_ns: u64) -> Result<(), Denied> {
         let is_taken = |grant: &Arc<Grant>| grant.take(monotonic_ns, 1) == 1;
         Denied::TooFast.unless(caller.rights.grant().is_none_or(is_taken))
+    }
+
+    /// An error, unless the caller may learn who comes and goes. This is more than a share shows.
+    pub(super) fn unless_learns_presence(caller: &Caller) -> Result<(), Denied> {
+        Denied::Presence.unless(caller.rights.grant().is_none_or(|grant| grant.as_maker().is_some()))
     }
 
     fn unless(self, is_allowed: bool) -> Result<(), Denied> {

@@ -52,6 +52,8 @@ pub struct Figures {
     pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
     /// The numbers of all live streams.
     pub streams: StreamCounts,
+    /// The number of clients whose presence the server follows. 0: no live stream tells presence.
+    pub presence_clients: usize,
     /// First, the number of answers about places in the cache. Second, the bytes of these answers.
     pub kept: (u64, u64),
     /// The requests to each provider over the network, and their results.
@@ -81,6 +83,7 @@ impl Herd {
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             streams: self.streams.counts(),
+            presence_clients: self.streams.presence_clients(),
             kept: self.places.kept(),
             remotes: self.places.remotes(),
         })

@@ -68,8 +68,8 @@ impl Herd {
             rules: Default::default(),
         }));
         replica.set_members(config.names().iter());
-        let links = Links::new(config.links_of(&server.name));
-        let presence = presence_rules(config, !links.all().is_empty());
+        let links = Arc::new(Links::new(config.links_of(&server.name)));
+        let presence = presence_rules(config, &links);
         let requests_max = config.places.requests_max();
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
         Arc::new(Herd {
@@ -104,10 +104,10 @@ impl Herd {
     }
 }
 
-fn presence_rules(config: &Config, has_neighbors: bool) -> PresenceRules {
+fn presence_rules(config: &Config, links: &Arc<Links>) -> PresenceRules {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let (silent, ttl) = (config.presence_silent, config.herd.client_ttl);
-    PresenceRules { silent_ns: silent.map(nanos), client_ttl_ns: ttl.map(nanos), has_neighbors }
+    PresenceRules { silent_ns: silent.map(nanos), client_ttl_ns: ttl.map(nanos), links: Arc::clone(links) }
 }
 
 /// The audit log beside the server's log. A server without a log, as in tests, has no audit log.

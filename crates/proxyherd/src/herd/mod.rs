@@ -42,6 +42,7 @@ use proxyherd_core::{
     link::Identity,
     places::Query,
     replica::{ClientPage, Effort, FoundClient, Replica},
+    streams::StreamKind,
     types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
@@ -69,7 +70,7 @@ pub use proxyherd_core::command::Whereabouts;
 /// One server of the herd.
 pub struct Herd {
     identity: Identity,
-    links: Links,
+    links: Arc<Links>,
     places: Arc<Places>,
     quota: Option<Arc<ReservedQuota>>,
     credentials: Option<Arc<Credentials>>,
@@ -234,6 +235,9 @@ impl Herd {
     ) -> Result<StreamHandle, StreamRefusal> {
         Denied::unless_reads_some(caller, now_ns)?;
         self.check_ids(caller, now_ns, &request.filter.ids)?;
+        if request.kinds.contains(StreamKind::Presence) {
+            Denied::unless_learns_presence(caller)?;
+        }
         Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 

@@ -94,13 +94,18 @@ mod tests {
     use proxyherd_core::{
         access::Scopes,
         limits::{SHARE_EXPIRES_S_MAX, SHARE_KEPT_S, SHARES_MAX},
+        streams::{StreamFilter, StreamKind, StreamKinds},
+        types::IdPattern,
     };
 
     use super::{
         super::tests::{alone, alone_with, caller},
         *,
     };
-    use crate::access::{NewToken, ShareOver};
+    use crate::{
+        access::{NewToken, ShareOver},
+        herd::{StreamRefusal, StreamRequest},
+    };
 
     const NOW_NS: u64 = 1_700_000_000_000_000_000;
     const SECOND_NS: u64 = 1_000_000_000;
@@ -180,6 +185,23 @@ mod tests {
         assert_eq!(denied(make(&share, "kiwi")), Denied::Share);
         assert_eq!(herd.shares(&share, NOW_NS).unwrap_err(), Denied::Share);
         assert!(herd.revoke_share(&share, NOW_NS, text.id()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_share_shows_where_its_client_is_and_not_when_it_comes_and_goes() {
+        let herd = alone_with(WITH_TOKENS);
+        let now_ns = clock::now_ns();
+        let (text, _) =
+            herd.make_share(&showing(&herd, now_ns, OPERATOR), now_ns, client("kiwi"), 60).unwrap();
+        let share = showing(&herd, now_ns, text.reveal());
+        let open = |kinds| {
+            let ids = IdPattern::parse(b"kiwi").into_iter().collect();
+            let filter = StreamFilter { ids, ..StreamFilter::default() };
+            herd.stream(&share, now_ns, StreamRequest { filter, kinds, last_event_id: None }, || ())
+        };
+        assert!(open(StreamKinds::default()).is_ok());
+        let refused = open(StreamKinds::default().with(StreamKind::Presence)).unwrap_err();
+        assert_eq!(refused, StreamRefusal::Denied(Denied::Presence));
     }
 
     #[test]

@@ -135,8 +135,15 @@ fn only_the_same_reader_with_the_same_filter_resumes_a_stream() {
     world.detach(reader);
     let open = |world: &mut World, filter: StreamFilter, owner: Option<&[u8]>, id: EventId| {
         let kinds = StreamKinds::default();
-        let opening =
-            StreamOpening { filter, kinds, owner, last_event_id: Some(id), random: 1 << 40, bell: 0 };
+        let opening = StreamOpening {
+            filter,
+            kinds,
+            owner,
+            caller: 0,
+            last_event_id: Some(id),
+            random: 1 << 40,
+            bell: 0,
+        };
         world.streams.open(opening).unwrap();
         world.streams.counts().resumed
     };
@@ -207,6 +214,92 @@ fn a_stream_with_too_many_clients_ends_and_says_so() {
     assert_eq!(world.readers[all].ended, Some(StreamEnd::TooLarge));
     assert_eq!(world.readers[one].ended, None);
     assert_eq!((world.streams.counts().entries, world.streams.counts().too_large), (1, 1));
+}
+
+fn report_some(world: &mut World, prefix: &str, count: usize) {
+    (0..count).for_each(|number| world.report(&format!("{prefix}{number}"), HERE, 1));
+    world.settle();
+}
+
+#[test]
+fn a_stream_that_needs_room_ends_the_largest_stream_and_not_a_smaller_one() {
+    let limits = StreamLimits { all_entries: 2000, ..StreamLimits::default() };
+    let mut world = World::with_limits(limits);
+    let [large, small, other] = ["a*", "b*", "c*"].map(|ids| opened(&mut world, filter_of(&[ids])));
+    report_some(&mut world, "a", 1500);
+    report_some(&mut world, "c", 300);
+    report_some(&mut world, "b", 250);
+    let ended = |world: &World| [large, small, other].map(|reader| world.readers[reader].ended);
+    assert_eq!(ended(&world), [Some(StreamEnd::ServerFull), None, None]);
+    assert_eq!(world.readers[small].view.clients.len(), 250);
+    assert_eq!(world.streams.counts().server_full, 1);
+    report_some(&mut world, "b", 1800);
+    assert_eq!(ended(&world)[1..], [Some(StreamEnd::ServerFull), None], "the largest has asked itself");
+    assert_eq!((world.streams.contradiction(), world.streams.counts().entries), (None, 300));
+}
+
+#[test]
+fn a_large_stream_gives_its_clients_back_in_bites_and_its_place_after_that() {
+    let mut world = World::new();
+    let (all, kiwi) = (opened(&mut world, filter_of(&["*"])), opened(&mut world, filter_of(&["kiwi"])));
+    report_some(&mut world, "a", 3000);
+    world.streams.begin_anew();
+    world.ring();
+    assert_eq!(world.take_all(all), Vec::<String>::new(), "it begins after its entries are released");
+    world.report("kiwi", HERE, 1);
+    assert!(!world.streams.release(2999) && world.streams.contradiction().is_none());
+    world.follow_all();
+    let told = world.take_all(all);
+    assert_eq!((told.len(), &*told[0], &*told[3002]), (3003, "reset", "synced"));
+    world.take_all(kiwi);
+    let key = world.readers[all].key.take().unwrap();
+    world.streams.end_if(StreamEnd::RightsEnded, |bell| *bell == all);
+    world.streams.detach(key, world.now_ns);
+    let next = opened(&mut world, filter_of(&["*"]));
+    assert_eq!((world.streams.counts().open, world.streams.contradiction()), (2, None));
+    world.take_all(next);
+    assert_eq!(world.streams.counts().entries, 3001 + 3001 + 1, "those of the former stream are still held");
+    assert!(!world.streams.release(1000) && world.streams.contradiction().is_none());
+    assert!(world.streams.must_release());
+    world.settle();
+    assert_eq!((world.streams.counts().entries, world.streams.contradiction()), (3002, None));
+    assert_eq!(world.readers[next].view.clients.len(), 3001);
+}
+
+#[test]
+fn a_client_of_many_streams_is_told_to_all_of_them_and_forgotten_with_the_last() {
+    let mut world = World::new();
+    let readers: Vec<_> = (0..300).map(|_| opened(&mut world, filter_of(&["k*"]))).collect();
+    world.settle();
+    world.report("kiwi", HERE, 1);
+    world.settle();
+    assert!(readers.iter().all(|&reader| world.readers[reader].view.clients.len() == 1));
+    for (at, &reader) in readers.iter().enumerate() {
+        assert_eq!((world.streams.counts().entries, world.streams.contradiction()), (300 - at, None));
+        let key = world.readers[reader].key.take().unwrap();
+        world.streams.end_if(StreamEnd::RightsEnded, |bell| *bell == reader);
+        world.streams.detach(key, world.now_ns);
+    }
+    assert_eq!((world.streams.counts().clients, world.streams.is_empty()), (0, true));
+}
+
+#[test]
+fn a_caller_with_many_kept_streams_loses_its_own_and_nobody_else_does() {
+    let mut world = World::with_limits(StreamLimits { kept: 4, ..StreamLimits::default() });
+    let keep = |world: &mut World, caller| {
+        world.caller = caller;
+        let reader = opened(world, filter_of(&["kiwi"]));
+        world.take_all(reader);
+        world.detach(reader);
+        reader
+    };
+    let others = [keep(&mut world, 1), keep(&mut world, 2)];
+    let many: Vec<_> = (0..10).map(|_| keep(&mut world, 3)).collect();
+    assert_eq!((world.streams.counts().kept, world.streams.contradiction()), (4, None));
+    for reader in others.into_iter().chain([many[8], many[9]]) {
+        world.resume(reader, 0).unwrap();
+    }
+    assert_eq!(world.streams.counts().resumed, 4);
 }
 
 #[test]
@@ -385,6 +478,11 @@ fn rings_that_are_no_polygon_are_refused() {
     assert_eq!(refused(vec![off]), PolygonError::OutOfRange { ring: 0 });
     let around = vec![(80.0, -120.0), (80.0, 0.0), (80.0, 120.0), (80.0, -120.0)];
     assert_eq!(refused(vec![around]), PolygonError::AroundThePole { ring: 0 });
+    // Twice around the Earth, and back.
+    let steps = (0..=14).chain((0..14).rev()).map(|step| f64::from(step) * 60.0);
+    let mut wide: Vec<_> = steps.map(|east| (1.0, (east + 180.0).rem_euclid(360.0) - 180.0)).collect();
+    wide[7].0 = 2.0;
+    assert_eq!(refused(vec![wide]), PolygonError::TooWide { ring: 0 });
     let nan = vec![(f64::NAN, 0.0); 4];
     assert_eq!(refused(vec![nan]), PolygonError::OutOfRange { ring: 0 });
     let many = vec![(0.0, 0.0); 2000];

@@ -163,6 +163,14 @@ proptest! {
 
     #[test]
     fn streams_stay_right_when_their_limits_are_reached(steps in proptest::collection::vec(step(), 1..120)) {
-        run(steps, StreamLimits { streams: 6, unindexed: 2, entries: 5, all_entries: 14, kept: 3 })?;
+        let limits = StreamLimits {
+            streams: 6,
+            unindexed: 2,
+            entries: 5,
+            all_entries: 14,
+            kept: 3,
+            released_at_once: 2,
+        };
+        run(steps, limits)?;
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct World {
     batch: ChangeBatch,
     pub(super) now_ns: u64,
     pub(super) readers: Vec<Reader>,
+    /// Who opens the next stream.
+    pub(super) caller: u64,
     randoms: u64,
 }
 
@@ -46,6 +48,7 @@ pub(super) struct World {
 pub(super) struct Reader {
     pub(super) filter: StreamFilter,
     pub(super) kinds: StreamKinds,
+    caller: u64,
     pub(super) key: Option<StreamKey>,
     gathering: Option<Gathering>,
     /// The bell has rung, or the reader has not looked yet.
@@ -135,6 +138,7 @@ impl World {
             batch: ChangeBatch::default(),
             now_ns: 1_000 * SECOND,
             readers: Vec::new(),
+            caller: 0,
             randoms: 0,
         }
     }
@@ -168,6 +172,8 @@ impl World {
 
     /// The follower takes changes, if it was woken.
     pub(super) fn follow(&mut self, most: usize) -> bool {
+        self.streams.release(most.max(1));
+        self.ring();
         if !self.is_woken.swap(false, Relaxed) {
             return true;
         }
@@ -195,6 +201,7 @@ impl World {
         self.readers.push(Reader {
             filter,
             kinds,
+            caller: self.caller,
             key: None,
             gathering: None,
             is_rung: true,
@@ -214,6 +221,7 @@ impl World {
             filter: of_reader.filter.clone(),
             kinds: of_reader.kinds,
             owner: None,
+            caller: of_reader.caller,
             last_event_id: last,
             random: self.randoms.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             bell: reader,
@@ -232,8 +240,8 @@ impl World {
         }
     }
 
-    /// A reader that has lost its last `lost` events connects again, and resumes after the event before them. Its former
-    /// connection may still be open.
+    /// A reader that has lost its last `lost` events connects again, and resumes after the event before them. Its
+    /// former connection may still be open.
     pub(super) fn resume(&mut self, reader: usize, lost: usize) -> Result<(), StreamsFull> {
         let of_reader = &mut self.readers[reader];
         let left = of_reader.history.len().saturating_sub(lost);

@@ -153,6 +153,10 @@ impl Families<'_, '_> {
         self.counter("proxyherd_stream_resumes", help, counts.resumed)?;
         let help = "Live streams that ended because too many clients matched";
         self.counter("proxyherd_streams_too_large", help, counts.too_large)?;
+        let help = "Live streams that ended because all streams together held too many clients";
+        self.counter("proxyherd_streams_server_full", help, counts.server_full)?;
+        let help = "Clients whose presence the server follows for live streams";
+        self.gauge("proxyherd_presence_clients", help, figures.presence_clients as u64)?;
         let help = "Events of presence that were dropped because a reader was too slow";
         self.counter("proxyherd_stream_presence_dropped", help, counts.presence_dropped)
     }

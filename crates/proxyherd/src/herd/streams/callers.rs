@@ -4,18 +4,26 @@
 //! Streams that are kept for a reader that may resume them do not count here. Core drops the oldest of them when there
 //! is no room.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+    net::IpAddr,
+};
 
-use proxyherd_core::{access::TokenId, streams::StreamFilter, types::IdPattern};
+use proxyherd_core::{
+    access::TokenId,
+    limits::{STREAMS_MAX, UNINDEXED_STREAMS_MAX},
+    streams::StreamFilter,
+};
 
 use super::StreamsFull;
 use crate::{caller::Caller, subscriber::subscriber};
 
 /// Maximum number of open streams of one caller: a quarter of all. A further stream is refused.
-const CALLER_STREAMS_MAX: usize = 16_384;
-/// Maximum number of these streams that are about clients anywhere with any ID: a quarter of all. A further stream is
-/// refused.
-const CALLER_WIDE_STREAMS_MAX: usize = 64;
+const CALLER_STREAMS_MAX: usize = STREAMS_MAX / 4;
+/// Maximum number of these streams that are about clients anywhere with any ID ([`StreamFilter::is_wide`]): a sixteenth
+/// of all. A further stream is refused.
+const CALLER_WIDE_STREAMS_MAX: usize = UNINDEXED_STREAMS_MAX / 16;
 
 /// Whose stream it is, and whether it counts as wide.
 #[derive(Clone, Debug)]
@@ -37,44 +45,48 @@ impl CallerKey {
             || CallerName::Address(subscriber(caller.address.ip())),
             |id| CallerName::Token(id.clone()),
         );
-        let are_any = |patterns: &[IdPattern]| {
-            patterns.is_empty() || patterns.iter().any(|pattern| pattern.to_text() == b"*")
-        };
-        let is_wide = !filter.has_area() && are_any(&filter.ids) && are_any(&filter.readable);
-        CallerKey { caller: name, is_wide }
+        CallerKey { caller: name, is_wide: filter.is_wide() }
     }
 }
 
 /// The number of open streams of each caller, and how many of them are wide.
 #[derive(Debug, Default)]
-pub(super) struct CallerStreams(HashMap<CallerName, (usize, usize)>);
+pub(super) struct CallerStreams {
+    of: HashMap<CallerName, (usize, usize)>,
+    numbers: RandomState,
+}
 
 impl CallerStreams {
+    /// A number that all streams of a caller share.
+    pub(super) fn number(&self, key: &CallerKey) -> u64 {
+        self.numbers.hash_one(&key.caller)
+    }
+
     /// Counts one more stream of a caller, if the caller may have one more.
     pub(super) fn enter(&mut self, key: &CallerKey) -> Result<(), StreamsFull> {
-        let (all, wide) = self.0.get(&key.caller).copied().unwrap_or_default();
+        let (all, wide) = self.of.get(&key.caller).copied().unwrap_or_default();
         if all >= CALLER_STREAMS_MAX {
             return Err(StreamsFull::Caller(all));
         }
         if key.is_wide && wide >= CALLER_WIDE_STREAMS_MAX {
             return Err(StreamsFull::CallerWide(wide));
         }
-        self.0.insert(key.caller.clone(), (all + 1, wide + usize::from(key.is_wide)));
+        self.of.insert(key.caller.clone(), (all + 1, wide + usize::from(key.is_wide)));
         Ok(())
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.of.is_empty()
     }
 
     /// Counts one stream of a caller less.
     pub(super) fn leave(&mut self, key: &CallerKey) {
-        if let Some((all, wide)) = self.0.get_mut(&key.caller) {
+        if let Some((all, wide)) = self.of.get_mut(&key.caller) {
             *all -= 1;
             *wide -= usize::from(key.is_wide);
             if *all == 0 {
-                self.0.remove(&key.caller);
+                self.of.remove(&key.caller);
             }
         }
     }

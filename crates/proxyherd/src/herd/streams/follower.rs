@@ -50,6 +50,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of changes that are taken from the replica at once. This limits how long the lock of the streams is
 /// held.
 const BITE_LEN: usize = 256;
+/// Maximum number of clients of streams that have ended or begin anew that are released at once, for the same reason.
+const RELEASE_LEN: usize = 4096;
 
 /// Starts the thread. Returns what wakes it; `None`: the replica has no place for the follower, or the thread cannot be
 /// started. `state` is the locked state of `hub`.
@@ -183,9 +185,9 @@ impl Worker {
     fn take_bite(&mut self, now_ns: u64) -> Bite {
         let Worker { hub, follower, batch, presence, rings, offered, .. } = self;
         let mut state = hub.state.lock();
-        presence.start_or_stop(now_ns, &state);
+        presence.start_or_stop(now_ns, &mut state);
         if state.is_idle() {
-            presence.stop(&state);
+            presence.stop(&mut state);
             // This happens under the lock. So a stream that is opened now starts the next thread, and that thread's
             // follower finds a place.
             state.wake_thread = None;
@@ -203,11 +205,12 @@ impl Worker {
         });
         streams.offer(batch);
         streams.expire(now_ns);
+        let is_released = streams.release(RELEASE_LEN);
         streams.take_rings(rings);
         // Readers that wait for the lock get it before the next bite.
         MutexGuard::unlock_fair(state);
         ring(rings);
-        if is_all { Bite::Done } else { Bite::More }
+        if is_all && is_released { Bite::Done } else { Bite::More }
     }
 
     /// Lets all streams begin anew after a panic. Returns whether the thread goes on.
@@ -215,7 +218,7 @@ impl Worker {
         self.follower.unfollow();
         self.batch = ChangeBatch::default();
         let mut state = self.hub.state.lock();
-        self.presence.stop(&state);
+        self.presence.stop(&mut state);
         let begun = catch_unwind(AssertUnwindSafe(|| state.streams.begin_anew()));
         if begun.is_err() {
             self.pulse.fail();
@@ -225,7 +228,8 @@ impl Worker {
         if !goes_on {
             state.wake_thread = None;
             if begun.is_ok() {
-                state.streams.end_if(StreamEnd::ShuttingDown, |_| true);
+                let why = if state.is_over { StreamEnd::ShuttingDown } else { StreamEnd::Failed };
+                state.streams.end_if(why, |_| true);
             }
         }
         state.streams.take_rings(&mut self.rings);

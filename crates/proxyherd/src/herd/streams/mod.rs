@@ -37,7 +37,6 @@ use parking_lot::Mutex;
 use proxyherd_config::clock;
 pub use proxyherd_core::streams::{StreamEnd, Taken};
 use proxyherd_core::{
-    access::Scope,
     replica::{Effort, Replica, Unfinished},
     streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams},
     types::IdPattern,
@@ -79,6 +78,8 @@ struct StreamsState {
     wake_thread: Option<SyncSender<()>>,
     /// Whether no stream can be opened any more, because the server has ended or is stopping.
     is_over: bool,
+    /// The number of clients whose presence the thread follows.
+    presence_clients: usize,
     /// Whether a panic has left the streams in a state that cannot be repaired. They are not touched any more.
     has_failed: bool,
     /// Whether the thread panics at the next change.
@@ -92,11 +93,12 @@ impl StreamsState {
         self.is_over || self.has_failed || self.streams.is_empty()
     }
 
-    fn end_if_idle(&self) {
-        if self.is_idle()
+    /// Wakes the thread if it must end, or has clients to release.
+    fn wake_thread(&self) {
+        if (self.is_idle() || self.streams.must_release())
             && let Some(wake_thread) = &self.wake_thread
         {
-            // If the channel is full, the thread has already been woken and will find that there are no streams.
+            // If the channel is full, the thread has already been woken and will find what there is to do.
             let _ = wake_thread.try_send(());
         }
     }
@@ -139,6 +141,7 @@ impl HerdStreams {
             callers: CallerStreams::default(),
             wake_thread: None,
             is_over: false,
+            presence_clients: 0,
             has_failed: false,
             #[cfg(test)]
             fails: false,
@@ -167,7 +170,7 @@ impl HerdStreams {
             return Err(StreamsFull::Follower);
         }
         if state.wake_thread.is_none() {
-            let started = follower::start(&self.hub, &state, self.presence, liveness);
+            let started = follower::start(&self.hub, &state, self.presence.clone(), liveness);
             state.wake_thread = Some(started.ok_or(StreamsFull::Follower)?);
         }
         state.callers.enter(&caller)?;
@@ -177,11 +180,13 @@ impl HerdStreams {
             filter,
             kinds,
             owner,
+            caller: state.callers.number(&caller),
             last_event_id: last_event_id.and_then(|id| EventId::parse(&id)),
             random: clock::random(),
             bell: Arc::clone(&connection),
         };
         let opened = state.streams.open(opening).inspect_err(|_| state.callers.leave(&caller));
+        state.wake_thread();
         state.wake_for_presence();
         // Another connection may have had the stream.
         let mut rings = state.take_rings();
@@ -203,7 +208,13 @@ impl HerdStreams {
 
     /// The numbers of all streams.
     pub(super) fn counts(&self) -> StreamCounts {
-        self.hub.state.lock().streams.counts()
+        let state = self.hub.state.lock();
+        if state.has_failed { StreamCounts::default() } else { state.streams.counts() }
+    }
+
+    /// The number of clients whose presence the server follows.
+    pub(super) fn presence_clients(&self) -> usize {
+        self.hub.state.lock().presence_clients
     }
 
     fn end_if(&self, why: StreamEnd, is_over: impl Fn(&Connection) -> bool) {
@@ -212,7 +223,7 @@ impl HerdStreams {
             return;
         }
         state.streams.end_if(why, |connection| is_over(connection));
-        state.end_if_idle();
+        state.wake_thread();
         let mut rings = state.take_rings();
         drop(state);
         ring(&mut rings);
@@ -230,11 +241,7 @@ fn readable(rights: &Rights) -> Vec<IdPattern> {
     let Some(grant) = rights.grant().filter(|grant| !grant.scopes().may_read_all(&IdPattern::all())) else {
         return Vec::new();
     };
-    let readable = grant.scopes().iter().filter_map(|scope| match scope {
-        Scope::Read(ids) => Some(ids.clone()),
-        Scope::Report(_) | Scope::Places | Scope::Fences | Scope::Operate => None,
-    });
-    readable.collect()
+    grant.scopes().readable().cloned().collect()
 }
 
 /// An open stream. Dropping the handle detaches the stream: its reader can resume the stream for some time.
@@ -251,13 +258,20 @@ impl StreamHandle {
     /// [`StreamHandle::take`] returns [`Taken::Gather`], and then takes again. If the search does not finish, the door
     /// gathers again later, or drops the handle.
     pub fn gather(&self, now_ns: u64, effort: Effort<'_>) -> Result<(), Unfinished> {
-        let Some(mut gathering) = self.hub.state.lock().streams.gathering(self.key) else { return Ok(()) };
+        let state = self.hub.state.lock();
+        let gathering = if state.has_failed { None } else { state.streams.gathering(self.key) };
+        drop(state);
+        let Some(mut gathering) = gathering else { return Ok(()) };
         while gathering.search(&self.hub.replica, now_ns, effort)? {
             let mut state = self.hub.state.lock();
-            state.streams.gathered(&mut gathering);
+            let is_wanted = !state.has_failed && state.streams.gathered(&mut gathering);
+            state.wake_thread();
             let mut rings = state.take_rings();
             drop(state);
             ring(&mut rings);
+            if !is_wanted {
+                break;
+            }
         }
         Ok(())
     }
@@ -270,7 +284,7 @@ impl StreamHandle {
         }
         let mut state = self.hub.state.lock();
         if state.has_failed {
-            return Taken::Ended(StreamEnd::ShuttingDown);
+            return Taken::Ended(StreamEnd::Failed);
         }
         let taken = state.streams.take(self.key, &self.hub.replica, now_ns, tell);
         let mut rings = state.take_rings();
@@ -289,6 +303,6 @@ impl Drop for StreamHandle {
             return;
         }
         state.streams.detach(self.key, now_ns);
-        state.end_if_idle();
+        state.wake_thread();
     }
 }

@@ -363,6 +363,36 @@ async fn a_server_that_stops_ends_its_streams_and_opens_no_more() {
 }
 
 #[tokio::test]
+async fn after_a_fault_that_cannot_be_repaired_readers_are_told_so() {
+    let herd = alone();
+    let mut reader = Reader::of(&herd, &[]);
+    herd.streams.hub.state.lock().has_failed = true;
+    assert_eq!(reader.stream.gather(clock::now_ns(), Effort::ANY), Ok(()));
+    assert_eq!(reader.next(), "Failed");
+    assert_eq!(herd.streams.counts(), StreamCounts::default());
+}
+
+#[tokio::test]
+async fn a_large_stream_is_released_by_the_thread_and_those_of_others_go_on() {
+    let herd = alone();
+    let names: Vec<_> = (0..20_000).map(|number| format!("kea-{number}")).collect();
+    report(&herd, &names, 1);
+    let mut one = Reader::synced(&herd, &["kiwi"]);
+    let all = Reader::synced(&herd, &[]);
+    assert!(herd.streams.counts().entries > 20_000);
+    herd.streams
+        .hub
+        .state
+        .lock()
+        .streams
+        .end_if(StreamEnd::RightsEnded, |connection| Arc::ptr_eq(connection, &all.stream.connection));
+    drop(all);
+    report(&herd, &["kiwi"], 2);
+    assert_eq!(one.next(), "kiwi 2");
+    eventually("its clients are released", || herd.streams.counts().entries == 1);
+}
+
+#[tokio::test]
 async fn the_thread_ends_with_the_server_also_while_somebody_reads() {
     let herd = alone();
     let reader = Reader::synced(&herd, &[]);

@@ -15,7 +15,7 @@ use proxyherd_core::{
     codec::json,
     places::{Center, Separation},
     replica::Effort,
-    streams::{EventId, StreamEvent},
+    streams::{EventId, StreamEvent, StreamsFull as CoreFull},
 };
 
 use super::{Live, wanted::WantedStream};
@@ -26,7 +26,7 @@ use crate::{
         problem::Problem,
         searches::NoResult,
     },
-    herd::{Herd, StreamEnd, StreamHandle, StreamRefusal, StreamRequest, Taken},
+    herd::{Herd, StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
 };
 
 /// An open stream.
@@ -134,6 +134,10 @@ pub(super) fn reason(why: StreamEnd) -> &'static str {
         StreamEnd::RightsEnded => "the token was revoked or is past its end",
         StreamEnd::TakenOver => "another connection has resumed this stream",
         StreamEnd::TooLarge => "more clients match than a stream can hold; ask for fewer clients",
+        StreamEnd::ServerFull => {
+            "the streams of this server hold too many clients in all; name fewer clients or try later"
+        }
+        StreamEnd::Failed => "this server had a fault and has ended the stream; connect again",
         StreamEnd::ShuttingDown => "this server is stopping",
     }
 }
@@ -151,7 +155,24 @@ impl From<StreamRefusal> for Problem {
     fn from(refusal: StreamRefusal) -> Problem {
         match refusal {
             StreamRefusal::Denied(denied) => denied.into(),
+            StreamRefusal::Full(full @ StreamsFull::Streams(CoreFull::Ids)) => {
+                Problem::invalid(full.to_string())
+            }
             StreamRefusal::Full(full) => Problem::unavailable(full.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_too_many_ids_is_the_callers_mistake_and_a_full_server_is_not() {
+        let status = |full: CoreFull| {
+            let refusal = StreamRefusal::Full(StreamsFull::Streams(full));
+            axum::response::IntoResponse::into_response(Problem::from(refusal)).status().as_u16()
+        };
+        assert_eq!([CoreFull::Ids, CoreFull::Streams, CoreFull::Unindexed].map(status), [422, 503, 503]);
     }
 }

@@ -328,10 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             EventBatch::More | EventBatch::Last | EventBatch::Gather => Ok(()),
             EventBatch::End(why) => {
                 let code = match why {
-                    StreamEnd::RightsEnded => CloseCode::Policy,
+                    StreamEnd::RightsEnded | StreamEnd::TooLarge => CloseCode::Policy,
                     StreamEnd::ShuttingDown => CloseCode::Away,
                     StreamEnd::TakenOver => CloseCode::Normal,
-                    StreamEnd::TooLarge => CloseCode::Again,
+                    StreamEnd::ServerFull => CloseCode::Again,
+                    StreamEnd::Failed => CloseCode::Error,
                 };
                 Err(close(code, events::reason(why)))
             }

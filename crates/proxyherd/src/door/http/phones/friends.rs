@@ -10,7 +10,6 @@ use std::sync::Arc;
 use axum::response::Response;
 use proxyherd_config::clock;
 use proxyherd_core::{
-    access::Scope,
     codec::phones::owntracks::Friends,
     command::{Around, Limit, List, Near},
     flood::Update,
@@ -117,11 +116,7 @@ fn named(caller: &Caller) -> Option<Vec<IdPattern>> {
     if scopes.has_operate() {
         return None;
     }
-    let read = scopes.iter().filter_map(|scope| match scope {
-        Scope::Read(ids) => Some(ids.clone()),
-        Scope::Report(_) | Scope::Places | Scope::Fences | Scope::Operate => None,
-    });
-    let ids: Vec<IdPattern> = read.collect();
+    let ids: Vec<IdPattern> = scopes.readable().cloned().collect();
     (!ids.is_empty() && ids.iter().all(|ids| ids.exact().is_some())).then_some(ids)
 }
 
