@@ -349,6 +349,8 @@ function showFacts() {
 const METERS_PER_DEGREE = 111195;
 const HALF_WIDTH = 160;
 const HALF_HEIGHT = 100;
+// The greatest width of a character of a name in the grid.
+const LABEL_CHARACTER = 6;
 
 // The greatest of 1, 2, 5, 10, 20, 50 … that is not above the value.
 function niceBelow(value) {
@@ -392,12 +394,14 @@ function drawGrid(unitsPerMeter) {
   const unitsPerLat = METERS_PER_DEGREE * unitsPerMeter;
   const unitsPerLon = unitsPerLat * Math.max(Math.cos(lat * Math.PI / 180), 1e-3);
   const grid = [];
+  // Names are drawn after all lines, so that no line crosses a name.
+  const names = [];
   const lines = (center, unitsPerDegree, spacing, half, limit, add) => {
     const step = niceAbove(spacing / unitsPerDegree);
     const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     const first = Math.ceil((center - half / unitsPerDegree) / step);
     for (let index = first; index * step <= center + half / unitsPerDegree; index += 1) {
-      if (Math.abs(index * step) <= limit) add((index * step - center) * unitsPerDegree, index * step, places);
+      if (Math.abs(index * step) <= limit) add((index * step - center) * unitsPerDegree, index * step, places, step * unitsPerDegree);
     }
   };
   lines(lat, unitsPerLat, 40, HALF_HEIGHT, 90, (offset, value, places) => {
@@ -405,17 +409,24 @@ function drawGrid(unitsPerMeter) {
     // The names of longitudes are at the upper edge.
     if (offset > HALF_HEIGHT - 22) return;
     const name = Math.abs(value).toFixed(places) + "°" + (value < 0 ? "S" : "N");
-    grid.push(svg("text", { class: "label", x: -HALF_WIDTH + 4, y: -offset - 3 }, name));
+    names.push(svg("text", { class: "label", x: -HALF_WIDTH + 4, y: -offset - 3 }, name));
   });
-  lines(lon, unitsPerLon, 65, HALF_WIDTH, 540, (offset, value, places) => {
+  lines(lon, unitsPerLon, 65, HALF_WIDTH, 540, (offset, value, places, spacing) => {
     grid.push(svg("path", { class: "line", d: `M${offset} ${-HALF_HEIGHT} V${HALF_HEIGHT}` }));
     // Beyond 180 degrees, longitudes go on from the other side.
     const around = ((value + 540) % 360 + 360) % 360 - 180;
     const side = Math.abs(around) === 180 ? "" : around < 0 ? "W" : "E";
     const name = Math.abs(around).toFixed(places) + "°" + side;
-    grid.push(svg("text", { class: "label", x: offset + 3, y: -HALF_HEIGHT + 11 }, name));
+    const at = { class: "label", x: offset + 3, y: -HALF_HEIGHT + 11 };
+    const width = name.length * LABEL_CHARACTER + 6;
+    if (offset + width > HALF_WIDTH) {
+      // To the left of its line, the name would meet the name of the line before.
+      if (spacing < 2 * width) return;
+      Object.assign(at, { x: offset - 3, "text-anchor": "end" });
+    }
+    names.push(svg("text", at, name));
   });
-  element("grid").replaceChildren(...grid);
+  element("grid").replaceChildren(...grid, ...names);
 }
 
 // ---- beginning
