@@ -452,6 +452,34 @@ fn a_phone_reports_only_what_its_token_allows_however_it_shows_the_token() {
 }
 
 #[test]
+fn the_log_says_at_its_default_level_why_a_phone_is_refused_and_whose_points_are_not_taken() {
+    let herd = Plan::single()
+        .with_phones()
+        .with_tokens()
+        .limits("[reports]\naccuracy_m_max = 100")
+        .start();
+    let at = herd.at("Riley");
+    let shown = token(at.http, &json!({ "scopes": ["report:bus", "report:a"] }));
+    let id = shown.split('_').nth(1).unwrap();
+    assert_eq!(fetch(at.phones, "/?id=bus&lat=1&lon=1", "").code, 401);
+    herd.wait_for_log("Riley", "a phone's request is refused: a report needs a token");
+    assert_eq!(fetch(at.phones, "/?id=car&lat=1&lon=1", &bearer(&shown)).code, 403);
+    let line = herd.wait_for_log("Riley", "with the scope report:car (403 GET /?id=car");
+    assert!(line.contains(&format!("OsmAnd's form in the query, token {id})")), "{line}");
+    assert_eq!(send(at.phones, "POST", "/", &(bearer(&shown) + JSON), "{").code, 400);
+    herd.wait_for_log("Riley", "this is not JSON");
+    assert_eq!(fetch(at.phones, "/?id=bus&lat=95&lon=1", &bearer(&shown)).code, 422);
+    herd.wait_for_log("Riley", "(422 GET /?id=bus");
+    let points = [feature(1.0, 1_700_000_000, 5), feature(2.0, 1_700_000_001, 500), json!({"type": "Feature"})];
+    let sent = send(at.phones, "POST", "/", &(bearer(&shown) + JSON), &batch(&points));
+    assert_eq!((sent.code, &*sent.body), (200, OVERLAND_OK));
+    let line = herd.wait_for_log("Riley", "of the 3 reports of a phone's batch, 1 are taken");
+    assert!(line.contains("of the client bus, 1 are not: inaccurate; 1 cannot be read, the first"), "{line}");
+    let log = herd.log("Riley");
+    assert!(!log.contains(shown.rsplit('_').next().unwrap()), "no line has a token: {log}");
+}
+
+#[test]
 fn no_log_has_a_token_that_somebody_has_typed_as_an_id() {
     let herd = Plan::pair().with_phones().with_tokens().log("level = \"debug\"").start();
     let [riley, jaquez] = ["Riley", "Jaquez"].map(|name| herd.at(name));

@@ -27,6 +27,7 @@ use super::{
     connection_state::{Audience, SlotKind},
     origin::{self, OriginPolicy, PageOrigin},
     paths::{DoorPaths, Pages, PathName, PathRow},
+    phones::{PhoneLog, PhoneRequest},
     problem::{self, Problem},
     request_body::{self, BodyBounds},
     request_id::{RequestId, X_REQUEST_ID},
@@ -56,6 +57,8 @@ pub(super) struct Routers {
     pub(super) paths: Router,
     /// The handler of the requests of phones, whatever their paths are.
     pub(super) phones: Router,
+    /// What the log says about the responses to phones.
+    pub(super) phone_log: Arc<PhoneLog>,
 }
 
 impl Routers {
@@ -105,6 +108,7 @@ impl RequestHandler {
         let address =
             authentication::address_of(self.caller.address, request.headers(), &self.herd.access().proxies);
         let logged = LoggedRequest::new(self.herd.log(), address, &id, &request);
+        let phone = is_of_phone(row).then(|| PhoneRequest::of(&request));
         let method = request.method().clone();
         // A proxy in front of this server may find another end of a body with Transfer-Encoding. The bytes that follow
         // would then be read as a request that no client has sent (RFC 9112, section 6.1).
@@ -114,6 +118,9 @@ impl RequestHandler {
         // A stream of HTTP/2 keeps the memory of this future until its response is sent. What is in the box is given
         // back as soon as the response is known.
         let mut response = Box::pin(self.respond(request.map(Body::new), row, address)).await;
+        if let Some(phone) = phone {
+            self.routers.phone_log.write(self.herd.log(), address, &phone, &response);
+        }
         problem::render(&mut response, &id);
         let form = ResponseForm::new(&response, &method, version);
         let mut response = counted(response, form, &mut guard, audience(row), &id);
@@ -177,7 +184,8 @@ impl RequestHandler {
             Err(refusal) => return refusal.at(row),
         };
         // The log says which token it was.
-        let is_logged = self.herd.log().enabled(LogLevel::Debug);
+        let level = if is_of_phone(row) { LogLevel::Info } else { LogLevel::Debug };
+        let is_logged = self.herd.log().enabled(level);
         let by = caller.rights.grant().filter(|_| is_logged).cloned();
         request.extensions_mut().insert(caller);
         if let Err(refusal) = request_body::check(request.headers()) {
@@ -213,6 +221,11 @@ fn header_section_len<B>(request: &Request<B>) -> usize {
     let authority_len = request.uri().authority().map_or(0, |authority| authority.as_str().len());
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     EXTRA_LEN + target_len + authority_len + fields.sum::<usize>()
+}
+
+/// Whether a phone sends its reports with such a request.
+fn is_of_phone(row: Option<&PathRow>) -> bool {
+    row.is_some_and(|row| row.name == PathName::Phones)
 }
 
 /// The users of a path. The paths of operators are answered even on connections in the reserve.

@@ -88,6 +88,9 @@ pub(super) const PHONE_BODY_LEN_MAX: usize = 2 * 1024 * 1024;
 /// Maximum number of reports in the body of a phone's request. The response to more reports is 413, and no report is
 /// taken. Overland's settings allow no greater batch.
 pub(super) const PHONE_REPORTS_MAX: usize = 1000;
+/// Maximum number of lines in the log in a second, of one server, about phones whose reports are not taken. Further
+/// lines are left out and counted; at level `debug` none is left out.
+pub(super) const PHONE_LINES_PER_S: u32 = 10;
 /// Maximum time in which the body of many reports, or of a phone's request, must arrive after its header section. After
 /// this time the response is 408, and no report is taken.
 pub(super) const BATCH_BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -56,7 +56,7 @@ use self::{
     live::Live,
     origin::OriginPolicy,
     paths::{DoorPaths, PATHS, PathName},
-    phones::FriendSearches,
+    phones::{FriendSearches, PhoneLog},
     problem::Problem,
     searches::Searches,
     share::LinkBase,
@@ -75,18 +75,20 @@ use axum::{
     routing::{MethodRouter, any, delete, get, post, put},
 };
 
-/// What the doors that speak HTTP have in common: the slots of their connections, and the searches for clients.
+/// What the doors that speak HTTP have in common: the slots of their connections, the searches for clients, and the lines
+/// about phones.
 pub(crate) struct Shared {
     slots: Arc<Slots>,
     searches: Arc<Searches>,
     friends: Arc<FriendSearches>,
+    phone_log: Arc<PhoneLog>,
 }
 
 impl Shared {
     pub(crate) fn new(herd: &Herd) -> Shared {
         let searches = Searches::new();
         let friends = FriendSearches::new(Arc::clone(&searches));
-        Shared { slots: Slots::new(herd.admission()), searches, friends }
+        Shared { slots: Slots::new(herd.admission()), searches, friends, phone_log: Arc::default() }
     }
 }
 
@@ -122,6 +124,7 @@ fn routers(entrance: &Entrance, listener: &DoorListener, shared: &Shared) -> Rou
             DoorPaths::Phones => Router::new().fallback(only_phones),
         },
         phones: Router::new().fallback_service(phones.with_state(herd())),
+        phone_log: Arc::clone(&shared.phone_log),
     }
 }
 

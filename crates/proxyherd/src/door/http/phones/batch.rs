@@ -6,7 +6,10 @@
 //!
 //! One request needs memory for its reports and for one buffer with all their attributes, and not for each report.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+};
 
 use proxyherd_config::clock;
 use proxyherd_core::{
@@ -17,8 +20,9 @@ use proxyherd_core::{
     replica::Offer,
     types::{Attributes, AttributesBuf, ClientId, Timestamp},
 };
+use proxyherd_log::LogLevel;
 
-use super::{ATTRIBUTES, Verdict, count_unreadable, log, refused};
+use super::{ATTRIBUTES, Verdict, Notes, count_unreadable, level_of, refused};
 use crate::{
     caller::Caller,
     door::http::{limits::PHONE_REPORTS_MAX, problem::Problem},
@@ -37,25 +41,38 @@ struct Reports<'b> {
     read: Vec<Read<'b>>,
     /// The attributes of all reports, one after the other.
     attributes: Vec<u8>,
+    /// The reports that could not be read.
+    unread: Unread,
+}
+
+/// The reports of a request that could not be read.
+#[derive(Debug, Default)]
+struct Unread {
+    count: usize,
+    /// What is wrong with the first of them.
+    first: Option<PhoneError>,
 }
 
 /// Takes the reports of a request. Returns the positions of those that were taken.
-pub(super) fn take(herd: &Herd, caller: &Caller, body: &[u8]) -> Result<Positions, Problem> {
+pub(super) fn take(
+    herd: &Herd,
+    caller: &Caller,
+    body: &[u8],
+    notes: &mut Notes,
+) -> Result<Positions, Problem> {
     let own_id = caller.rights.grant().and_then(|grant| ClientId::new(grant.name().as_bytes()));
     let reports = ATTRIBUTES.with_borrow_mut(|attributes| read(herd, caller, body, own_id, attributes))?;
     let mut offers = reports.offers(own_id);
+    notes.not_taken = not_taken(&offers, &reports.unread);
     if offers.is_empty() {
         return Ok(Positions::default());
     }
     herd.wake(herd.report_batch(caller, clock::now_ns(), &mut offers)?);
     let mut positions = Positions::default();
-    let mut taken = 0;
     for offer in &offers {
         positions.note_offer(offer);
-        taken += usize::from(offer.position().is_some());
     }
-    let len = offers.len();
-    log(herd, caller, format_args!("a phone's batch has {len} reports that can be read; {taken} are taken"));
+    notes.not_taken = not_taken(&offers, &reports.unread);
     check(&offers, caller)?;
     Ok(positions)
 }
@@ -71,18 +88,19 @@ fn read<'b>(
 ) -> Result<Reports<'b>, Problem> {
     let unreadable = |error| count_unreadable(herd, caller, &error);
     let mut batch = Batch::read(body, PHONE_REPORTS_MAX).map_err(unreadable)?;
-    let mut reports = Reports { read: Vec::with_capacity(batch.len()), attributes: Vec::new() };
+    let mut reports = Reports { read: Vec::with_capacity(batch.len()), attributes: Vec::new(), unread: Unread::default() };
     let mut wrong_id = None;
     while let Some(item) = batch.next(attributes) {
         let body = match item.body {
             Ok(body) if body.client().or(own_id).is_some() => body,
             unread => {
                 herd.count_unreadable(caller.door);
-                match unread {
-                    Ok(_) => wrong_id = Some(NO_ID),
-                    Err(error @ PhoneError::Id(..)) => wrong_id = Some(error),
-                    Err(_) => {}
+                let error = unread.err().unwrap_or(NO_ID);
+                if matches!(error, PhoneError::NoId(_) | PhoneError::Id(..)) {
+                    wrong_id = Some(error.clone());
                 }
+                reports.unread.count += 1;
+                reports.unread.first.get_or_insert(error);
                 continue;
             }
         };
@@ -94,6 +112,9 @@ fn read<'b>(
         _ => Ok(reports),
     }
 }
+
+/// Number of pairs of a client and a reason that the log names for one batch. It counts the others.
+const NAMED_MAX: usize = 8;
 
 const NO_ID: PhoneError = PhoneError::NoId(
     "type a device ID without spaces in the app's settings, or use a token whose name is the ID",
@@ -115,6 +136,34 @@ impl Reports<'_> {
         offers.sort_by_key(|offer| offer.report.stamp.told().map_or(u64::MAX, Timestamp::nanos));
         offers
     }
+}
+
+/// Says in the log whose reports are not taken, and why. `None`: all are taken.
+fn not_taken(offers: &[Offer<'_>], unread: &Unread) -> Option<(LogLevel, String)> {
+    let refused = || offers.iter().filter(|offer| offer.position().is_none());
+    let mut level = refused().map(|offer| level_of(offer.outcome)).find(|&level| level == LogLevel::Info);
+    let mut counts: BTreeMap<(&[u8], &str), usize> = BTreeMap::new();
+    for offer in refused() {
+        *counts.entry((offer.report.client.as_bytes(), offer.outcome.label())).or_default() += 1;
+    }
+    let len = offers.len() + unread.count;
+    let taken = offers.len() - refused().count();
+    if taken == len {
+        return None;
+    }
+    let mut text = format!("of the {len} reports of a phone's batch, {taken} are taken");
+    for ((client, why), count) in counts.iter().take(NAMED_MAX) {
+        let client = ClientId::new(client).expect("these are the bytes of a client's ID");
+        let _ = write!(text, "; of the client {client:?}, {count} are not: {why}");
+    }
+    if let Some(more) = counts.len().checked_sub(NAMED_MAX).filter(|&more| more > 0) {
+        let _ = write!(text, "; and reports of {more} further clients or for further reasons");
+    }
+    if let Some(first) = &unread.first {
+        level = Some(LogLevel::Info);
+        let _ = write!(text, "; {} cannot be read, the first because: {first}", unread.count);
+    }
+    Some((level.unwrap_or(LogLevel::Debug), text))
 }
 
 /// An error if the phone should send the reports again, or if a person has to correct something. The newest report of

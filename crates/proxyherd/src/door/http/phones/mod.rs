@@ -10,12 +10,15 @@
 //! outcome. A report that may be taken later is answered 429 or 503. Only a request that a person has to correct is
 //! answered with another error: an ID is missing, or the token does not suffice.
 //!
+//! What an operator looks for in the log when points do not arrive is in `notes`.
+//!
 //! The handler does not know the request's ID, web origins, compression or the limits on bodies.
 
 mod batch;
 mod friends;
+mod notes;
 
-use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 use axum::{
     Extension,
@@ -34,9 +37,12 @@ use proxyherd_core::{
     replica::Offer,
     types::{AttributesBuf, ClientId, Coordinates, Report},
 };
-use proxyherd_log::{LogLevel, Subject};
+use proxyherd_log::LogLevel;
 
-pub(super) use self::friends::FriendSearches;
+pub(super) use self::{
+    friends::FriendSearches,
+    notes::{Notes, PhoneLog, PhoneRequest},
+};
 use super::{
     api::{offer_any, positions_of, refusal, refusal_detail},
     durability,
@@ -71,19 +77,30 @@ enum Sent {
     Nothing,
 }
 
+impl Sent {
+    /// The app or the format, for the log.
+    fn label(self) -> &'static str {
+        match self {
+            Sent::OwnTracks | Sent::Nothing => "OwnTracks",
+            Sent::Overland => "Overland",
+            Sent::Traccar => "JSON of Traccar Client",
+            Sent::Query => "OsmAnd's form in the query",
+            Sent::Form => "OsmAnd's form in the body",
+        }
+    }
+}
+
 /// Takes the reports of a phone.
 pub(super) async fn take(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
     Extension(searches): Extension<Arc<FriendSearches>>,
     request: Request,
-) -> Result<Response, Problem> {
-    let answered = answer(&herd, &caller, &searches, request).await;
-    if let Err(problem) = &answered {
-        // Most apps show nobody what they are answered.
-        log(&herd, &caller, format_args!("a phone's request is refused: {}", problem.detail()));
-    }
-    answered
+) -> Response {
+    let mut notes = Notes::default();
+    let mut response = answer(&herd, &caller, &searches, request, &mut notes).await.into_response();
+    response.extensions_mut().insert(notes);
+    response
 }
 
 async fn answer(
@@ -91,6 +108,7 @@ async fn answer(
     caller: &Caller,
     searches: &FriendSearches,
     request: Request,
+    notes: &mut Notes,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = match parts.method {
@@ -104,22 +122,23 @@ async fn answer(
         Method::POST => sent(&parts, &body).ok_or_else(|| unknown_body(&body))?,
         _ => return Err(unknown_method()),
     };
+    notes.app = Some(sent.label());
     match sent {
         Sent::OwnTracks => {
-            let Some(taken) = take_owntracks(herd, caller, &parts, &body)? else { return Ok(no_friends()) };
+            let Some(taken) = take_owntracks(herd, caller, &parts, &body, notes)? else { return Ok(no_friends()) };
             durability::wait(herd, taken.positions).await?;
             Ok(friends::answer(herd, caller, searches, taken.client, taken.coordinates).await)
         }
         Sent::Overland => {
-            let positions = batch::take(herd, caller, &body)?;
+            let positions = batch::take(herd, caller, &body, notes)?;
             durability::wait(herd, positions).await?;
             Ok(json("{\"result\":\"ok\"}\n"))
         }
-        Sent::Traccar => take_one(herd, caller, |buf| traccar::parse(&body, buf)).await,
-        Sent::Form => take_one(herd, caller, |buf| osmand::parse(&body, buf)).await,
+        Sent::Traccar => take_one(herd, caller, notes, |buf| traccar::parse(&body, buf)).await,
+        Sent::Form => take_one(herd, caller, notes, |buf| osmand::parse(&body, buf)).await,
         Sent::Query => {
             let query = parts.uri.query().unwrap_or_default().as_bytes();
-            take_one(herd, caller, |buf| osmand::parse(query, buf)).await
+            take_one(herd, caller, notes, |buf| osmand::parse(query, buf)).await
         }
         Sent::Nothing => Ok(no_friends()),
     }
@@ -154,6 +173,7 @@ fn take_owntracks(
     caller: &Caller,
     parts: &Parts,
     body: &[u8],
+    notes: &mut Notes,
 ) -> Result<Option<Taken>, Problem> {
     ATTRIBUTES.with_borrow_mut(|attributes| {
         let unreadable = |error| count_unreadable(herd, caller, &error);
@@ -172,7 +192,7 @@ fn take_owntracks(
         let client = ClientId::new(&id).ok_or_else(|| no_client_id(herd, caller, &id))?;
         let coordinates = location.coordinates;
         let report = Report { client, coordinates, stamp: location.stamp, attributes: attributes.borrow() };
-        let positions = offer(herd, caller, report)?;
+        let positions = offer(herd, caller, report, notes)?;
         Ok(Some(Taken { client: id, coordinates, positions }))
     })
 }
@@ -181,6 +201,7 @@ fn take_owntracks(
 async fn take_one<'b>(
     herd: &Herd,
     caller: &Caller,
+    notes: &mut Notes,
     read: impl FnOnce(&mut AttributesBuf) -> Result<Option<ReportBody<'b>>, PhoneError>,
 ) -> Result<Response, Problem> {
     let positions = ATTRIBUTES.with_borrow_mut(|attributes| {
@@ -190,18 +211,25 @@ async fn take_one<'b>(
         let client = body
             .client()
             .ok_or_else(|| no_client_id(herd, caller, body.id.as_deref().unwrap_or_default()))?;
-        offer(herd, caller, body.report(client, attributes.borrow()))
+        offer(herd, caller, body.report(client, attributes.borrow()), notes)
     })?;
     durability::wait(herd, positions).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// Offers one report to the herd.
-fn offer(herd: &Herd, caller: &Caller, report: Report<'_>) -> Result<Positions, Problem> {
-    let offer = offer_any(herd, caller, clock::now_ns(), report)?;
+fn offer(
+    herd: &Herd,
+    caller: &Caller,
+    report: Report<'_>,
+    notes: &mut Notes,
+) -> Result<Positions, Problem> {
+    let offer = offer_any(herd, caller, clock::now_ns(), report)
+        .inspect_err(|_| notes.note_client(report.client))?;
     if offer.position().is_none() {
         let (client, why) = (offer.report.client, offer.outcome.label());
-        log(herd, caller, format_args!("a phone's report of the client {client:?} is not taken: {why}"));
+        let text = format!("a phone's report of the client {client:?} is not taken: {why}");
+        notes.not_taken = Some((level_of(offer.outcome), text));
     }
     match Verdict::of(offer.outcome) {
         Verdict::Done => Ok(positions_of(&offer)),
@@ -253,14 +281,9 @@ fn refused(offer: &Offer<'_>, caller: &Caller) -> Problem {
     )
 }
 
-/// Writes to the log what became of a phone's reports, for an operator who looks for them. Somebody may have typed a
-/// token in place of an ID.
-fn log(herd: &Herd, caller: &Caller, message: fmt::Arguments<'_>) {
-    if herd.log().enabled(LogLevel::Debug) {
-        let text = message.to_string();
-        let text = String::from_utf8_lossy(&without_tokens(text.as_bytes())).into_owned();
-        herd.log().event(LogLevel::Debug, Subject::Client(caller.address), format_args!("{text}"));
-    }
+/// The log's level for a report that is not taken. Late reports are normal.
+fn level_of(outcome: Outcome) -> LogLevel {
+    if outcome == Outcome::Stale { LogLevel::Debug } else { LogLevel::Info }
 }
 
 /// Counts a report that cannot be read, and returns the answer.
