@@ -41,6 +41,8 @@ fn share(http: SocketAddr, maker: &str, expires_s: u64) -> Share {
     let made = made.json();
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
     assert_eq!(text("id"), "kiwi");
+    let held = send(http, "GET", "/v1/clients/kiwi", maker, "");
+    assert_eq!(made["known"], json!(held.code == 200), "{made}");
     Share { url: text("url"), token: text("token"), id: text("share") }
 }
 

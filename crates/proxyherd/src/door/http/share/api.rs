@@ -52,6 +52,8 @@ struct Made {
     share: String,
     id: String,
     expires: String,
+    /// Whether the herd knows the client at present.
+    known: bool,
 }
 
 /// A share in a list.
@@ -86,10 +88,12 @@ pub(in crate::door::http) async fn post_share(
     let asker = caller.clone();
     let making = move |_: &_| {
         let client = ClientId::new(id.as_bytes()).expect("only valid IDs are read");
-        herd.make_share(&asker, clock::now_ns(), client, expires_s)
+        let made = herd.make_share(&asker, clock::now_ns(), client, expires_s)?;
+        let known = herd.locate(&asker, clock::now_ns(), client, |_| ())?.is_some();
+        Ok::<_, TokenRefusal>((made, known))
     };
     let (made, _turn) = searches.run(&caller, making).await.map_err(not_done)?;
-    let (text, record) = made?;
+    let ((text, record), known) = made?;
     let Some(share) = &record.share else { return Err(Problem::unavailable("the share was not made")) };
     let made = Made {
         url: base.link(&headers, &text),
@@ -97,6 +101,7 @@ pub(in crate::door::http) async fn post_share(
         share: text.id().to_string(),
         id: id_of(share),
         expires: time(record.expires_at_ns.unwrap_or(u64::MAX)),
+        known,
     };
     Ok((StatusCode::CREATED, small_json::answer(&made)).into_response())
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::{
     schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type},
 };
 
-use super::{exactly, id, instant, integer, named, text, tokens::token_id};
+use super::{exactly, flag, id, instant, integer, named, text, tokens::token_id};
 
 pub(super) fn new_share() -> ObjectBuilder {
     let id =
@@ -33,8 +33,12 @@ pub(super) fn share() -> ObjectBuilder {
         ("share", token_id().description(Some("The share's ID.")).into()),
         ("id", id().into()),
         ("expires", share_ends().into()),
+        ("known", flag().description(Some(KNOWN)).into()),
     ])
 }
+
+const KNOWN: &str = "Whether the herd knows the client at present. If not, the ID may be mistyped; the page shows the client \
+    as soon as it reports.";
 
 pub(super) fn shares() -> ObjectBuilder {
     let made_by = text().description(Some(
