@@ -21,7 +21,8 @@ pub(super) fn get_stream() -> Operation {
     let events = text().description(Some(
         "`reset` {}, the state as `location` events, `synced` {}, then changes. `location`: a client as JSON. `left` (no \
          longer matches) and `gone` (forgotten or expired): {\"id\"}. `presence`: {\"event_id\",\"kind\",\"id\"}, with the \
-         kind came, silent, back or gone.",
+         kind came, silent (no report for a time that the operator sets, usually five minutes), back or gone. The \
+         schemas StreamEventLocation, StreamEventLeft, StreamEventGone and StreamEventPresence have the data.",
     ));
     let operation = operation_for(
         "`read` of at least one client",
@@ -40,8 +41,8 @@ pub(super) fn get_stream() -> Operation {
     ))
     .parameter(query(
         "kinds",
-        "The wanted kinds of events, with commas between them. `fence` is accepted, and no server of this version tells \
-         such events.",
+        "The wanted kinds of events, with commas between them: `location`, `left`, `gone`, `presence`. The default is \
+         `location,left,gone`. `fence` is accepted and tells nothing in this version. `reset` and `synced` always come.",
         parameters::kinds(),
     ))
     .parameter(last)

@@ -1,11 +1,12 @@
-//! The schemas of bodies and parameters. `clients`, `reports`, `tokens` and `shares` have the schemas of one resource
-//! each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong to none
+//! The schemas of bodies and parameters. `clients`, `reports`, `tokens`, `shares` and `streams` have the schemas of one
+//! resource each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong to none
 //! of them.
 
 mod clients;
 pub(super) mod parameters;
 mod reports;
 mod shares;
+mod streams;
 mod tokens;
 
 use proxyherd_core::limits::CLIENT_ID_LEN_MAX;
@@ -39,6 +40,13 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("Share", shares::share().into()),
         ("Shares", shares::shares().into()),
         ("Shown", shares::shown().into()),
+        ("StreamEventLocation", streams::location().into()),
+        ("StreamEventLeft", streams::left().into()),
+        ("StreamEventGone", streams::gone().into()),
+        ("StreamEventPresence", streams::presence().into()),
+        ("SocketMessage", streams::message_in()),
+        ("SocketEvent", streams::event_out().into()),
+        ("SocketAnswer", streams::answer_out()),
     ]
 }
 
