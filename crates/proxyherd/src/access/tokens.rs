@@ -107,7 +107,7 @@ pub enum TokenError {
     )]
     TooManySharesKept,
     /// No token has this ID.
-    #[error("no token has this ID at this server")]
+    #[error("no token has this ID at this server; `proxyherd token list` shows the IDs")]
     Unknown,
     /// The machine's clock or its random numbers failed.
     #[error("this machine has no time before 2286 or no random numbers")]
