@@ -48,7 +48,9 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     for (name, addresses, _) in demo.places() {
         let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
         let line = addresses.line().to_string();
-        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http}")?;
+        let phones = addresses.of(DoorKind::Phones).next();
+        let phones = phones.map_or(String::new(), |at| format!("  phones: http://{at}/"));
+        writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http}{phones}")?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;
     for (purpose, commands) in to_try(demo) {
