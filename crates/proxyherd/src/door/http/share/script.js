@@ -407,7 +407,7 @@ function drawGrid(unitsPerMeter) {
   lines(lat, unitsPerLat, 40, HALF_HEIGHT, 90, (offset, value, places) => {
     grid.push(svg("path", { class: "line", d: `M${-HALF_WIDTH} ${-offset} H${HALF_WIDTH}` }));
     // The names of longitudes are at the upper edge.
-    if (offset > HALF_HEIGHT - 22) return;
+    if (offset > HALF_HEIGHT - 27) return;
     const name = Math.abs(value).toFixed(places) + "°" + (value < 0 ? "S" : "N");
     names.push(svg("text", { class: "label", x: -HALF_WIDTH + 4, y: -offset - 3 }, name));
   });
