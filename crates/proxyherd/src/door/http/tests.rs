@@ -98,7 +98,7 @@ impl Door {
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
         let context = ListenerContext {
             herd,
-            routers: Routers { paths: router.clone(), phones: router },
+            routers: Routers { paths: router.clone(), phones: router, phone_log: Arc::default() },
             origins,
             tasks,
             stop,
