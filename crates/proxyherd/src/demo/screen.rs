@@ -93,7 +93,7 @@ fn to_try(demo: &Demo) -> Vec<(String, Vec<String>)> {
                 format!("printf 'WHATSAT me 10 5\\n' | {}", nc(4)),
             ],
         ),
-        (format!("over HTTP; http://{http}/docs has every path"), over_http(&http)),
+        (format!("over HTTP; http://{http}/docs shows the API"), over_http(&http)),
         (
             "watch the couriers move, from another server".to_owned(),
             vec![format!("curl -N 'http://{}/v1/stream?ids=courier-*'", http_at(1))],

@@ -453,11 +453,7 @@ fn a_phone_reports_only_what_its_token_allows_however_it_shows_the_token() {
 
 #[test]
 fn the_log_says_at_its_default_level_why_a_phone_is_refused_and_whose_points_are_not_taken() {
-    let herd = Plan::single()
-        .with_phones()
-        .with_tokens()
-        .limits("[reports]\naccuracy_m_max = 100")
-        .start();
+    let herd = Plan::single().with_phones().with_tokens().limits("[reports]\naccuracy_m_max = 100").start();
     let at = herd.at("Riley");
     let shown = token(at.http, &json!({ "scopes": ["report:bus", "report:a"] }));
     let id = shown.split('_').nth(1).unwrap();
@@ -465,12 +461,16 @@ fn the_log_says_at_its_default_level_why_a_phone_is_refused_and_whose_points_are
     herd.wait_for_log("Riley", "a phone's request is refused: a report needs a token");
     assert_eq!(fetch(at.phones, "/?id=car&lat=1&lon=1", &bearer(&shown)).code, 403);
     let line = herd.wait_for_log("Riley", "with the scope report:car (403 GET /?id=car");
-    assert!(line.contains(&format!("OsmAnd's form in the query, token {id})")), "{line}");
+    assert!(line.contains(&format!("OsmAnd's form in the query, client car, token {id})")), "{line}");
     assert_eq!(send(at.phones, "POST", "/", &(bearer(&shown) + JSON), "{").code, 400);
     herd.wait_for_log("Riley", "this is not JSON");
     assert_eq!(fetch(at.phones, "/?id=bus&lat=95&lon=1", &bearer(&shown)).code, 422);
     herd.wait_for_log("Riley", "(422 GET /?id=bus");
-    let points = [feature(1.0, 1_700_000_000, 5), feature(2.0, 1_700_000_001, 500), json!({"type": "Feature"})];
+    let unknown = "GET /?id=bus&lat=1&lon=1 HTTP/1.0\r\nHost: herd.example.org\r\n\r\n";
+    assert_eq!(request(at.phones, unknown.as_bytes()).code, 403);
+    herd.wait_for_log("Riley", "(403 GET /?id=bus&lat=1&lon=1, host \"herd.example.org\")");
+    let points =
+        [feature(1.0, 1_700_000_000, 5), feature(2.0, 1_700_000_001, 500), json!({"type": "Feature"})];
     let sent = send(at.phones, "POST", "/", &(bearer(&shown) + JSON), &batch(&points));
     assert_eq!((sent.code, &*sent.body), (200, OVERLAND_OK));
     let line = herd.wait_for_log("Riley", "of the 3 reports of a phone's batch, 1 are taken");

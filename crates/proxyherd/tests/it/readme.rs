@@ -64,7 +64,7 @@ impl Newcomer {
         });
         let rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let is_address = |word: &str| word.parse::<std::net::SocketAddr>().is_ok();
-        let rows: Vec<_> = rows.filter(|row| row.len() == 3 && is_address(row[1])).collect();
+        let rows: Vec<_> = rows.filter(|row| row.len() >= 3 && is_address(row[1])).collect();
         assert_eq!(rows.len(), 5, "{said}");
         let mut herd = "[herd]\ntls = \"off\"\n".to_owned();
         let mut addresses = Vec::new();

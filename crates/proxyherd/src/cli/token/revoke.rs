@@ -54,7 +54,8 @@ fn parse_id(text: &str) -> Result<TokenId, String> {
         return Ok(token.id().clone());
     }
     // Something like a token is not repeated.
-    let id = TokenId::parse(text).map_err(|bad| format!("{bad}; `proxyherd token list` shows the ID of each name"))?;
+    let id = TokenId::parse(text)
+        .map_err(|bad| format!("{bad}; `proxyherd token list` shows the ID of each name"))?;
     match id.as_str() {
         "operator" => Err("this is the operator's token: to end it, write the hash of another token into \
                            operator_token_sha256 in [access] of herd.toml"

@@ -22,7 +22,7 @@ use proxyherd_core::{
 };
 use proxyherd_log::LogLevel;
 
-use super::{ATTRIBUTES, Verdict, Notes, count_unreadable, level_of, refused};
+use super::{ATTRIBUTES, Notes, Verdict, count_unreadable, level_of, refused};
 use crate::{
     caller::Caller,
     door::http::{limits::PHONE_REPORTS_MAX, problem::Problem},
@@ -88,7 +88,8 @@ fn read<'b>(
 ) -> Result<Reports<'b>, Problem> {
     let unreadable = |error| count_unreadable(herd, caller, &error);
     let mut batch = Batch::read(body, PHONE_REPORTS_MAX).map_err(unreadable)?;
-    let mut reports = Reports { read: Vec::with_capacity(batch.len()), attributes: Vec::new(), unread: Unread::default() };
+    let mut reports =
+        Reports { read: Vec::with_capacity(batch.len()), attributes: Vec::new(), unread: Unread::default() };
     let mut wrong_id = None;
     while let Some(item) = batch.next(attributes) {
         let body = match item.body {

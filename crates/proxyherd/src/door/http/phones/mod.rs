@@ -125,7 +125,9 @@ async fn answer(
     notes.app = Some(sent.label());
     match sent {
         Sent::OwnTracks => {
-            let Some(taken) = take_owntracks(herd, caller, &parts, &body, notes)? else { return Ok(no_friends()) };
+            let Some(taken) = take_owntracks(herd, caller, &parts, &body, notes)? else {
+                return Ok(no_friends());
+            };
             durability::wait(herd, taken.positions).await?;
             Ok(friends::answer(herd, caller, searches, taken.client, taken.coordinates).await)
         }
@@ -218,22 +220,23 @@ async fn take_one<'b>(
 }
 
 /// Offers one report to the herd.
-fn offer(
-    herd: &Herd,
-    caller: &Caller,
-    report: Report<'_>,
-    notes: &mut Notes,
-) -> Result<Positions, Problem> {
-    let offer = offer_any(herd, caller, clock::now_ns(), report)
-        .inspect_err(|_| notes.note_client(report.client))?;
-    if offer.position().is_none() {
-        let (client, why) = (offer.report.client, offer.outcome.label());
-        let text = format!("a phone's report of the client {client:?} is not taken: {why}");
-        notes.not_taken = Some((level_of(offer.outcome), text));
-    }
+fn offer(herd: &Herd, caller: &Caller, report: Report<'_>, notes: &mut Notes) -> Result<Positions, Problem> {
+    let offer =
+        offer_any(herd, caller, clock::now_ns(), report).inspect_err(|_| notes.note_client(report.client))?;
+    let client = offer.report.client;
     match Verdict::of(offer.outcome) {
-        Verdict::Done => Ok(positions_of(&offer)),
-        Verdict::Later | Verdict::Never => Err(refused(&offer, caller)),
+        Verdict::Done => {
+            if offer.position().is_none() {
+                let why = offer.outcome.label();
+                let text = format!("a phone's report of the client {client:?} is not taken: {why}");
+                notes.not_taken = Some((level_of(offer.outcome), text));
+            }
+            Ok(positions_of(&offer))
+        }
+        Verdict::Later | Verdict::Never => {
+            notes.note_client(client);
+            Err(refused(&offer, caller))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use axum::{
-    http::{Method, Request, Uri},
+    http::{HeaderValue, Method, Request, StatusCode, Uri, header},
     response::Response,
 };
 use proxyherd_config::clock;
@@ -56,11 +56,14 @@ impl Notes {
 pub(in crate::door::http) struct PhoneRequest {
     method: Method,
     uri: Uri,
+    /// The host in the app's URL, which the server may not know.
+    host: Option<HeaderValue>,
 }
 
 impl PhoneRequest {
     pub(in crate::door::http) fn of<B>(request: &Request<B>) -> PhoneRequest {
-        PhoneRequest { method: request.method().clone(), uri: request.uri().clone() }
+        let host = request.headers().get(header::HOST).cloned();
+        PhoneRequest { method: request.method().clone(), uri: request.uri().clone(), host }
     }
 }
 
@@ -123,11 +126,11 @@ fn what_happened(response: &Response) -> Option<(LogLevel, String)> {
 /// The code of the response, the request, the app, the client and the token, in parentheses.
 fn circumstances(log: &ServerLog, request: &PhoneRequest, response: &Response) -> String {
     let target = request_log::shown_target(&request.uri, log.shows_positions());
-    let code = match response.extensions().get::<Problem>() {
-        Some(problem) => problem.status.as_u16(),
-        None => response.status().as_u16(),
-    };
-    let mut text = format!(" ({code} {} {target}", request.method);
+    let status = response.status();
+    let mut text = format!(" ({} {} {target}", status.as_u16(), request.method);
+    if let Some(host) = request.host.as_ref().filter(|_| status == StatusCode::FORBIDDEN) {
+        let _ = write!(text, ", host {host:?}");
+    }
     let notes = response.extensions().get::<Notes>();
     if let Some(app) = notes.and_then(|notes| notes.app) {
         let _ = write!(text, ", {app}");

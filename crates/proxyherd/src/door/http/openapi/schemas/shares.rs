@@ -10,8 +10,7 @@ use utoipa::openapi::{
 use super::{exactly, flag, id, instant, integer, named, text, tokens::token_id};
 
 pub(super) fn new_share() -> ObjectBuilder {
-    let id =
-        text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
+    let id = text().min_length(Some(1)).max_length(Some(CLIENT_ID_LEN_MAX)).pattern(Some(r"^[^\t-\r ]+$"));
     let expires_s = integer()
         .minimum(Some(1))
         .maximum(Some(SHARE_EXPIRES_S_MAX))

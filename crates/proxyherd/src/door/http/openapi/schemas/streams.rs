@@ -51,9 +51,8 @@ fn reference() -> Schema {
 }
 
 pub(super) fn message_in() -> Schema {
-    let message = |name: &str, schema: ObjectBuilder| {
-        exactly([(name, schema.into())]).property("ref", reference())
-    };
+    let message =
+        |name: &str, schema: ObjectBuilder| exactly([(name, schema.into())]).property("ref", reference());
     OneOfBuilder::new()
         .item(message("token", text().description(Some("The token whose rights count from now on."))))
         .item(message(
