@@ -93,8 +93,8 @@ enum Command {
     )]
     Http(HttpArgs),
     /// Measure live streams: the memory and processor time of 10,000 open streams, the time from a report to its
-    /// events, what readers cost that stop reading, and how much a thousand streams lower the rate of IAMAT. Exit with 1
-    /// if a target is not met.
+    /// events, what readers cost that stop reading, and how much a thousand streams lower the rate of IAMAT. Exit with
+    /// 1 if a target is not met.
     #[command(
         after_help = "This process and the server's each need a descriptor for every stream: see `ulimit -Hn`.\n\n\
                       Example:\n  cargo run --profile dist -p proxyherd-bench -- streams --part many"

@@ -1,7 +1,7 @@
 //! This machine's time and randomness. Core has no clock and takes both as arguments.
 //!
-//! Doors ask for the time at every read, so [`now_ns`] and [`monotonic_ns`] are compiled where they are called: this crate
-//! is not optimized for speed.
+//! Doors ask for the time at every read, so [`now_ns`] and [`monotonic_ns`] are compiled where they are called: this
+//! crate is not optimized for speed.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},

@@ -175,8 +175,8 @@ impl Visit for Message {
     }
 }
 
-/// The text without the queries of its URLs, and without all that follows the name of a secret header or another mark of
-/// a secret.
+/// The text without the queries of its URLs, and without all that follows the name of a secret header or another mark
+/// of a secret.
 fn without_secrets(text: &str) -> String {
     let text = without_queries(text);
     let lower = text.to_ascii_lowercase();

@@ -64,8 +64,8 @@
 //! - The bounds of the outboxes and the core's own bookkeeping, every half minute.
 //! - Followers are sent only records that are held. Whenever a follower has taken everything, and in each peace, its
 //!   copy equals the replica. No position covers a report that the follower was not sent.
-//! - Each event of a stream is true when the reader is told it. In each peace, each reader holds exactly what its filter
-//!   matches at its server. Exempt are reports with a time to live of their own in herds in which clocks jump.
+//! - Each event of a stream is true when the reader is told it. In each peace, each reader holds exactly what its
+//!   filter matches at its server. Exempt are reports with a time to live of their own in herds in which clocks jump.
 //! - After a peace the herd may be *calm*: clients report and nothing goes wrong. Then the transmissions of each change
 //!   are counted. Along a tree, each change is sent once to each server other than the first.
 //! - In a calm on fast wires with clocks that agree, all servers tell the same events of presence with the same IDs.
@@ -115,8 +115,8 @@
 //! - `mark-what-was-cleared`: when a link becomes lazy and its FIFO is cleared, a marker is still sent;
 //! - `skip-the-resend`: when a link becomes eager again, the records that the neighbor has missed are not sent;
 //! - `cover-what-waits`: a follower is told that all is covered while part of it is still in the follower's queue;
-//! - `remove-silently`: a record expires or is removed, and followers that want removals are not told. Readers of streams
-//!   notice this, too.
+//! - `remove-silently`: a record expires or is removed, and followers that want removals are not told. Readers of
+//!   streams notice this, too.
 //!
 //! With `--bad-members`, these broken rules, too:
 //!
@@ -128,10 +128,10 @@
 //!
 //! # Where things are
 //!
-//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `presence`, `clients`, `faults` and
-//! `liar` are its parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the result, and `story` tells a
-//! person what happened. `shorten` looks for the smallest run that still fails. Imports go in this direction only: no
-//! server knows of a fault, and no wire knows of a frame.
+//! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `presence`, `clients`,
+//! `faults` and `liar` are its parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the
+//! result, and `story` tells a person what happened. `shorten` looks for the smallest run that still fails. Imports go
+//! in this direction only: no server knows of a fault, and no wire knows of a frame.
 
 mod checker;
 mod clients;

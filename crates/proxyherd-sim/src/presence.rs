@@ -1,7 +1,8 @@
 //! Presence at one server, and what it has told.
 //!
-//! When nothing goes wrong, clocks agree and links are fast, all servers tell the same events with the same IDs. Only the
-//! event that a client came may have another ID at a server that does not know what ended the client's earlier life.
+//! When nothing goes wrong, clocks agree and links are fast, all servers tell the same events with the same IDs. Only
+//! the event that a client came may have another ID at a server that does not know what ended the client's earlier
+//! life.
 
 use std::sync::{
     Arc,
@@ -24,7 +25,7 @@ const MOST: usize = 1000;
 
 /// The presence of one life of a server.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct PresenceReader {
     presence: Presence,
     follower: Option<FollowerId>,
     is_woken: Arc<AtomicBool>,
@@ -43,15 +44,20 @@ pub(crate) struct Told {
     pub(crate) event: (String, Option<u128>),
 }
 
-impl Watch {
+impl PresenceReader {
     /// The presence at a replica that has just started.
-    pub(crate) fn new(replica: &Replica, began_ns: u64, seed: u64, client_ttl_ns: Option<u64>) -> Watch {
+    pub(crate) fn new(
+        replica: &Replica,
+        began_ns: u64,
+        seed: u64,
+        client_ttl_ns: Option<u64>,
+    ) -> PresenceReader {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
         let following = Following { begins: Begin::Now, wants_removed: true };
         let follower = replica.follow(following, move || waker.store(true, Relaxed));
         let presence = Presence::new(PresenceSettings { silent_ns: Some(SILENT_NS), began_ns, seed });
-        Watch { presence, follower, is_woken, client_ttl_ns, told: Vec::new(), has_lost: false }
+        PresenceReader { presence, follower, is_woken, client_ttl_ns, told: Vec::new(), has_lost: false }
     }
 
     /// Takes all changes, and lets time pass.
@@ -72,7 +78,7 @@ impl Watch {
                 FollowerEvent::Record(_) | FollowerEvent::Removed { .. } | FollowerEvent::Covered(_) => {}
             });
         }
-        let Watch { presence, told, .. } = self;
+        let PresenceReader { presence, told, .. } = self;
         let mut tell = |event: PresenceEvent<'_>| {
             let text = format!("{} {}", event.kind.label(), String::from_utf8_lossy(event.client));
             let event_id = (event.kind != PresenceKind::Came).then_some(event.event_id);

@@ -15,8 +15,8 @@ use proxyherd_core::{
 };
 
 use crate::{
-    follower::Follower, liar::Saying, network::ConnId, presence::Watch, scenario::CLOCK_OFFSET_MAX_NS,
-    streaming::Streaming, timeline::Nanos,
+    follower::Follower, liar::Saying, network::ConnId, presence::PresenceReader,
+    scenario::CLOCK_OFFSET_MAX_NS, streaming::Streaming, timeline::Nanos,
 };
 
 /// An action that a server wants.
@@ -50,7 +50,7 @@ pub(crate) struct Life {
     /// The live streams.
     pub(crate) streaming: Streaming,
     /// The presence of clients.
-    pub(crate) watch: Watch,
+    pub(crate) presence_reader: PresenceReader,
     identity: Identity,
     neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -140,13 +140,14 @@ impl Life {
             rules: settings.rules,
         });
         let streaming = Streaming::new(&replica, settings.seed);
-        let watch = Watch::new(&replica, settings.clock_ns, settings.seed, settings.client_ttl);
+        let presence_reader =
+            PresenceReader::new(&replica, settings.clock_ns, settings.seed, settings.client_ttl);
         let link = |dials| Link { dials, backoff: Backoff::default(), up: None };
         Life {
             replica,
             followers: [None, None],
             streaming,
-            watch,
+            presence_reader,
             identity: Identity {
                 herd: "sim".into(),
                 me: settings.me,

@@ -1,8 +1,8 @@
 //! Live streams at one server, and readers of streams.
 //!
-//! A server runs the core's `Streams` the way a real server does: a follower of the replica, with the streams' interest,
-//! copies the changes that some stream wants, and offers them to the streams. The following must hold of a reader,
-//! whatever goes wrong in the herd, and wherever it resumes:
+//! A server runs the core's `Streams` the way a real server does: a follower of the replica, with the streams'
+//! interest, copies the changes that some stream wants, and offers them to the streams. The following must hold of a
+//! reader, whatever goes wrong in the herd, and wherever it resumes:
 //!
 //! - What it is told is true at that moment: a position is that of the record that the replica holds, and it matches; a
 //!   client that left is held and does not match; a client that is gone is not held.
@@ -241,7 +241,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes everything, and checks what the reader holds then. `exempts` says of which clients the reader may be wrong.
+    /// Takes everything, and checks what the reader holds then. `exempts` says of which clients the reader may be
+    /// wrong.
     pub(crate) fn catch_up(
         &mut self,
         replica: &Replica,

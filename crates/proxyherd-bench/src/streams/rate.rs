@@ -1,9 +1,9 @@
 //! Measures how much a thousand streams lower the rate of the line protocol.
 //!
 //! Three servers get the same load in turns, in short rounds: one without streams, one whose streams ask for boxes that
-//! are empty, and one whose boxes hold a thousandth of the clients each, so that every report causes an event. The server
-//! that comes first changes from round to round. Ended streams would cost their server something for a while, because it
-//! keeps them for readers that resume. So a server without streams must be another server.
+//! are empty, and one whose boxes hold a thousandth of the clients each, so that every report causes an event. The
+//! server that comes first changes from round to round. Ended streams would cost their server something for a while,
+//! because it keeps them for readers that resume. So a server without streams must be another server.
 //!
 //! One more thread reads the streams. It counts events and looks at nothing else. It shares the cores with the servers.
 

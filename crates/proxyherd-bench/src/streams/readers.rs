@@ -1,8 +1,8 @@
 //! The readers of streams: each has one connection, and remembers what the server has told it.
 //!
-//! All readers belong to one thread, which polls their sockets and passes each event to [`Readers::take`]. Reading costs
-//! little, because the readers share the cores with the server: an event is searched for the client and for the time of
-//! its report, and for nothing else.
+//! All readers belong to one thread, which polls their sockets and passes each event to [`Readers::take`]. Reading
+//! costs little, because the readers share the cores with the server: an event is searched for the client and for the
+//! time of its report, and for nothing else.
 //!
 //! A reader can stop reading ([`Readers::stop`]) and begin again ([`Readers::resume`]). If the server has closed its
 //! connection meanwhile, it opens another one with the ID of its last event.

@@ -2,8 +2,8 @@
 //! cells.
 //!
 //! Each box covers 2 rows and 5 columns of cells, and begins one cell after the box before it. Clients stay away from
-//! the town's edge. So each position is in exactly [`BOXES_OF_A_POSITION`] boxes, whatever the number of boxes. The town
-//! knows the last report of each client, so it knows what the reader of each box must hold in the end.
+//! the town's edge. So each position is in exactly [`BOXES_OF_A_POSITION`] boxes, whatever the number of boxes. The
+//! town knows the last report of each client, so it knows what the reader of each box must hold in the end.
 //!
 //! The town knows neither connections nor time.
 

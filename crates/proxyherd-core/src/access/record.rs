@@ -5,9 +5,10 @@
 //! server must not ignore needs a new version of the encoding: a server refuses tokens whose version it does not know.
 //! A revocation of any version is a revocation.
 //!
-//! The record of a share ([`Share`]) has version 2, because a share ends with the rights of its maker, and a server that
-//! does not know this must not accept the share. A share has an end and no scopes: it has the ID of its one client,
-//! which may end in `*`, and always shows the newest position alone.
+//! The record of a share ([`Share`]) has version 2, because a share ends with the rights of its maker, and a server
+//! that does not know this must not accept the share. A share has an end and no scopes: it has the ID of its one
+//! client. An ID that ends in a star is one client here, too, and no pattern. A share always shows the newest position
+//! alone.
 
 use super::{HASH_LEN, Maker, Scope, Scopes, Share};
 use crate::{

@@ -129,8 +129,8 @@ impl FollowerQueue {
 }
 
 impl Shard {
-    /// Adds a follower at `at`, which is sent the changes that its interest wants; `None`: all changes. The caller wakes
-    /// it, whether or not there is anything to take.
+    /// Adds a follower at `at`, which is sent the changes that its interest wants; `None`: all changes. The caller
+    /// wakes it, whether or not there is anything to take.
     pub(crate) fn follow(&mut self, at: usize, following: Following, interest: Option<Arc<dyn Interest>>) {
         self.followers.interests.set(at, interest);
         let begins_anew = following.begins == Begin::WithAllHeld;

@@ -7,8 +7,8 @@
 //! **What a follower is sent.** A change is queued if the interest wants the record before the change or the record
 //! after it. So a follower is told when a client enters and when it leaves what is wanted:
 //!
-//! So a follower that has read the shard, under the shard's lock and after its interest had begun to want these records,
-//! knows all wanted records as soon as its queue is empty. For each change, one of three cases holds:
+//! So a follower that has read the shard, under the shard's lock and after its interest had begun to want these
+//! records, knows all wanted records as soon as its queue is empty. For each change, one of three cases holds:
 //!
 //! - *The change came before the follower read the shard.* Then the follower has found the changed record.
 //! - *The change came later, and the record before it or after it is wanted.* Both events take the shard's lock, so the
@@ -17,8 +17,8 @@
 //! - *The change came later, and neither record is wanted.* Then the follower did not know the one, and need not know
 //!   the other.
 //!
-//! An interest may want more than the follower: the follower is then sent more. The interest may only begin to want less
-//! when the follower wants less.
+//! An interest may want more than the follower: the follower is then sent more. The interest may only begin to want
+//! less when the follower wants less.
 //!
 //! A follower with an interest is always sent removals. Otherwise it would not be told that a record that it knows is
 //! gone, and after that a record of the same key that it does not want would not be sent either.

@@ -141,7 +141,8 @@ impl Replica {
     /// Returns whether all queues are empty now. If not, drain again.
     ///
     /// ```
-    /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings}, types::{Origin, ServerName}};
+    /// # use proxyherd_core::{flood::{Begin, Following, Rules, FollowerEvent}, replica::{Replica, ReplicaSettings},
+    /// types::{Origin, ServerName}};
     /// # let me = Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 };
     /// # let replica = Replica::new(ReplicaSettings {
     /// #     me, seed: 1, max_clients: 10, client_ttl_ns: None, client_interval_ns: 0, clock_offset_max_ns: 0,
@@ -151,10 +152,10 @@ impl Replica {
     /// let follower = replica.follow(following, || { /* Let the thread that drains know. */ }).unwrap();
     /// let mut held = std::collections::BTreeMap::new();
     /// while !replica.drain(&follower, 100, |told| match told {
-    ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _| proxyherd_core::replica::shard_index(key) != shard),
-    ///     FollowerEvent::Record(it) => drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)),
-    ///     FollowerEvent::Removed { kind, key } => drop(held.remove(&(kind, key.to_vec()))),
-    ///     FollowerEvent::Covered(_) => {}
+    ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _|
+    ///     proxyherd_core::replica::shard_index(key) != shard), FollowerEvent::Record(it) =>
+    ///     drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)), FollowerEvent::Removed { kind, key } =>
+    ///     drop(held.remove(&(kind, key.to_vec()))), FollowerEvent::Covered(_) => {}
     /// }) {}
     /// ```
     pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(FollowerEvent<'_>)) -> bool {

@@ -9,8 +9,8 @@ use crate::{
 /// The position and the attributes of a client. `None`: the client is not known.
 pub(super) type Present<'a> = Option<(Coordinates, Attributes<'a>)>;
 
-/// Changes that were copied while a shard was locked. One batch is used again and again, so that it allocates nothing in
-/// the long run.
+/// Changes that were copied while a shard was locked. One batch is used again and again, so that it allocates nothing
+/// in the long run.
 ///
 /// ```
 /// # use proxyherd_core::{flood::{FollowerId}, replica::Replica, streams::{ChangeBatch, Streams}};

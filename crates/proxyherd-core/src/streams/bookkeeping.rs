@@ -1,9 +1,9 @@
-//! The bookkeeping of all streams: their places, their entries in the lists of clients, the indices, and what is dropped
-//! when something is full.
+//! The bookkeeping of all streams: their places, their entries in the lists of clients, the indices, and what is
+//! dropped when something is full.
 //!
-//! Invariant: a stream is in the indices as long as it has not ended. The number of entries of all streams, with the void
-//! ones, is that of the lists of clients ([`Streams::contradiction`]). The place of a stream that has void entries is
-//! given to no other stream.
+//! Invariant: a stream is in the indices as long as it has not ended. The number of entries of all streams, with the
+//! void ones, is that of the lists of clients ([`Streams::contradiction`]). The place of a stream that has void entries
+//! is given to no other stream.
 
 use super::{
     ResetReason, Slot, StreamEnd, StreamKey, StreamKind, StreamKinds, Streams, StreamsFull,

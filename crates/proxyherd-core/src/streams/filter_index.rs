@@ -5,8 +5,8 @@
 //!
 //! - Filters that name every client by its exact ID are in no part: the streams have an entry for each of these clients
 //!   (`clients`).
-//! - A place: the filter is in all cells of a grid that its box touches. There is a grid for each of several widths. The
-//!   filter takes the finest grid in which its box touches at most [`CELLS_MAX`] cells.
+//! - A place: the filter is in all cells of a grid that its box touches. There is a grid for each of several widths.
+//!   The filter takes the finest grid in which its box touches at most [`CELLS_MAX`] cells.
 //! - Prefixes of IDs: the filter is in a table, under each of its prefixes. A lookup tries each length that any prefix
 //!   has.
 //! - Everything else is in a list that every change visits ([`UNINDEXED_STREAMS_MAX`] bounds it).
@@ -28,9 +28,9 @@ use crate::{
 
 /// Maximum number of cells of one filter.
 const CELLS_MAX: u64 = 16;
-/// The number of grids. The cells of grid 0 are 22.5 degrees wide, and those of each further grid a quarter of that: the
-/// cells of the finest grid are about 150 meters wide. All cells around a pole are few enough for one filter, and the
-/// cells of a large continent are too many.
+/// The number of grids. The cells of grid 0 are 22.5 degrees wide, and those of each further grid a quarter of that:
+/// the cells of the finest grid are about 150 meters wide. All cells around a pole are few enough for one filter, and
+/// the cells of a large continent are too many.
 const GRIDS: usize = 8;
 const WIDEST_DEGREES: f64 = 22.5;
 /// The number of rows of grid 0. A grid has twice as many columns as rows.
@@ -92,8 +92,9 @@ impl<'a> Part<'a> {
 }
 
 impl StreamFilter {
-    /// Whether each change of any client must be compared with the filter: it names neither IDs nor prefixes of IDs, and
-    /// no place or one of the size of a continent ([`UNINDEXED_STREAMS_MAX`](crate::limits::UNINDEXED_STREAMS_MAX)).
+    /// Whether each change of any client must be compared with the filter: it names neither IDs nor prefixes of IDs,
+    /// and no place or one of the size of a continent
+    /// ([`UNINDEXED_STREAMS_MAX`](crate::limits::UNINDEXED_STREAMS_MAX)).
     pub fn is_wide(&self) -> bool {
         let patterns = self.patterns();
         let names_all = !patterns.is_empty() && patterns.iter().all(|pattern| pattern.exact().is_some());
@@ -139,8 +140,8 @@ impl FilterIndex {
         }
     }
 
-    /// Calls `visit` with the streams that may want a client with this ID at this position, until `visit` breaks. Without
-    /// a position: the streams that may want it wherever it is. A stream may be visited more than once.
+    /// Calls `visit` with the streams that may want a client with this ID at this position, until `visit` breaks.
+    /// Without a position: the streams that may want it wherever it is. A stream may be visited more than once.
     #[inline]
     pub(super) fn visit(
         &self,

@@ -96,8 +96,8 @@ impl<B: Clone> Streams<B> {
         })
     }
 
-    /// Takes what a search has found in one shard. After the last shard, the reader can take. Returns whether the stream
-    /// still needs the search.
+    /// Takes what a search has found in one shard. After the last shard, the reader can take. Returns whether the
+    /// stream still needs the search.
     pub fn gathered(&mut self, gathering: &mut Gathering) -> bool {
         gathering.for_each(|id| {
             if self.is_awaited(gathering) {

@@ -7,8 +7,8 @@
 //! Each filter is in the map by one part, the one that probably rejects most clients: exact IDs, then a place, then
 //! prefixes of IDs. A filter that has none of these wants everything. A place is in the map by the cells of a grid that
 //! the place's box touches. Grids halve from level to level, and a filter takes the finest level at which it touches
-//! at most [`CELLS_MAX`] cells. Cells, IDs and prefixes share the table, by their hashes. Each has two counters, as in a
-//! Bloom filter. If others have counted both, the map wants more than the streams.
+//! at most [`CELLS_MAX`] cells. Cells, IDs and prefixes share the table, by their hashes. Each has two counters, as in
+//! a Bloom filter. If others have counted both, the map wants more than the streams.
 //!
 //! The head of `flood::interest` says why the order of reads and writes does not matter. Changes of the map itself must
 //! not run at the same time.
@@ -58,8 +58,8 @@ pub struct InterestMap {
     counters: OnceLock<Counters>,
 }
 
-/// The table of counters. Readers need to know only which counters are not zero. The bits say that, in memory that stays
-/// in a processor's cache.
+/// The table of counters. Readers need to know only which counters are not zero. The bits say that, in memory that
+/// stays in a processor's cache.
 #[derive(Debug)]
 struct Counters {
     counts: Box<[AtomicU32]>,

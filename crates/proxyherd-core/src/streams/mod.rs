@@ -21,11 +21,11 @@
 //! replica with `Streams` locked. [`Gathering::search`] takes long and runs without the lock of `Streams`.
 //!
 //! **Bells.** Each connection has a bell, a value of the owner's type `B`. A stream that has something to take, and had
-//! nothing when its reader last looked, puts its bell into a list ([`Streams::take_rings`]). The owner rings these bells
-//! after it has released the lock.
+//! nothing when its reader last looked, puts its bell into a list ([`Streams::take_rings`]). The owner rings these
+//! bells after it has released the lock.
 //!
-//! **Interest.** The follower gives the shards an [`InterestMap`] ([`Streams::interest`]), so changes that no stream can
-//! want are neither queued nor offered.
+//! **Interest.** The follower gives the shards an [`InterestMap`] ([`Streams::interest`]), so changes that no stream
+//! can want are neither queued nor offered.
 //!
 //! **Limits** ([`StreamLimits`]). A stream with too many clients ends. If all streams together have too many, the
 //! streams that have been kept longest are dropped first, and then the largest stream ends.
@@ -119,8 +119,8 @@ struct Slot<B> {
 }
 
 impl<B: Clone> Streams<B> {
-    /// No streams, at a server whose life has this number ([`Origin`](crate::types::Origin)). Keep `seed` secret: whoever
-    /// knows it can choose IDs that collide.
+    /// No streams, at a server whose life has this number ([`Origin`](crate::types::Origin)). Keep `seed` secret:
+    /// whoever knows it can choose IDs that collide.
     pub fn new(incarnation: u64, seed: u64) -> Streams<B> {
         Streams {
             incarnation,

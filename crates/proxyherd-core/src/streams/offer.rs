@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl<B: Clone> Streams<B> {
-    /// Whether any stream, open or kept, wants this change. A follower calls this under the shard's lock, and copies the
-    /// change only if it is wanted; see [`ChangeBatch::take`].
+    /// Whether any stream, open or kept, wants this change. A follower calls this under the shard's lock, and copies
+    /// the change only if it is wanted; see [`ChangeBatch::take`].
     #[inline]
     pub fn wants(&self, told: &FollowerEvent<'_>) -> bool {
         match told {

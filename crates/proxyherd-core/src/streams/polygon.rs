@@ -1,8 +1,8 @@
 //! A polygon on the map, as in GeoJSON: an outer ring and holes.
 //!
 //! Edges are straight lines on a map whose axes are longitude and latitude. All arithmetic is exact enough to be the
-//! same on every machine: only additions, multiplications and divisions of doubles. A point exactly on an edge may count
-//! as inside or outside, the same at every server.
+//! same on every machine: only additions, multiplications and divisions of doubles. A point exactly on an edge may
+//! count as inside or outside, the same at every server.
 //!
 //! **The antimeridian.** An edge that spans more than 180 degrees of longitude goes the short way, so it crosses the
 //! antimeridian. Inside, longitudes are *unwrapped*: they continue beyond ±180 degrees instead of jumping.
@@ -72,7 +72,8 @@ pub enum PolygonError {
         /// The ring, counted from 0.
         ring: usize,
     },
-    /// The outer ring encloses nothing. An edge from longitude -180 to 180 has no length, because both are one meridian.
+    /// The outer ring encloses nothing. An edge from longitude -180 to 180 has no length, because both are one
+    /// meridian.
     #[error(
         "the outer ring of the polygon has no width or no height. An edge of more than 180 degrees of longitude goes the \
          short way around the Earth: put points between its ends"

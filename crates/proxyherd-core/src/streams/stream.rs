@@ -6,14 +6,14 @@
 //!
 //! **Resuming.** A reader that resumes names the sequence of the last event that it has received. It may have missed
 //! every later event. So each client whose last event is later is queued again. If that event was a removal, the reader
-//! may still hold the client, so the client counts as held again: the reader is then told that the client left, is gone,
-//! or where it is. The stream forgets the oldest removals if it has more of them than clients that the reader holds, and
-//! more than [`REMOVALS_KEPT_MIN`]: beginning anew costs less then. [`Stream::reach`] is the least sequence from which a
-//! reader can resume.
+//! may still hold the client, so the client counts as held again: the reader is then told that the client left, is
+//! gone, or where it is. The stream forgets the oldest removals if it has more of them than clients that the reader
+//! holds, and more than [`REMOVALS_KEPT_MIN`]: beginning anew costs less then. [`Stream::reach`] is the least sequence
+//! from which a reader can resume.
 //!
 //! Invariants: a client is in the queue exactly once if its entry has [`Flag::Queued`], and otherwise not at all;
-//! `held` is the number of entries with [`Flag::Held`]; each entry with [`Flag::Removed`] is in `removals`, with the same
-//! bits of its sequence.
+//! `held` is the number of entries with [`Flag::Held`]; each entry with [`Flag::Removed`] is in `removals`, with the
+//! same bits of its sequence.
 //!
 //! This module does not know records, filters, nor other streams.
 
@@ -162,8 +162,8 @@ impl<B> Stream<B> {
         matches!(self.reader, Reader::Kept { .. })
     }
 
-    /// The reader forgets everything. All entries are void, except that named clients keep theirs; the caller takes them
-    /// out ([`Stream::take_entries`]) and releases the other clients.
+    /// The reader forgets everything. All entries are void, except that named clients keep theirs; the caller takes
+    /// them out ([`Stream::take_entries`]) and releases the other clients.
     pub(super) fn begin_anew(&mut self, reason: ResetReason) {
         (self.queue, self.removals, self.held) = (VecDeque::new(), VecDeque::new(), 0);
         (self.reset, self.round, self.is_syncing) = (Some(reason), self.round.wrapping_add(1), true);

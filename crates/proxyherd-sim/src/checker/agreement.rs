@@ -178,8 +178,8 @@ struct View {
 impl View {
     fn of(replica: &Replica, ledger: &Ledger, counts: impl Fn(&Taken) -> bool) -> View {
         let (mut records, mut digest) = (0, 0u64);
-        // An origin leaves the vector when its last record is forgotten. Each server forgets by its own clock, so vectors
-        // may differ for a while.
+        // An origin leaves the vector when its last record is forgotten. Each server forgets by its own clock, so
+        // vectors may differ for a while.
         let mut origins = BTreeSet::new();
         replica.for_each(|held| {
             let record = Taken::from(held);

@@ -7,7 +7,7 @@ use proxyherd_core::{command::Whereabouts, flood::Update, replica::Replica, type
 use super::{Event, Server, World};
 use crate::{
     outcome::Symptom,
-    presence::Watch,
+    presence::PresenceReader,
     server::Life,
     streaming::{Counts, Reader},
     timeline::{MILLISECOND, Nanos, SECOND},
@@ -34,10 +34,11 @@ impl World {
             let most = self.readers_rng.between(1, MOST) as usize;
             let loses_changes = self.readers_rng.chance(2);
             let now = self.now;
-            let Some(Life { replica, streaming, watch, .. }) = &mut self.servers[server].life else {
+            let Some(Life { replica, streaming, presence_reader, .. }) = &mut self.servers[server].life
+            else {
                 continue;
             };
-            watch.turn(replica, now, clock_ns);
+            presence_reader.turn(replica, now, clock_ns);
             streaming.follow(replica, most);
             streaming.expire(clock_ns);
             if loses_changes {
@@ -60,7 +61,7 @@ impl World {
     /// Called when the herd becomes calm.
     pub(super) fn forget_presence(&mut self) {
         let lives = self.servers.iter_mut().filter_map(|server| server.life.as_mut());
-        lives.for_each(|life| life.watch.forget_told());
+        lives.for_each(|life| life.presence_reader.forget_told());
     }
 
     /// Called at the end of a calm that began at `began`: all servers must have told the same events.
@@ -74,21 +75,24 @@ impl World {
         }
         for server in 0..self.servers.len() {
             let (now, clock_ns) = (self.now, self.clock_ns(server));
-            if let Some(Life { replica, watch, .. }) = &mut self.servers[server].life {
-                watch.turn(replica, now, clock_ns);
+            if let Some(Life { replica, presence_reader, .. }) = &mut self.servers[server].life {
+                presence_reader.turn(replica, now, clock_ns);
             }
         }
-        let watches = || self.servers.iter().filter_map(|server| Some(&server.life.as_ref()?.watch));
-        if watches().any(|watch| watch.has_lost) {
+        let readers =
+            || self.servers.iter().filter_map(|server| Some(&server.life.as_ref()?.presence_reader));
+        if readers().any(|presence_reader| presence_reader.has_lost) {
             return;
         }
         // A server may tell an event a little later than another one.
         let window = began + EARLY..self.now.saturating_sub(LATE);
-        let all_of = |watch: &Watch| watch.told().iter().map(|told| told.event.clone()).collect();
-        let all: Vec<BTreeSet<_>> = watches().map(all_of).collect();
+        let all_of = |presence_reader: &PresenceReader| {
+            presence_reader.told().iter().map(|told| told.event.clone()).collect()
+        };
+        let all: Vec<BTreeSet<_>> = readers().map(all_of).collect();
         let mut missed = None;
-        for (one, watch) in watches().enumerate() {
-            for told in watch.told().iter().filter(|told| window.contains(&told.at)) {
+        for (one, presence_reader) in readers().enumerate() {
+            for told in presence_reader.told().iter().filter(|told| window.contains(&told.at)) {
                 self.tally.presence += 1;
                 let other = all.iter().position(|events| !events.contains(&told.event));
                 missed =

@@ -3,8 +3,8 @@
 //! A share is valid only while its maker may read the client ([`Tokens::is_valid`]), and never longer than the maker's
 //! token. Whether tokens are on or off makes no difference for the token of a share.
 //!
-//! Shares take the room of tokens. So that no maker fills this room, a maker has at most [`SHARES_MAX`] shares that show
-//! something, and at most [`SHARES_KEPT_MAX`] that take room; and half of the room is only for tokens that are no
+//! Shares take the room of tokens. So that no maker fills this room, a maker has at most [`SHARES_MAX`] shares that
+//! show something, and at most [`SHARES_KEPT_MAX`] that take room; and half of the room is only for tokens that are no
 //! shares.
 
 use std::{net::IpAddr, sync::Arc};
@@ -75,14 +75,14 @@ impl Tokens {
         if !self.may_maker_read(now_ns, share) {
             return Err(NoShare::Over(ShareOver::MakerEnded));
         }
-        Ok(self.shared_grant(now_ns, id, record))
+        Ok(self.held_grant(now_ns, id, record))
     }
 
     /// The grant of a share that shows something. `None`: the text is anything else.
     pub(crate) fn valid_share_of(&self, now_ns: u64, text: &[u8]) -> Option<Arc<Grant>> {
         let (id, record) = self.kept_token(now_ns, text)?;
         let is_share = record.share.is_some() && self.is_valid(now_ns, &record);
-        is_share.then(|| self.shared_grant(now_ns, id, record))
+        is_share.then(|| self.held_grant(now_ns, id, record))
     }
 
     /// The record of the token with this text, for as long as it is kept.

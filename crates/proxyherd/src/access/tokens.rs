@@ -194,14 +194,14 @@ impl Tokens {
         let record = self.record(now_ns, &id)?;
         let is_this = bool::from(record.hash.ct_eq(&hash));
         if is_this && self.is_valid(now_ns, &record) {
-            Some(self.shared_grant(now_ns, id, record))
+            Some(self.held_grant(now_ns, id, record))
         } else {
             None
         }
     }
 
     /// The grant of the valid token with this record. All callers share it.
-    pub(super) fn shared_grant(&self, now_ns: u64, id: TokenId, record: TokenRecord) -> Arc<Grant> {
+    pub(super) fn held_grant(&self, now_ns: u64, id: TokenId, record: TokenRecord) -> Arc<Grant> {
         let mut grants = self.grants.write();
         if let Some(known) = grants.get(&id) {
             if *known.record() == record && known.is_valid(now_ns) {

@@ -61,9 +61,9 @@ impl Herd {
     }
 
     /// The rights of a caller that shows this text at a door. If tokens are off, every text is accepted. The token of a
-    /// share that shows something then gives the rights of the share, so that what the share's reader sees ends with the
-    /// share; every other text gives all rights. A caller that shows a wrong token must lose the rights that it had, and
-    /// the door must answer it after the delay.
+    /// share that shows something then gives the rights of the share, so that what the share's reader sees ends with
+    /// the share; every other text gives all rights. A caller that shows a wrong token must lose the rights that it
+    /// had, and the door must answer it after the delay.
     pub fn authenticate(
         &self,
         now_ns: u64,

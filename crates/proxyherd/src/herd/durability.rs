@@ -6,7 +6,7 @@
 
 use std::{fmt, time::Duration};
 
-use proxyherd_core::limits::SHARDS;
+use proxyherd_core::{limits::SHARDS, replica::Offer};
 
 /// One position in each shard. A position includes all updates up to its sequence. 0: no update of the shard. Core's
 /// `command::Position` is the position of a single update.
@@ -14,6 +14,13 @@ use proxyherd_core::limits::SHARDS;
 pub struct Positions([u64; SHARDS]);
 
 impl Positions {
+    /// Includes the update that an offer has become, if the report was taken.
+    pub fn note_offer(&mut self, offer: &Offer<'_>) {
+        if let Some(position) = offer.position() {
+            self.note(position.shard, position.seq);
+        }
+    }
+
     /// Includes the update of `shard` with this sequence, and all before it.
     pub fn note(&mut self, shard: usize, sequence: u64) {
         self.0[shard] = self.0[shard].max(sequence);

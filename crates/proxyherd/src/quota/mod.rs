@@ -1,17 +1,17 @@
 //! The herd-wide quotas of requests to paid providers of places. The settings and the metrics call a quota a budget.
 //!
 //! Each server has a share of each quota and an account of the requests that it has made. [`run`] starts the keeper,
-//! one task of a server. The keeper fills the reserve, and requests are taken from the reserve. The keeper also writes the
-//! book to the file, floods the account, and grants other servers the requests that this server can spare. The keeper
-//! has a turn every second, and sooner when the reserve runs low.
+//! one task of a server. The keeper fills the reserve, and requests are taken from the reserve. The keeper also writes
+//! the book to the file, floods the account, and grants other servers the requests that this server can spare. The
+//! keeper has a turn every second, and sooner when the reserve runs low.
 //!
 //! Core makes all decisions (`places::quota`). This module brings the clock, the file, and the replica that carries the
 //! accounts. It does not know who makes the requests.
 //!
 //! Invariants:
 //!
-//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only requests that
-//!   it has written to the file and flooded before.
+//! - A turn writes the file first, then floods the account, then fills the reserve. So a server spends only requests
+//!   that it has written to the file and flooded before.
 //! - While the file cannot be written, the keeper puts nothing into the reserve and grants nothing.
 //!
 //! An operator may have restored an older file. So after every start the keeper waits for its neighbors. If a
@@ -320,8 +320,8 @@ impl Keeper {
         self.quota.spent = spent.iter().map(|standing| standing.period).collect();
     }
 
-    /// Gives back the rest of the reserve, so that a stop costs no requests, and floods the account. A server without an
-    /// account has nothing to give back.
+    /// Gives back the rest of the reserve, so that a stop costs no requests, and floods the account. A server without
+    /// an account has nothing to give back.
     async fn close(&mut self) {
         let mut news = self.quota.reserved.take_news(Rest::Return);
         news.returned += std::mem::take(&mut self.quota.unkept);

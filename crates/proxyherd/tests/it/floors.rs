@@ -338,8 +338,8 @@ fn doors_are_beside_each_other_and_may_not_import_each_other() {
     assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
 }
 
-/// Files of `herd` for the parts of a server that are not doors. `Internals` is a trait, so a module that calls one of its
-/// methods must import it.
+/// Files of `herd` for the parts of a server that are not doors. `Internals` is a trait, so a module that calls one of
+/// its methods must import it.
 const NO_DOORS_BUSINESS: [&str; 2] = ["herd::internals", "herd::links"];
 
 #[test]

@@ -243,6 +243,10 @@ fn what_is_no_report_is_answered_so_that_the_app_goes_on() {
     assert_eq!(send(at.http, "OPTIONS", "/pub", "", "").header("allow"), Some("POST, OPTIONS"));
     let redirect = fetch(at.http, "/", "");
     assert_eq!((redirect.code, redirect.header("location")), (303, Some("/docs")), "`/` is as it was");
+    for to in [at.http, at.phones] {
+        let reply = send(to, "HEAD", "/?id=kiwi&lat=1&lon=2", "", "");
+        assert_eq!((reply.code, &*reply.body), (200, ""), "HEAD takes no report");
+    }
     assert_eq!(metric(at.http, "proxyherd_records"), Some(0.0));
 }
 

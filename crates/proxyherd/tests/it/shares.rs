@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Client, Closed, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, Ws, bearer, eventually, fetch,
-    request, within,
+    Client, Closed, Events, Herd, OPERATOR_TOKEN, OPERATOR_TOKEN_SHA256, Plan, Reply, Ws, bearer, eventually,
+    fetch, request, within,
 };
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -203,6 +203,25 @@ fn a_stream_of_a_share_ends_with_the_share_where_tokens_are_off() {
     let mut ws = stream(http, &share);
     assert_eq!(send(http, "DELETE", &format!("/v1/shares/{}", share.id), "", "").code, 204);
     assert_eq!(ws.next(), Err(Closed(Some(1008))));
+}
+
+#[test]
+fn with_tokens_off_a_request_with_the_token_of_a_share_has_only_the_rights_of_the_share() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    for id in ["kiwi", "other"] {
+        report(http, id, 34.5);
+    }
+    let share = share(http, "", 600);
+    let ask = |path: &str, token: &str| fetch(http, path, &bearer(token)).code;
+    assert_eq!((ask("/v1/clients/kiwi", &share.token), ask("/v1/clients/other", &share.token)), (200, 403));
+    assert_eq!(ask("/v1/clients/other", "any other text"), 200);
+    let body = r#"{"lat":1,"lon":2}"#;
+    assert_eq!(send(http, "PUT", "/v1/clients/kiwi/location", &share.token, body).code, 403);
+    let mut events = Events::open(http, &format!("?token={}", share.token), "");
+    assert_eq!(events.state(), ["location kiwi"]);
+    assert_eq!(send(http, "DELETE", &format!("/v1/shares/{}", share.id), "", "").code, 204);
+    assert_eq!(events.next().map(|event| event.kind), None, "the stream ends with the share");
 }
 
 #[test]

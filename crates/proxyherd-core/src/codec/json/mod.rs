@@ -1,8 +1,8 @@
 //! JSON of clients and reports, which every door over HTTP shares.
 //!
 //! `write` writes clients, as JSON or as GeoJSON. `report` reads one report. `batch` reads many reports: lines of JSON,
-//! an array, or a GeoJSON FeatureCollection. `polygon` reads a GeoJSON Polygon. `message` reads and writes the messages of
-//! a WebSocket. `members` reads the members of an object.
+//! an array, or a GeoJSON FeatureCollection. `polygon` reads a GeoJSON Polygon. `message` reads and writes the messages
+//! of a WebSocket. `members` reads the members of an object.
 //!
 //! Invariants: a number keeps its digits, on the way in and on the way out. A report that is read allocates nothing
 //! except for escapes in its strings. A client that was written can be read as a report of the same contents: the

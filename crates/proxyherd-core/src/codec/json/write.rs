@@ -46,8 +46,8 @@ pub fn write_id(out: &mut Vec<u8>, client: &[u8]) {
     out.push(b'}');
 }
 
-/// Appends an event of a client's presence: `{"event_id","kind","id"}`, with `id_url` if the ID is not UTF-8. `event_id`
-/// and `kind` are written as they are, so they must have no character that JSON escapes.
+/// Appends an event of a client's presence: `{"event_id","kind","id"}`, with `id_url` if the ID is not UTF-8.
+/// `event_id` and `kind` are written as they are, so they must have no character that JSON escapes.
 pub fn write_presence(out: &mut Vec<u8>, event_id: impl Display, kind: &str, client: &[u8]) {
     write!(out, "{{\"event_id\":\"{event_id}\",\"kind\":\"{kind}\",\"id\":")
         .expect("a vector takes everything");

@@ -1,9 +1,9 @@
 //! What all frames between servers have in common: length (2 bytes, little endian, of the body), type, flags, body.
 //!
-//! [`Encoder`] writes frames, [`RawFrame`] finds the next frame, and [`BodyReader`] reads values off a frame's body. Numbers are
-//! little endian. Texts and lists carry their length, which is checked against the remaining bytes before anything is
-//! allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of [`Encoder`]
-//! in a file of its own, and `link` knows all types.
+//! [`Encoder`] writes frames, [`RawFrame`] finds the next frame, and [`BodyReader`] reads values off a frame's body.
+//! Numbers are little endian. Texts and lists carry their length, which is checked against the remaining bytes before
+//! anything is allocated. This module knows no type of frame. Each type has its numbers, its values and its methods of
+//! [`Encoder`] in a file of its own, and `link` knows all types.
 
 use super::numbering::Numbering;
 

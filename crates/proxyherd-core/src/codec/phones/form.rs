@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// The decoded names and values, in their order. White space around the text is left out.
-pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+pub fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
     text.trim_ascii().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))

@@ -14,7 +14,7 @@
 
 mod error;
 mod fields;
-mod form;
+pub mod form;
 mod format;
 mod friends;
 mod object;

@@ -2,8 +2,8 @@
 //! query, and from 10 on a form; OsmAnd, GPSLogger and many trackers send what their user has typed.
 //!
 //! The names and units are those of Traccar's server (traccar/traccar, `OsmAndProtocolDecoder.java`): `speed` is in
-//! knots. Names of attributes are parameters, too, so a user can type `speed_mps` for an app that knows meters a second.
-//! Parameters without a meaning here are skipped, so a token in the query is no attribute.
+//! knots. Names of attributes are parameters, too, so a user can type `speed_mps` for an app that knows meters a
+//! second. Parameters without a meaning here are skipped, so a token in the query is no attribute.
 
 use std::borrow::Cow;
 
@@ -69,7 +69,8 @@ pub(super) fn is_form(body: &[u8]) -> bool {
 /// ```
 /// use proxyherd_core::{codec::phones::osmand, types::{AttributeValue, AttributesBuf}};
 /// let mut attributes = AttributesBuf::default();
-/// let report = osmand::parse(b"id=bus%2F7&lat=48.85&lon=2.29&timestamp=1497476456&speed=10&token=t", &mut attributes)?;
+/// let form = b"id=bus%2F7&lat=48.85&lon=2.29&timestamp=1497476456&speed=10&token=t";
+/// let report = osmand::parse(form, &mut attributes)?;
 /// let report = report.expect("it has a position");
 /// assert_eq!((report.id.as_deref(), report.coordinates.to_string()), (Some(&b"bus/7"[..]), "+48.85+2.29".to_owned()));
 /// assert!(attributes.borrow().iter().eq([("speed_mps", AttributeValue::Number("5.144"))]));

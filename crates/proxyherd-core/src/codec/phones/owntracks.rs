@@ -72,7 +72,8 @@ pub struct Location<'j> {
 ///     types::{AttributeValue, AttributesBuf},
 /// };
 /// let mut attributes = AttributesBuf::default();
-/// let json = br#"{"_type":"location","lat":48.85,"lon":2.29,"tst":1497476456,"vel":36,"topic":"owntracks/jane/phone"}"#;
+/// let json = br#"{"_type":"location","lat":48.85,"lon":2.29,"tst":1497476456,"vel":36,
+///     "topic":"owntracks/jane/phone"}"#;
 /// let Message::Location(location) = parse(json, &mut attributes)? else { panic!("it is a position") };
 /// assert_eq!(location.coordinates.to_string(), "+48.85+2.29");
 /// assert_eq!(attributes.borrow().value("speed_mps"), Some(AttributeValue::Number("10")));

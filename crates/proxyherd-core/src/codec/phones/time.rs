@@ -18,8 +18,8 @@ const LEN_MAX: usize = 40;
 /// Decimals of a second that a time can have.
 const FRACTION_DIGITS_MAX: usize = 9;
 
-/// Reads POSIX seconds, POSIX milliseconds from `milliseconds_min` on, or a date and a time. A time without an offset is
-/// in UTC.
+/// Reads POSIX seconds, POSIX milliseconds from `milliseconds_min` on, or a date and a time. A time without an offset
+/// is in UTC.
 pub(super) fn read(text: &[u8], milliseconds_min: u64) -> Result<Timestamp, TimeError> {
     let text = text.trim_ascii();
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();

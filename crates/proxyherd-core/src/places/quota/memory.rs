@@ -53,8 +53,8 @@ impl QuotaBook {
         out
     }
 
-    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the reserve count
-    /// as made.
+    /// Reads the book of the server `me` after its process has ended in any way. Requests that were in the reserve
+    /// count as made.
     pub fn from_bytes(me: &ServerName, bytes: &[u8]) -> Result<QuotaBook, MemoryError> {
         let (content, sum) = bytes.split_last_chunk().ok_or(MemoryError::Damaged)?;
         if xxh3_64(content) != u64::from_le_bytes(*sum) {

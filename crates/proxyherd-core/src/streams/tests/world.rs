@@ -240,8 +240,8 @@ impl World {
         }
     }
 
-    /// A reader that has lost its last `lost` events connects again, and resumes after the event before them. Its former
-    /// connection may still be open.
+    /// A reader that has lost its last `lost` events connects again, and resumes after the event before them. Its
+    /// former connection may still be open.
     pub(super) fn resume(&mut self, reader: usize, lost: usize) -> Result<(), StreamsFull> {
         let of_reader = &mut self.readers[reader];
         let left = of_reader.history.len().saturating_sub(lost);

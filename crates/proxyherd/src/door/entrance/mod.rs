@@ -67,9 +67,9 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// Whether the service limits the number of its visitors itself, in [`Service::ready`]. If so, its visitors do not
     /// count against `admission`'s limits.
     const HAS_OWN_ADMISSION: bool = false;
-    /// Maximum number of bytes that the operating system takes for a client before it can send them, roughly. `None`: what
-    /// the system allows, which may be megabytes. A door whose clients may fall behind wants to keep what they have not
-    /// received yet itself, so that it can replace old news by newer news.
+    /// Maximum number of bytes that the operating system takes for a client before it can send them, roughly. `None`:
+    /// what the system allows, which may be megabytes. A door whose clients may fall behind wants to keep what they
+    /// have not received yet itself, so that it can replace old news by newer news.
     const UNSENT_LEN_MAX: Option<u32> = None;
 
     /// Waits until the service has room for one more visitor. Until then the next visitor waits in the listening
@@ -161,8 +161,8 @@ fn keep_alive(listener: &TcpListener) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)
 }
 
-/// Limits what the operating system takes before it can send it (TCP_NOTSENT_LOWAT). Connections that `listener` accepts
-/// inherit this option.
+/// Limits what the operating system takes before it can send it (TCP_NOTSENT_LOWAT). Connections that `listener`
+/// accepts inherit this option.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn limit_unsent(listener: &TcpListener, len: u32) -> io::Result<()> {
     SockRef::from(listener).set_tcp_notsent_lowat(len)

@@ -5,7 +5,8 @@
 //! send nothing else. Google's path also takes `key`. A path that is open to all ignores tokens. A path that needs the
 //! right `operate` takes no token from the URL, because proxies may log URLs. A request without a valid token is
 //! refused with 401 before anything else about the request is looked at, and a request whose token can never allow the
-//! path's method with 403. `Herd` checks the rest.
+//! path's method with 403. `Herd` checks the rest. Where tokens are off, the token of a share limits a request to the
+//! share's rights, and every other token changes nothing.
 //!
 //! [`without_token`] takes the parameter `token` out of a request's target, so that no handler sees or repeats it. The
 //! address of the caller behind a proxy is in [`address_of`].
@@ -47,8 +48,8 @@ const FORWARDED_MAX: usize = 32;
 const TOO_MANY_AFTER_S: u64 = 2;
 
 /// The answer to a phone that shows no token.
-const PHONE_NEEDS_TOKEN: &str = "a report needs a token: type the token into the app as the password or the access token, or add ?token=TOKEN to the \
-     URL";
+const PHONE_NEEDS_TOKEN: &str = "a report needs a token: type the token into the app as the password or the access \
+    token, or add ?token=TOKEN to the URL";
 
 /// Why a request is refused. A refused request has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,8 +115,8 @@ impl From<AuthRefusal> for Problem {
 }
 
 impl AuthRefusal {
-    /// The response. Clients of Google's path expect 200 and a status in the JSON. The person with a phone reads what to
-    /// type into an app.
+    /// The response. Clients of Google's path expect 200 and a status in the JSON. The person with a phone reads what
+    /// to type into an app.
     pub(super) fn at(self, row: Option<&PathRow>) -> Response {
         match (self, row.map(|row| row.name)) {
             (
@@ -173,7 +174,10 @@ pub(super) async fn caller_of(
         return reader_of_share(herd, connected, text.filter(|_| !is_in_url)).await;
     }
     if !are_on && needed != NeededRight::Tokens {
-        return Ok(connected);
+        let Some(text) = text else { return Ok(connected) };
+        let rights = herd.authenticate(clock::now_ns(), connected.door, connected.address, &text);
+        let rights = rights.map_err(|_| AuthRefusal::WrongToken)?;
+        return Ok(Caller { rights, ..connected });
     }
     let (missing, wrong) = match are_on {
         true => (AuthRefusal::NoToken, AuthRefusal::WrongToken),

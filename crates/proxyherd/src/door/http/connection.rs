@@ -1,9 +1,8 @@
 //! Serves HTTP connections. Each connection has one task, from the entrance until the connection is closed.
 //!
-//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version (`version`). hyper speaks both
-//! versions.
-//! The task closes the connection when its slot says so ([`ConnectionState`](super::connection_state::ConnectionState))
-//! and when the server stops.
+//! HTTP/1.1 and HTTP/2 use the same port. The first bytes of a connection tell the version (`version`). hyper speaks
+//! both versions. The task closes the connection when its slot says so
+//! ([`ConnectionState`](super::connection_state::ConnectionState)) and when the server stops.
 //!
 //! The invariant: a request whose header section has arrived completely is answered, unless a timeout, a limit or the
 //! server's stop closes the connection. A connection that is closed because it is idle has no unanswered request.

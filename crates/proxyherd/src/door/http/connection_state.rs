@@ -288,8 +288,8 @@ impl ConnectionState {
         activity.count_less_buffered();
     }
 
-    /// Records that a batch of `len` bytes of a stream is handed to the protocol. Returns false if the buffers have no room
-    /// for the batch. The batch must then not be kept.
+    /// Records that a batch of `len` bytes of a stream is handed to the protocol. Returns false if the buffers have no
+    /// room for the batch. The batch must then not be kept.
     pub(super) fn begin_batch(&self, id: u64, len: usize, now: Instant) -> bool {
         let mut activity = self.activity.lock();
         activity.unsent_len += len;

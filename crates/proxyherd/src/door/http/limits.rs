@@ -82,14 +82,14 @@ pub(super) const BATCH_BODY_LEN_MAX: usize = 16 * 1024 * 1024;
 pub(super) const BATCH_REPORTS_MAX: usize = 100_000;
 /// Maximum number of errors that the answer to many reports lists. Further reports that are refused are only counted.
 pub(super) const BATCH_ERRORS_MAX: usize = 1000;
-/// Maximum length of the body of a phone's request, bytes. The response to a longer body is 413. Batches of Overland are
-/// the longest such bodies, with less than 1 KiB for each report.
+/// Maximum length of the body of a phone's request, bytes. The response to a longer body is 413. Batches of Overland
+/// are the longest such bodies, with less than 1 KiB for each report.
 pub(super) const PHONE_BODY_LEN_MAX: usize = 2 * 1024 * 1024;
 /// Maximum number of reports in the body of a phone's request. The response to more reports is 413, and no report is
 /// taken. Overland's settings allow no greater batch.
 pub(super) const PHONE_REPORTS_MAX: usize = 1000;
-/// Maximum time in which the body of many reports, or of a phone's request, must arrive after its header section. After this time the response is
-/// 408, and no report is taken.
+/// Maximum time in which the body of many reports, or of a phone's request, must arrive after its header section. After
+/// this time the response is 408, and no report is taken.
 pub(super) const BATCH_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time in which a body must arrive after its header section. After this time the response is 408.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -148,8 +148,9 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// reader would get old events later, and many such readers would use up the system's memory for sockets. The system
 /// takes more again when half of this is sent, so a response still arrives as fast as the network allows.
 pub(super) const SOCKET_UNSENT_LEN_MAX: u32 = 32 * 1024;
-/// Maximum time in which a client must receive a response of known length, or a batch of a stream's events. After this time the connection is closed. In
-/// HTTP/2, a client that opens no flow-control window receives nothing although the socket accepts bytes.
+/// Maximum time in which a client must receive a response of known length, or a batch of a stream's events. After this
+/// time the connection is closed. In HTTP/2, a client that opens no flow-control window receives nothing although the
+/// socket accepts bytes.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the pieces in which hyper receives responses, bytes. Because of these pieces the door knows how many bytes
 /// of each response are not sent yet. In HTTP/2 hyper buffers at most one piece for each stream that can't proceed.
@@ -165,31 +166,32 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 // Streams and WebSockets. Each stream's connection has a slot like any other. The limits of the herd's streams, such as
 // their number, are in core's `limits` and in `herd`.
 
-/// Length of a batch of events, bytes. A batch ends with the event that reaches this length, and an event is shorter than
-/// 8 KiB. The next batch is taken only when the connection has taken this one. A client that does not take a batch is
-/// disconnected after [`WRITE_TIMEOUT`] or, if HTTP/2's flow control keeps the batch, after [`RESPONSE_TIMEOUT`].
+/// Length of a batch of events, bytes. A batch ends with the event that reaches this length, and an event is shorter
+/// than 8 KiB. The next batch is taken only when the connection has taken this one. A client that does not take a batch
+/// is disconnected after [`WRITE_TIMEOUT`] or, if HTTP/2's flow control keeps the batch, after [`RESPONSE_TIMEOUT`].
 pub(super) const EVENTS_LEN: usize = 8 * 1024;
-/// Time between two comments in a stream of server-sent events. Proxies and clients see by them that the connection lives.
+/// Time between two comments in a stream of server-sent events. Proxies and clients see by them that the connection
+/// lives.
 pub(super) const STREAM_COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 /// Time after which a browser connects again, if the server has ended its stream for a reason, milliseconds.
 pub(super) const STREAM_RETRY_CROWDED_MS: u32 = 30_000;
 /// Maximum length of `Last-Event-ID`, bytes. A longer value counts as none, because no server makes such an ID.
 pub(super) const LAST_EVENT_ID_LEN_MAX: usize = 64;
-/// Maximum length of a message that a client sends over a WebSocket, bytes. A longer message ends the connection with the
-/// code 1009.
+/// Maximum length of a message that a client sends over a WebSocket, bytes. A longer message ends the connection with
+/// the code 1009.
 pub(super) const WS_MESSAGE_LEN_MAX: usize = 64 * 1024;
 /// Length of the buffer into which the messages of one WebSocket are read, bytes. It grows for a longer message.
 pub(super) const WS_READ_BUFFER_LEN: usize = 2 * 1024;
-/// Maximum number of bytes of a WebSocket that wait for the socket: a batch of events and answers to the client's pings.
-/// When it is full, only the last ping is answered (RFC 6455, section 5.5.3), as soon as there is room.
+/// Maximum number of bytes of a WebSocket that wait for the socket: a batch of events and answers to the client's
+/// pings. When it is full, only the last ping is answered (RFC 6455, section 5.5.3), as soon as there is room.
 pub(super) const WS_WRITE_BUFFER_LEN_MAX: usize = 4 * EVENTS_LEN;
 /// Time between two pings of a WebSocket.
 pub(super) const WS_PING_INTERVAL: Duration = Duration::from_secs(15);
-/// Maximum time for which a client may send nothing over a WebSocket, not even the answer to a ping. After this time the
-/// connection is closed.
+/// Maximum time for which a client may send nothing over a WebSocket, not even the answer to a ping. After this time
+/// the connection is closed.
 pub(super) const WS_SILENCE_MAX: Duration = Duration::from_secs(60);
-/// Maximum time in which the client of a WebSocket must show a token, if tokens are on and its handshake had none. After
-/// this time the connection is closed with the code 1008.
+/// Maximum time in which the client of a WebSocket must show a token, if tokens are on and its handshake had none.
+/// After this time the connection is closed with the code 1008.
 pub(super) const WS_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 // HTTP/2.

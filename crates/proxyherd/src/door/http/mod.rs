@@ -196,8 +196,8 @@ async fn unknown_path() -> Problem {
 async fn only_phones() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "there is nothing at this path; phones post their reports to any path, or send them as GET /?id=ID&lat=LAT&lon=LON; \
-         everything else is at the door `http`",
+        "there is nothing at this path; phones post their reports to any path, or send them as \
+         GET /?id=ID&lat=LAT&lon=LON; everything else is at the door `http`",
     )
 }
 
@@ -225,5 +225,5 @@ async fn status(
 ) -> Result<impl IntoResponse, Denied> {
     let status = serde_json::to_string(&herd.status(&caller)?);
     let status = status.expect("a status holds only strings, numbers and lists of them");
-    Ok(([(header::CONTENT_TYPE, "application/json")], status + "\n"))
+    Ok(([(header::CONTENT_TYPE, small_json::MEDIA_TYPE)], status + "\n"))
 }

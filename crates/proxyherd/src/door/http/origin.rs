@@ -10,9 +10,9 @@
 //! plain form could not send. The checks rely on browsers, which always send true values of Host, Origin and
 //! Sec-Fetch-Site. Other programs send only Host.
 //!
-//! A proxy in front of this server may have TLS and another host name. The setting `public_url` says which: its host and
-//! its origin are this server's own, too. A WebSocket of the server's own page needs this, because browsers send only the
-//! page's origin with it.
+//! A proxy in front of this server may have TLS and another host name. The setting `public_url` says which: its host
+//! and its origin are this server's own, too. A WebSocket of the server's own page needs this, because browsers send
+//! only the page's origin with it.
 //!
 //! With TLS, a browser accepts only a host name of the door's certificate, so no foreign name can lead here. If tokens
 //! decide, too, a door with TLS accepts every host name.

@@ -6,8 +6,8 @@
 //!
 //! A pattern's segment in braces stands for one segment of a path, still percent-encoded, which is never empty.
 //!
-//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. Which row a
-//! request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
+//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. Which row
+//! a request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
 
 use std::time::Duration;
 
@@ -325,6 +325,18 @@ pub(super) fn list() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_operators_manual_names_the_paths_to_which_no_phone_can_post() {
+        let manual = include_str!("../../../../../OPERATING.md");
+        let row = manual.lines().find(|line| line.contains("| 404 | the path begins with ")).unwrap();
+        let named = row.split("or the body").next().unwrap().split('`').skip(1).step_by(2);
+        let mut named: Vec<&str> = named.map(|path| path.strip_prefix('/').unwrap()).collect();
+        let mut reserved = RESERVED.to_vec();
+        named.sort_unstable();
+        reserved.sort_unstable();
+        assert_eq!(named, reserved);
+    }
 
     #[test]
     fn a_path_is_found_by_its_pattern() {

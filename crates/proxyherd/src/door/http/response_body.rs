@@ -4,9 +4,9 @@
 //! room for the piece. So a piece counts as sent when hyper asks for the next piece. For this reason the body must not
 //! announce its end with its last piece.
 //!
-//! A body without a known length is a *stream*, which never ends by itself. A stream yields its bytes in batches. The next
-//! batch is taken from the stream only when the connection has taken the last one. If the buffers have no room for a
-//! batch, the stream ends.
+//! A body without a known length is a *stream*, which never ends by itself. A stream yields its bytes in batches. The
+//! next batch is taken from the stream only when the connection has taken the last one. If the buffers have no room for
+//! a batch, the stream ends.
 
 use std::{
     pin::Pin,

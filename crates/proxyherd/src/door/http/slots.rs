@@ -1,5 +1,5 @@
-//! The slots of the connections of HTTP, at all doors, and the choice of the connection that is evicted for another connection. Nothing here
-//! waits, reads a clock, or knows sockets.
+//! The slots of the connections of HTTP, at all doors, and the choice of the connection that is evicted for another
+//! connection. Nothing here waits, reads a clock, or knows sockets.
 //!
 //! [`Slots::open`] (in `slot`) gives each new connection a slot at once. There are two kinds of slots. The number of
 //! **general** slots is the number of `admission`'s tickets. The clients of all doors share these tickets. A connection

@@ -1,6 +1,8 @@
 //! Tests with kinds of paths that the door does not have yet: paths that take a body, are slow, stream forever, or
 //! switch to another protocol. Also tests with callers who lack a right. Time is virtual.
 
+mod live;
+
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -84,6 +86,13 @@ impl Door {
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
+        let live = Live { searches: Searches::new(), tasks: tasks.clone(), stop: stop.clone() };
+        let streams = Router::new()
+            .route("/v1/stream", get(super::live::get_stream))
+            .route("/v1/ws", get(super::live::get_ws))
+            .layer(Extension(live))
+            .with_state(Arc::clone(&herd));
+        let router = router.merge(streams);
         let slots = Slots::new(herd.admission());
         let origins =
             Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
@@ -99,9 +108,13 @@ impl Door {
 
     /// Opens a connection and sends these bytes.
     async fn connect(&self, sent: &str) -> DuplexStream {
+        self.connect_as(CALLER, sent).await
+    }
+
+    async fn connect_as(&self, caller: Caller, sent: &str) -> DuplexStream {
         let (mut client, server) = duplex(64 * 1024);
-        let slot = self.slots.open(CALLER.address.ip(), Instant::now());
-        self.context.tasks.spawn(connection::serve(self.context.clone(), server, CALLER, slot));
+        let slot = self.slots.open(caller.address.ip(), Instant::now());
+        self.context.tasks.spawn(connection::serve(self.context.clone(), server, caller, slot));
         client.write_all(sent.as_bytes()).await.unwrap();
         client
     }

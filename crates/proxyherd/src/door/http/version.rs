@@ -1,8 +1,8 @@
 //! Finds out which version of HTTP a connection speaks, by its first bytes.
 //!
 //! [`read`] takes the first bytes, and returns the connection with these bytes in front again. hyper-util can find the
-//! version, too. But it passes the first bytes to hyper in a read of their own, and then hyper doubles its buffer for the
-//! next read. This would take 8 KiB more for each connection of HTTP/1.1 for as long as it lives.
+//! version, too. But it passes the first bytes to hyper in a read of their own, and then hyper doubles its buffer for
+//! the next read. This would take 8 KiB more for each connection of HTTP/1.1 for as long as it lives.
 
 use std::{
     io,

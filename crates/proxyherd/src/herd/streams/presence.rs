@@ -2,8 +2,8 @@
 //!
 //! Presence begins with a scan of all records, in bites, between which streams are served. During the scan nothing is
 //! told. Presence begins once more if the follower has lost changes: it may know clients that are gone by now, whose
-//! removals were lost, and would keep them for ever. What has come and gone in between is told to nobody, and the readers
-//! learn that they must begin anew.
+//! removals were lost, and would keep them for ever. What has come and gone in between is told to nobody, and the
+//! readers learn that they must begin anew.
 //!
 //! A server that has links also tells nothing until a neighbor has sent everything that the neighbor holds,
 //! or some seconds have passed: to a server that has just started, every client would seem to come.

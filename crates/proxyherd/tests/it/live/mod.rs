@@ -1,5 +1,5 @@
-//! Tests of live streams: server-sent events (`events`), WebSocket (`sockets`), and what holds for both across servers and
-//! over time (`crossing`).
+//! Tests of live streams: server-sent events (`events`), WebSocket (`sockets`), and what holds for both across servers
+//! and over time (`crossing`).
 
 mod crossing;
 mod events;

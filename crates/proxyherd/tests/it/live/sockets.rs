@@ -96,6 +96,9 @@ fn a_token_is_shown_with_the_handshake_or_as_a_message() {
     assert_eq!(ws.ask(&report("courier-1")), accepted);
     assert_eq!(ws.ask(&report("van-1"))["error"], "this caller may not report this client");
 
+    let mut renewed = Ws::open(http, &bearer(&courier)).unwrap();
+    assert_eq!(renewed.ask(&report("courier-1")), accepted);
+
     let mut late = Ws::open(http, "").unwrap();
     assert!(late.ask(&report("courier-1"))["error"].is_string(), "without a token");
     assert!(late.ask(&json!({ "subscribe": {} }))["error"].is_string());
@@ -118,8 +121,9 @@ fn a_token_is_shown_with_the_handshake_or_as_a_message() {
     assert_eq!(ended, Err(Closed(Some(1008))));
     ws.send(&report("courier-1"));
     assert_eq!(ws.next(), Err(Closed(Some(1008))), "a WebSocket without a stream ends with its next message");
-    let mut silent = Ws::open(http, "").unwrap();
-    assert_eq!(silent.next(), Err(Closed(Some(1008))), "no token came in time");
+    let (van, _) = make(&["report:van-*", "read:van-*"]);
+    assert_eq!(renewed.ask(&json!({ "token": van, "ref": 0 })), json!({ "ref": 0, "result": "accepted" }));
+    assert_eq!(renewed.ask(&report("van-1")), accepted, "a token that has ended may be replaced");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the HTTP door with clients of other projects: curl, Python's requests and websockets, a browser, nginx, and
-//! Schemathesis. One more test crosses the doors: a report over either door is seen over the other door, at every server.
+//! Schemathesis. One more test crosses the doors: a report over either door is seen over the other door, at every
+//! server.
 //!
 //! `./test tools` installs the clients. The scripts that run in them are in `tests/outside`. A test whose client is not
 //! installed prints that it is skipped. Under CI it fails.

@@ -1,7 +1,17 @@
 //! Tests with a browser: the page behind the link of a share. The test reads what the page shows through the browser's
 //! own protocol for developer tools, and waits until it shows what it must.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
 
 use serde_json::{Value, json};
 
@@ -78,6 +88,65 @@ impl Page {
     }
 }
 
+/// A proxy that can swallow what the server sends through the WebSockets that are open, and closes nothing.
+struct Swallowing {
+    address: SocketAddr,
+    open: Arc<Mutex<Vec<Arc<Passing>>>>,
+}
+
+/// What the proxy does with one connection.
+#[derive(Default)]
+struct Passing {
+    is_web_socket: AtomicBool,
+    is_swallowed: AtomicBool,
+}
+
+impl Swallowing {
+    fn before(door: SocketAddr) -> Swallowing {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let open: Arc<Mutex<Vec<Arc<Passing>>>> = Arc::default();
+        let ours = Arc::clone(&open);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(door).unwrap());
+                let passing = Arc::new(Passing::default());
+                ours.lock().unwrap().push(Arc::clone(&passing));
+                let (from_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let sent = Arc::clone(&passing);
+                thread::spawn(move || {
+                    pass(from_client, to_server, |bytes| {
+                        if bytes.starts_with(b"GET /v1/ws") {
+                            sent.is_web_socket.store(true, Relaxed);
+                        }
+                        true
+                    });
+                });
+                thread::spawn(move || pass(server, client, |_| !passing.is_swallowed.load(Relaxed)));
+            }
+        });
+        Swallowing { address, open }
+    }
+
+    /// From now on, nothing comes through the WebSockets that are open. Returns how many there are.
+    fn swallow(&self) -> usize {
+        let open = self.open.lock().unwrap();
+        let web_sockets = open.iter().filter(|passing| passing.is_web_socket.load(Relaxed));
+        web_sockets.map(|passing| passing.is_swallowed.store(true, Relaxed)).count()
+    }
+}
+
+/// Passes bytes on, or drops them, until one side ends.
+fn pass(mut from: TcpStream, mut to: TcpStream, mut is_passed: impl FnMut(&[u8]) -> bool) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(len @ 1..) = from.read(&mut bytes) {
+        if is_passed(&bytes[..len]) && to.write_all(&bytes[..len]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
 /// The link of a new share of kiwi, and the share's path.
 fn share(guarded: &Guarded, maker: &str) -> (String, String) {
     let made = guarded.ask("POST", "/v1/shares", maker, r#"{"id":"kiwi","expires_s":600}"#);
@@ -143,6 +212,30 @@ fn where_no_web_socket_comes_through_the_page_of_a_share_asks_again_and_again() 
     page.shows("This link is not complete.");
     page.evaluate(&format!("location.hash = '#phd_nobody_{}'", "0".repeat(64)));
     page.shows("There is no such share.");
+}
+
+#[test]
+fn the_page_of_a_share_notices_a_web_socket_that_is_dead_and_says_nothing() {
+    let Some(browser) = browser_or_skip() else { return };
+    let guarded = Guarded::start();
+    report(&guarded, 34.5);
+    let (url, _) = share(&guarded, guarded.operator);
+    let http = guarded.herd.at("Riley").http;
+    let proxy = Swallowing::before(http);
+    let url = url.replace(&http.to_string(), &proxy.address.to_string());
+    let mut page = Page::open(browser, guarded.herd.dir(), &url);
+    page.shows("changes show at once");
+    page.shows("34.5° N");
+    assert_eq!(proxy.swallow(), 1);
+    report(&guarded, 35.5);
+    // The page asks now, and not at its next check.
+    page.evaluate("dispatchEvent(new Event('online'))");
+    page.shows("35.5° N");
+    // It follows over another WebSocket.
+    page.shows("changes show at once");
+    report(&guarded, 36.5);
+    page.shows("36.5° N");
+    assert_eq!(proxy.swallow(), 2);
 }
 
 #[test]

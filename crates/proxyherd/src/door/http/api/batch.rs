@@ -154,9 +154,7 @@ impl Tally {
             Outcome::Stale => self.stale += 1,
             refused => self.refuse(index, &report::refusal_detail(refused, caller)),
         }
-        if let Some(position) = offer.position() {
-            self.positions.note(position.shard, position.seq);
-        }
+        self.positions.note_offer(offer);
     }
 
     fn refuse(&mut self, index: usize, detail: &str) {

@@ -19,12 +19,14 @@ pub(super) use self::{
     client::{delete_client, get_client},
     filters::RADIUS_M_MAX,
     places::{KIND_LEN_MAX, get_places},
-    report::{offer, positions_of, put_location, refusal, refusal_detail},
+    report::{offer, offer_any, positions_of, put_location, refusal, refusal_detail},
     search::{MAX_AGE_S_MAX, get_clients},
 };
 
+use super::small_json;
+
 /// The media type of JSON.
-const JSON: &str = "application/json";
+const JSON: &str = small_json::MEDIA_TYPE;
 /// The media type of GeoJSON (RFC 7946).
 const GEO_JSON: &str = "application/geo+json";
 /// Positions of people: only the reader's own cache may keep an answer, and must ask whether it still holds.

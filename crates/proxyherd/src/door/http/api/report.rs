@@ -24,7 +24,7 @@ use super::{JSON, client_id::PathId};
 use crate::{
     caller::Caller,
     door::http::{durability, media, problem::Problem, query::Query, request_body},
-    herd::{Herd, Positions},
+    herd::{Denied, Herd, Positions},
 };
 
 /// Length of most answers, bytes.
@@ -101,17 +101,15 @@ fn take(
     Ok(Taken { answer, positions: positions_of(&offer) })
 }
 
-/// Offers one report to the herd. Returns the offer and its result in a word: the report was taken, or was not newer than
-/// what the herd holds.
+/// Offers one report to the herd. Returns the offer and its result in a word: the report was taken, or was not newer
+/// than what the herd holds.
 pub(in crate::door::http) fn offer<'a>(
     herd: &Herd,
     caller: &Caller,
     now_ns: u64,
     report: Report<'a>,
 ) -> Result<(Offer<'a>, &'static str), Problem> {
-    let mut offers = [Offer::new(report)];
-    herd.wake(herd.report(caller, now_ns, &mut offers)?);
-    let [offer] = offers;
+    let offer = offer_any(herd, caller, now_ns, report)?;
     match offer.outcome {
         Outcome::Added | Outcome::Moved => Ok((offer, "accepted")),
         Outcome::Stale => Ok((offer, "stale")),
@@ -119,12 +117,23 @@ pub(in crate::door::http) fn offer<'a>(
     }
 }
 
+/// Offers one report to the herd. The offer that is returned has the outcome, which may be a refusal.
+pub(in crate::door::http) fn offer_any<'a>(
+    herd: &Herd,
+    caller: &Caller,
+    now_ns: u64,
+    report: Report<'a>,
+) -> Result<Offer<'a>, Denied> {
+    let mut offers = [Offer::new(report)];
+    herd.wake(herd.report(caller, now_ns, &mut offers)?);
+    let [offer] = offers;
+    Ok(offer)
+}
+
 /// What must be durable before the report is acknowledged.
 pub(in crate::door::http) fn positions_of(offer: &Offer<'_>) -> Positions {
     let mut positions = Positions::default();
-    if let Some(position) = offer.position() {
-        positions.note(position.shard, position.seq);
-    }
+    positions.note_offer(offer);
     positions
 }
 

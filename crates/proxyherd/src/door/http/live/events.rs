@@ -1,9 +1,9 @@
 //! An open stream as the door reads it: events in short batches, and the search for the state of a stream that begins
 //! anew.
 //!
-//! A [`EventSource`] belongs to one connection. [`EventSource::next`] never waits. It returns [`Batch::Gather`] if the
-//! state must be searched first: [`EventSource::gather`] does that, at once if the search is short, and otherwise when
-//! it is its turn in [`Searches`](crate::door::http::searches::Searches). The bell that was passed to
+//! A [`EventSource`] belongs to one connection. [`EventSource::next`] never waits. It returns [`EventBatch::Gather`] if
+//! the state must be searched first: [`EventSource::gather`] does that. A short search is done at once. A longer one
+//! waits for its turn in [`Searches`](crate::door::http::searches::Searches). The bell that was passed to
 //! [`EventSource::open`] rings when there is something to take again.
 //!
 //! A form ([`EventForm`]) writes one event: this module does not know how events are framed.
@@ -38,11 +38,11 @@ pub(super) struct EventSource {
 }
 
 /// A search for the state of a stream that begins anew.
-pub(super) type Gathering = Pin<Box<dyn Future<Output = Result<(), NoResult>> + Send>>;
+pub(super) type GatherTask = Pin<Box<dyn Future<Output = Result<(), NoResult>> + Send>>;
 
 /// What [`EventSource::next`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Batch {
+pub(super) enum EventBatch {
     /// Events were written, and there may be more.
     More,
     /// Nothing is left after the events that were written. The bell rings when there is something again.
@@ -77,21 +77,21 @@ impl EventSource {
     }
 
     /// Writes the next events, until [`EVENTS_LEN`] bytes are there or nothing is left.
-    pub(super) fn next(&self, form: &mut impl EventForm) -> Batch {
+    pub(super) fn next(&self, form: &mut impl EventForm) -> EventBatch {
         let now_ns = clock::now_ns();
         while form.len() < EVENTS_LEN {
             match self.stream.take(now_ns, |event, id| write(form, event, id, self.center)) {
                 Taken::Event(()) => {}
-                Taken::Empty => return Batch::Last,
-                Taken::Gather => return Batch::Gather,
-                Taken::Ended(why) => return Batch::End(why),
+                Taken::Empty => return EventBatch::Last,
+                Taken::Gather => return EventBatch::Gather,
+                Taken::Ended(why) => return EventBatch::End(why),
             }
         }
-        Batch::More
+        EventBatch::More
     }
 
     /// Gathers the state. After that, the next events can be taken.
-    pub(super) fn gather(&self, live: &Live) -> Gathering {
+    pub(super) fn gather(&self, live: &Live) -> GatherTask {
         let brief = self.stream.gather(clock::now_ns(), Effort::visits(BRIEF_VISITS_MAX));
         let (stream, caller) = (Arc::clone(&self.stream), self.caller.clone());
         let searches = Arc::clone(&live.searches);
@@ -139,6 +139,15 @@ pub(super) fn reason(why: StreamEnd) -> &'static str {
         }
         StreamEnd::Failed => "this server had a fault and has ended the stream; connect again",
         StreamEnd::ShuttingDown => "this server is stopping",
+    }
+}
+
+/// Why the search for the state of a stream has no result, for the stream's reader.
+pub(super) fn search_reason(why: NoResult) -> &'static str {
+    match why {
+        NoResult::Crowded => "too many searches wait already; try again later, or ask for fewer clients",
+        NoResult::TimedOut => "the search for the state of the stream took too long; ask for fewer clients",
+        NoResult::Failed => "the search for the state of the stream failed; the server's log says why",
     }
 }
 

@@ -1,7 +1,7 @@
 //! `/v1/ws`: makes a WebSocket of a request (RFC 6455, section 4.2).
 //!
-//! The origin of the page that asks, and the token if the request shows one, were checked before, as for every path. The
-//! conversation runs in a task of its own, in which a fault stays.
+//! The origin of the page that asks, and the token if the request shows one, were checked before, as for every path.
+//! The conversation runs in a task of its own, in which a fault stays.
 
 use std::sync::Arc;
 

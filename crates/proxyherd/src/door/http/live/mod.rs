@@ -1,8 +1,8 @@
 //! Live streams: `/v1/stream` (server-sent events) and `/v1/ws` (WebSocket).
 //!
-//! `wanted` reads which stream a client wants, from a query or from a message. `events` opens the stream at the herd and
-//! takes its events in batches. `sse` is the body of a response that never ends by itself. `handshake` turns a request
-//! into a WebSocket, and `websocket` is the conversation over one.
+//! `wanted` reads which stream a client wants, from a query or from a message. `events` opens the stream at the herd
+//! and takes its events in batches. `sse` is the body of a response that never ends by itself. `handshake` turns a
+//! request into a WebSocket, and `websocket` is the conversation over one.
 //!
 //! A batch is taken only when the client's connection has taken everything before. So a client that reads slowly costs
 //! one short batch, and is told fewer events, which are as new as others'. A client that reads nothing is disconnected

@@ -1,7 +1,7 @@
 //! `/v1/stream`: events as they happen, as server-sent events.
 //!
-//! The response's body is [`EventBody`], which the connection polls. It has no task of its own. The body yields one batch
-//! of events at a time. `ResponseBody` asks for the next one only when the connection has taken the batch.
+//! The response's body is [`EventBody`], which the connection polls. It has no task of its own. The body yields one
+//! batch of events at a time. `ResponseBody` asks for the next one only when the connection has taken the batch.
 
 use std::{
     pin::Pin,
@@ -25,7 +25,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     Live,
-    events::{self, Batch, EventForm, EventSource, Gathering},
+    events::{self, EventBatch, EventForm, EventSource, GatherTask},
     wanted::{PARAMETERS, REPEATED, WantedStream},
 };
 use crate::{
@@ -96,7 +96,7 @@ struct EventBody {
     source: EventSource,
     live: Live,
     bell: Arc<AtomicWaker>,
-    gathering: Option<Gathering>,
+    gathering: Option<GatherTask>,
     comment_at: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     has_ended: bool,
@@ -143,8 +143,8 @@ impl EventBody {
                 match gathering.as_mut().poll(context) {
                     Poll::Ready(gathered) => {
                         self.gathering = None;
-                        if gathered.is_err() {
-                            self.end(&mut out, "the search for the state of this stream had no room");
+                        if let Err(why) = gathered {
+                            self.end(&mut out, events::search_reason(why));
                             break;
                         }
                     }
@@ -153,14 +153,14 @@ impl EventBody {
                 }
             }
             match self.source.next(&mut out) {
-                Batch::Last if out.0.is_empty() => return Poll::Pending,
-                Batch::More | Batch::Last => break,
-                Batch::Gather => self.gathering = Some(self.source.gather(&self.live)),
-                Batch::End(StreamEnd::ShuttingDown) => {
+                EventBatch::Last if out.0.is_empty() => return Poll::Pending,
+                EventBatch::More | EventBatch::Last => break,
+                EventBatch::Gather => self.gathering = Some(self.source.gather(&self.live)),
+                EventBatch::End(StreamEnd::ShuttingDown) => {
                     self.has_ended = true;
                     break;
                 }
-                Batch::End(why) => {
+                EventBatch::End(why) => {
                     self.end(&mut out, events::reason(why));
                     break;
                 }

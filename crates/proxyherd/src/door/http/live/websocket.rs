@@ -1,8 +1,8 @@
 //! The conversation over one WebSocket: the client's token, its reports, and the events of its stream.
 //!
-//! One task reads messages and writes events, one after the other. Events are written in batches. While a batch is on its
-//! way, nothing else is taken from the herd or from the client. While a report waits until it is durable, no further
-//! message is read, and events go on.
+//! One task reads messages and writes events, one after the other. Events are written in batches. While a batch is on
+//! its way, nothing else is taken from the herd or from the client. While a report waits until it is durable, no
+//! further message is read, and events go on.
 //!
 //! The invariant: a client without rights does nothing but show a token, within [`WS_TOKEN_TIMEOUT`]. A message that is
 //! not understood is answered with an error and changes nothing.
@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 
 use super::{
     Live,
-    events::{self, Batch, EventForm, EventSource, Gathering},
+    events::{self, EventBatch, EventForm, EventSource, GatherTask},
     wanted::{PARAMETERS, REPEATED, WantedStream},
 };
 use crate::{
@@ -61,6 +61,12 @@ pub(super) struct Begun {
 
 /// Usual number of bytes of an event.
 const EVENT_LEN_USUAL: usize = 512;
+
+/// A reason that says how long a message may be.
+const MESSAGE_TOO_LONG: &str = {
+    assert!(WS_MESSAGE_LEN_MAX == 64 * 1024, "the reason names the length");
+    "a message has at most 65,536 bytes"
+};
 
 /// Why the server ends a conversation. `None` where the client has ended it, or the connection has failed.
 type End = Option<CloseFrame>;
@@ -138,7 +144,7 @@ struct Conversation<S> {
 struct Subscription {
     source: EventSource,
     bell: Arc<Notify>,
-    gathering: Option<Gathering>,
+    gathering: Option<GatherTask>,
     /// Whether there may be more events to take without a ring of the bell.
     has_more: bool,
 }
@@ -206,12 +212,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn hear(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Result<(), End> {
         let message = message.ok_or(None)?.map_err(|error| violation(&error))?;
         self.heard_at = Instant::now();
-        if self.token_until.is_none() {
-            self.check_rights()?;
-        }
         match message {
             Message::Text(told) => self.obey(&told).await,
-            Message::Binary(_) => self.answer(None, Err("a message is a text, and no binary data")).await,
+            Message::Binary(_) => {
+                self.check_rights()?;
+                self.answer(None, Err("a message is a text, and no binary data")).await
+            }
             Message::Close(_) => Err(None),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
@@ -221,6 +227,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn obey(&mut self, told: &Utf8Bytes) -> Result<(), End> {
         let mut attributes = ATTRIBUTES.take();
         let Incoming { reference, message } = json::parse_message(told.as_bytes(), &mut attributes);
+        // A client whose token has ended may show another one.
+        if !matches!(message, Ok(Told::Token(_))) {
+            self.check_rights()?;
+        }
         let obeyed = match message {
             Ok(Told::Token(token)) => return self.show_token(reference, token.as_bytes()).await,
             Ok(Told::Subscribe(parameters)) => {
@@ -278,23 +288,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             Err(WrongToken { delay }) => {
                 self.caller.rights = Rights::None;
-                sleep(delay.unwrap_or(Duration::ZERO)).await;
+                let wait = sleep(delay.unwrap_or(Duration::ZERO));
+                if self.live.stop.run_until_cancelled(wait).await.is_none() {
+                    return Err(close(CloseCode::Away, events::reason(StreamEnd::ShuttingDown)));
+                }
                 self.answer(reference, Err(WRONG)).await?;
                 Err(close(CloseCode::Policy, WRONG))
             }
         }
     }
 
-    /// Opens a stream in place of the present one.
+    /// Opens a stream in place of the present one, which goes on if the request for the new one is refused. Only if the
+    /// server has no room for the new one, there is none afterwards.
     fn subscribe(&mut self, query: &Query) -> Result<(), Problem> {
         let wanted = WantedStream::parse(query)?;
+        self.herd.check_ids(&self.caller, clock::now_ns(), &wanted.filter.ids)?;
+        // A caller who has as many streams as it may can replace one.
+        self.subscription = None;
         let bell = Arc::new(Notify::new());
         let ring = Arc::clone(&bell);
-        let last_event_id = self.last_event_id.take();
-        let caller = self.caller.clone();
-        let source = EventSource::open(&self.herd, caller, wanted, last_event_id.as_deref(), move || {
-            ring.notify_one();
-        })?;
+        let (caller, last_event_id) = (self.caller.clone(), self.last_event_id.as_deref());
+        let source = EventSource::open(&self.herd, caller, wanted, last_event_id, move || ring.notify_one())?;
+        self.last_event_id = None;
         self.subscription = Some(Subscription { source, bell, gathering: None, has_more: true });
         Ok(())
     }
@@ -304,14 +319,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         let Some(subscription) = &mut self.subscription else { return Ok(()) };
         let mut form = WsForm::default();
         let batch = subscription.source.next(&mut form);
-        subscription.has_more = matches!(batch, Batch::More | Batch::Gather);
-        if batch == Batch::Gather {
+        subscription.has_more = matches!(batch, EventBatch::More | EventBatch::Gather);
+        if batch == EventBatch::Gather {
             subscription.gathering = Some(subscription.source.gather(&self.live));
         }
         self.send(form.messages).await?;
         match batch {
-            Batch::More | Batch::Last | Batch::Gather => Ok(()),
-            Batch::End(why) => {
+            EventBatch::More | EventBatch::Last | EventBatch::Gather => Ok(()),
+            EventBatch::End(why) => {
                 let code = match why {
                     StreamEnd::RightsEnded | StreamEnd::TooLarge => CloseCode::Policy,
                     StreamEnd::ShuttingDown => CloseCode::Away,
@@ -328,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if let Some(subscription) = &mut self.subscription {
             subscription.gathering = None;
         }
-        gathered.map_err(|_| close(CloseCode::Again, "the search for the state of the stream had no room"))
+        gathered.map_err(|why| close(CloseCode::Again, events::search_reason(why)))
     }
 
     /// Asks whether the client is still there.
@@ -336,14 +351,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if self.heard_at.elapsed() >= WS_SILENCE_MAX {
             return Err(None);
         }
-        if self.token_until.is_none() {
-            self.check_rights()?;
-        }
+        self.check_rights()?;
         self.send(vec![Message::Ping(tungstenite::Bytes::new())]).await
     }
 
+    /// A client that must still show its first token has no rights, which each of its messages is told.
     fn check_rights(&self) -> Result<(), End> {
-        if self.caller.rights.are_valid(clock::now_ns()) {
+        if self.token_until.is_some() || self.caller.rights.are_valid(clock::now_ns()) {
             return Ok(());
         }
         Err(close(CloseCode::Policy, events::reason(StreamEnd::RightsEnded)))
@@ -422,7 +436,7 @@ fn close(code: CloseCode, reason: &'static str) -> End {
 /// How the server ends a conversation after an error of the client or of the connection.
 fn violation(error: &tungstenite::Error) -> End {
     match error {
-        tungstenite::Error::Capacity(_) => close(CloseCode::Size, "a message has at most 65,536 bytes"),
+        tungstenite::Error::Capacity(_) => close(CloseCode::Size, MESSAGE_TOO_LONG),
         tungstenite::Error::Protocol(_) => close(CloseCode::Protocol, "this is not WebSocket"),
         tungstenite::Error::Utf8(_) => close(CloseCode::Invalid, "a text is UTF-8"),
         _ => None,

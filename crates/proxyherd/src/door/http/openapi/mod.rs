@@ -24,7 +24,7 @@ use utoipa::openapi::{
     tag::TagBuilder,
 };
 
-use super::{conditional, problem::Problem, query::Query};
+use super::{conditional, problem::Problem, query::Query, small_json};
 use crate::herd::Herd;
 
 /// The document as a value, for a herd with or without tokens.
@@ -49,7 +49,7 @@ pub(super) async fn get_openapi(
 ) -> Result<Response, Problem> {
     Query::of(&uri, &[], &[])?;
     let text = value(herd.are_tokens_on()).to_string() + "\n";
-    Ok(conditional::answer(&headers, "application/json", "public, no-cache", text.into()))
+    Ok(conditional::answer(&headers, small_json::MEDIA_TYPE, "public, no-cache", text.into()))
 }
 
 /// The document, for the page `/docs`.

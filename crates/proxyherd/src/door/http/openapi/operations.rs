@@ -15,8 +15,9 @@ use utoipa::openapi::{
 };
 
 use super::schemas::{self, named, parameters, text};
+use crate::door::http::small_json;
 
-const JSON: &str = "application/json";
+const JSON: &str = small_json::MEDIA_TYPE;
 const GEO_JSON: &str = "application/geo+json";
 const NDJSON: &str = "application/x-ndjson";
 /// The right that operators need.

@@ -50,9 +50,9 @@ pub(super) fn take(herd: &Herd, caller: &Caller, body: &[u8]) -> Result<Position
     herd.wake(herd.report_batch(caller, clock::now_ns(), &mut offers)?);
     let mut positions = Positions::default();
     let mut taken = 0;
-    for position in offers.iter().filter_map(Offer::position) {
-        positions.note(position.shard, position.seq);
-        taken += 1;
+    for offer in &offers {
+        positions.note_offer(offer);
+        taken += usize::from(offer.position().is_some());
     }
     let len = offers.len();
     log(herd, caller, format_args!("a phone's batch has {len} reports that can be read; {taken} are taken"));

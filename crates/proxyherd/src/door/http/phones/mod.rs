@@ -19,7 +19,6 @@ use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
@@ -29,7 +28,7 @@ use proxyherd_core::{
     codec::{
         json::ReportBody,
         line::without_tokens,
-        phones::{Format, PhoneError, osmand, owntracks, traccar},
+        phones::{Format, PhoneError, form, osmand, owntracks, traccar},
     },
     command::Outcome,
     replica::Offer,
@@ -39,18 +38,16 @@ use proxyherd_log::{LogLevel, Subject};
 
 pub(super) use self::friends::FriendSearches;
 use super::{
-    api::{refusal, refusal_detail},
+    api::{offer_any, positions_of, refusal, refusal_detail},
     durability,
-    parameters::decode,
     problem::Problem,
-    request_body,
+    request_body, small_json,
 };
 use crate::{
     caller::Caller,
     herd::{Herd, Positions},
 };
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The headers in which OwnTracks names its user and its device.
 const USER: &str = "x-limit-u";
 const DEVICE: &str = "x-limit-d";
@@ -101,7 +98,9 @@ async fn answer(
         _ => axum::body::Bytes::new(),
     };
     let sent = match parts.method {
-        Method::GET | Method::HEAD => Sent::Query,
+        Method::GET => Sent::Query,
+        // HEAD must change nothing (RFC 9110, section 9.2.1).
+        Method::HEAD => return Ok(StatusCode::OK.into_response()),
         Method::POST => sent(&parts, &body).ok_or_else(|| unknown_body(&body))?,
         _ => return Err(unknown_method()),
     };
@@ -199,18 +198,13 @@ async fn take_one<'b>(
 
 /// Offers one report to the herd.
 fn offer(herd: &Herd, caller: &Caller, report: Report<'_>) -> Result<Positions, Problem> {
-    let mut offers = [Offer::new(report)];
-    herd.wake(herd.report(caller, clock::now_ns(), &mut offers)?);
-    let [offer] = offers;
-    let mut positions = Positions::default();
-    if let Some(position) = offer.position() {
-        positions.note(position.shard, position.seq);
-    } else {
+    let offer = offer_any(herd, caller, clock::now_ns(), report)?;
+    if offer.position().is_none() {
         let (client, why) = (offer.report.client, offer.outcome.label());
         log(herd, caller, format_args!("a phone's report of the client {client:?} is not taken: {why}"));
     }
     match Verdict::of(offer.outcome) {
-        Verdict::Done => Ok(positions),
+        Verdict::Done => Ok(positions_of(&offer)),
         Verdict::Later | Verdict::Never => Err(refused(&offer, caller)),
     }
 }
@@ -317,19 +311,15 @@ fn unknown_method() -> Problem {
 }
 
 /// The decoded value of a parameter of the query.
-fn parameter<'q>(query: &str, wanted: &str) -> Option<Cow<'q, [u8]>> {
-    query.split('&').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (name == wanted).then(|| decode(value)).flatten().map(Cow::from)
-    })
+fn parameter<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, [u8]>> {
+    form::pairs(query.as_bytes()).find(|(name, _)| **name == *wanted.as_bytes()).map(|(_, value)| value)
 }
 
 fn no_friends() -> Response {
     json("[]\n")
 }
 
-fn json(body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-    response
+/// An answer. The positions of friends are in it, so no cache may keep it.
+fn json(body: impl Into<Vec<u8>>) -> Response {
+    small_json::of_bytes(body.into())
 }

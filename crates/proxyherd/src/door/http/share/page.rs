@@ -1,8 +1,8 @@
 //! `/share`: the page that a browser shows to whoever has the link of a share. It loads nothing from elsewhere.
 //!
 //! The page is the same for every share. Its script takes the token from the fragment of the page's own URL, and leaves
-//! it there, so that a reload shows the share again. No cache keeps the page, and its policy lets it run no other script
-//! and talk to no other server.
+//! it there, so that a reload shows the share again. No cache keeps the page, and its policy lets it run no other
+//! script and talk to no other server.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header},

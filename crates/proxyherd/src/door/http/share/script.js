@@ -3,8 +3,10 @@
 "use strict";
 
 const POLL_MS = 5000;
-// While a stream comes through, this notices a connection that is dead without saying so.
+// While a stream comes through, an answer that the stream does not tell shows that the connection is dead without
+// saying so. The page asks again after `POLL_MS`, and then the stream has had at least `UNHEARD_MS` to tell it.
 const CHECK_MS = 30000;
+const UNHEARD_MS = 4000;
 const ASK_TIMEOUT_MS = 15000;
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 30000;
@@ -33,6 +35,8 @@ let socket = null;
 // What the stream has told of the state that it begins with.
 let state = null;
 let isLive = false;
+// Since when an answer differs from what the stream has told, and the stream tells nothing. 0: it does not.
+let unheardSince = 0;
 let isReachable = true;
 let failures = 0;
 let pollTimer = 0;
@@ -68,7 +72,8 @@ async function ask() {
     const told = await response.json();
     isReachable = true;
     share = told;
-    // A stream is never behind an answer to a question.
+    if (isLive && isDeaf(told.client)) drop();
+    // A stream that lives is never behind an answer for long.
     if (!isLive || told.client === null) client = told.client;
     plan();
     show();
@@ -79,7 +84,17 @@ async function ask() {
   }
   // Another question may have been asked meanwhile.
   clearTimeout(pollTimer);
-  if (!isOver) pollTimer = setTimeout(ask, isLive ? CHECK_MS : POLL_MS);
+  if (!isOver) pollTimer = setTimeout(ask, isLive && !unheardSince ? CHECK_MS : POLL_MS);
+}
+
+// Whether the stream has not told what an earlier answer told, and has told nothing else since.
+function isDeaf(answer) {
+  const isTold = answer && client ? answer.at === client.at : answer === client;
+  if (isTold || !unheardSince) {
+    unheardSince = isTold ? 0 : performance.now();
+    return false;
+  }
+  return performance.now() - unheardSince >= UNHEARD_MS;
 }
 
 function reasonOf(response) {
@@ -141,20 +156,33 @@ function follow() {
   };
   opened.onclose = () => {
     if (socket !== opened) return;
-    socket = null;
-    state = null;
     const wasLive = isLive;
-    isLive = false;
-    if (isOver) return;
-    failures += 1;
-    const wait = Math.min(RETRY_MS_MIN * 2 ** Math.min(failures, 10), RETRY_MS_MAX);
-    socketTimer = setTimeout(() => {
-      socketTimer = 0;
-      ask();
-    }, wait / 2 + Math.random() * wait / 2);
+    lost();
     // The end of a stream may be the end of the share.
-    if (wasLive) ask();
+    if (wasLive && !isOver) ask();
   };
+}
+
+// Gives a connection up that is dead. A browser may say only after minutes that it is closed.
+function drop() {
+  const dead = socket;
+  lost();
+  dead.close();
+}
+
+// Follows again after a while.
+function lost() {
+  socket = null;
+  state = null;
+  isLive = false;
+  unheardSince = 0;
+  if (isOver) return;
+  failures += 1;
+  const wait = Math.min(RETRY_MS_MIN * 2 ** Math.min(failures, 10), RETRY_MS_MAX);
+  socketTimer = setTimeout(() => {
+    socketTimer = 0;
+    ask();
+  }, wait / 2 + Math.random() * wait / 2);
 }
 
 function hear(message) {
@@ -162,6 +190,8 @@ function hear(message) {
     socket.close();
     return;
   }
+  // The connection lives.
+  if (message.event !== undefined) unheardSince = 0;
   const isThisClient = () => message.data.id === share.id;
   switch (message.event) {
     case "reset":

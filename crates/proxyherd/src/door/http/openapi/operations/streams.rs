@@ -38,7 +38,12 @@ pub(super) fn get_stream() -> Operation {
         "A GeoJSON Polygon. An edge of more than 180 degrees of longitude goes the short way around the Earth.",
         parameters::polygon(),
     ))
-    .parameter(query("kinds", "The wanted kinds of events, with commas between them.", parameters::kinds()))
+    .parameter(query(
+        "kinds",
+        "The wanted kinds of events, with commas between them. `fence` is accepted, and no server of this version tells \
+         such events.",
+        parameters::kinds(),
+    ))
     .parameter(last)
     .response("200", response("The events.", &[("text/event-stream", events.into())]));
     problems(operation, &[COMMON, CLIENTS, &["406", "409"]]).build()
@@ -50,10 +55,10 @@ pub(super) fn get_ws() -> Operation {
         "Live",
         "Reports and a stream over one WebSocket.",
         "Messages are JSON texts of at most 64 KiB. In: {\"token\":TEXT}; {\"subscribe\":{…}} with the parameters of \
-         /v1/stream, where lists are arrays and the polygon is an object; {\"report\":{…}} with the body of putLocation and \
-         `id`. Each may have a `ref`, which its answer repeats. Out: {\"event\",\"id\",\"data\"} for an event of the stream; \
-         {\"ref\",\"result\":\"accepted\"|\"stale\"} or {\"ref\",\"error\"} as an answer. A new `subscribe` takes the place of \
-         the present one. Where tokens are on and the handshake has none, the first message within 10 seconds is the \
+         /v1/stream, where lists are arrays and the polygon is an object; {\"report\":{…}} with the body of putLocation \
+         and `id`. Each may have a `ref`, which its answer repeats. Out: {\"event\",\"id\",\"data\"} for an event of the \
+         stream; {\"ref\",\"result\":\"accepted\"|\"stale\"} or {\"ref\",\"error\"} as an answer. A new `subscribe` takes \
+         the place of the present one. Where tokens are on and the handshake has none, the first message within 10 seconds is the \
          token. Pages of other origins need the setting `origins`.",
     )
     .parameters(Some(handshake()))
