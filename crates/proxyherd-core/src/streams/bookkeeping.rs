@@ -135,7 +135,7 @@ impl<B: Clone> Streams<B> {
     /// longest, or ends the largest stream, which may be this one.
     fn make_room_for_entry(&mut self, slot: u32) {
         if !self.emptying.is_empty() {
-            self.release(self.limits.released_at_once.max(1));
+            self.release(self.limits.released_at_once);
         } else if !self.drop_oldest() {
             let slots = (0..).zip(&self.slots);
             let sizes = slots.filter_map(|(at, slot)| Some((slot.stream.as_ref()?.entries.len(), at)));
@@ -184,7 +184,7 @@ impl<B: Clone> Streams<B> {
 
     /// Releases the clients of up to `most` void entries. Call this until it returns true: nothing is left to release.
     pub fn release(&mut self, most: usize) -> bool {
-        let mut left = most;
+        let mut left = most.max(1);
         while let Some(&slot) = self.emptying.front() {
             while let Some(entry) = self.at(slot).void.as_mut().and_then(Iterator::next) {
                 self.release_one(slot, &entry);

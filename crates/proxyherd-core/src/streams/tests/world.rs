@@ -172,7 +172,7 @@ impl World {
 
     /// The follower takes changes, if it was woken.
     pub(super) fn follow(&mut self, most: usize) -> bool {
-        self.streams.release(most.max(1));
+        self.streams.release(most);
         self.ring();
         if !self.is_woken.swap(false, Relaxed) {
             return true;

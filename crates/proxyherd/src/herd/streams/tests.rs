@@ -343,6 +343,9 @@ async fn one_caller_cannot_take_all_streams() {
     assert_eq!(wide.len(), 64);
     let refused = open(&first, ids(&["*"])).err();
     assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(64))), "it has the same address");
+    let earth = StreamFilter { bounds: Bounds::new(-90.0, -180.0, 90.0, 180.0), ..StreamFilter::default() };
+    let refused = open(&rest, earth).err();
+    assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(64))), "the Earth is no place");
     let narrow = open(&rest, ids(&["kiwi"])).unwrap();
     wide.pop();
     wide.push(open(&rest, ids(&[])).unwrap());
