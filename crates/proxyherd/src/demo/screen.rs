@@ -49,7 +49,7 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
         let http = addresses.http().map_or(String::new(), |http| format!("http://{http}"));
         let line = addresses.line().to_string();
         let phones = addresses.of(DoorKind::Phones).next();
-        let phones = phones.map_or(String::new(), |at| format!("  phones: http://{at}/"));
+        let phones = phones.map_or(String::new(), |at| format!("  phones: {at}"));
         writeln!(out, "  {STRONG}{name:<9}{STRONG:#} {line:<16} {http}{phones}")?;
     }
     writeln!(out, "\nAny server answers for any client. To try, paste a line into another terminal:")?;

@@ -75,8 +75,8 @@ use axum::{
     routing::{MethodRouter, any, delete, get, post, put},
 };
 
-/// What the doors that speak HTTP have in common: the slots of their connections, the searches for clients, and the lines
-/// about phones.
+/// What the doors that speak HTTP have in common: the slots of their connections, the searches for clients, and the
+/// lines about phones.
 pub(crate) struct Shared {
     slots: Arc<Slots>,
     searches: Arc<Searches>,

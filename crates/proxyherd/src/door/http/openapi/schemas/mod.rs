@@ -1,6 +1,6 @@
 //! The schemas of bodies and parameters. `clients`, `reports`, `tokens`, `shares` and `streams` have the schemas of one
-//! resource each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong to none
-//! of them.
+//! resource each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong
+//! to none of them.
 
 mod clients;
 pub(super) mod parameters;
