@@ -117,6 +117,11 @@ pub(super) const SEARCHES_IN_LINE_MAX: usize = 1000;
 pub(super) const SEARCHES_IN_LINE_PER_CALLER_MAX: usize = 100;
 /// Maximum time in which such a search must end, with its wait in line. After this time the response is 503.
 pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which a stream tries its search for the state again, if there was no room for it, or if it was not done
+/// within [`SEARCH_TIMEOUT`]. Up to as much again is added, at random, so that many streams do not try together.
+pub(super) const STREAM_SEARCH_PAUSE: Duration = Duration::from_secs(1);
+/// Maximum time for which a stream tries again. After this time the stream ends, and its reader may connect again.
+pub(super) const STREAM_SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that
 /// needs more begins anew in line. These visits take less than a millisecond.
 pub(super) const BRIEF_VISITS_MAX: usize = 4096;
