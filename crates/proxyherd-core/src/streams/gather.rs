@@ -20,7 +20,8 @@ use crate::{
 /// # fn gather(lock: &mut Streams<()>, replica: &Replica, key: StreamKey, now_ns: u64) -> Result<(), Unfinished> {
 /// // `lock` is the lock of the streams, held for each of these calls.
 /// let Some(mut gathering) = lock.gathering(key) else { return Ok(()) };
-/// while gathering.search(replica, now_ns, &mut Effort::ANY)? {
+/// let mut effort = Effort::ANY;
+/// while gathering.search(replica, now_ns, &mut effort)? {
 ///     if !lock.gathered(&mut gathering) {
 ///         break;
 ///     }

@@ -293,8 +293,9 @@ impl World {
         let Some(key) = self.readers[reader].key else { return false };
         let kept = self.readers[reader].gathering.take();
         let Some(mut gathering) = kept.or_else(|| self.streams.gathering(key)) else { return false };
+        let mut effort = Effort::ANY;
         for _ in 0..shards {
-            if !gathering.search(&self.replica, self.now_ns, &mut Effort::ANY).unwrap() {
+            if !gathering.search(&self.replica, self.now_ns, &mut effort).unwrap() {
                 return true;
             }
             self.streams.gathered(&mut gathering);
