@@ -24,7 +24,7 @@ use crate::{
     caller::Caller,
     door::http::{
         limits::{
-            BRIEF_VISITS_MAX, EVENTS_LEN, STREAM_SEARCH_PAUSE, STREAM_SEARCH_TIMEOUT,
+            BRIEF_VISITS_MAX, EVENTS_LEN, STREAM_SEARCH_PAUSE, STREAM_SEARCH_TIMEOUT, STREAM_WRITE_TIMEOUT,
         },
         problem::Problem,
         searches::NoResult,
@@ -77,6 +77,11 @@ impl EventSource {
         let request = StreamRequest { filter, kinds, last_event_id: last_event_id.map(Box::from) };
         let stream = herd.stream(&caller, clock::now_ns(), request, bell)?;
         Ok(EventSource { stream: Arc::new(stream), caller, center })
+    }
+
+    /// Records that the connection is closed because its reader has taken nothing for too long.
+    pub(super) fn is_cut(&self, herd: &Herd) {
+        herd.stream_is_cut(&self.caller, STREAM_WRITE_TIMEOUT);
     }
 
     /// Writes the next events, until [`EVENTS_LEN`] bytes are there or nothing is left.
