@@ -8,16 +8,15 @@
 //!
 //! | event | what its ID is made of, in addition to the client |
 //! |---|---|
-//! | came | what ended the client's life before: the tombstone's version, or when the expired report was received. If
-//! nothing is known of an earlier life: the day of receipt |
+//! | came | what ended the client's life before: the tombstone's version, or when the expired report was received. If nothing is known of an earlier life: the day of receipt |
 //! | silent | when the last report was received |
 //! | back | when the report was received after which the client was silent |
 //! | gone | the tombstone's version, or when the expired report was received |
 //!
 //! A slow link leaves out reports that newer reports have replaced. This changes no event, as long as the link is not
-//! late by a good part of the time of silence. A server waits for [`PRESENCE_LATE_NS`]
-//! before it tells that a client is silent or has expired, because a newer report may be on its way. A server that was
-//! cut off for longer tells what it has to believe: it may tell that a client is silent that others still hear.
+//! late by a good part of the time of silence. A server waits for [`PRESENCE_LATE_NS`] before it tells that a client is
+//! silent or has expired, because a newer report may be on its way. A server that was cut off for longer tells what it
+//! has to believe: it may tell that a client is silent that others still hear.
 //!
 //! If a slow link leaves out the only report after which a silent client was back, and the client was then forgotten,
 //! the server tells that the client is gone, and not that it was back before.
@@ -27,9 +26,8 @@
 //!
 //! **Memory.** A client takes about 93 bytes and its ID: a `Slot` of 56 bytes, an entry of 8 bytes in the timers, and
 //! up to 20 bytes in the table. Each list grows by an eighth. A client whose life has ended is remembered for
-//! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most
-//! [`PRESENCE_ENDED_MAX`] of them are remembered; after that further ones are not,
-//! and if such a client comes again, this counts as the first time.
+//! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most [`PRESENCE_ENDED_MAX`] of them are remembered; after
+//! that further ones are not, and if such a client comes again, this counts as the first time.
 //!
 //! **Timers.** A client has one valid timer. It is not moved when a report arrives: when it is due, the client's next
 //! time is computed, and nearly always the timer then begins anew. Only a time that is earlier than the timer's needs a
