@@ -242,7 +242,8 @@ impl Herd {
         Ok(self.streams.open(&self.liveness, caller, request, bell)?)
     }
 
-    /// Counts a stream whose connection is closed because its reader has taken nothing for `time`, and logs who that is.
+    /// Counts a stream whose connection is closed because its reader has taken nothing for `time`. Logs whose stream it
+    /// is.
     pub fn stream_is_cut(&self, caller: &Caller, time: Duration) {
         self.counters.streams_cut.fetch_add(1, Relaxed);
         let by = caller.rights.grant().map_or_else(String::new, |grant| format!("; {}", grant.label()));

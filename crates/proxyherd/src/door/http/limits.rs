@@ -157,8 +157,8 @@ pub(super) const STREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// reader would get old events later, and many such readers would use up the system's memory for sockets. The system
 /// takes more again when half of this is sent, so a response still arrives as fast as the network allows.
 pub(super) const SOCKET_UNSENT_LEN_MAX: u32 = 32 * 1024;
-/// Maximum time in which a client must receive a response of known length. After this time the connection is closed. In HTTP/2, a client that opens no flow-control window receives nothing although the
-/// socket accepts bytes.
+/// Maximum time in which a client must receive a response of known length. After this time the connection is closed. In
+/// HTTP/2, a client that opens no flow-control window receives nothing although the socket accepts bytes.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the pieces in which hyper receives responses, bytes. Because of these pieces the door knows how many bytes
 /// of each response are not sent yet. In HTTP/2 hyper buffers at most one piece for each stream that can't proceed.

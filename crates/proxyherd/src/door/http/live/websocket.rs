@@ -401,8 +401,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         });
         let written = self.live.stop.run_until_cancelled(written).await;
         if has_waited && matches!(written, Some(Ok(()))) {
-            // The client lives, because the connection has taken bytes that it did not take before. The client's answers
-            // to pings come late, because it first reads what was sent before the pings.
+            // The connection has taken what it did not take before, so the client lives. Its answers to pings come
+            // late, because it first reads what was sent before the pings.
             self.heard_at = Instant::now();
         }
         match written {
