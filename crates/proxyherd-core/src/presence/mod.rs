@@ -26,8 +26,8 @@
 //!
 //! **Memory.** A client takes about 93 bytes and its ID: a `Slot` of 56 bytes, an entry of 8 bytes in the timers, and
 //! up to 20 bytes in the table. Each list grows by an eighth. A client whose life has ended is remembered for
-//! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most [`PRESENCE_ENDED_MAX`] of them are remembered; after
-//! that further ones are not, and if such a client comes again, this counts as the first time.
+//! [`PRESENCE_ENDED_NS`](crate::limits::PRESENCE_ENDED_NS). At most [`PRESENCE_ENDED_MAX`] of them are remembered;
+//! after that further ones are not, and if such a client comes again, this counts as the first time.
 //!
 //! **Timers.** A client has one valid timer. It is not moved when a report arrives: when it is due, the client's next
 //! time is computed, and nearly always the timer then begins anew. Only a time that is earlier than the timer's needs a

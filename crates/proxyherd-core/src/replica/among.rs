@@ -16,14 +16,14 @@ impl Replica {
     /// Calls `visit` with clients of one shard: the clients `ids` if they are given; otherwise all clients in the box,
     /// some clients near it, and without a box all clients. `visit` runs under the shard's lock, and returns whether it
     /// keeps the client. A client that is held and in the box during the whole visit is visited. A client that is
-    /// removed and comes back during the visit may be visited twice.
+    /// removed and comes back during the visit may be visited twice. The visits are taken from `effort`.
     pub fn visit_among(
         &self,
         shard: usize,
         now_ns: u64,
         ids: Option<&[ClientId<'_>]>,
         bounds: Option<&Bounds>,
-        mut effort: Effort<'_>,
+        effort: &mut Effort<'_>,
         mut visit: impl FnMut(&Update<'_>, Coordinates) -> bool,
     ) -> Result<(), Unfinished> {
         if let Some(ids) = ids {
@@ -34,6 +34,6 @@ impl Replica {
             return Ok(());
         }
         let slots = bounds.map_or_else(|| self.every_slot(shard), |bounds| self.slots_near(shard, bounds));
-        self.visit_slots(shard, now_ns, slots, &mut effort, visit)
+        self.visit_slots(shard, now_ns, slots, effort, visit)
     }
 }

@@ -47,6 +47,11 @@ impl<'a> Effort<'a> {
         self.comparing(self.comparisons.saturating_add(comparisons))
     }
 
+    /// This effort, with as many visits left as `other` has.
+    pub(crate) fn with_visits_of(self, other: &Effort<'_>) -> Effort<'a> {
+        Effort { visits_max: other.visits_max, ..self }
+    }
+
     pub(super) fn visits_max(&self) -> usize {
         self.visits_max
     }

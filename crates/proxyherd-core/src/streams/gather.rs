@@ -20,7 +20,8 @@ use crate::{
 /// # fn gather(lock: &mut Streams<()>, replica: &Replica, key: StreamKey, now_ns: u64) -> Result<(), Unfinished> {
 /// // `lock` is the lock of the streams, held for each of these calls.
 /// let Some(mut gathering) = lock.gathering(key) else { return Ok(()) };
-/// while gathering.search(replica, now_ns, Effort::ANY)? {
+/// let mut effort = Effort::ANY;
+/// while gathering.search(replica, now_ns, &mut effort)? {
 ///     if !lock.gathered(&mut gathering) {
 ///         break;
 ///     }
@@ -44,8 +45,13 @@ pub struct Gathering {
 
 impl Gathering {
     /// Searches the next shard. False: all shards were searched. Call this without a lock, and then pass what was found
-    /// to [`Streams::gathered`].
-    pub fn search(&mut self, replica: &Replica, now_ns: u64, effort: Effort<'_>) -> Result<bool, Unfinished> {
+    /// to [`Streams::gathered`]. What the search of a shard costs is taken from `effort`, which is for all shards.
+    pub fn search(
+        &mut self,
+        replica: &Replica,
+        now_ns: u64,
+        effort: &mut Effort<'_>,
+    ) -> Result<bool, Unfinished> {
         if self.shard == SHARDS {
             return Ok(false);
         }
@@ -55,19 +61,22 @@ impl Gathering {
             false => Vec::new(),
         };
         let among = matcher.names_all().then_some(&exact[..]);
-        let effort = effort.and_comparing(matcher.comparisons());
-        replica.visit_among(self.shard, now_ns, among, matcher.bounds(), effort, |held, at| {
-            let attributes = match held.record.body {
-                Body::Location { attributes, .. } => attributes,
-                Body::Gone | Body::Data { .. } => Attributes::NONE,
-            };
-            let is_match = matcher.matches(held.record.key, at, attributes);
-            if is_match {
-                text.extend_from_slice(held.record.key);
-                ends.push(text.len());
-            }
-            is_match
-        })?;
+        let mut own = effort.and_comparing(matcher.comparisons());
+        let searched =
+            replica.visit_among(self.shard, now_ns, among, matcher.bounds(), &mut own, |held, at| {
+                let attributes = match held.record.body {
+                    Body::Location { attributes, .. } => attributes,
+                    Body::Gone | Body::Data { .. } => Attributes::NONE,
+                };
+                let is_match = matcher.matches(held.record.key, at, attributes);
+                if is_match {
+                    text.extend_from_slice(held.record.key);
+                    ends.push(text.len());
+                }
+                is_match
+            });
+        *effort = effort.with_visits_of(&own);
+        searched?;
         self.shard += 1;
         Ok(true)
     }

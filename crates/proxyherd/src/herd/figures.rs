@@ -52,6 +52,8 @@ pub struct Figures {
     pub places: [(LookupOutcome, u64); LookupOutcome::ALL.len()],
     /// The numbers of all live streams.
     pub streams: StreamCounts,
+    /// Streams whose connections were closed because their readers took nothing, since the start.
+    pub streams_cut: u64,
     /// The number of clients whose presence the server follows. 0: no live stream tells presence.
     pub presence_clients: usize,
     /// First, the number of answers about places in the cache. Second, the bytes of these answers.
@@ -83,6 +85,7 @@ impl Herd {
             certificate_left_s: self.credentials.as_ref().map(|credentials| credentials.seconds_left()),
             places: LookupOutcome::ALL.map(|outcome| (outcome, self.places.count(outcome))),
             streams: self.streams.counts(),
+            streams_cut: self.counters.streams_cut.load(Relaxed),
             presence_clients: self.streams.presence_clients(),
             kept: self.places.kept(),
             remotes: self.places.remotes(),

@@ -30,7 +30,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
@@ -100,6 +100,7 @@ struct HerdCounters {
     reports: reports::DoorCounters,
     peers_refused: AtomicU64,
     lines_invalid: AtomicU64,
+    streams_cut: AtomicU64,
     /// Reports that the caller's token does not allow, by reason.
     reports_denied: AtomicU64,
     reports_too_fast: AtomicU64,
@@ -239,6 +240,21 @@ impl Herd {
             Denied::unless_learns_presence(caller)?;
         }
         Ok(self.streams.open(&self.liveness, caller, request, bell)?)
+    }
+
+    /// Counts a stream whose connection is closed because its reader has taken nothing for `time`. Logs whose stream it
+    /// is.
+    pub fn stream_is_cut(&self, caller: &Caller, time: Duration) {
+        self.counters.streams_cut.fetch_add(1, Relaxed);
+        let by = caller.rights.grant().map_or_else(String::new, |grant| format!("; {}", grant.label()));
+        self.log.event(
+            LogLevel::Info,
+            Subject::Client(caller.address),
+            format_args!(
+                "a stream's reader has taken nothing for {} s: its connection is closed{by}",
+                time.as_secs()
+            ),
+        );
     }
 
     /// Counts a line that was answered with a question mark.

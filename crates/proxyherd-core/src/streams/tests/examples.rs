@@ -6,6 +6,7 @@ use crate::{
     limits::{PRESENCE_KEPT_MAX, PRESENCE_WAITING_MAX, REMOVALS_KEPT_MIN, STREAM_IDS_MAX, STREAM_KEPT_NS},
     places::Point,
     presence::{PresenceEvent, PresenceKind},
+    replica::Effort,
     streams::{
         EventId, Polygon, PolygonError, StreamEnd, StreamFilter, StreamKind, StreamKinds, StreamLimits,
         StreamOpening, StreamsFull, Taken,
@@ -42,6 +43,21 @@ fn a_reader_is_told_the_state_and_then_changes() {
     world.follow_all();
     assert_eq!(world.take_all(reader), ["gone emu"]);
     assert_eq!(world.streams.contradiction(), None);
+}
+
+#[test]
+fn the_effort_of_a_search_is_for_all_shards_together() {
+    let mut world = World::new();
+    for number in 0..400 {
+        world.report(&format!("kiwi-{number}"), HERE, 50);
+    }
+    let reader = opened(&mut world, StreamFilter::default());
+    // Each shard alone needs far less.
+    assert!(world.gather_within(reader, &mut Effort::visits(200)).is_err());
+    let mut effort = Effort::visits(400);
+    assert_eq!(world.gather_within(reader, &mut effort), Ok(()));
+    let told = world.take_all(reader);
+    assert_eq!((told.len(), &*told[0], &*told[401]), (402, "reset", "synced"));
 }
 
 #[test]

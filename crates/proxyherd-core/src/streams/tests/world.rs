@@ -11,7 +11,7 @@ use std::{
 use crate::{
     command::Whereabouts,
     flood::{Begin, FollowerId, Following, ReportRules, Rules},
-    replica::{Effort, Replica, ReplicaSettings},
+    replica::{Effort, Replica, ReplicaSettings, Unfinished},
     streams::{
         ChangeBatch, EventId, Gathering, StreamEnd, StreamEvent, StreamFilter, StreamKey, StreamKinds,
         StreamLimits, StreamOpening, Streams, StreamsFull, Taken,
@@ -293,8 +293,9 @@ impl World {
         let Some(key) = self.readers[reader].key else { return false };
         let kept = self.readers[reader].gathering.take();
         let Some(mut gathering) = kept.or_else(|| self.streams.gathering(key)) else { return false };
+        let mut effort = Effort::ANY;
         for _ in 0..shards {
-            if !gathering.search(&self.replica, self.now_ns, Effort::ANY).unwrap() {
+            if !gathering.search(&self.replica, self.now_ns, &mut effort).unwrap() {
                 return true;
             }
             self.streams.gathered(&mut gathering);
@@ -302,6 +303,16 @@ impl World {
         }
         self.readers[reader].gathering = Some(gathering);
         true
+    }
+
+    /// Searches all shards for a reader, with this effort for all of them.
+    pub(super) fn gather_within(&mut self, reader: usize, effort: &mut Effort<'_>) -> Result<(), Unfinished> {
+        let key = self.readers[reader].key.unwrap();
+        let mut gathering = self.streams.gathering(key).unwrap();
+        while gathering.search(&self.replica, self.now_ns, effort)? {
+            self.streams.gathered(&mut gathering);
+        }
+        Ok(())
     }
 
     /// Takes everything. Returns the words of the events.

@@ -31,7 +31,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, sleep_until},
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -41,7 +40,7 @@ use super::{
     limits::{
         CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
         IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN,
-        SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX, WRITE_TIMEOUT,
+        SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX,
     },
     metered_stream::MeteredStream,
     origin::OriginPolicy,
@@ -115,8 +114,7 @@ pub(super) async fn serve(
     caller: Caller,
     slot: Arc<ConnectionSlot>,
 ) {
-    let mut stream = TimeoutStream::new(MeteredStream::new(stream, Arc::clone(&slot)));
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = MeteredStream::new(stream, Arc::clone(&slot));
     let (herd, routers) = (Arc::clone(&context.herd), context.routers.clone());
     let handler =
         RequestHandler { herd, routers, origins: Arc::clone(&context.origins), slot, caller: caller.clone() };

@@ -25,7 +25,7 @@ use tokio::{
 use super::limits::{
     CANCELLATIONS_MAX, HEADER_SECTION_FREE_LEN, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
     IDLE_TIMEOUT, INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, REQUEST_LEN, RESERVE_IDLE_TIMEOUT,
-    RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT,
+    RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT, STREAM_WRITE_TIMEOUT, WRITE_TIMEOUT,
 };
 use crate::admission::Ticket;
 
@@ -38,6 +38,9 @@ pub(super) enum CloseReason {
     /// The client did not receive a response within this time.
     #[error("the client did not receive a response within {} s", .0.as_secs())]
     ResponseTimeout(Duration),
+    /// The reader of a stream has let nothing pass for this long, by HTTP/2's flow control.
+    #[error("a stream's reader has taken nothing for {} s", .0.as_secs())]
+    StreamTimeout(Duration),
     /// The client has used up its input allowance.
     #[error("the client sent more than {INPUT_ALLOWANCE_LEN} bytes without a complete request")]
     InputAllowance,
@@ -100,6 +103,8 @@ pub(super) struct ConnectionState {
     directive_changed: Notify,
     /// Whether a batch of a stream may wait for [`ConnectionState::flushed`]. It spares other connections the lock.
     has_batches: AtomicBool,
+    /// Whether the connection is closed because its client has taken nothing for too long.
+    is_cut: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -139,6 +144,8 @@ struct RequestInProgress {
     id: u64,
     /// When its response must have been received.
     deadline: Option<Instant>,
+    /// Whether its response is a stream.
+    is_stream: bool,
     /// Whether the connection has not taken the last batch of its response yet, if the response is a stream.
     is_batch_unsent: bool,
     /// Who wants to know when the connection has taken the batch.
@@ -168,8 +175,18 @@ impl ConnectionState {
             canceled: 0,
         };
         let (activity, directive_changed) = (Mutex::new(activity), Notify::new());
-        let has_batches = AtomicBool::new(false);
-        ConnectionState { id, address, slot_kind, opened_at: now, activity, directive_changed, has_batches }
+        let (has_batches, is_cut) = (AtomicBool::new(false), AtomicBool::new(false));
+        let opened_at = now;
+        ConnectionState {
+            id,
+            address,
+            slot_kind,
+            opened_at,
+            activity,
+            directive_changed,
+            has_batches,
+            is_cut,
+        }
     }
 
     pub(super) fn has_sent_request(&self) -> bool {
@@ -209,7 +226,11 @@ impl ConnectionState {
 
     /// The reason to close the connection because of a timeout, if a timeout has passed.
     pub(super) fn overdue(&self, now: Instant) -> Option<CloseReason> {
-        self.next_timeout(&self.activity.lock()).filter(|(at, _)| now >= *at).map(|(_, why)| why)
+        let (_, why) = self.next_timeout(&self.activity.lock()).filter(|(at, _)| now >= *at)?;
+        if matches!(why, CloseReason::StreamTimeout(_)) {
+            self.cut();
+        }
+        Some(why)
     }
 
     /// The next timeout if nothing happens before. On a connection with a general slot, a request without a response
@@ -229,8 +250,30 @@ impl ConnectionState {
                 activity.header_section_since.map_or(at, |began| at.max(began + HEADER_SECTION_TIME_MIN));
             return Some((at, CloseReason::IdleTimeout(IDLE_TIMEOUT)));
         }
-        let deadlines = activity.requests.iter().filter_map(|request| request.deadline);
-        deadlines.min().map(|at| (at, CloseReason::ResponseTimeout(RESPONSE_TIMEOUT)))
+        let late = activity.requests.iter().filter(|request| request.deadline.is_some());
+        let first = late.min_by_key(|request| request.deadline)?;
+        let why = match first.is_stream {
+            true => CloseReason::StreamTimeout(STREAM_WRITE_TIMEOUT),
+            false => CloseReason::ResponseTimeout(RESPONSE_TIMEOUT),
+        };
+        first.deadline.map(|at| (at, why))
+    }
+
+    /// Maximum time for which the socket may accept no bytes while there are bytes to write.
+    pub(super) fn write_timeout(&self) -> Duration {
+        let activity = self.activity.lock();
+        let has_stream = activity.is_upgraded || activity.requests.iter().any(|request| request.is_stream);
+        if has_stream { STREAM_WRITE_TIMEOUT } else { WRITE_TIMEOUT }
+    }
+
+    /// Records that the connection is closed because its client has taken nothing for too long.
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Relaxed);
+    }
+
+    /// Whether the connection is closed because its client has taken nothing for too long.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Relaxed)
     }
 
     /// Records that a header section of at most about `len` bytes has arrived completely. Further bytes may be part of
@@ -254,7 +297,13 @@ impl ConnectionState {
         activity.header_section_since = None;
         activity.last_request += 1;
         let id = activity.last_request;
-        activity.requests.push(RequestInProgress { id, deadline: None, is_batch_unsent: false, waker: None });
+        activity.requests.push(RequestInProgress {
+            id,
+            deadline: None,
+            is_stream: false,
+            is_batch_unsent: false,
+            waker: None,
+        });
         // The request uses its memory even if the response is an error, so the connection is closed.
         if !activity.count_buffered() {
             activity.directive = Directive::Close(CloseReason::BuffersFull);
@@ -289,8 +338,8 @@ impl ConnectionState {
     }
 
     /// Records that a batch of `len` bytes of a stream is handed to the protocol. Returns false if the buffers have no
-    /// room for the batch. The batch must then not be kept.
-    pub(super) fn begin_batch(&self, id: u64, len: usize, now: Instant) -> bool {
+    /// room for the batch. The batch must then not be kept. `deadline`: see [`ConnectionState::delay_batch`].
+    pub(super) fn begin_batch(&self, id: u64, len: usize, deadline: Option<Instant>) -> bool {
         let mut activity = self.activity.lock();
         activity.unsent_len += len;
         if !activity.count_buffered() {
@@ -299,11 +348,19 @@ impl ConnectionState {
             return false;
         }
         if let Some(request) = activity.request(id) {
-            request.deadline = Some(now + RESPONSE_TIMEOUT);
+            request.deadline = deadline;
+            request.is_stream = true;
             request.is_batch_unsent = true;
             self.has_batches.store(true, Relaxed);
         }
         true
+    }
+
+    /// Records that some of a batch has passed the protocol, and that the rest must do so until `deadline`.
+    pub(super) fn delay_batch(&self, id: u64, deadline: Instant) {
+        if let Some(request) = self.activity.lock().request(id) {
+            request.deadline = Some(deadline);
+        }
     }
 
     /// Waits until the connection has taken the last batch of a stream.

@@ -188,6 +188,7 @@ impl RequestHandler {
         let is_logged = self.herd.log().enabled(level);
         let by = caller.rights.grant().filter(|_| is_logged).cloned();
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(Arc::clone(&self.slot));
         if let Err(refusal) = request_body::check(request.headers()) {
             return refusal.into_response();
         }

@@ -120,6 +120,11 @@ pub(super) const SEARCHES_IN_LINE_MAX: usize = 1000;
 pub(super) const SEARCHES_IN_LINE_PER_CALLER_MAX: usize = 100;
 /// Maximum time in which such a search must end, with its wait in line. After this time the response is 503.
 pub(super) const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which a stream tries its search for the state again, if there was no room for it, or if it was not done
+/// within [`SEARCH_TIMEOUT`]. Up to as much again is added, at random, so that many streams do not try together.
+pub(super) const STREAM_SEARCH_PAUSE: Duration = Duration::from_secs(1);
+/// Maximum time for which a stream tries again. After this time the stream ends, and its reader may connect again.
+pub(super) const STREAM_SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of clients that a search may visit on the thread that serves connections, roughly. A search that
 /// needs more begins anew in line. These visits take less than a millisecond.
 pub(super) const BRIEF_VISITS_MAX: usize = 4096;
@@ -146,14 +151,17 @@ pub(super) const COMPRESSED_LEN_MIN: usize = 1024;
 /// Maximum time for which the socket may accept no bytes while there are bytes to write. After this time the connection
 /// is closed.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// [`WRITE_TIMEOUT`] of a connection with a stream or a WebSocket. A reader that reads slowly but steadily can seem to
+/// take nothing for tens of seconds, because an operating system with a large receive buffer opens its window in steps.
+/// In HTTP/2, also the maximum time in which the client's flow control must let a piece of a stream's events pass.
+pub(super) const STREAM_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of bytes that the operating system takes for a connection before it can send them, roughly. Without
 /// this limit it takes megabytes from a client's connection that was fast before the client stopped reading: a stream's
 /// reader would get old events later, and many such readers would use up the system's memory for sockets. The system
 /// takes more again when half of this is sent, so a response still arrives as fast as the network allows.
 pub(super) const SOCKET_UNSENT_LEN_MAX: u32 = 32 * 1024;
-/// Maximum time in which a client must receive a response of known length, or a batch of a stream's events. After this
-/// time the connection is closed. In HTTP/2, a client that opens no flow-control window receives nothing although the
-/// socket accepts bytes.
+/// Maximum time in which a client must receive a response of known length. After this time the connection is closed. In
+/// HTTP/2, a client that opens no flow-control window receives nothing although the socket accepts bytes.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Length of the pieces in which hyper receives responses, bytes. Because of these pieces the door knows how many bytes
 /// of each response are not sent yet. In HTTP/2 hyper buffers at most one piece for each stream that can't proceed.
@@ -171,7 +179,7 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Length of a batch of events, bytes. A batch ends with the event that reaches this length, and an event is shorter
 /// than 8 KiB. The next batch is taken only when the connection has taken this one. A client that does not take a batch
-/// is disconnected after [`WRITE_TIMEOUT`] or, if HTTP/2's flow control keeps the batch, after [`RESPONSE_TIMEOUT`].
+/// is disconnected after [`STREAM_WRITE_TIMEOUT`].
 pub(super) const EVENTS_LEN: usize = 8 * 1024;
 /// Time between two comments in a stream of server-sent events. Proxies and clients see by them that the connection
 /// lives.
@@ -229,5 +237,6 @@ pub(super) const FRAME_LEN_MAX: u32 = 16 * 1024;
 pub(super) const SEND_BUFFER_LEN: usize = 64 * 1024;
 /// Time between two PINGs to a connection with a long response.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// Maximum time in which the client must acknowledge a PING. After this time the connection is closed.
-pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time in which the client must acknowledge a PING. After this time the connection is closed. A client that
+/// reads a stream slowly acknowledges it late, because it first reads what was sent before.
+pub(super) const PING_TIMEOUT: Duration = STREAM_WRITE_TIMEOUT;

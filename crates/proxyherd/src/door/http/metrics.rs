@@ -155,6 +155,8 @@ impl Families<'_, '_> {
         self.counter("proxyherd_streams_too_large", help, counts.too_large)?;
         let help = "Live streams that ended because all streams together held too many clients";
         self.counter("proxyherd_streams_server_full", help, counts.server_full)?;
+        let help = "Live streams whose connections were closed because their readers took nothing";
+        self.counter("proxyherd_streams_cut", help, figures.streams_cut)?;
         let help = "Clients whose presence the server follows for live streams";
         self.gauge("proxyherd_presence_clients", help, figures.presence_clients as u64)?;
         let help = "Events of presence that were dropped because a reader was too slow";

@@ -21,7 +21,10 @@ use axum::{
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{limits::RESPONSE_PIECE_LEN, slot::RequestGuard};
+use super::{
+    limits::{RESPONSE_PIECE_LEN, STREAM_WRITE_TIMEOUT},
+    slot::RequestGuard,
+};
 
 /// How a response's body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,14 @@ impl ResponseBody {
 
     /// Whether the buffers have room for a batch. A body in memory counts already.
     fn has_room_for(&mut self, batch: &Bytes) -> bool {
-        self.kind == BodyKind::Whole || self.guard.begin_batch(batch.len(), Instant::now())
+        self.kind == BodyKind::Whole || self.guard.begin_batch(batch.len(), self.batch_deadline())
+    }
+
+    /// Until when the next piece of a batch must have passed HTTP/2's flow control. In HTTP/1, the socket's timeout is
+    /// enough.
+    fn batch_deadline(&self) -> Option<Instant> {
+        let is_controlled = self.kind == BodyKind::Stream && self.form == ResponseForm::EndsAfterLastPiece;
+        is_controlled.then(|| Instant::now() + STREAM_WRITE_TIMEOUT)
     }
 
     /// Counts the piece that hyper took last as sent.
@@ -128,6 +138,8 @@ impl HttpBody for ResponseBody {
                     return other;
                 }
             }
+        } else if let Some(deadline) = this.batch_deadline() {
+            this.guard.delay_batch(deadline);
         }
         let piece = this.rest.split_to(this.rest.len().min(RESPONSE_PIECE_LEN));
         if this.kind == BodyKind::Whole {

@@ -133,6 +133,13 @@ impl Searches {
         Turn { _permits: Arc::new(Permits { _of_all: of_all, _own: own, _place: place }) }
     }
 
+    /// Takes all places in a caller's line.
+    #[cfg(test)]
+    pub(super) fn fill_line(self: &Arc<Searches>, caller: &Caller) -> impl Sized + use<> {
+        let places: Vec<_> = std::iter::from_fn(|| self.place_for(Searcher::of(caller))).collect();
+        places
+    }
+
     /// A place in the caller's line. `None`: too many searches run or wait.
     fn place_for(self: &Arc<Searches>, searcher: Searcher) -> Option<PlaceInLine> {
         let mut lines = self.lines.lock();

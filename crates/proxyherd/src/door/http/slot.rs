@@ -114,12 +114,17 @@ impl RequestGuard {
     }
 
     /// Records that a batch of `len` bytes of a stream is handed to the protocol. See [`ConnectionState::begin_batch`].
-    pub(super) fn begin_batch(&mut self, len: usize, now: Instant) -> bool {
-        let has_room = self.slot.begin_batch(self.id, len, now);
+    pub(super) fn begin_batch(&mut self, len: usize, deadline: Option<Instant>) -> bool {
+        let has_room = self.slot.begin_batch(self.id, len, deadline);
         self.unsent_len += if has_room { len } else { 0 };
         // Whoever ends a stream has got what it wanted, so this is no canceled request.
         self.answered();
         has_room
+    }
+
+    /// Records that some of a batch has passed the protocol. See [`ConnectionState::delay_batch`].
+    pub(super) fn delay_batch(&self, deadline: Instant) {
+        self.slot.delay_batch(self.id, deadline);
     }
 
     /// Waits until the connection has taken the last batch of a stream.
@@ -169,7 +174,7 @@ mod tests {
             limits::{
                 CANCELLATIONS_MAX, HEADER_SECTION_FREE_LEN, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
                 INPUT_ALLOWANCE_LEN, INPUT_ALLOWANCE_PER_S, REQUEST_LEN, RESERVE_IDLE_TIMEOUT,
-                RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT, STREAMS_MAX,
+                RESERVE_LIFETIME_MAX, RESPONSE_TIMEOUT, STREAM_WRITE_TIMEOUT, STREAMS_MAX, WRITE_TIMEOUT,
             },
         },
         *,
@@ -224,6 +229,20 @@ mod tests {
         drop(one);
         assert_eq!(slot.overdue(now + RESPONSE_TIMEOUT), None);
         assert_eq!(slot.deadline(now), now + IDLE_TIMEOUT + RESPONSE_TIMEOUT);
+    }
+
+    #[test]
+    fn a_stream_that_the_client_holds_back_sets_a_deadline_for_each_piece() {
+        let now = Instant::now();
+        let slot = slot(&Limits::default(), now);
+        let mut request = slot.begin(Audience::Clients);
+        assert_eq!(slot.write_timeout(), WRITE_TIMEOUT);
+        assert!(request.begin_batch(10, Some(now + STREAM_WRITE_TIMEOUT)));
+        assert_eq!(slot.write_timeout(), STREAM_WRITE_TIMEOUT);
+        request.delay_batch(now + 2 * STREAM_WRITE_TIMEOUT);
+        assert_eq!((slot.overdue(now + STREAM_WRITE_TIMEOUT), slot.is_cut()), (None, false));
+        let why = Some(CloseReason::StreamTimeout(STREAM_WRITE_TIMEOUT));
+        assert_eq!((slot.overdue(now + 2 * STREAM_WRITE_TIMEOUT), slot.is_cut()), (why, true));
     }
 
     #[test]

@@ -31,7 +31,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     limits::{
-        BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT, WRITE_TIMEOUT,
+        BODY_LEN_MAX, BODY_TIMEOUT, DRAIN_TIMEOUT, HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT,
+        STREAM_WRITE_TIMEOUT, WRITE_TIMEOUT,
     },
     slots::Slots,
     *,
@@ -57,6 +58,7 @@ struct Door {
     context: ListenerContext,
     batches: Batches,
     slots: Arc<Slots>,
+    searches: Arc<Searches>,
     _server: Server,
     _dir: TempDir,
 }
@@ -86,7 +88,8 @@ impl Door {
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
         let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
-        let live = Live { searches: Searches::new(), tasks: tasks.clone(), stop: stop.clone() };
+        let searches = Searches::new();
+        let live = Live { searches: Arc::clone(&searches), tasks: tasks.clone(), stop: stop.clone() };
         let streams = Router::new()
             .route("/v1/stream", get(super::live::get_stream))
             .route("/v1/ws", get(super::live::get_ws))
@@ -103,7 +106,7 @@ impl Door {
             tasks,
             stop,
         };
-        Door { context, batches, slots, _server: server, _dir: dir }
+        Door { context, batches, slots, searches, _server: server, _dir: dir }
     }
 
     /// Opens a connection and sends these bytes.
@@ -117,6 +120,19 @@ impl Door {
         self.context.tasks.spawn(connection::serve(self.context.clone(), server, caller, slot));
         client.write_all(sent.as_bytes()).await.unwrap();
         client
+    }
+
+    /// Opens a connection that holds few bytes, so that it takes more only as far as the client reads.
+    fn connect_narrow(&self) -> DuplexStream {
+        let (client, server) = duplex(16);
+        let slot = self.slots.open(CALLER.address.ip(), Instant::now());
+        self.context.tasks.spawn(connection::serve(self.context.clone(), server, CALLER, slot));
+        client
+    }
+
+    /// The number of streams whose readers took nothing for too long.
+    fn cut(&self) -> u64 {
+        self.context.herd.figures(&caller(Rights::ALL)).unwrap().streams_cut
     }
 
     fn connections(&self) -> usize {
@@ -288,10 +304,7 @@ async fn a_stream_keeps_its_slot_until_the_server_stops() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_gives_its_next_batch_only_when_the_connection_has_taken_the_last_one() {
     let door = Door::open().await;
-    // The connection holds few bytes, so it takes a batch only as far as the client reads.
-    let (mut client, server) = duplex(16);
-    let slot = door.slots.open(CALLER.address.ip(), Instant::now());
-    door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+    let mut client = door.connect_narrow();
     client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let taken = || door.batches.load(Relaxed);
     let mut bytes = vec![0; 100];
@@ -305,7 +318,9 @@ async fn a_stream_gives_its_next_batch_only_when_the_connection_has_taken_the_la
         assert!(door.slots.buffered() <= BATCH_LEN);
     }
     // A client that reads no more is disconnected.
-    sleep(2 * WRITE_TIMEOUT).await;
+    sleep(STREAM_WRITE_TIMEOUT / 2).await;
+    assert_eq!(door.connections(), 1, "it may read slowly");
+    sleep(STREAM_WRITE_TIMEOUT).await;
     assert_eq!((door.connections(), door.slots.buffered()), (0, 0));
 }
 
@@ -314,9 +329,7 @@ async fn a_stream_for_which_there_is_no_memory_ends() {
     let door = Door::open_with("buffers_mb = 1").await;
     let mut clients = Vec::new();
     for _ in 0..110 {
-        let (mut client, server) = duplex(16);
-        let slot = door.slots.open(CALLER.address.ip(), Instant::now());
-        door.context.tasks.spawn(connection::serve(door.context.clone(), server, CALLER, slot));
+        let mut client = door.connect_narrow();
         client.write_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         client.read_exact(&mut [0; 10]).await.unwrap();
         clients.push(client);

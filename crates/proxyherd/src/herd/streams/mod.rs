@@ -257,12 +257,12 @@ impl StreamHandle {
     /// Searches the state of a stream that begins anew. A door calls this, on a thread that may wait, whenever
     /// [`StreamHandle::take`] returns [`Taken::Gather`], and then takes again. If the search does not finish, the door
     /// gathers again later, or drops the handle.
-    pub fn gather(&self, now_ns: u64, effort: Effort<'_>) -> Result<(), Unfinished> {
+    pub fn gather(&self, now_ns: u64, mut effort: Effort<'_>) -> Result<(), Unfinished> {
         let state = self.hub.state.lock();
         let gathering = if state.has_failed { None } else { state.streams.gathering(self.key) };
         drop(state);
         let Some(mut gathering) = gathering else { return Ok(()) };
-        while gathering.search(&self.hub.replica, now_ns, effort)? {
+        while gathering.search(&self.hub.replica, now_ns, &mut effort)? {
             let mut state = self.hub.state.lock();
             let is_wanted = !state.has_failed && state.streams.gathered(&mut gathering);
             state.wake_thread();

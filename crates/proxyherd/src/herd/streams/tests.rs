@@ -340,12 +340,12 @@ async fn one_caller_cannot_take_all_streams() {
     let (first, rest): (Rights, Rights) = (Rights::of(&["operate"]), Rights::ALL);
     let open = |rights: &Rights, filter| Reader::try_open(&herd, rights.clone(), request(filter));
     let mut wide: Vec<_> = (0..).map_while(|_| open(&rest, ids(&[])).ok()).collect();
-    assert_eq!(wide.len(), 64);
+    assert_eq!(wide.len(), 256);
     let refused = open(&first, ids(&["*"])).err();
-    assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(64))), "it has the same address");
+    assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(256))), "it has the same address");
     let earth = StreamFilter { bounds: Bounds::new(-90.0, -180.0, 90.0, 180.0), ..StreamFilter::default() };
     let refused = open(&rest, earth).err();
-    assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(64))), "the Earth is no place");
+    assert_eq!(refused, Some(StreamRefusal::Full(StreamsFull::CallerWide(256))), "the Earth is no place");
     let narrow = open(&rest, ids(&["kiwi"])).unwrap();
     wide.pop();
     wide.push(open(&rest, ids(&[])).unwrap());

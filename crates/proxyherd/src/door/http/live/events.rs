@@ -8,7 +8,7 @@
 //!
 //! A form ([`EventForm`]) writes one event: this module does not know how events are framed.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use proxyherd_config::clock;
 use proxyherd_core::{
@@ -17,12 +17,15 @@ use proxyherd_core::{
     replica::Effort,
     streams::{EventId, StreamEvent, StreamsFull as CoreFull},
 };
+use tokio::time::{Instant, sleep};
 
 use super::{Live, wanted::WantedStream};
 use crate::{
     caller::Caller,
     door::http::{
-        limits::{BRIEF_VISITS_MAX, EVENTS_LEN},
+        limits::{
+            BRIEF_VISITS_MAX, EVENTS_LEN, STREAM_SEARCH_PAUSE, STREAM_SEARCH_TIMEOUT, STREAM_WRITE_TIMEOUT,
+        },
         problem::Problem,
         searches::NoResult,
     },
@@ -76,6 +79,11 @@ impl EventSource {
         Ok(EventSource { stream: Arc::new(stream), caller, center })
     }
 
+    /// Records that the connection is closed because its reader has taken nothing for too long.
+    pub(super) fn is_cut(&self, herd: &Herd) {
+        herd.stream_is_cut(&self.caller, STREAM_WRITE_TIMEOUT);
+    }
+
     /// Writes the next events, until [`EVENTS_LEN`] bytes are there or nothing is left.
     pub(super) fn next(&self, form: &mut impl EventForm) -> EventBatch {
         let now_ns = clock::now_ns();
@@ -90,7 +98,8 @@ impl EventSource {
         EventBatch::More
     }
 
-    /// Gathers the state. After that, the next events can be taken.
+    /// Gathers the state. After that, the next events can be taken. If there is no room for the search now, it is tried
+    /// again and again until [`STREAM_SEARCH_TIMEOUT`]: many readers connect again at the same time.
     pub(super) fn gather(&self, live: &Live) -> GatherTask {
         let brief = self.stream.gather(clock::now_ns(), Effort::visits(BRIEF_VISITS_MAX));
         let (stream, caller) = (Arc::clone(&self.stream), self.caller.clone());
@@ -99,12 +108,27 @@ impl EventSource {
             if brief.is_ok() {
                 return Ok(());
             }
-            let search = move |is_canceled: &_| stream.gather(clock::now_ns(), Effort::until(is_canceled));
-            let (gathered, _turn) = searches.run(&caller, search).await?;
-            // Only a search that nobody waits for is canceled.
-            gathered.map_err(|_| NoResult::TimedOut)
+            let until = Instant::now() + STREAM_SEARCH_TIMEOUT;
+            loop {
+                let stream = Arc::clone(&stream);
+                let search =
+                    move |is_canceled: &_| stream.gather(clock::now_ns(), Effort::until(is_canceled));
+                match searches.run(&caller, search).await {
+                    // Only a search that nobody waits for is canceled.
+                    Ok((gathered, _turn)) => return gathered.map_err(|_| NoResult::TimedOut),
+                    Err(NoResult::Crowded | NoResult::TimedOut) if Instant::now() < until => {}
+                    Err(why) => return Err(why),
+                }
+                sleep(pause()).await;
+            }
         })
     }
+}
+
+/// The time until a search is tried again.
+fn pause() -> Duration {
+    let share = f64::from(clock::random() as u32) / f64::from(u32::MAX);
+    STREAM_SEARCH_PAUSE + STREAM_SEARCH_PAUSE.mul_f64(share)
 }
 
 fn write(form: &mut impl EventForm, event: &StreamEvent<'_>, id: EventId, center: Option<Center>) {

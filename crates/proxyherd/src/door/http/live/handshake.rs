@@ -20,7 +20,7 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use super::{Live, sse, websocket};
 use crate::{
     caller::Caller,
-    door::http::{problem::Problem, query::Query},
+    door::http::{problem::Problem, query::Query, slot::ConnectionSlot},
     herd::Herd,
 };
 
@@ -34,13 +34,15 @@ pub(in crate::door::http) async fn get_ws(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
     Extension(live): Extension<Live>,
+    Extension(slot): Extension<Arc<ConnectionSlot>>,
     mut request: Request,
 ) -> Result<Response, Problem> {
     Query::of(request.uri(), &[], &[])?;
     let accept = accept(request.method(), request.version(), request.headers())?;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or_else(no_websocket)?;
     let last_event_id = sse::last_event_id(request.headers()).map(Box::from);
-    let (tasks, conversation) = (live.tasks.clone(), websocket::Begun { herd, caller, live, last_event_id });
+    let (tasks, conversation) =
+        (live.tasks.clone(), websocket::Begun { herd, caller, live, slot, last_event_id });
     tasks.spawn(async move {
         // If the client goes away before the response is sent, there is nothing to upgrade.
         if let Ok(upgraded) = upgrade.await {

@@ -35,6 +35,7 @@ use crate::{
         media,
         problem::Problem,
         query::Query,
+        slot::ConnectionSlot,
     },
     herd::{Herd, StreamEnd},
 };
@@ -49,6 +50,7 @@ pub(in crate::door::http) async fn get_stream(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
     Extension(live): Extension<Live>,
+    Extension(slot): Extension<Arc<ConnectionSlot>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -59,7 +61,7 @@ pub(in crate::door::http) async fn get_stream(
         herd.check_ids(&caller, clock::now_ns(), &wanted.filter.ids)?;
         Body::new(NoEvents)
     } else {
-        Body::new(EventBody::open(&herd, caller, live, wanted, last_event_id(&headers))?)
+        Body::new(EventBody::open(herd, slot, caller, live, wanted, last_event_id(&headers))?)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -93,6 +95,8 @@ impl HttpBody for NoEvents {
 
 /// The events of one stream.
 struct EventBody {
+    herd: Arc<Herd>,
+    slot: Arc<ConnectionSlot>,
     source: EventSource,
     live: Live,
     bell: Arc<AtomicWaker>,
@@ -104,7 +108,8 @@ struct EventBody {
 
 impl EventBody {
     fn open(
-        herd: &Herd,
+        herd: Arc<Herd>,
+        slot: Arc<ConnectionSlot>,
         caller: Caller,
         live: Live,
         wanted: WantedStream,
@@ -112,8 +117,10 @@ impl EventBody {
     ) -> Result<EventBody, Problem> {
         let bell = Arc::new(AtomicWaker::new());
         let ring = Arc::clone(&bell);
-        let source = EventSource::open(herd, caller, wanted, last_event_id, move || ring.wake())?;
+        let source = EventSource::open(&herd, caller, wanted, last_event_id, move || ring.wake())?;
         Ok(EventBody {
+            herd,
+            slot,
             source,
             bell,
             gathering: None,
@@ -174,6 +181,14 @@ impl EventBody {
         let comment = format!(": {why}\nretry: {STREAM_RETRY_CROWDED_MS}\n\n");
         out.0.extend_from_slice(comment.as_bytes());
         self.has_ended = true;
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        if self.slot.is_cut() {
+            self.source.is_cut(&self.herd);
+        }
     }
 }
 

@@ -7,7 +7,13 @@
 //! The invariant: a client without rights does nothing but show a token, within [`WS_TOKEN_TIMEOUT`]. A message that is
 //! not understood is answered with an error and changes nothing.
 
-use std::{cell::Cell, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use proxyherd_config::clock;
@@ -46,6 +52,7 @@ use crate::{
         problem::Problem,
         query::Query,
         searches::NoResult,
+        slot::ConnectionSlot,
     },
     herd::{Herd, StreamEnd},
 };
@@ -55,6 +62,7 @@ pub(super) struct Begun {
     pub(super) herd: Arc<Herd>,
     pub(super) caller: Caller,
     pub(super) live: Live,
+    pub(super) slot: Arc<ConnectionSlot>,
     /// The last event that the client has received of an earlier stream. The first subscription resumes it.
     pub(super) last_event_id: Option<Box<[u8]>>,
 }
@@ -95,6 +103,11 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, begun
         pings: pings(now),
     };
     let end = conversation.run().await.err().flatten();
+    if let Some(Subscription { source, .. }) = &conversation.subscription
+        && begun.slot.is_cut()
+    {
+        source.is_cut(&conversation.herd);
+    }
     let Conversation { mut socket, .. } = conversation;
     // If the client does not do its part, the connection just ends.
     let _ = timeout(DRAIN_TIMEOUT, say_goodbye(&mut socket, end)).await;
@@ -379,7 +392,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             self.socket.flush().await
         };
-        match self.live.stop.run_until_cancelled(written).await {
+        let mut written = pin!(written);
+        let mut has_waited = false;
+        let written = poll_fn(|context| {
+            let polled = written.as_mut().poll(context);
+            has_waited |= polled.is_pending();
+            polled
+        });
+        let written = self.live.stop.run_until_cancelled(written).await;
+        if has_waited && matches!(written, Some(Ok(()))) {
+            // The connection has taken what it did not take before, so the client lives. Its answers to pings come
+            // late, because it first reads what was sent before the pings.
+            self.heard_at = Instant::now();
+        }
+        match written {
             Some(written) => written.map_err(|_| None),
             None => Err(close(CloseCode::Away, events::reason(StreamEnd::ShuttingDown))),
         }
