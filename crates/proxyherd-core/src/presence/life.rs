@@ -4,7 +4,8 @@
 //! Events follow from records alone, and not from the moments at which a server saw these records. A report that was
 //! received so late after the report before it that the client had been silent or had expired causes the events of that
 //! time too, unless they were told before. So servers that see the same reports tell the same events, even if some of
-//! them see the reports late and without some in between.
+//! them see the reports late and without some in between. The exception is a report that was the last one before the
+//! moment of silence or expiry: a server that was not sent it cannot know that the client was not silent or expired.
 
 use super::{
     Seen,

@@ -18,6 +18,12 @@
 //! silent or has expired, because a newer report may be on its way. A server that was cut off for longer tells what it
 //! has to believe: it may tell that a client is silent that others still hear.
 //!
+//! One case remains. A client reports shortly before it would be silent or expire, and again shortly after that moment.
+//! A link leaves out the first of these reports, because the second has replaced it. The server behind that link then
+//! tells that the client was silent and is back, or that it is gone and came; other servers tell neither. For this
+//! server nothing distinguishes the client from one that only sent the second report. A later moment for this decision
+//! would not help: the same can happen around any moment.
+//!
 //! If a slow link leaves out the only report after which a silent client was back, and the client was then forgotten,
 //! the server tells that the client is gone, and not that it was back before.
 //!

@@ -209,6 +209,18 @@ fn a_client_takes_less_than_a_hundred_bytes_and_its_id() {
     assert!(bytes / CLIENTS < 100, "{} bytes a client", bytes / CLIENTS);
 }
 
+#[test]
+fn a_server_that_lacks_the_last_report_before_a_client_would_expire_tells_an_end_of_its_own() {
+    let (mut quick, mut slow) = (Server::new(), Server::new());
+    for second in [1, 499, 500, 501] {
+        quick.see(second, "kiwi", report(second, if second == 1 { 500 } else { 0 }));
+    }
+    slow.see(1, "kiwi", report(1, 500));
+    slow.see(501, "kiwi", report(501, 0));
+    assert_eq!(quick.take(), ["kiwi came", "kiwi silent", "kiwi back"]);
+    assert_eq!(slow.take(), ["kiwi came", "kiwi silent", "kiwi gone", "kiwi came"]);
+}
+
 /// A burst of reports of one client, less than a second apart from each other, and a pause behind it.
 #[derive(Clone, Debug)]
 struct Burst {
@@ -227,7 +239,15 @@ fn bursts() -> impl Strategy<Value = Vec<Burst>> {
         prop::collection::vec(any::<bool>(), 1..6),
         prop_oneof![3 => Just(0), 1 => Just(100), 1 => Just(500)],
         prop::bool::weighted(0.2),
-        prop_oneof![3 => 0..5u64, 2 => 20..60u64, 2 => 400..900u64, 1 => Just(90_000)],
+        prop_oneof![
+            3 => 0..5u64,
+            2 => 20..60u64,
+            1 => 92..102u64,
+            1 => 292..302u64,
+            1 => 492..502u64,
+            2 => 400..900u64,
+            1 => Just(90_000),
+        ],
     );
     let burst = burst.prop_map(|(client, sent, ttl_s, is_forgotten, pause_s)| Burst {
         client,
@@ -244,15 +264,21 @@ proptest! {
     fn two_servers_tell_the_same_events_whatever_reports_one_of_them_was_not_sent(bursts in bursts()) {
         let (mut quick, mut slow) = (Server::new(), Server::new());
         let mut now_s = 1;
+        // When each client is silent, and when it expires, unless it reports before.
+        let mut moments = [[0; 2]; 3];
         for Burst { client, sent, ttl_s, is_forgotten, pause_s } in bursts {
             let name = format!("client-{client}");
             let burst_len = sent.len() as u64;
+            // The last report before the client would be silent or expire is sent, see the head of the module.
+            let last_s = now_s + burst_len - 1;
+            let is_decided = moments[client as usize].iter().any(|moment| (now_s + 1..=last_s).contains(moment));
+            moments[client as usize] = [last_s + SILENT_NS / SECOND_NS, last_s + ttl_s];
             for (place, is_sent) in (0..).zip(sent) {
                 // The reports of a burst have one time to live. All arrive at the slow server when the burst is over.
                 let seen = report(now_s + place, ttl_s);
                 quick.pass_slowly(now_s + place);
                 quick.see(now_s + place, &name, seen);
-                if is_sent || place + 1 == burst_len {
+                if is_sent || is_decided || place + 1 == burst_len {
                     slow.see(now_s + burst_len, &name, seen);
                 }
             }
