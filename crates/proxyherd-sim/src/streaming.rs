@@ -358,7 +358,7 @@ impl Connection {
         let gathering = self.gathering.take().or_else(|| streaming.streams.gathering(self.key));
         let Some(mut gathering) = gathering else { return true };
         for _ in 0..shards {
-            if !matches!(gathering.search(replica, clock_ns, &mut Effort::ANY), Ok(true)) {
+            if !matches!(gathering.search(replica, clock_ns, &mut { Effort::ANY }), Ok(true)) {
                 return true;
             }
             streaming.streams.gathered(&mut gathering);
