@@ -1,27 +1,16 @@
 //! `proxyherd init`: writes the configuration of the classic herd, with a comment on every setting. It also makes the
 //! certificates by which the servers recognize each other, and the operator's token.
 
-mod certificates;
-mod file;
-
 use std::{
-    fs,
-    hash::{BuildHasher as _, RandomState},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    process,
 };
 
 use anstyle::Style;
-use anyhow::{Context as _, bail};
-use proxyherd_config::{
-    config::Config,
-    credentials::{hex, new_operator_token, operator_token_path, read_token_file, token_hash},
-};
+use proxyherd_commands::init::{CERTIFICATES, Existing, FILE_NAME, renew, write};
+use proxyherd_config::{config::Config, credentials::operator_token_path};
 use proxyherd_core::types::ServerName;
-use proxyherd_log::refusal;
 
-use self::file::{Existing, PRIVATE, PUBLIC};
 use super::heading;
 
 const AFTER_HELP: &str = concat!(
@@ -42,9 +31,6 @@ const AFTER_HELP: &str = concat!(
 ",
 );
 
-const FILE_NAME: &str = "herd.toml";
-/// The value of `tls` in the written file.
-const CERTIFICATES: &str = "certs";
 const BOLD: Style = Style::new().bold();
 
 /// Write a commented herd.toml of the classic herd of five servers, with certificates and the operator's token
@@ -76,56 +62,12 @@ pub(super) struct Args {
 /// Writes the files and prints what to do next.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(server) = &args.server {
-        return certificates::renew(&args.dir, server, args.days);
+        return renew(&args.dir, server, args.days);
     }
-    let has_new_authority = put(args)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let has_new_authority = write(&args.dir, args.days, existing)?;
     say_what_next(&args.dir, has_new_authority)?;
     Ok(())
-}
-
-/// Writes the files, unless herd.toml already exists. Returns whether the authority is new.
-fn put(args: &Args) -> anyhow::Result<bool> {
-    let path = args.dir.join(FILE_NAME);
-    if path.exists() && !args.force {
-        bail!("{} is there already; --force replaces it", path.display());
-    }
-    if let Err(error) = fs::create_dir_all(&args.dir) {
-        let advice = refusal::advice(&args.dir, &error, "or name another directory");
-        bail!("cannot make {}: {error}; {advice}", args.dir.display());
-    }
-    let hash = operator_hash(&path)?;
-    let (id, servers) = (random_id(), Config::classic().servers);
-    let servers: Vec<ServerName> = servers.into_iter().map(|server| server.name).collect();
-    let is_new = certificates::make(&args.dir.join(CERTIFICATES), &id, &servers, args.days)?;
-    let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    file::write(&path, &Config::classic_text_with_operator(&id, &hash), PUBLIC, existing)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(is_new)
-}
-
-/// The hash of the operator's token. Writes the token into its file if that file does not exist. The token is shown
-/// nowhere.
-fn operator_hash(herd_toml: &Path) -> anyhow::Result<String> {
-    let path = operator_token_path(herd_toml);
-    let token = match read_token_file(&path) {
-        Err(error) if error.is_missing() => {
-            let token = new_operator_token().context("this system has no random numbers")?;
-            let line = format!("{}\n", token.reveal());
-            file::write(&path, &line, PRIVATE, Existing::Keep)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            token.reveal().to_owned()
-        }
-        read => read?,
-    };
-    Ok(hex(&token_hash(&token)))
-}
-
-/// A random ID such as `herd-7f3a9c`. Different herds need different IDs, so that one herd does not take the reports of
-/// another herd.
-fn random_id() -> String {
-    // The random seed of the standard library's hash tables is good enough, because the ID is not a secret.
-    let random = RandomState::new().hash_one(process::id());
-    format!("herd-{:06x}", random & 0xff_ffff)
 }
 
 fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
@@ -163,7 +105,7 @@ After changing the file:
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use proxyherd_config::{
         clock,
@@ -171,10 +113,17 @@ mod tests {
         credentials::{Credentials, Finding, audit},
     };
 
+    use proxyherd_config::credentials::{hex, read_token_file, token_hash};
+
     use super::{super::UsageError, *};
 
-    fn args(dir: &Path, force: bool) -> Args {
-        Args { dir: dir.to_owned(), force, server: None, days: 365 }
+    /// Writes the files of a herd where there are none.
+    fn put(dir: &Path) -> anyhow::Result<bool> {
+        write(dir, 365, Existing::Keep)
+    }
+
+    fn put_again(dir: &Path) -> anyhow::Result<bool> {
+        write(dir, 365, Existing::Replace)
     }
 
     fn files(dir: &Path) -> Vec<String> {
@@ -193,7 +142,7 @@ mod tests {
     fn what_is_written_passes_check() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("a/b");
-        assert!(put(&args(&dir, false)).unwrap());
+        assert!(put(&dir).unwrap());
         let config = Config::load(&dir.join("herd.toml"), &Overrides::none()).unwrap();
         assert_eq!(config.servers, Config::classic().servers);
         assert!(config.warnings.is_empty());
@@ -216,7 +165,7 @@ mod tests {
     #[test]
     fn keys_are_their_owners_alone() {
         let dir = tempfile::tempdir().unwrap();
-        put(&args(dir.path(), false)).unwrap();
+        put(dir.path()).unwrap();
         let certs = dir.path().join("certs");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&certs), 0o700);
@@ -237,15 +186,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("herd.toml");
         fs::write(&path, "mine").unwrap();
-        let error = put(&args(dir.path(), false)).unwrap_err().to_string();
+        let error = put(dir.path()).unwrap_err().to_string();
         assert!(error.ends_with("herd.toml is there already; --force replaces it"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(files(dir.path()), ["herd.toml"], "nothing is left beside it");
         fs::write(dir.path().join("operator.token"), "mine too\n").unwrap();
-        let error = put(&args(dir.path(), true)).unwrap_err().to_string();
+        let error = put_again(dir.path()).unwrap_err().to_string();
         assert!(error.contains("operator.token does not hold a token"), "{error}");
         fs::write(dir.path().join("operator.token"), "mine\n").unwrap();
-        assert!(put(&args(dir.path(), true)).unwrap());
+        assert!(put_again(dir.path()).unwrap());
         assert!(fs::read_to_string(&path).unwrap().starts_with("# herd.toml"));
         assert!(fs::read_to_string(&path).unwrap().contains(&hex(&token_hash("mine"))));
         assert_eq!(fs::read_to_string(dir.path().join("operator.token")).unwrap(), "mine\n", "it has stayed");
@@ -253,13 +202,13 @@ mod tests {
         let read = |file: &str| fs::read_to_string(certs.join(file)).unwrap();
         let (authority, riley) = (read("ca.pem"), read("Riley.pem"));
         fs::remove_file(certs.join("Jaquez.pem")).unwrap();
-        let error = put(&args(dir.path(), true)).unwrap_err().to_string();
+        let error = put_again(dir.path()).unwrap_err().to_string();
         assert!(
             error.ends_with("Jaquez.key is there already, without what belongs to it; move it away first"),
             "{error}"
         );
         fs::remove_file(certs.join("Jaquez.key")).unwrap();
-        assert!(!put(&args(dir.path(), true)).unwrap());
+        assert!(!put_again(dir.path()).unwrap());
         assert_eq!((authority, riley), (read("ca.pem"), read("Riley.pem")), "what was there has stayed");
         assert_eq!(Credentials::open(&certs, &name("Jaquez")).map(|_| ()).map_err(|e| e.to_string()), Ok(()));
     }
@@ -267,10 +216,10 @@ mod tests {
     #[test]
     fn one_server_is_added_or_renewed_by_the_authority_that_is_there() {
         let dir = tempfile::tempdir().unwrap();
-        put(&args(dir.path(), false)).unwrap();
+        put(dir.path()).unwrap();
         let certs = dir.path().join("certs");
         for server in ["Riley", "new_1.x"] {
-            certificates::renew(dir.path(), &name(server), 7).unwrap();
+            renew(dir.path(), &name(server), 7).unwrap();
             let days = Credentials::open(&certs, &name(server)).unwrap().days_left();
             assert!((6..=7).contains(&days), "{server}: {days}");
         }
@@ -278,10 +227,10 @@ mod tests {
         let findings = audit(&certs, &[&riley], None, clock::now_s());
         assert!(matches!(&findings[..], [Finding::Warning(said)] if said.contains("init --server Riley")));
         let authority = fs::read(certs.join("ca.pem")).unwrap();
-        assert!(certificates::renew(dir.path(), &name("ca"), 7).unwrap_err().is::<UsageError>());
+        assert!(renew(dir.path(), &name("ca"), 7).unwrap_err().is::<UsageError>());
         assert_eq!(fs::read(certs.join("ca.pem")).unwrap(), authority);
         fs::remove_file(certs.join("ca.key")).unwrap();
-        let error = certificates::renew(dir.path(), &riley, 7).unwrap_err().to_string();
+        let error = renew(dir.path(), &riley, 7).unwrap_err().to_string();
         assert!(error.contains("ca.key") && error.contains("where the herd's authority is"), "{error}");
         assert!(Credentials::open(&certs, &riley).is_ok());
     }
@@ -289,8 +238,8 @@ mod tests {
     #[test]
     fn no_certificate_is_made_for_a_name_that_is_nearly_a_servers() {
         let dir = tempfile::tempdir().unwrap();
-        put(&args(dir.path(), false)).unwrap();
-        let error = certificates::renew(dir.path(), &name("Rily"), 7).unwrap_err();
+        put(dir.path()).unwrap();
+        let error = renew(dir.path(), &name("Rily"), 7).unwrap_err();
         assert!(error.is::<UsageError>());
         let said = error.to_string();
         assert!(said.contains("has no server \"Rily\"; did you mean Riley?"), "{said}");
@@ -299,14 +248,8 @@ mod tests {
         let more =
             "\n[[server]]\nname = \"Rily\"\nlisten = \"127.0.0.1:12009\"\npeer = \"127.0.0.1:13009\"\n";
         fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
-        certificates::renew(dir.path(), &name("Rily"), 7).unwrap();
+        renew(dir.path(), &name("Rily"), 7).unwrap();
         fs::remove_file(&file).unwrap();
-        certificates::renew(dir.path(), &name("Jaques"), 7).unwrap();
-    }
-
-    #[test]
-    fn two_herds_have_two_ids() {
-        let ids: std::collections::BTreeSet<String> = (0..20).map(|_| random_id()).collect();
-        assert!(ids.len() > 1);
+        renew(dir.path(), &name("Jaques"), 7).unwrap();
     }
 }

@@ -23,7 +23,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use proxyherd_commands::command_token::{CommandToken, InTheClear};
+use proxyherd_commands::{
+    command_token::{CommandToken, InTheClear},
+    usage_error::UsageError,
+};
 use proxyherd_config::config::{Config, LoadError, Overrides};
 use tokio::runtime::Runtime;
 
@@ -179,11 +182,6 @@ impl TokenArgs {
         token.map_or(Ok(()), check).map_err(|error| UsageError(error.to_string()).into())
     }
 }
-
-/// A wrong command line. The program ends with code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct UsageError(String);
 
 /// A mistake in the configuration or in a file that it names. The program ends with code 78.
 #[derive(Debug, thiserror::Error)]

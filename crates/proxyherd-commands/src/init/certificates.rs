@@ -15,10 +15,8 @@ use proxyherd_config::{
 };
 use proxyherd_core::types::ServerName;
 
-use super::{
-    super::UsageError,
-    file::{self, Existing, PRIVATE, PUBLIC},
-};
+use super::file::{self, Existing, PRIVATE, PUBLIC};
+use crate::usage_error::UsageError;
 
 const BOLD: Style = Style::new().bold();
 
@@ -55,7 +53,7 @@ fn is_complete(paths: &Paths) -> bool {
 
 /// Makes or renews the certificate of one server, and prints where to copy it. `dir` is the directory of the
 /// configuration.
-pub(super) fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Result<()> {
+pub fn renew(dir: &Path, server: &ServerName, days: u32) -> anyhow::Result<()> {
     if server.as_str() == AUTHORITY_NAME {
         let message = "no server can be named ca: ca.pem and ca.key are the authority's";
         return Err(UsageError(message.to_owned()).into());

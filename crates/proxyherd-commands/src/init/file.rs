@@ -10,7 +10,7 @@ use std::{
 
 /// What happens if the file already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Existing {
+pub enum Existing {
     /// The existing file stays, and the write fails with the kind `AlreadyExists`.
     Keep,
     /// The existing file is replaced.
