@@ -19,6 +19,8 @@ const LOOK_INTERVAL: Nanos = SECOND;
 /// The interval at which servers sweep, and the number of slots of each shard in one sweep.
 const SWEEP_INTERVAL: Nanos = 3 * SECOND;
 const SWEEP_SLOTS: usize = 3;
+/// More slots than any shard has.
+const ALL_SLOTS: usize = 1 << 30;
 /// Maximum time in which servers bring back a record that one of them lacks, before the record expires.
 const REPAIR_MAX: Nanos = 20 * SECOND;
 
@@ -96,8 +98,9 @@ impl World {
     /// Checks whether the herd agrees. If it does, the next round begins.
     pub(super) fn agree(&mut self) {
         if self.sweeps() {
-            // The first sweep continues where the last sweep ended, and the second begins at the first slot.
-            (0..2).for_each(|_| self.sweep_slots(self.scenario.clients.count));
+            // The first sweep continues where the last sweep ended, and the second begins at the first slot. Bad members
+            // may have invented many more clients than there are.
+            (0..2).for_each(|_| self.sweep_slots(ALL_SLOTS));
         }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let agreed = self.have_no_leftovers().and_then(|()| {
