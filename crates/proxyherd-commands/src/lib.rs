@@ -1,8 +1,9 @@
-//! The commands `client`, `status`, `token` and `init` without the command line: the program reads their arguments and shows
-//! their errors.
+//! The commands `client`, `status`, `token` and `init` without the command line: the program reads their arguments and
+//! shows their errors.
 //!
 //! The commands talk to running servers from outside: [`client`] by the line protocol, [`status`] and [`token`] by
-//! HTTP. [`init`] writes the first files of a herd. [`command_token`] finds the token that the commands show, and decides which servers may see it.
+//! HTTP. [`init`] writes the first files of a herd. [`command_token`] finds the token that the commands show, and
+//! decides which servers may see it.
 //!
 //! The crate does not know the inside of a server. It has what herd.toml says, and what the servers' doors answer.
 

@@ -30,8 +30,8 @@ pub const FILE_NAME: &str = "herd.toml";
 /// The value of `tls` in the written file.
 pub const CERTIFICATES: &str = "certs";
 
-/// Writes the files of a herd into `dir`. `existing`: what happens to a herd.toml that is already there; all other files
-/// stay. The certificates are valid for `days`. Returns whether the authority is new.
+/// Writes the files of a herd into `dir`. `existing`: what happens to a herd.toml that is already there; all other
+/// files stay. The certificates are valid for `days`. Returns whether the authority is new.
 pub fn write(dir: &Path, days: u32, existing: Existing) -> anyhow::Result<bool> {
     let path = dir.join(FILE_NAME);
     if path.exists() && existing == Existing::Keep {

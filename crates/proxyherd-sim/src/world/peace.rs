@@ -98,8 +98,8 @@ impl World {
     /// Checks whether the herd agrees. If it does, the next round begins.
     pub(super) fn agree(&mut self) {
         if self.sweeps() {
-            // The first sweep continues where the last sweep ended, and the second begins at the first slot. Bad members
-            // may have invented many more clients than there are.
+            // The first sweep continues where the last sweep ended, and the second begins at the first slot. Bad
+            // members may have invented many more clients than there are.
             (0..2).for_each(|_| self.sweep_slots(ALL_SLOTS));
         }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");

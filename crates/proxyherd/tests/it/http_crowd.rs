@@ -397,7 +397,7 @@ fn packed_and_expected_bodies_are_refused_before_they_come() {
     // A client that waits for 100 Continue gets the final answer at once.
     for (expect, code) in [("100-continue", 405), ("202-please", 417)] {
         let head = format!(
-            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nExpect: {expect}\r\nContent-Length: 9\r\n\r\n"
+            "POST /v1/status HTTP/1.1\r\nHost: localhost\r\nExpect: {expect}\r\nContent-Length: 9\r\n\r\n"
         );
         assert_eq!(request(http, head.as_bytes()).code, code, "{expect}");
     }
