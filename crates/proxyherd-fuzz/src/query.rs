@@ -1,8 +1,8 @@
 //! The parameters of Nearby Search, which the HTTP door parses and the provider `google_legacy` writes. The parameters
 //! never arrive in pieces, so the check cuts nothing.
 
-use proxyherd::fuzzing::question;
 use proxyherd_places::fuzzing::parameters;
+use proxyherd_server::fuzzing::question;
 
 use crate::memory::bounded;
 

@@ -1,22 +1,4 @@
-//! The herd's servers: sockets, files and clocks around `proxyherd-core`.
+//! The program `proxyherd`: its command line, and the demo. The servers are in `proxyherd-server`.
 
-pub mod access;
-pub mod admission;
-pub mod caller;
 pub mod cli;
 pub mod demo;
-pub mod door;
-#[doc(hidden)]
-pub mod fuzzing;
-pub mod herd;
-mod listen;
-pub mod liveness;
-mod peer;
-pub mod places;
-pub mod quota;
-pub mod server;
-mod subscriber;
-mod topology;
-#[cfg(test)]
-mod wait;
-pub mod watchdog;

@@ -7,12 +7,12 @@ use std::{
     thread,
 };
 
-use proxyherd::server::{Server, Sockets};
 use proxyherd_config::{
     config::{Address, DoorCertificate, Tls},
     door_kind::DoorKind,
     server_status::{BudgetStatus, LinkStatus, ReportStatus},
 };
+use proxyherd_server::server::{Server, Sockets};
 use tokio::net::TcpSocket;
 
 use super::*;

@@ -16,7 +16,7 @@ use super::{
     outcome::{self, counted},
     serve,
 };
-use crate::{door::entrance::DoorTls, listen, places, server::open_tls};
+use proxyherd_server::{door::entrance::DoorTls, listen, places, server::open_tls};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -6,10 +6,8 @@ use anyhow::Context as _;
 use proxyherd_log::hear_crates;
 
 use super::{heading, signals};
-use crate::{
-    admission::descriptors,
-    demo::{Demo, Options, screen},
-};
+use crate::demo::{Demo, Options, screen};
+use proxyherd_server::admission::descriptors;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -8,7 +8,7 @@ use proxyherd_log::hear_crates;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
-use crate::{
+use proxyherd_server::{
     admission::descriptors,
     server::{Server, StartError},
 };

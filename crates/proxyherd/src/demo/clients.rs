@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::walker::Walker;
-use crate::{
+use proxyherd_server::{
     caller::{Caller, Rights},
     herd::Herd,
 };

@@ -29,7 +29,7 @@ use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
 
 use self::clients::RunningHerds;
-use crate::{
+use proxyherd_server::{
     herd::Herd,
     server::{Addresses, Server, Sockets},
 };

@@ -13,7 +13,7 @@ use proxyherd_core::{
 use proxyherd_log::escape::shown;
 
 use super::walker;
-use crate::{
+use proxyherd_server::{
     herd::{Herd, Internals},
     places::{Embedded, Provider as _},
 };

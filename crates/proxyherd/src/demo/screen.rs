@@ -17,7 +17,7 @@ use super::{
     console::{Console, ConsoleInput},
     news::News,
 };
-use crate::herd::Internals;
+use proxyherd_server::herd::Internals;
 
 /// Time between two sentences.
 const PACE: Duration = Duration::from_secs(2);

@@ -2,7 +2,6 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
-use proxyherd::places;
 use proxyherd_core::{
     limits::PLACES_MAX,
     places::{Answer, AnswerStatus, Point, Query, Rank, Wish},
@@ -12,6 +11,7 @@ use proxyherd_places::{
     FieldMask, GoogleSettings, KeySource, ProviderName, Settings,
     provider::{self, Failure, Provider},
 };
+use proxyherd_server::places;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -9,13 +9,13 @@ use std::{
 };
 
 use super::super::servers::Patience;
-use proxyherd::{
-    caller::{Caller, Rights},
-    server::Server,
-};
 use proxyherd_config::{
     config::{Address, Config, Door, Tls},
     door_kind::DoorKind,
+};
+use proxyherd_server::{
+    caller::{Caller, Rights},
+    server::Server,
 };
 use tokio::net::TcpSocket;
 

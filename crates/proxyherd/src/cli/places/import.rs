@@ -10,10 +10,8 @@ use anstyle::Style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proxyherd_places::provider::osm::{ImportSummary, Progress};
 
-use crate::{
-    cli::{heading, outcome::counted},
-    places,
-};
+use crate::cli::{heading, outcome::counted};
+use proxyherd_server::places;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

@@ -22,7 +22,8 @@ use proxyherd_places::provider::osm::NearPlace;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::{cli::heading, places};
+use crate::cli::heading;
+use proxyherd_server::places;
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),

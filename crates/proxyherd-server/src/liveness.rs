@@ -3,7 +3,7 @@
 //! during work is stuck. The pulse of a thread or task that has panicked has failed.
 //!
 //! ```
-//! # use proxyherd::liveness::Liveness;
+//! # use proxyherd_server::liveness::Liveness;
 //! let liveness = Liveness::default();
 //! let pulse = liveness.pulse("thread line-0");
 //! let working = pulse.work();

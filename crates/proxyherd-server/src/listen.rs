@@ -34,7 +34,7 @@ impl ListenError {
     }
 
     /// Whether another socket already listens at this address.
-    pub(crate) fn is_in_use(&self) -> bool {
+    pub fn is_in_use(&self) -> bool {
         self.why.kind() == io::ErrorKind::AddrInUse
     }
 }
@@ -62,7 +62,7 @@ pub(crate) async fn bind(
 }
 
 /// Checks whether a server could listen at `address` now. Listens there for a moment.
-pub(crate) fn check(address: &Address, key: &'static str, server: &str) -> Result<(), ListenError> {
+pub fn check(address: &Address, key: &'static str, server: &str) -> Result<(), ListenError> {
     let bound = std::net::TcpListener::bind((address.host(), address.port()));
     bound.map(drop).map_err(|why| ListenError::new(address, key, server, why))
 }

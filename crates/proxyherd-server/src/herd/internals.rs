@@ -122,7 +122,7 @@ fn audit_log(config: &Config, server: &ServerConfig, log: &ServerLog) -> AuditLo
 /// Methods that serve the connections of doors.
 impl Herd {
     /// This server's log.
-    pub(crate) fn log(&self) -> &ServerLog {
+    pub fn log(&self) -> &ServerLog {
         &self.log
     }
 
@@ -149,7 +149,7 @@ impl Herd {
 
 /// The methods for the parts of a server that are not doors. They form a trait, because code can call them only where
 /// the trait is imported. `tests/it/floors.rs` fails if a door imports the trait.
-pub(crate) trait Internals {
+pub trait Internals {
     /// The identity of this server for its neighbors.
     fn identity(&self) -> &Identity;
 
@@ -199,7 +199,6 @@ pub(crate) trait Internals {
 
     /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call
     /// counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing makes reports durable yet"))]
     fn set_durability(&self, durability: Arc<dyn Durability>);
 
     /// Replaces the hash of the operator's token.

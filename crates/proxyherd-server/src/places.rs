@@ -27,21 +27,17 @@ pub fn open(settings: &Settings, quota: Arc<dyn Quota>, log: ServerLog) -> Resul
 }
 
 /// Whether a server could open this provider.
-pub(crate) fn check(name: ProviderName, settings: &Settings) -> Result<(), OpenError> {
+pub fn check(name: ProviderName, settings: &Settings) -> Result<(), OpenError> {
     provider::open(name, settings, &environment(ServerLog::discard())).map(drop).map_err(with_owner)
 }
 
 /// Opens an index of OpenStreetMap's places, for use without a server.
-pub(crate) fn open_osm(path: &Path) -> Result<Osm, OpenError> {
+pub fn open_osm(path: &Path) -> Result<Osm, OpenError> {
     provider::open_osm(path, environment(ServerLog::discard())).map_err(with_owner)
 }
 
 /// Makes an index of OpenStreetMap's places; see [`osm::import`].
-pub(crate) fn import(
-    source: &Path,
-    out: &Path,
-    progress: &mut dyn Progress,
-) -> Result<ImportSummary, ImportError> {
+pub fn import(source: &Path, out: &Path, progress: &mut dyn Progress) -> Result<ImportSummary, ImportError> {
     osm::import(source, out, progress).map_err(import_with_owner)
 }
 

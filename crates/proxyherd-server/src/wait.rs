@@ -1,6 +1,6 @@
 //! Waiting in unit tests: in the same way as in the tests of whole processes, or next to other tasks of one thread.
 
-#[path = "../tests/it/harness/wait.rs"]
+#[path = "../../proxyherd/tests/it/harness/wait.rs"]
 mod harness;
 
 use std::time::Instant;

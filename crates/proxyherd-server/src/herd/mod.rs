@@ -47,17 +47,18 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
+pub(crate) use self::flapping::FlapChange;
 use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
     durability::{Durability, Notice, Positions},
     figures::Figures,
+    internals::Internals,
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
 };
-pub(crate) use self::{flapping::FlapChange, internals::Internals};
 use crate::{
     access::{AuditLog, Tokens},
     admission::Admission,

@@ -355,7 +355,7 @@ impl Server {
 }
 
 /// The certificate of the doors of `server` with TLS, if it has such doors.
-pub(crate) fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<DoorTls>, CredentialsError> {
+pub fn open_tls(config: &Config, server: &ServerConfig) -> Result<Option<DoorTls>, CredentialsError> {
     match &config.tls {
         Some(DoorCertificate { cert, key }) if server.doors.iter().any(|door| door.tls) => {
             DoorTls::open(cert, key).map(Some)
