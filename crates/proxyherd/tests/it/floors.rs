@@ -317,6 +317,7 @@ fn modules_import_only_from_floors_below() {
         "proxyherd-places",
         "proxyherd-config",
         "proxyherd-commands",
+        "proxyherd-server",
         "proxyherd",
     ];
     let wrong = all.map(imports_from_above).concat();
@@ -325,14 +326,14 @@ fn modules_import_only_from_floors_below() {
 
 #[test]
 fn doors_are_beside_each_other_and_may_not_import_each_other() {
-    let floors = floors_of("proxyherd");
+    let floors = floors_of("proxyherd-server");
     let is_wrong = |one: &str, other: &str| is_from_above(&floors, &module(one), &module(other));
     for (one, other) in [("door::line", "door::http"), ("door::reactor::thread", "door::line::batch")] {
         assert!(is_wrong(one, other) && !is_wrong("door", one) && !is_wrong(one, "door::entrance"), "{one}");
     }
     assert!(is_wrong("door::http::connection", "door::line::batch"), "files of doors, too");
     assert!(!is_wrong("door::http::connection", "door::http::slot"), "files of one door have no floors");
-    let read = Crate::read("proxyherd");
+    let read = Crate::read("proxyherd-server");
     let doors = read.modules.iter().filter(|module| module.len() == 2 && module[0] == "door");
     let without = doors.filter(|door| floor_of(&floors, door).is_none_or(|(_, name)| name != *door));
     assert_eq!(without.collect::<Vec<_>>(), Vec::<&Module>::new(), "a new door has a floor of its own");
@@ -344,7 +345,7 @@ const NO_DOORS_BUSINESS: [&str; 2] = ["herd::internals", "herd::links"];
 
 #[test]
 fn doors_import_of_the_herd_only_what_is_for_doors() {
-    let read = Crate::read("proxyherd");
+    let read = Crate::read("proxyherd-server");
     let files = NO_DOORS_BUSINESS.map(module);
     assert!(files.iter().all(|file| read.modules.contains(file)), "they are there");
     let wrong = |floor: &str| {
@@ -368,6 +369,7 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
         "proxyherd-places",
         "proxyherd-config",
         "proxyherd-commands",
+        "proxyherd-server",
         "proxyherd",
         "proxyherd-sim",
         "proxyherd-bench",

@@ -6,10 +6,10 @@
 //! **Latency and load.** A change wakes the thread, if the thread waits. The thread then offers everything that is
 //! queued, in bites, and rests before it waits again: for [`REST_MIN`], or longer after many changes, up to
 //! [`REST_MAX`]. So a change on an idle server is offered at once, and a change on a busy one within about
-//! [`REST_MAX`]. A server that takes more than [`BUSY_REPORTS_PER_S`] has little time left for streams. Then the longest
-//! rest grows with the rate of the reports, up to [`REST_FULL_LOAD_MAX`]. While the thread rests, changes gather. Then
-//! each reader is woken once for all its changes, and a client that reports often is told less often, so streams leave
-//! most of the processor to reports.
+//! [`REST_MAX`]. A server that takes more than [`BUSY_REPORTS_PER_S`] has little time left for streams. Then the
+//! longest rest grows with the rate of the reports, up to [`REST_FULL_LOAD_MAX`]. While the thread rests, changes
+//! gather. Then each reader is woken once for all its changes, and a client that reports often is told less often, so
+//! streams leave most of the processor to reports.
 //!
 //! **Panics** in core's code for streams must not leave the streams without news. After a panic the thread takes a new
 //! place in the replica, since changes at the old place may be lost, and all streams begin anew. If that is not
@@ -163,7 +163,8 @@ impl Pace {
         Pace { reports, looked: Instant::now() }
     }
 
-    /// The rest after a turn that has offered `offered` changes. The server has taken `reports` reports since its start.
+    /// The rest after a turn that has offered `offered` changes. The server has taken `reports` reports since its
+    /// start.
     fn rest(&mut self, reports: u64, offered: u32) -> Duration {
         let before = std::mem::replace(self, Pace::new(reports));
         let reports_per_s =
