@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use super::Positions;
+use crate::command::Positions;
 
 /// Which coverages count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! The durability of reports. A door waits until reports are durable before it acknowledges them.
+//! The durability of reports and of other changes. A door waits until they are durable before it acknowledges them.
 //!
-//! A door collects the [`Positions`] of the reports that its replies acknowledge. It passes them to the herd's
+//! A door collects the [`Positions`] of what its replies acknowledge. It passes them to the herd's
 //! [`Durability`], which notifies the door by a [`Notice`] when the reports are durable.
 //!
 //! [`ServerDurability`] is what a server uses: the reports must be in the journal, or at enough neighbors, or both, as
@@ -17,8 +17,8 @@ use std::{
 
 use parking_lot::Mutex;
 use proxyherd_config::{clock, config::DurabilitySettings};
-pub use proxyherd_core::command::Positions;
 use proxyherd_core::{
+    command::Positions,
     journal::ledger::{Ledger, Needs},
     replica::Replica,
 };

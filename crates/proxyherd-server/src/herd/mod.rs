@@ -52,7 +52,7 @@ use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
-    durability::{Durability, Notice, Positions},
+    durability::{Durability, Notice, ServerDurability},
     figures::Figures,
     internals::Internals,
     links::{Link, LinkConnection, Links},
@@ -66,7 +66,7 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
-pub use proxyherd_core::command::Whereabouts;
+pub use proxyherd_core::command::{Positions, Whereabouts};
 
 /// One server of the herd.
 pub struct Herd {
@@ -81,6 +81,9 @@ pub struct Herd {
     counters: HerdCounters,
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
+    /// The same, with what the journal tells it. `None`: reports are acknowledged at once, or a test has set another
+    /// durability.
+    server_durability: Option<Arc<ServerDurability>>,
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,
