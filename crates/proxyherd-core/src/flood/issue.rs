@@ -67,7 +67,7 @@ impl Shard {
         let record = Record { kind: Kind::CLIENT, key, body, timestamp, difference };
         if let Some(id) = held {
             if self.stays(now_ns, id, has_expired, &record) {
-                return refused(Outcome::Stale);
+                return (Outcome::Stale, self.issue_for_copies(id));
             }
             if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id, spacing) {
                 return refused(Outcome::TooSoon);
@@ -116,6 +116,7 @@ impl Shard {
             Some(id) if !self.has_expired(now_ns, id) && !self.store.slot(id).is_gone() => {
                 self.tell_body(now_ns, kind, key, Body::Gone)
             }
+            Some(id) if !self.has_expired(now_ns, id) => (Offered::Stale, self.issue_for_copies(id)),
             _ => (Offered::Stale, Wake::default()),
         }
     }

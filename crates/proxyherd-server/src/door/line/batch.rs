@@ -3,8 +3,8 @@
 //! The function neither waits nor allocates for a line. It gathers reports and offers them to the herd together. Every
 //! other line is answered only after the reports before that line. So replies and effects keep the order of the lines.
 //!
-//! If reports have to be durable before they are acknowledged, the replies of one read wait together. A line after which
-//! the connection would have to wait for something else is taken only when these replies have left.
+//! If reports have to be durable before they are acknowledged, the replies of one read wait together. A line after
+//! which the connection would have to wait for something else is taken only when these replies have left.
 //!
 //! This module knows no sockets.
 
