@@ -58,6 +58,9 @@
 //! - **NAMESAKE**: this server reports for some seconds that another process runs under its name (log, metric,
 //!   `status`). Nothing else changes. A neighbor that keeps sending NAMESAKE wrongly keeps up this report; such frames
 //!   are not counted.
+//! - **HORIZON**: a time later than an honest server can tell counts as the latest possible time. A neighbor that tells
+//!   a wrong time makes this server discard a store that is older than a day, or load such a store; nothing else
+//!   depends on the time. Such frames are not counted.
 //! - **Unknown types**: a frame of an unknown type is skipped if it is optional. Otherwise it is an error.
 
 mod backoff;

@@ -225,6 +225,11 @@ impl Herd {
         Ok(was_known)
     }
 
+    /// What must be durable before a door acknowledges a change of a key, such as a forgotten client or a new token.
+    pub(crate) fn positions_of(&self, key: &[u8]) -> Positions {
+        self.replica.positions_of(key)
+    }
+
     /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door
     /// [takes](StreamHandle::take) events from the handle, the first at once. `bell` is called on another thread when
     /// something can be taken and nothing could be taken before. `bell` must not wait.

@@ -1,4 +1,4 @@
-//! Waits until reports are durable, before the door acknowledges them.
+//! Waits until reports and other changes are durable, before the door acknowledges them.
 //!
 //! The herd decides what durable means. If the herd makes nothing durable, nothing waits.
 
@@ -7,8 +7,8 @@ use tokio::{sync::oneshot, time::timeout};
 use super::problem::Problem;
 use crate::herd::{Herd, Notice, Positions};
 
-/// Waits until everything up to these positions is durable. 503 if that takes too long or fails. The herd has taken the
-/// reports even then, and they may still become durable.
+/// Waits until everything up to these positions is durable. 503 if that takes too long or fails. The herd has made the
+/// changes even then, and they may still become durable.
 pub(super) async fn wait(herd: &Herd, positions: Positions) -> Result<(), Problem> {
     let Some(durability) = herd.durability() else { return Ok(()) };
     if positions.is_empty() {
@@ -23,7 +23,17 @@ pub(super) async fn wait(herd: &Herd, positions: Positions) -> Result<(), Proble
     match timeout(durability.patience(), receiver).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable(
-            "the reports are not durable yet, so they are not acknowledged; send them again later",
+            "what the request asks for is done here but is not durable yet, so it is not acknowledged; send the \
+             request again later",
         )),
     }
+}
+
+/// Waits until everything is durable that this server holds about a key, or that it has forgotten about the key. To be
+/// called after the change that the door acknowledges.
+pub(super) async fn wait_for_key(herd: &Herd, key: &[u8]) -> Result<(), Problem> {
+    if herd.durability().is_none() {
+        return Ok(());
+    }
+    wait(herd, herd.positions_of(key)).await
 }
