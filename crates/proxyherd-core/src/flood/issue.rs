@@ -95,8 +95,8 @@ impl Shard {
         Expected { hash, table_hash }
     }
 
-    /// The number of updates that this server has issued since its start, under all its incarnations. This is the number
-    /// of the last update. Unlike a sequence, this number never goes back.
+    /// The number of updates that this server has issued since its start, under all its incarnations. This is the
+    /// number of the last update. Unlike a sequence, this number never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }
