@@ -92,7 +92,8 @@ impl FileDisk {
     }
 
     fn at(dir: PathBuf, lock: Option<Arc<StoreLock>>) -> Result<FileDisk, StoreError> {
-        let handle = File::open(&dir).map_err(|error| StoreError::disk("open the directory", &dir, &error))?;
+        let handle =
+            File::open(&dir).map_err(|error| StoreError::disk("open the directory", &dir, &error))?;
         Ok(FileDisk { dir, handle: Arc::new(handle), lock, skips_syncs: false })
     }
 
@@ -134,7 +135,9 @@ impl FileDisk {
             }
         }
         found.sort();
-        let open = |(_, path)| Ok(FileDisk { skips_syncs: self.skips_syncs, ..FileDisk::at(path, self.lock.clone())? });
+        let open = |(_, path)| {
+            Ok(FileDisk { skips_syncs: self.skips_syncs, ..FileDisk::at(path, self.lock.clone())? })
+        };
         found.into_iter().map(open).collect()
     }
 
@@ -170,7 +173,8 @@ impl Disk for FileDisk {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Some(name) = entry.file_name().to_str().filter(|name| names::is_valid(name)).map(str::to_owned)
+            let Some(name) =
+                entry.file_name().to_str().filter(|name| names::is_valid(name)).map(str::to_owned)
             else {
                 continue;
             };

@@ -19,7 +19,8 @@ mod tests {
             assert!(is_valid(valid), "{valid}");
         }
         let long = "a".repeat(NAME_LEN_MAX + 1);
-        for invalid in ["", ".", "..", ".hidden", "../budget", "a/b", "a\0", "Journal-1", "journal 1", &long] {
+        for invalid in ["", ".", "..", ".hidden", "../budget", "a/b", "a\0", "Journal-1", "journal 1", &long]
+        {
             assert!(!is_valid(invalid), "{invalid}");
         }
     }
