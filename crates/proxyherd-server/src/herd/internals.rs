@@ -160,7 +160,7 @@ pub trait Internals {
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
-    fn replica(&self) -> &Replica;
+    fn replica(&self) -> &Arc<Replica>;
 
     /// This server's links, in the order of [`Config::links_of`]. The topology adds and removes links.
     fn links(&self) -> &Links;
@@ -228,7 +228,7 @@ impl Internals for Herd {
         &self.identity
     }
 
-    fn replica(&self) -> &Replica {
+    fn replica(&self) -> &Arc<Replica> {
         &self.replica
     }
 
