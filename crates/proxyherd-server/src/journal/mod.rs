@@ -36,8 +36,8 @@ use proxyherd_core::{
 use proxyherd_log::ServerLog;
 
 pub(crate) use self::committer::Listener;
-use self::{committer::Committer, compactor::Compactor, signal::Signal};
 pub use self::store::{JournalError, OpenStore};
+use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{
     herd::{Herd, Internals as _, JournalMonitor},
     liveness::Liveness,
@@ -68,6 +68,10 @@ impl OpenStore {
         let journal =
             ServerJournal::start(self.disk, &self.identity, &self.recovered, parts, herd.liveness())?;
         herd.set_journal(self.monitor);
+        // What is issued again now must be in the journal, too, so this comes after its start.
+        if self.recovered.alive_until_ns > 0 {
+            herd.wake(herd.replica().restore_end(clock::now_ns(), self.recovered.alive_until_ns));
+        }
         late::start(self.late, self.identity, herd, &journal.signal)?;
         Ok(journal)
     }
@@ -131,14 +135,20 @@ impl ServerJournal {
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| refused(&error))
         };
-        start("compaction", Box::new(move || {
-            compactor.run();
-            drop(alive_too);
-        }))?;
-        start("journal", Box::new(move || {
-            committer.run();
-            drop(alive);
-        }))?;
+        start(
+            "compaction",
+            Box::new(move || {
+                compactor.run();
+                drop(alive_too);
+            }),
+        )?;
+        start(
+            "journal",
+            Box::new(move || {
+                committer.run();
+                drop(alive);
+            }),
+        )?;
         Ok(ServerJournal { signal, ended, monitor })
     }
 

@@ -12,11 +12,13 @@ use std::{
 
 use proxyherd_config::clock;
 use proxyherd_core::journal::{
-    Damage, Disk, DiskError, Part, ReadProgress, RecoverError, Recovered, Restore, StoreIdentity, recover,
+    Damage, Disk, DiskError, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, StoreIdentity,
+    recover,
 };
+use proxyherd_core::types::Origin;
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use crate::herd::RecoveryFigures;
+use crate::herd::{Herd, Internals as _, RecoveryFigures};
 
 /// Bounds of the number of threads that read a store. Even one processor gains from a second thread, which computes
 /// while the first waits for the disk.
@@ -27,6 +29,29 @@ const SHOWN_EVERY: Duration = Duration::from_millis(200);
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 /// Maximum number of damaged places that the log names one by one. The number of the others is logged.
 const DAMAGE_LOGGED_MAX: usize = 20;
+
+/// The herd's replica, into which a store is read. Links that are up are sent what they lack.
+pub(super) struct IntoHerd<'a>(pub(super) &'a Herd);
+
+impl Restore for IntoHerd<'_> {
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]) {
+        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
+            for change in changes {
+                match *change {
+                    Restored::Update(told) => drop(restoring.record(told)),
+                    Restored::Removed { kind, key } => restoring.removed(kind, key),
+                }
+            }
+        });
+        self.0.wake(wake);
+    }
+
+    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]) {
+        let now_ns = clock::now_ns();
+        let wake = self.0.replica().restore(now_ns, shard, |restoring| drop(restoring.vector(vector)));
+        self.0.wake(wake);
+    }
+}
 
 /// Reads the whole store on `disk` into `into`. Blocks. `what` names the store in the log.
 pub(super) fn read<D: Disk + Sync>(
@@ -47,13 +72,17 @@ pub(super) fn read<D: Disk + Sync>(
         };
         let start = |part| {
             let sender = sender.clone();
-            thread::Builder::new().name(format!("recovery-{part}")).spawn_scoped(scope, move || read_part(part, sender))
+            thread::Builder::new()
+                .name(format!("recovery-{part}"))
+                .spawn_scoped(scope, move || read_part(part, sender))
         };
         let threads: Vec<_> = (0..parts).map(start).collect();
         drop(sender);
         Shown::new(parts, what, log).show(&receiver);
         let ended = threads.into_iter().map(|thread| match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked"))),
+            Ok(thread) => {
+                thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked")))
+            }
             Err(error) => Err(failed(&format!("the system refuses a thread: {error}"))),
         });
         ended.collect::<Result<Vec<_>, _>>()
@@ -123,7 +152,8 @@ impl Shown<'_> {
 
     fn text(&self) -> String {
         let sum = |value: fn(&ReadProgress) -> u64| self.parts.iter().map(value).sum::<u64>();
-        let (read, total, records) = (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
+        let (read, total, records) =
+            (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
         let percent = (read * 100).checked_div(total).unwrap_or(0);
         let seconds = self.began.elapsed().as_secs_f64();
         format!("reading {}: {percent} %, {records} records in {seconds:.1} s", self.what)
