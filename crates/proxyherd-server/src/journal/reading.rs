@@ -48,7 +48,9 @@ impl Restore for IntoHerd<'_> {
 
     fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]) {
         let now_ns = clock::now_ns();
-        let wake = self.0.replica().restore(now_ns, shard, |restoring| drop(restoring.vector(vector)));
+        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
+            let _ = restoring.vector(vector);
+        });
         self.0.wake(wake);
     }
 }
@@ -67,7 +69,9 @@ pub(super) fn read<D: Disk + Sync>(
     let (sender, receiver) = channel();
     let found = thread::scope(|scope| {
         let read_part = |part: usize, sender: Sender<(usize, ReadProgress)>| {
-            let mut told = |progress| drop(sender.send((part, progress)));
+            let mut told = |progress| {
+                let _ = sender.send((part, progress));
+            };
             recover(disk, identity, into, now_ns, Part { part, parts }, &mut told)
         };
         let start = |part| {
