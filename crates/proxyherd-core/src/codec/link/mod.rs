@@ -17,11 +17,14 @@ pub mod spanning_tree;
 use self::{
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    frame::{BodyReader, RawFrame},
     heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
-    record::{RECORD, decode_record},
+    record::RECORD,
     spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
+};
+pub(crate) use self::{
+    frame::{BodyReader, HEADER_LEN, RawFrame, put_frame, put_text, put_u16, put_u64},
+    record::{decode_record, put_record, record_flags},
 };
 pub use self::{
     covered::Covered,

@@ -1,8 +1,20 @@
 //! Reads a store into a replica.
+//!
+//! For each shard, the newest snapshot is read, and then the segments from the snapshot's number on, in their order.
+//! Several threads can share the work: each takes some of the shards. `survey` finds out which files count and whose
+//! they are, and `read` reads them.
+//!
+//! Bytes that are wrong are either *torn* or *damaged*. They are torn if a process wrote them last, if nothing says that
+//! they were durable, and if they are in the last segment of that process. Then nobody was promised anything about them.
+//! Otherwise something is lost, so the vectors behind them do not count.
+
+mod read;
+mod survey;
 
 use super::{Disk, DiskError, StoreIdentity};
 use crate::{
     flood::Update,
+    limits::STORE_DAMAGE_MAX,
     types::{Kind, Origin},
 };
 
@@ -95,11 +107,27 @@ impl Recovered {
     /// What two parts found together.
     pub fn merge(mut self, other: Recovered) -> Recovered {
         self.records += other.records;
+        self.bytes = self.bytes.max(other.bytes);
+        self.torn = merged(self.torn, other.torn);
+        self.damage = merged(self.damage, other.damage);
+        self.alive_until_ns = self.alive_until_ns.max(other.alive_until_ns);
+        let sinces = [self.forgotten_since_ns, other.forgotten_since_ns];
+        self.forgotten_since_ns = sinces.into_iter().flatten().min();
+        self.last_number = self.last_number.max(other.last_number);
         self
     }
 }
 
-/// Why a store cannot be read. Nothing was restored in the last three cases.
+/// Runs that one of two parts found. Each part finds some runs by itself, and others together with all parts.
+fn merged(mut runs: Vec<Damage>, others: Vec<Damage>) -> Vec<Damage> {
+    runs.extend(others);
+    runs.sort();
+    runs.dedup();
+    runs.truncate(STORE_DAMAGE_MAX);
+    runs
+}
+
+/// Why a store cannot be read. Nothing was restored, unless the disk failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
     /// The disk cannot be read.
@@ -148,13 +176,13 @@ pub fn recover<D: Disk>(
     part: Part,
     progress: &mut dyn FnMut(ReadProgress),
 ) -> Result<Recovered, RecoverError> {
-    let _ = (disk.list()?, identity, into, now_ns, part, progress);
-    Ok(Recovered::default())
+    let survey = survey::Survey::of(disk, identity)?;
+    Ok(read::Reading::new(disk, &survey, into, now_ns, part, progress).run()?)
 }
 
 /// The last moment at which the server is known to have run with this store, POSIX time in nanoseconds; `None`: there
 /// is no store, or nothing in it says so. Reads little, and refuses the same stores as [`recover`].
 pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option<u64>, RecoverError> {
-    let _ = (disk.list()?, identity);
-    Ok(None)
+    let survey = survey::Survey::of(disk, identity)?;
+    Ok(read::alive_until(disk, &survey)?)
 }
