@@ -152,6 +152,12 @@ pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// more, the record is kept under another incarnation of that server, and is counted. Then the older half of the
 /// incarnations is merged into one, at most once each [`RENEWAL_INTERVAL_NS`]. After that there is room again.
 pub const INCARNATIONS_MAX: usize = 64;
+/// Maximum number of earlier lives of this server with live records in one shard, when a restore from a store ends. If
+/// there are more, this server issues the records of the older half again.
+pub const OWN_LIVES_MAX: usize = INCARNATIONS_MAX / 2;
+/// Maximum number of keys in one shard that a store removes before their end and does not have again. If there are more
+/// at a time, the store's vector does not count, and neighbors send everything that this server may lack.
+pub const RESTORE_REMOVED_MAX: usize = 65_536;
 /// Maximum number of servers outside the herd with live records in one shard. If a neighbor sends a record of one more,
 /// the record is not merged, and is counted.
 pub const STRANGERS_MAX: usize = SERVERS_MAX;
@@ -220,6 +226,8 @@ pub const DISPLACED_NS: u64 = 60 * 1_000_000_000;
 /// Minimum time for which the tombstone that answers a lie is kept, nanoseconds. The younger the lie, the longer the
 /// tombstone is kept, because a tombstone that was received before the lie would not win over the lie.
 pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
+/// A server tells its neighbors its horizon again when the horizon has risen by more than this, nanoseconds.
+pub const HORIZON_STEP_NS: u64 = 600 * 1_000_000_000;
 /// Maximum time between two looks of a server at its clock, nanoseconds. After a longer time the server may have been
 /// restored from a snapshot, so it begins a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
@@ -248,7 +256,32 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 
 /// Time for which a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
+/// A store is old if it was last in use longer ago than tombstones are kept, less this time, nanoseconds. A server loads
+/// such a store only if no neighbor objects, and for this time issues tombstones of the store again when they expire.
+pub const TOMBSTONE_RENEW_NS: u64 = 3600 * 1_000_000_000;
 
+/// Number of bytes of changes that a journal keeps in memory until they are written. With that many it takes no more
+/// until it has written them. One bite of its follower may exceed the number.
+pub const STORE_BUFFER_LEN: usize = 4 * 1024 * 1024;
+/// Number of bytes after which a segment of a journal ends, if the disk has room for the next one.
+pub const SEGMENT_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Maximum time between two entries of a running server's store that say that the server was alive, nanoseconds.
+pub const STORE_ALIVE_NS: u64 = 10 * 1_000_000_000;
+/// Minimum time between two vectors of one shard in a store, nanoseconds.
+pub const STORE_VECTOR_NS: u64 = 1_000_000_000;
+/// Time after which a store is compacted because it may hold something that the herd has forgotten, nanoseconds. A
+/// compaction takes less than another half hour, so what was forgotten is gone from the disk within an hour.
+pub const STORE_FORGETS_NS: u64 = 30 * 60 * 1_000_000_000;
+/// A store is compacted when its files have more than twice the bytes of the held records, and this many more.
+pub const STORE_SLACK_LEN: u64 = 1024 * 1024;
+/// Time after a compaction that failed, for example on a full disk, before the next one, nanoseconds.
+pub const COMPACTION_RETRY_NS: u64 = 10 * 1_000_000_000;
+/// Number of slots of a shard that a compaction reads before others can take the shard's lock.
+pub const COMPACTION_BITE_SLOTS: usize = 1024;
+/// Number of bytes of a snapshot that are written at once. One bite of slots may exceed the number.
+pub const COMPACTION_WRITE_LEN: usize = 256 * 1024;
+/// Number of bytes of a snapshot after which the disk is synced, so that the journal never waits long for the disk.
+pub const COMPACTION_SYNC_LEN: usize = 1024 * 1024;
 /// Maximum number of damaged runs of bytes that a recovery lists. Further ones are not listed, and count as damage all
 /// the same.
 pub const STORE_DAMAGE_MAX: usize = 256;

@@ -88,7 +88,11 @@ impl Disk for MemoryDisk {
 
     fn list(&self) -> Result<Vec<(String, u64)>, DiskError> {
         let content = self.lock();
-        Ok(content.names.iter().map(|(name, &file)| (name.clone(), content.files[file].len() as u64)).collect())
+        Ok(content
+            .names
+            .iter()
+            .map(|(name, &file)| (name.clone(), content.files[file].len() as u64))
+            .collect())
     }
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {

@@ -17,20 +17,20 @@ pub mod spanning_tree;
 use self::{
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
+    heartbeat::{HEARTBEAT, HORIZON, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::RECORD,
     spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
-};
-pub(crate) use self::{
-    frame::{BodyReader, HEADER_LEN, RawFrame, put_frame, put_text, put_u16, put_u64},
-    record::{decode_record, put_record, record_flags},
 };
 pub use self::{
     covered::Covered,
     frame::{Encoder, FrameError, OPTIONAL},
     hello::{Hello, may_be_hello},
     spanning_tree::GraftMode,
+};
+pub(crate) use self::{
+    frame::{BodyReader, RawFrame, put_frame, put_text, put_u16, put_u64},
+    record::{decode_record, put_record, record_flags},
 };
 use crate::types::{Advertisement, Origin, Record};
 
@@ -100,6 +100,9 @@ pub enum Frame<'a> {
     },
     /// Another process runs under the receiver's name and also dials the sender; this is that process's incarnation.
     Namesake(u64),
+    /// The sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring back what
+    /// was forgotten. 0: the sender objects to no store.
+    Horizon(u64),
     /// A frame of an optional type that this version does not know.
     Skipped,
 }
@@ -136,6 +139,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
             spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number })
         }
         NAMESAKE => reader.u64().map(Frame::Namesake),
+        HORIZON => reader.u64().map(Frame::Horizon),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -169,6 +173,7 @@ fn name_of(kind: u8) -> &'static str {
         FENCE => "FENCE",
         PASSED => "PASSED",
         NAMESAKE => "NAMESAKE",
+        HORIZON => "HORIZON",
         _ => "unknown",
     }
 }
@@ -234,6 +239,7 @@ pub(super) mod tests {
         encoder.marker(15, &[(index, 13)]);
         encoder.heartbeat(1_621_464_827_959_498_503);
         encoder.namesake(8);
+        encoder.horizon(9);
         encoder.bytes().to_vec()
     }
 
@@ -261,7 +267,7 @@ pub(super) mod tests {
         assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
-        assert_eq!(frames.len(), 10);
+        assert_eq!(frames.len(), 11);
         assert_eq!(frames[0], Frame::Hello(hello()));
         assert_eq!(frames[1], Frame::Refusal("another herd"));
         assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
@@ -275,7 +281,7 @@ pub(super) mod tests {
         let record = data(Kind(200), b"of a later version");
         assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
         assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
-        assert_eq!(frames[9], Frame::Namesake(8));
+        assert_eq!(frames[9..], [Frame::Namesake(8), Frame::Horizon(9)]);
     }
 
     #[test]
@@ -314,6 +320,7 @@ pub(super) mod tests {
             (GRAFT, "GRAFT"),
             (PRUNE, "PRUNE"),
             (NAMESAKE, "NAMESAKE"),
+            (HORIZON, "HORIZON"),
         ];
         for (kind, name) in names {
             assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));

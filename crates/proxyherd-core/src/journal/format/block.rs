@@ -108,9 +108,12 @@ mod tests {
         assert!(block.fits(FILE, 42, 512, b"entries"));
         assert!(!block.fits(FILE, 42, 512, b"Entries"));
         let snapshot = FileName::Snapshot { shard: 7, number: 3 };
-        for (file, salt, offset) in
-            [(FILE, 42, 513), (FILE, 43, 512), (FileName::Segment { number: 4 }, 42, 512), (snapshot, 42, 512)]
-        {
+        for (file, salt, offset) in [
+            (FILE, 42, 513),
+            (FILE, 43, 512),
+            (FileName::Segment { number: 4 }, 42, 512),
+            (snapshot, 42, 512),
+        ] {
             assert_eq!(BlockHeader::decode(file, salt, offset, &header), None);
         }
     }

@@ -76,7 +76,8 @@ impl FileHeader {
         put(KIND_AT, &[kind, shard, if self.is_first { FIRST } else { 0 }]);
         put(NUMBER_AT, &self.file.number().to_le_bytes());
         put(SALT_AT, &self.salt.to_le_bytes());
-        for (at, text) in [(HERD_AT, self.identity.herd.as_str()), (SERVER_AT, self.identity.server.as_str())] {
+        for (at, text) in [(HERD_AT, self.identity.herd.as_str()), (SERVER_AT, self.identity.server.as_str())]
+        {
             put(at, &[u8::try_from(text.len()).expect("herd IDs and names have at most 64 bytes")]);
             put(at + 1, text.as_bytes());
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     codec::link::{BodyReader, RawFrame, decode_record, record_flags},
     flood::Update,
-    journal::Restored,
+    journal::Stored,
     types::{ClientId, KeyHash, Kind, Origin, ServerName},
 };
 
@@ -24,7 +24,7 @@ pub(in crate::journal) struct VectorPart {
 /// The entries of a block.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Payload<'a> {
-    pub(in crate::journal) changes: Vec<Restored<'a>>,
+    pub(in crate::journal) changes: Vec<Stored<'a>>,
     /// The parts of vectors. Each claims only changes before it; all of the block's changes may be restored first.
     pub(in crate::journal) vectors: Vec<VectorPart>,
     pub(in crate::journal) alive_ns: Option<u64>,
@@ -90,18 +90,18 @@ fn entries(mut payload: &[u8]) -> impl Iterator<Item = Option<RawFrame<'_>>> {
     })
 }
 
-fn record<'a>(shard: u8, flags: u8, body: &'a [u8], origins: &'a [Origin]) -> Option<Restored<'a>> {
+fn record<'a>(shard: u8, flags: u8, body: &'a [u8], origins: &'a [Origin]) -> Option<Stored<'a>> {
     let mut reader = BodyReader::new(body);
     let (index, seq, record) = decode_record(&mut reader, flags).ok().flatten()?;
     let is_whole = reader.is_empty() && record_flags(&record) == flags;
     let origin = origins.get(usize::from(index)).filter(|_| is_whole && is_in(shard, record.key))?;
-    Some(Restored::Update(Update { record, origin, seq }))
+    Some(Stored::Update(Update { record, origin, seq }))
 }
 
-fn removed(shard: u8, body: &[u8]) -> Option<Restored<'_>> {
+fn removed(shard: u8, body: &[u8]) -> Option<Stored<'_>> {
     let (&kind, key) = body.split_first()?;
     ClientId::new(key).filter(|_| is_in(shard, key))?;
-    Some(Restored::Removed { kind: Kind(kind), key })
+    Some(Stored::Removed { kind: Kind(kind), key })
 }
 
 fn is_in(shard: u8, key: &[u8]) -> bool {

@@ -13,24 +13,58 @@ mod survey;
 
 use super::{Disk, DiskError, StoreIdentity};
 use crate::{
-    flood::Update,
+    flood::{Update, Wake},
     limits::STORE_DAMAGE_MAX,
+    replica::Replica,
     types::{Kind, Origin},
 };
 
 /// What receives the content of a store: a replica, or a command that shows the content.
 pub trait Restore {
     /// Merges changes of one shard, in their order.
-    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]);
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Stored<'_>]);
 
     /// All that was restored of the shard is covered up to these sequences. Called at most once for each shard, after
     /// all its changes.
-    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]);
+    fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]);
+}
+
+/// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake. The
+/// caller ends the restore with [`Replica::restore_end`], after the last part.
+pub struct ReplicaRestore<'a, W> {
+    replica: &'a Replica,
+    wake: W,
+}
+
+impl<'a, W: Fn(Wake)> ReplicaRestore<'a, W> {
+    /// Restores into this replica.
+    pub fn new(replica: &'a Replica, wake: W) -> ReplicaRestore<'a, W> {
+        ReplicaRestore { replica, wake }
+    }
+}
+
+impl<W: Fn(Wake)> Restore for ReplicaRestore<'_, W> {
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Stored<'_>]) {
+        (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
+            for change in changes {
+                match *change {
+                    Stored::Update(update) => drop(restoring.record(update)),
+                    Stored::Removed { kind, key } => restoring.removed(kind, key),
+                }
+            }
+        }));
+    }
+
+    fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]) {
+        (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
+            restoring.vector(vector);
+        }));
+    }
 }
 
 /// One change that a store holds.
 #[derive(Clone, Copy, Debug)]
-pub enum Restored<'a> {
+pub enum Stored<'a> {
     /// This update was held.
     Update(Update<'a>),
     /// The record of this key was removed. The store may not hold the record.

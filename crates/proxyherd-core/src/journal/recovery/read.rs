@@ -1,7 +1,7 @@
 //! Reads the files that count into a replica.
 
 use super::{
-    Damage, Part, ReadProgress, Recovered, Restore, Restored,
+    Damage, Part, ReadProgress, Recovered, Restore, Stored,
     survey::{StoreFile, Survey},
 };
 use crate::{
@@ -93,7 +93,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
         }
         for (shard, reading) in self.shards.iter().enumerate() {
             if let Some(vector) = &reading.vector {
-                self.into.restore_vector(shard, vector);
+                self.into.restore_vector(self.now_ns, shard, vector);
             }
         }
         self.found.records = self.done.records;
@@ -125,7 +125,8 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
     fn miss_first_segments(&mut self) {
         let first = self.survey.segments.first().map_or(u64::MAX, |segment| segment.file.number());
         let is_empty = self.survey.last_number == 0;
-        for shard in (0..SHARDS).filter(|&shard| self.part.has(shard)) {
+        let part = self.part;
+        for shard in (0..SHARDS).filter(|&shard| part.has(shard)) {
             let number = self.survey.first_for(shard);
             if first > number && !is_empty {
                 self.note(&FileName::Segment { number }.to_string(), 0, 0);
@@ -141,15 +142,10 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             self.damage_from(number, None);
         }
         let (bads, is_ended, synced) = self.read_file(segment)?;
-        let is_last =
-            next.is_none_or(|next| next.header.as_ref().is_some_and(|header| header.is_first));
+        let is_last = next.is_none_or(|next| next.header.as_ref().is_some_and(|header| header.is_first));
         for bad in &bads {
             if is_last && bad.offset >= synced {
-                self.found.torn.push(Damage {
-                    file: segment.name.clone(),
-                    offset: bad.offset,
-                    len: bad.len,
-                });
+                self.found.torn.push(Damage { file: segment.name.clone(), offset: bad.offset, len: bad.len });
             } else {
                 self.note(&segment.name, bad.offset, bad.len);
                 self.damage_from(number, bad.shard);
@@ -231,7 +227,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             self.alive_ns = alive_ns;
             self.found.alive_until_ns = self.found.alive_until_ns.max(alive_ns);
         }
-        let records = changes.iter().filter(|change| matches!(change, Restored::Update(_))).count();
+        let records = changes.iter().filter(|change| matches!(change, Stored::Update(_))).count();
         self.done.records += records as u64;
         if is_segment && self.found.forgotten_since_ns.is_none() && changes.iter().any(forgets) {
             self.found.forgotten_since_ns = Some(self.alive_ns);
@@ -296,10 +292,10 @@ impl ShardReading {
 }
 
 /// Whether the store may hold something that this change has made the herd forget.
-fn forgets(change: &Restored<'_>) -> bool {
+fn forgets(change: &Stored<'_>) -> bool {
     match change {
-        Restored::Update(update) => update.record.body == Body::Gone,
-        Restored::Removed { .. } => true,
+        Stored::Update(update) => update.record.body == Body::Gone,
+        Stored::Removed { .. } => true,
     }
 }
 
