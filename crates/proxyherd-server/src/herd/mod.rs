@@ -17,6 +17,7 @@ mod durability;
 mod figures;
 mod flapping;
 mod internals;
+mod journal_monitor;
 mod links;
 mod readiness;
 mod reports;
@@ -55,6 +56,9 @@ pub use self::{
     durability::{Durability, Notice, ServerDurability},
     figures::Figures,
     internals::Internals,
+    journal_monitor::{
+        JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes,
+    },
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
@@ -84,6 +88,8 @@ pub struct Herd {
     /// The same, with what the journal tells it. `None`: reports are acknowledged at once, or a test has set another
     /// durability.
     server_durability: Option<Arc<ServerDurability>>,
+    /// What the journal shows of itself. `None`: the server keeps no journal.
+    journal: OnceLock<Arc<JournalMonitor>>,
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,

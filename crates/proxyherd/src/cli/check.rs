@@ -16,7 +16,7 @@ use super::{
     outcome::{self, counted},
     serve,
 };
-use proxyherd_server::{door::entrance::DoorTls, listen, places, server::open_tls};
+use proxyherd_server::{door::entrance::DoorTls, journal, listen, places, server::open_tls};
 
 const AFTER_HELP: &str = concat!(
     heading!("Examples"),
@@ -67,6 +67,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         findings.extend(check_places(&config));
         findings.extend(check_addresses(server));
         findings.extend(check_files(&config, server));
+        findings.extend(check_store(&config, server));
     }
     let errors = outcome::show_findings(&findings);
     if errors > 0 {
@@ -165,6 +166,14 @@ fn check_files(config: &Config, server: &ServerConfig) -> impl Iterator<Item = F
         format!("cannot write into {}: {error}; {advice}", data.display())
     });
     log.into_iter().chain(data).map(Finding::Error)
+}
+
+/// Checks that the store of a server with a journal is its own, if there is a store. The server itself may be running.
+fn check_store(config: &Config, server: &ServerConfig) -> Option<Finding> {
+    match journal::check(config, server) {
+        Ok(()) => None,
+        Err(error) => Some(Finding::Error(error.to_string())),
+    }
 }
 
 fn summary(
