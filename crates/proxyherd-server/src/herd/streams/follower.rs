@@ -32,8 +32,8 @@ use proxyherd_core::{
     flood::{Begin, FollowerId, Interest},
     limits::SHARDS,
     replica::Replica,
-    streams::{ChangeBatch, StreamEnd},
 };
+use proxyherd_streams::{ChangeBatch, StreamEnd};
 
 use super::{
     Connection, Hub, StreamsState,

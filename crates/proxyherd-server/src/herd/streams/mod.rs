@@ -1,9 +1,9 @@
 //! Live streams: [`Herd::stream`](super::Herd::stream) opens a stream and returns a [`StreamHandle`], from which a door
 //! takes events. When there is something to take, and there was nothing before, the stream's bell rings.
 //!
-//! Core decides what a stream tells (`proxyherd_core::streams`) and which clients come, fall silent and go
-//! (`proxyherd_core::presence`). This module has what core must not have: the lock, the thread, the bells, the clock,
-//! and the callers' rights.
+//! The crate `proxyherd_streams` decides what a stream tells, and which clients come, fall silent and go (`presence`).
+//! This module has what a pure crate must not have: the lock, the thread, the bells, the clock, and the callers'
+//! rights.
 //!
 //! All streams of a server share one lock, one follower of the replica and one thread (`follower`). The first stream
 //! starts the thread. The thread ends when no stream is open or kept for a reader that may resume it.
@@ -35,12 +35,12 @@ use std::{
 
 use parking_lot::Mutex;
 use proxyherd_config::clock;
-pub use proxyherd_core::streams::{StreamEnd, Taken};
 use proxyherd_core::{
     replica::{Effort, Replica, Unfinished},
-    streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams},
     types::IdPattern,
 };
+use proxyherd_streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams};
+pub use proxyherd_streams::{StreamEnd, Taken};
 
 use self::callers::{CallerKey, CallerStreams};
 pub use self::handle::{StreamRefusal, StreamRequest, StreamsFull};

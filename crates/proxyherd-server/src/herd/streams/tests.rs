@@ -14,9 +14,9 @@ use proxyherd_core::{
     flood::{Begin, Following},
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
     replica::Offer,
-    streams::{StreamFilter, StreamKind, StreamKinds},
     types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, ServerName, Stamp, Timestamp},
 };
+use proxyherd_streams::{StreamFilter, StreamKind, StreamKinds};
 
 use proxyherd_config::config::{Address, Config, Overrides};
 

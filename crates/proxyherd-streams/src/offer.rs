@@ -9,10 +9,10 @@ use super::{
     presence_log::SharedEvent,
     stream::Phase,
 };
-use crate::{
+use crate::presence::{PresenceEvent, PresenceKind};
+use proxyherd_core::{
     command::Whereabouts,
     flood::FollowerEvent,
-    presence::{PresenceEvent, PresenceKind},
     replica::Replica,
     types::{Attributes, Body, Coordinates, Kind},
 };

@@ -2,17 +2,12 @@
 
 use super::world::{INCARNATION, SECOND, World, filter_of};
 use crate::{
-    command::Bounds,
+    EventId, Polygon, PolygonError, StreamEnd, StreamFilter, StreamKind, StreamKinds, StreamLimits,
+    StreamOpening, StreamsFull, Taken,
     limits::{PRESENCE_KEPT_MAX, PRESENCE_WAITING_MAX, REMOVALS_KEPT_MIN, STREAM_IDS_MAX, STREAM_KEPT_NS},
-    places::Point,
     presence::{PresenceEvent, PresenceKind},
-    replica::Effort,
-    streams::{
-        EventId, Polygon, PolygonError, StreamEnd, StreamFilter, StreamKind, StreamKinds, StreamLimits,
-        StreamOpening, StreamsFull, Taken,
-    },
-    types::IdPattern,
 };
+use proxyherd_core::{command::Bounds, places::Point, replica::Effort, types::IdPattern};
 
 const HERE: &str = "+10+10";
 const THERE: &str = "-30+100";
