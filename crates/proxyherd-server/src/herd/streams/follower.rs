@@ -51,8 +51,8 @@ const REST_MAX: Duration = Duration::from_millis(75);
 const REST_FULL_LOAD_MAX: Duration = Duration::from_millis(500);
 /// Time for which the thread rests for each change that it has offered, unless one of the other limits holds.
 const REST_A_CHANGE: Duration = Duration::from_micros(50);
-/// Rate of the reports from which on the thread may rest for longer than [`REST_MAX`]: at twice this rate, for twice as
-/// long.
+/// Rate of the reports above which the thread may rest for longer than [`REST_MAX`]. At twice this rate, the longest
+/// rest is twice as long.
 const BUSY_REPORTS_PER_S: u32 = 50_000;
 /// Time after which the thread looks at kept streams and at presence, even if nothing has changed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
