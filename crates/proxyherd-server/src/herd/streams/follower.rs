@@ -257,13 +257,15 @@ impl Worker {
         let Some(id) = &follower.id else { return Bite::Idle };
         #[cfg(test)]
         assert!(!std::mem::take(&mut state.fails), "a test says so");
-        let StreamsState { streams, .. } = &mut *state;
+        let StreamsState { streams, offered_ns, .. } = &mut *state;
         let is_all = follower.replica.drain(id, BITE_LEN, |told| {
             batch.take(streams, &told);
             presence.take(&told);
             *offered = offered.saturating_add(u32::from(is_change(&told)));
         });
         streams.offer(batch);
+        // Later than every clock by which an offered report has expired.
+        *offered_ns = clock::now_ns();
         streams.expire(now_ns);
         let is_released = streams.release(RELEASE_LEN);
         streams.take_rings(rings);
