@@ -190,8 +190,8 @@ pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
 /// restored from a snapshot, so it begins a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
 /// Time for which a server that had no link believes its neighbors after its first link has come up, nanoseconds. If
-/// they show that they know more updates of the server than it has issued, it begins a new incarnation: it may have been
-/// restored from a snapshot younger than [`ABSENCE_NS`].
+/// they show that they know more updates of the server than it has issued, it begins a new incarnation: it may have
+/// been restored from a snapshot younger than [`ABSENCE_NS`].
 pub const REUNION_NS: u64 = 5 * 1_000_000_000;
 /// Minimum step of a clock that counts as put back, nanoseconds. With a smaller step the clock is only being adjusted.
 pub const CLOCK_STEP_NS: u64 = 1_000_000_000;

@@ -7,8 +7,8 @@
 //! **What a follower is sent.** A change is queued if the interest wants the record before the change or the record
 //! after it. So a follower is told when a client begins to be wanted and when it ceases to be.
 //!
-//! **Proof that nothing is missed.** A follower reads the shard, under the shard's lock, after its interest has begun to
-//! want certain records. From then on, the follower knows all these records whenever its queue is empty. For each
+//! **Proof that nothing is missed.** A follower reads the shard, under the shard's lock, after its interest has begun
+//! to want certain records. From then on, the follower knows all these records whenever its queue is empty. For each
 //! change, one of three cases holds:
 //!
 //! - *The change came before the follower read the shard.* Then the follower has found the changed record.
