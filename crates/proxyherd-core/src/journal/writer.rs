@@ -146,6 +146,7 @@ impl<D: Disk> Journal<D> {
                 {
                     let mut entries = Vec::with_capacity(own.written.len());
                     vector.for_each(|origin, seq| entries.push((origin.clone(), seq)));
+                    own.asked_ns = Some(now_ns);
                     own.write(&mut self.blocks, position.shard, entries);
                 }
             }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     journal::{
         Disk, DiskError,
-        format::{FileName, NO_SHARD, Payload, VectorPart},
+        format::{BLOCK_HEADER_LEN, FileName, NO_SHARD, Payload, VectorPart},
         scan::{Found, Scan},
     },
     limits::{SHARDS, STORE_DAMAGE_MAX},
@@ -190,7 +190,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             let bad = match scan.next(wants)? {
                 Found::End => break,
                 Found::Block { shard, payload, offset } => {
-                    let len = payload.len() as u64;
+                    let len = (BLOCK_HEADER_LEN + payload.len()) as u64;
                     is_ended = false;
                     match self.take(shard, payload, is_segment) {
                         Some(ends) => {
