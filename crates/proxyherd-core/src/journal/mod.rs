@@ -21,6 +21,7 @@ pub mod ledger;
 mod memory;
 mod recovery;
 mod scan;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,9 +31,9 @@ pub use self::{
     disk::{Disk, DiskError, DiskFile},
     memory::{MemoryDisk, MemoryFile},
     recovery::{
-        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, Stored, alive_until,
-        recover,
+        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, alive_until, recover,
     },
+    stored::Stored,
     writer::Journal,
 };
 use crate::types::ServerName;
