@@ -16,10 +16,14 @@
 mod compaction;
 pub mod disk;
 mod format;
+pub mod fuzzing;
 pub mod ledger;
 mod memory;
 mod recovery;
 mod scan;
+mod stored;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{
@@ -27,9 +31,9 @@ pub use self::{
     disk::{Disk, DiskError, DiskFile},
     memory::{MemoryDisk, MemoryFile},
     recovery::{
-        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, Stored, alive_until,
-        recover,
+        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, alive_until, recover,
     },
+    stored::Stored,
     writer::Journal,
 };
 use crate::types::ServerName;

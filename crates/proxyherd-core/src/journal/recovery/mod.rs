@@ -11,13 +11,8 @@
 mod read;
 mod survey;
 
-use super::{Disk, DiskError, StoreIdentity};
-use crate::{
-    flood::{Update, Wake},
-    limits::STORE_DAMAGE_MAX,
-    replica::Replica,
-    types::{Kind, Origin},
-};
+use super::{Disk, DiskError, StoreIdentity, Stored};
+use crate::{flood::Wake, limits::STORE_DAMAGE_MAX, replica::Replica, types::Origin};
 
 /// What receives the content of a store: a replica, or a command that shows the content.
 pub trait Restore {
@@ -60,20 +55,6 @@ impl<W: Fn(Wake)> Restore for ReplicaRestore<'_, W> {
             restoring.vector(vector);
         }));
     }
-}
-
-/// One change that a store holds.
-#[derive(Clone, Copy, Debug)]
-pub enum Stored<'a> {
-    /// This update was held.
-    Update(Update<'a>),
-    /// The record of this key was removed. The store may not hold the record.
-    Removed {
-        /// The kind of the key.
-        kind: Kind,
-        /// The key.
-        key: &'a [u8],
-    },
 }
 
 /// The share of one thread in a recovery: the shards whose remainder by `parts` is `part`.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     journal::{
         Disk, DiskError,
-        format::{FileName, NO_SHARD, Payload, VectorPart},
+        format::{BLOCK_HEADER_LEN, FileName, NO_SHARD, Payload, VectorPart},
         scan::{Found, Scan},
     },
     limits::{SHARDS, STORE_DAMAGE_MAX},
@@ -117,8 +117,15 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
         if !is_whole {
             *reading = ShardReading { is_damaged: true, ..ShardReading::default() };
         }
-        reading.is_torn = false;
+        self.end_file();
         Ok(())
+    }
+
+    /// What was torn in a file concerns only this file, and a vector ends in the file in which it begins.
+    fn end_file(&mut self) {
+        for reading in &mut self.shards {
+            (reading.is_torn, reading.parts) = (false, None);
+        }
     }
 
     /// Notes the shards whose first segment is missing.
@@ -155,9 +162,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             self.note(&segment.name, segment.len, 0);
             self.damage_from(number, None);
         }
-        for reading in &mut self.shards {
-            (reading.is_torn, reading.parts) = (false, None);
-        }
+        self.end_file();
         if let Some(next) = next.filter(|next| next.file.number() > number + 1) {
             self.note(&FileName::Segment { number: number + 1 }.to_string(), 0, 0);
             self.damage_from(next.file.number() - 1, None);
@@ -185,7 +190,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             let bad = match scan.next(wants)? {
                 Found::End => break,
                 Found::Block { shard, payload, offset } => {
-                    let len = payload.len() as u64;
+                    let len = (BLOCK_HEADER_LEN + payload.len()) as u64;
                     is_ended = false;
                     match self.take(shard, payload, is_segment) {
                         Some(ends) => {
