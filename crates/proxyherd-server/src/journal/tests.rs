@@ -14,7 +14,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogFormat, LogLevel, LogSettings};
 
 use super::*;
-use crate::{herd::JournalState, wait::eventually};
+use crate::wait::eventually;
 
 /// What the disk does next.
 #[derive(Debug, Default)]
@@ -168,7 +168,8 @@ impl Kept {
             listener: Arc::clone(&heard) as _,
         };
         let recovered = Recovered::default();
-        let journal = ServerJournal::start(disk.clone(), &identity(), &recovered, parts, &liveness).unwrap();
+        let (journal, _) =
+            ServerJournal::start(disk.clone(), &identity(), &recovered, parts, &liveness).unwrap();
         Kept { replica, disk, heard, monitor, liveness, journal, dir, log }
     }
 
