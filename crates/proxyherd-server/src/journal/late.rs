@@ -114,7 +114,7 @@ fn discard(store: LateStore, log: &ServerLog, why: &str) {
     match store.disk.discard() {
         Ok(()) => log.event(LogLevel::Info, Subject::Server, format_args!("removed {what}: {why}")),
         Err(error) => {
-            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"))
+            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"));
         }
     }
 }
