@@ -111,6 +111,9 @@ impl<D: Disk + Clone> Committer<D> {
         loop {
             self.signal.wait(TURN_EVERY);
             let is_last = self.signal.is_stopping();
+            if is_last {
+                self.journal.expect_end();
+            }
             if let Err(end) = self.take_turn() {
                 return end;
             }
