@@ -9,7 +9,6 @@
 
 use std::{
     sync::{Arc, Weak},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -22,8 +21,9 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    reading,
+    Alive, reading,
     signal::Signal,
+    spawn,
     store::{JournalError, LateStore, name_of},
 };
 use crate::herd::{Herd, Internals as _};
@@ -39,14 +39,13 @@ pub(super) fn start(
     identity: StoreIdentity,
     herd: &Arc<Herd>,
     signal: &Arc<Signal>,
+    alive: Alive,
 ) -> Result<(), JournalError> {
     if stores.is_empty() {
         return Ok(());
     }
     let (herd, signal) = (Arc::downgrade(herd), Arc::clone(signal));
-    let run = move || decide(stores, &identity, &herd, &signal);
-    let started = thread::Builder::new().name("late-store".to_owned()).spawn(run);
-    started.map(drop).map_err(|error| JournalError::Start(error.to_string()))
+    spawn("late-store", alive, move || decide(stores, &identity, &herd, &signal))
 }
 
 fn decide(mut stores: Vec<LateStore>, identity: &StoreIdentity, herd: &Weak<Herd>, signal: &Signal) {
@@ -115,7 +114,7 @@ fn discard(store: LateStore, log: &ServerLog, why: &str) {
     match store.disk.discard() {
         Ok(()) => log.event(LogLevel::Info, Subject::Server, format_args!("removed {what}: {why}")),
         Err(error) => {
-            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"))
+            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"));
         }
     }
 }

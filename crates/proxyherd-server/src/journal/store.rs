@@ -133,8 +133,8 @@ impl OpenStore {
     }
 }
 
-/// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes nothing,
-/// and works while the server runs.
+/// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes
+/// nothing, and works while the server runs.
 pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {
     if !server.durability.journal {
         return Ok(());
