@@ -79,43 +79,9 @@ pub const BATCH_LEN_MAX: usize = 64;
 pub const LINKS_MAX: usize = 32;
 /// Maximum number of followers of a replica in addition to its links. One more follower is refused.
 pub const FOLLOWERS_MAX: usize = 8;
-/// Maximum number of streams that one server serves, with the kept ones. One more opens only if a kept one can be
-/// dropped, and is refused otherwise.
-pub const STREAMS_MAX: usize = 65_536;
-/// Maximum number of streams whose filters have neither IDs nor prefixes of IDs nor a place, or a place of the size of
-/// a continent. Each change is compared with all of them. One more is refused, unless a kept one can be dropped.
-pub const UNINDEXED_STREAMS_MAX: usize = 1024;
-/// Maximum number of patterns of IDs that the filter of a stream names. A stream with more is refused.
-pub const STREAM_IDS_MAX: usize = 1024;
-/// Maximum number of entries of one stream: clients that match, or have lately matched. A stream that needs more ends.
-pub const STREAM_ENTRIES_MAX: usize = 1 << 20;
-/// Maximum number of entries of all streams of one server. If more are needed, the streams that have been kept longest
-/// are dropped. If no stream is kept, the largest stream ends.
-pub const ALL_STREAM_ENTRIES_MAX: usize = 1 << 23;
-/// Maximum number of streams that are kept for readers that may resume them. With one more, a caller that has the most
-/// kept streams loses the one that has been kept longest.
-pub const STREAMS_KEPT_MAX: usize = 16_384;
-/// Time for which a stream is kept after its connection has ended, nanoseconds.
-pub const STREAM_KEPT_NS: u64 = 300 * 1_000_000_000;
-/// Number of removals that a stream always remembers for a reader that resumes. A stream whose reader holds more
-/// clients remembers as many removals as that. A reader that lacks more begins anew.
-pub const REMOVALS_KEPT_MIN: usize = 64;
-/// Maximum number of presence events that wait for one reader. With one more, the oldest is dropped and counted.
-pub const PRESENCE_WAITING_MAX: usize = 1024;
-/// Number of presence events that a stream remembers for a reader that resumes. A reader that lacks more begins anew.
-pub const PRESENCE_KEPT_MAX: usize = 64;
-/// Maximum number of points of a polygon, all rings together. A polygon with more is refused.
-pub const POLYGON_POINTS_MAX: usize = 1024;
 
 /// Maximum number of queue entries that a follower takes in one call. After that the follower calls again.
 pub const FOLLOWER_BITE_MAX: usize = 1024;
-/// How late a report may arrive from another server without a wrong event of presence. A client is silent or expired
-/// only this long after the time at which it fell silent or expired.
-pub const PRESENCE_LATE_NS: u64 = 1_000_000_000;
-/// Time for which presence remembers what ended a client's last life.
-pub const PRESENCE_ENDED_NS: u64 = TOMBSTONE_TTL_NS;
-/// Maximum number of clients whose last life presence remembers. Further ones are not remembered.
-pub const PRESENCE_ENDED_MAX: usize = 1 << 20;
 /// Number of removed records that may always be queued in one shard for a follower that wants removals. If the shard
 /// holds more records than this, as many removed records as held ones may be queued. With one more, the follower begins
 /// anew in that shard.
@@ -232,9 +198,9 @@ pub const HORIZON_STEP_NS: u64 = 600 * 1_000_000_000;
 /// Maximum time between two looks of a server at its clock, nanoseconds. After a longer time the server may have been
 /// restored from a snapshot, so it begins a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
-/// Time after a server that had no link gets its first link, nanoseconds. If neighbors show during this time that they
-/// know more updates of the server than it has issued, the server believes them: it may have been restored from a
-/// snapshot younger than [`ABSENCE_NS`]. The server then begins a new incarnation.
+/// Time for which a server that had no link believes its neighbors after its first link has come up, nanoseconds. If
+/// they show that they know more updates of the server than it has issued, it begins a new incarnation: it may have
+/// been restored from a snapshot younger than [`ABSENCE_NS`].
 pub const REUNION_NS: u64 = 5 * 1_000_000_000;
 /// Minimum step of a clock that counts as put back, nanoseconds. With a smaller step the clock is only being adjusted.
 pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
@@ -323,8 +289,8 @@ pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
 pub const GAP_PAUSE_MIN: u16 = 5;
 /// Maximum of the pause that begins at [`GAP_PAUSE_MIN`], heartbeats.
 pub const GAP_PAUSE_MAX: u16 = 640;
-/// Number of slices into which the time is cut for which a record is kept. Sums leave out whole slices, so each server
-/// may choose when to forget expired records.
+/// Number of slices into which a record's time to live is cut. Sums leave out whole slices, so each server may choose
+/// when to forget expired records.
 pub const CHECK_SLICES: u64 = 16;
 /// Minimum length of a slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;

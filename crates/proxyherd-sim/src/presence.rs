@@ -11,10 +11,10 @@ use std::sync::{
 
 use proxyherd_core::{
     flood::{Begin, FollowerEvent, FollowerId, Following},
-    presence::{Presence, PresenceEvent, PresenceKind, PresenceSettings, Seen},
     replica::Replica,
     types::Kind,
 };
+use proxyherd_streams::presence::{Presence, PresenceEvent, PresenceKind, PresenceSettings, Seen};
 
 use crate::timeline::{Nanos, SECOND};
 

@@ -22,11 +22,11 @@ use proxyherd_core::{
     flood::{Begin, FollowerId, Interest},
     places::Point,
     replica::{Effort, Replica},
-    streams::{
-        ChangeBatch, EventId, Gathering, Polygon, StreamEvent, StreamFilter, StreamKey, StreamKinds,
-        StreamOpening, Streams, Taken,
-    },
     types::{ClientId, Coordinates, IdPattern, Timestamp},
+};
+use proxyherd_streams::{
+    ChangeBatch, EventId, Gathering, Polygon, StreamEvent, StreamFilter, StreamKey, StreamKinds,
+    StreamOpening, Streams, Taken,
 };
 
 use crate::rng::Rng;

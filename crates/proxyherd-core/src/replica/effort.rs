@@ -47,8 +47,9 @@ impl<'a> Effort<'a> {
         self.comparing(self.comparisons.saturating_add(comparisons))
     }
 
-    /// This effort, with as many visits left as `other` has.
-    pub(crate) fn with_visits_of(self, other: &Effort<'_>) -> Effort<'a> {
+    /// This effort, with as many visits left as `other` has: for a search whose filter compares more than its caller
+    /// knows, which ran with an effort of its own.
+    pub fn with_visits_of(self, other: &Effort<'_>) -> Effort<'a> {
         Effort { visits_max: other.visits_max, ..self }
     }
 

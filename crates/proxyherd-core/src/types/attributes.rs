@@ -113,9 +113,10 @@ impl<'a> Attributes<'a> {
         Ok(Attributes(bytes))
     }
 
-    /// Trusts bytes that [`Attributes::from_bytes`] has accepted before.
-    pub(crate) fn trusted(bytes: &'a [u8]) -> Attributes<'a> {
-        debug_assert!(Attributes::from_bytes(bytes).is_ok(), "the store holds only checked attributes");
+    /// Attributes from a copy of the bytes that [`Attributes::as_bytes`] has returned. The bytes are not checked again:
+    /// for bytes from anywhere else there is [`Attributes::from_bytes`].
+    pub fn trusted(bytes: &'a [u8]) -> Attributes<'a> {
+        debug_assert!(Attributes::from_bytes(bytes).is_ok(), "these bytes are not from `as_bytes`");
         Attributes(bytes)
     }
 

@@ -15,8 +15,8 @@ use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
     places::quota::Standing,
     replica::RefusedCounts,
-    streams::StreamCounts,
 };
+use proxyherd_streams::StreamCounts;
 
 use super::{Denied, Herd, Internals as _, JournalFigures, Link};
 use crate::{

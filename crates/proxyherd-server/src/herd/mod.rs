@@ -43,10 +43,10 @@ use proxyherd_core::{
     link::Identity,
     places::Query,
     replica::{ClientPage, Effort, FoundClient, Replica},
-    streams::StreamKind,
     types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
+use proxyherd_streams::StreamKind;
 
 pub(crate) use self::flapping::FlapChange;
 use self::streams::HerdStreams;

@@ -94,9 +94,9 @@ mod tests {
     use proxyherd_core::{
         access::Scopes,
         limits::{SHARE_EXPIRES_S_MAX, SHARE_KEPT_S, SHARES_MAX},
-        streams::{StreamFilter, StreamKind, StreamKinds},
         types::IdPattern,
     };
+    use proxyherd_streams::{StreamFilter, StreamKind, StreamKinds};
 
     use super::{
         super::tests::{alone, alone_with, caller},

@@ -12,9 +12,9 @@ use proxyherd_core::{
     limits::TOMBSTONE_TTL_NS,
     places::{AnswerStatus, Point, Wish},
     replica::Offer,
-    streams::{StreamFilter, StreamKinds},
     types::{Attributes, AttributesBuf, Coordinates, Radius, Report, Stamp, Timestamp},
 };
+use proxyherd_streams::{StreamFilter, StreamKinds};
 
 use super::*;
 use crate::{

@@ -313,6 +313,7 @@ fn circles(name: &str) -> Vec<String> {
 fn modules_import_only_from_floors_below() {
     let all = [
         "proxyherd-core",
+        "proxyherd-streams",
         "proxyherd-log",
         "proxyherd-journal",
         "proxyherd-places",
@@ -366,6 +367,7 @@ fn doors_import_of_the_herd_only_what_is_for_doors() {
 fn files_of_one_folder_import_each_other_in_no_circle() {
     let all = [
         "proxyherd-core",
+        "proxyherd-streams",
         "proxyherd-log",
         "proxyherd-journal",
         "proxyherd-places",

@@ -9,10 +9,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use proxyherd_config::server_status::{BudgetStatus, LinkStatus, ReportStatus};
-use proxyherd_core::{
-    flood::Nonsense,
-    streams::{ResetReason, StreamKind},
-};
+use proxyherd_core::flood::Nonsense;
+use proxyherd_streams::{ResetReason, StreamKind};
 
 use super::exposition::{ExpositionFormat, text_004};
 use crate::{

@@ -4,9 +4,9 @@ use proxyherd_config::clock;
 use proxyherd_core::{
     flood::Wake,
     replica::{Effort, Offer},
-    streams::{StreamEvent, StreamFilter, StreamKinds},
     types::{Attributes, ClientId, Coordinates, IdPattern, Report, Stamp},
 };
+use proxyherd_streams::{StreamEvent, StreamFilter, StreamKinds};
 
 use super::*;
 use crate::{

@@ -10,10 +10,10 @@ use std::{
     net::IpAddr,
 };
 
-use proxyherd_core::{
-    access::TokenId,
+use proxyherd_core::access::TokenId;
+use proxyherd_streams::{
+    StreamFilter,
     limits::{STREAMS_MAX, UNINDEXED_STREAMS_MAX},
-    streams::StreamFilter,
 };
 
 use super::StreamsFull;

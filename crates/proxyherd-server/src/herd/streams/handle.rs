@@ -1,6 +1,6 @@
 //! What a door sees of a stream: the request that opens the stream, and the reasons for which it is refused.
 
-use proxyherd_core::streams::{self, StreamFilter, StreamKinds};
+use proxyherd_streams::{self as streams, StreamFilter, StreamKinds};
 
 use crate::herd::Denied;
 

@@ -1,9 +1,9 @@
 //! Live streams: [`Herd::stream`](super::Herd::stream) opens a stream and returns a [`StreamHandle`], from which a door
 //! takes events. When there is something to take, and there was nothing before, the stream's bell rings.
 //!
-//! Core decides what a stream tells (`proxyherd_core::streams`) and which clients come, fall silent and go
-//! (`proxyherd_core::presence`). This module has what core must not have: the lock, the thread, the bells, the clock,
-//! and the callers' rights.
+//! The crate `proxyherd_streams` decides what a stream tells, and which clients come, fall silent and go (`presence`).
+//! This module has what a pure crate must not have: the lock, the thread, the bells, the clock, and the callers'
+//! rights.
 //!
 //! All streams of a server share one lock, one follower of the replica and one thread (`follower`). The first stream
 //! starts the thread. The thread ends when no stream is open or kept for a reader that may resume it.
@@ -35,12 +35,12 @@ use std::{
 
 use parking_lot::Mutex;
 use proxyherd_config::clock;
-pub use proxyherd_core::streams::{StreamEnd, Taken};
 use proxyherd_core::{
     replica::{Effort, Replica, Unfinished},
-    streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams},
     types::IdPattern,
 };
+use proxyherd_streams::{EventId, StreamCounts, StreamEvent, StreamKey, StreamOpening, Streams};
+pub use proxyherd_streams::{StreamEnd, Taken};
 
 use self::callers::{CallerKey, CallerStreams};
 pub use self::handle::{StreamRefusal, StreamRequest, StreamsFull};
@@ -78,6 +78,8 @@ struct StreamsState {
     wake_thread: Option<SyncSender<()>>,
     /// Whether no stream can be opened any more, because the server has ended or is stopping.
     is_over: bool,
+    /// The time at which the thread last offered changes.
+    offered_ns: u64,
     /// The number of clients whose presence the thread follows.
     presence_clients: usize,
     /// Whether a panic has left the streams in a state that cannot be repaired. They are not touched any more.
@@ -141,6 +143,7 @@ impl HerdStreams {
             callers: CallerStreams::default(),
             wake_thread: None,
             is_over: false,
+            offered_ns: 0,
             presence_clients: 0,
             has_failed: false,
             #[cfg(test)]
@@ -276,8 +279,8 @@ impl StreamHandle {
         Ok(())
     }
 
-    /// Takes the next event, with the client's record as it is at `now_ns`. `tell` may be called under locks, so it
-    /// must be quick, and it must not call the herd.
+    /// Takes the next event, with the client's record as it is at `now_ns`, or when changes were last offered if that
+    /// was later. `tell` may be called under locks, so it must be quick, and it must not call the herd.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(&StreamEvent<'_>, EventId) -> T) -> Taken<T> {
         if !self.connection.rights.are_valid(now_ns) {
             return Taken::Ended(StreamEnd::RightsEnded);
@@ -286,6 +289,9 @@ impl StreamHandle {
         if state.has_failed {
             return Taken::Ended(StreamEnd::Failed);
         }
+        // The caller can have read its clock before a report expired, and take after the thread has offered that. With
+        // the earlier time, the report would be told again, and nothing would tell its end.
+        let now_ns = now_ns.max(state.offered_ns);
         let taken = state.streams.take(self.key, &self.hub.replica, now_ns, tell);
         let mut rings = state.take_rings();
         drop(state);

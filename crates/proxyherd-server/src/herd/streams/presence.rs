@@ -11,13 +11,8 @@
 use std::sync::Arc;
 
 use proxyherd_config::clock;
-use proxyherd_core::{
-    flood::FollowerEvent,
-    limits::SHARDS,
-    presence::{Presence, PresenceEvent, PresenceKind, PresenceSettings, Seen},
-    replica::Replica,
-    types::Kind,
-};
+use proxyherd_core::{flood::FollowerEvent, limits::SHARDS, replica::Replica, types::Kind};
+use proxyherd_streams::presence::{Presence, PresenceEvent, PresenceKind, PresenceSettings, Seen};
 
 use super::{Connection, Hub, StreamsState};
 use crate::herd::Links;
@@ -202,10 +197,8 @@ fn note(events: &mut Vec<(PresenceKind, u128, Box<[u8]>)>, event: PresenceEvent<
 #[cfg(test)]
 mod tests {
     use proxyherd_config::config::Neighbor;
-    use proxyherd_core::{
-        streams::{StreamFilter, StreamKind, StreamKinds},
-        types::ServerName,
-    };
+    use proxyherd_core::types::ServerName;
+    use proxyherd_streams::{StreamFilter, StreamKind, StreamKinds};
 
     use super::*;
     use crate::{

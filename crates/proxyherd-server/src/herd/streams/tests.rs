@@ -14,9 +14,9 @@ use proxyherd_core::{
     flood::{Begin, Following},
     limits::{BATCH_LEN_MAX, FOLLOWERS_MAX},
     replica::Offer,
-    streams::{StreamFilter, StreamKind, StreamKinds},
     types::{Attributes, AttributesBuf, ClientId, Coordinates, Report, ServerName, Stamp, Timestamp},
 };
+use proxyherd_streams::{StreamFilter, StreamKind, StreamKinds};
 
 use proxyherd_config::config::{Address, Config, Overrides};
 
@@ -249,6 +249,23 @@ async fn a_client_that_expires_is_gone_without_any_other_traffic() {
     assert_eq!(herd.replica().sweep(later_ns, 1000), 0);
     assert_eq!(reader.next_at(later_ns), "kiwi gone");
     assert_eq!(herd.replica().sweep(later_ns + HOUR_NS, 1000), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_read_its_clock_before_a_report_expired_is_not_told_the_report_afterwards() {
+    let herd = alone();
+    let mut reader = Reader::synced(&herd, &["kiwi"]);
+    assert_eq!(reader.take(clock::now_ns()), Taken::Empty);
+    let mut attributes = AttributesBuf::default();
+    attributes.set_ttl_s(NonZeroU32::MIN).unwrap();
+    take_all(&herd, &mut [Offer::new(report_at("kiwi", 1, "+1+1", attributes.borrow()))]);
+    let early_ns = clock::now_ns();
+    reader.bell.recv_timeout(PATIENCE).expect("the bell rings");
+    eventually("the thread offers that the report has expired", || {
+        herd.replica().sweep(clock::now_ns(), 1000);
+        herd.streams.counts().conflated == 1
+    });
+    assert_eq!(reader.take(early_ns), Taken::Empty, "it would never be told that the client is gone");
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use proxyherd_core::{
     codec::json,
     places::{Center, Separation},
     replica::Effort,
-    streams::{EventId, StreamEvent, StreamsFull as CoreFull},
 };
+use proxyherd_streams::{EventId, StreamEvent, StreamsFull as CoreFull};
 use tokio::time::{Instant, sleep};
 
 use super::{Live, wanted::WantedStream};

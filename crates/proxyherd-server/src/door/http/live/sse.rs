@@ -19,7 +19,7 @@ use axum::{
 use futures_util::task::AtomicWaker;
 use http_body::Frame;
 use proxyherd_config::clock;
-use proxyherd_core::streams::EventId;
+use proxyherd_streams::EventId;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 

@@ -2,10 +2,9 @@
 
 use proxyherd_core::{
     codec::json,
-    limits::POLYGON_POINTS_MAX,
     places::{Center, Point},
-    streams::{Polygon, StreamFilter, StreamKind, StreamKinds},
 };
+use proxyherd_streams::{Polygon, StreamFilter, StreamKind, StreamKinds, limits::POLYGON_POINTS_MAX};
 
 use crate::door::http::{
     api::filters::{self, Vicinity},

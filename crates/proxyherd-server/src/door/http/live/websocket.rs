@@ -19,9 +19,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use proxyherd_config::clock;
 use proxyherd_core::{
     codec::json::{self, Incoming, Message as Told},
-    streams::EventId,
     types::AttributesBuf,
 };
+use proxyherd_streams::EventId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, copy, sink},
     sync::Notify,

@@ -1,17 +1,18 @@
 //! Which clients a stream is about: by ID, by place, and by attributes.
 
-use crate::{
+use crate::polygon::{Polygon, wrapped};
+use proxyherd_core::{
     codec::where_clause::WhereClause,
     command::Bounds,
     places::{Center, EARTH_RADIUS_M, Point, Separation},
-    streams::polygon::{Polygon, wrapped},
     types::{Attributes, Coordinates, IdPattern},
 };
 
 /// The clients that a stream is about. All parts that are given must hold.
 ///
 /// ```
-/// use proxyherd_core::{streams::StreamFilter, types::{Attributes, Coordinates, IdPattern}};
+/// use proxyherd_core::types::{Attributes, Coordinates, IdPattern};
+/// use proxyherd_streams::StreamFilter;
 /// let filter = StreamFilter { ids: IdPattern::parse(b"courier-*").into_iter().collect(), ..StreamFilter::default() };
 /// let here = Coordinates::parse(b"+34.068930-118.445127").unwrap();
 /// assert!(filter.matches(b"courier-7", here, Attributes::NONE));

@@ -7,7 +7,8 @@
 //! **The antimeridian.** An edge that spans more than 180 degrees of longitude goes the short way, so it crosses the
 //! antimeridian. Inside, longitudes are *unwrapped*: they continue beyond ±180 degrees instead of jumping.
 
-use crate::{command::Bounds, limits::POLYGON_POINTS_MAX};
+use crate::limits::POLYGON_POINTS_MAX;
+use proxyherd_core::command::Bounds;
 
 /// The margin of a polygon's box, degrees.
 const MARGIN: f64 = 1e-9;
@@ -15,11 +16,11 @@ const MARGIN: f64 = 1e-9;
 /// A polygon with holes.
 ///
 /// ```
-/// use proxyherd_core::streams::Polygon;
+/// use proxyherd_streams::Polygon;
 /// let square = vec![(0.0, 170.0), (10.0, 170.0), (10.0, -170.0), (0.0, -170.0), (0.0, 170.0)];
 /// let polygon = Polygon::new(vec![square])?;
 /// assert!(polygon.contains(5.0, 179.0) && polygon.contains(5.0, -179.0) && !polygon.contains(5.0, 0.0));
-/// # Ok::<(), proxyherd_core::streams::PolygonError>(())
+/// # Ok::<(), proxyherd_streams::PolygonError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Polygon {

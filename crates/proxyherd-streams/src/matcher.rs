@@ -8,7 +8,7 @@ use super::{
     Polygon,
     filter::{StreamFilter, reach},
 };
-use crate::{
+use proxyherd_core::{
     codec::where_clause::WhereClause,
     command::Bounds,
     places::{Center, Separation},

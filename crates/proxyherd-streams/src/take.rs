@@ -5,7 +5,7 @@ use super::{
     event::EventId,
     stream::{Found, News, Next, Phase, Reader},
 };
-use crate::{command::Whereabouts, replica::Replica, types::Kind};
+use proxyherd_core::{command::Whereabouts, replica::Replica, types::Kind};
 
 /// The number of clients that one call may look at without telling anything. After that the bell rings again, so that
 /// others get the lock.

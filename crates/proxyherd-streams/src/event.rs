@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use crate::{command::Whereabouts, presence::PresenceEvent};
+use crate::presence::PresenceEvent;
+use proxyherd_core::command::Whereabouts;
 
 /// One event of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub enum StreamEvent<'a> {
 /// The ID of one event of one stream. The text has hexadecimal digits and dashes, at most [`EventId::LEN_MAX`] bytes.
 ///
 /// ```
-/// # use proxyherd_core::streams::EventId;
+/// # use proxyherd_streams::EventId;
 /// let id = EventId::parse(b"18f3-a0b1-2c").unwrap();
 /// assert_eq!(id.to_string(), "18f3-a0b1-2c");
 /// assert_eq!(EventId::parse(b"another server's"), None);

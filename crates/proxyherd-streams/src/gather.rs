@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{StreamKey, Streams, matcher::Matcher, stream::Phase};
-use crate::{
+use proxyherd_core::{
     limits::SHARDS,
     replica::{Effort, Replica, Unfinished},
     types::{Attributes, Body, ClientId, IdPattern},
@@ -16,7 +16,8 @@ use crate::{
 /// A search for the clients that match a stream's filter, shard by shard.
 ///
 /// ```
-/// # use proxyherd_core::{replica::{Effort, Replica, Unfinished}, streams::{StreamKey, Streams}};
+/// # use proxyherd_core::replica::{Effort, Replica, Unfinished};
+/// # use proxyherd_streams::{StreamKey, Streams};
 /// # fn gather(lock: &mut Streams<()>, replica: &Replica, key: StreamKey, now_ns: u64) -> Result<(), Unfinished> {
 /// // `lock` is the lock of the streams, held for each of these calls.
 /// let Some(mut gathering) = lock.gathering(key) else { return Ok(()) };

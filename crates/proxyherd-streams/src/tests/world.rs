@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::{
+    ChangeBatch, EventId, Gathering, StreamEnd, StreamEvent, StreamFilter, StreamKey, StreamKinds,
+    StreamLimits, StreamOpening, Streams, StreamsFull, Taken,
+};
+use proxyherd_core::{
     command::Whereabouts,
     flood::{Begin, FollowerId, Following, ReportRules, Rules},
     replica::{Effort, Replica, ReplicaSettings, Unfinished},
-    streams::{
-        ChangeBatch, EventId, Gathering, StreamEnd, StreamEvent, StreamFilter, StreamKey, StreamKinds,
-        StreamLimits, StreamOpening, Streams, StreamsFull, Taken,
-    },
     types::{
         AttributeValue, AttributesBuf, ClientId, Coordinates, IdPattern, Origin, Report, ServerName, Stamp,
         Timestamp,

@@ -4,14 +4,8 @@
 use proptest::prelude::*;
 
 use super::world::{World, filter_of};
-use crate::{
-    codec::where_clause::WhereClause,
-    command::Bounds,
-    limits::STREAM_KEPT_NS,
-    places::Point,
-    streams::{Polygon, StreamFilter, StreamKinds, StreamLimits},
-    types::IdPattern,
-};
+use crate::{Polygon, StreamFilter, StreamKinds, StreamLimits, limits::STREAM_KEPT_NS};
+use proxyherd_core::{codec::where_clause::WhereClause, command::Bounds, places::Point, types::IdPattern};
 
 const CLIENTS: [&str; 8] = ["a", "ab", "abc", "b", "bc", "courier-1", "courier-2", "kiwi"];
 const PLACES: [&str; 8] = [

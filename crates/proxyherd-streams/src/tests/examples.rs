@@ -2,17 +2,12 @@
 
 use super::world::{INCARNATION, SECOND, World, filter_of};
 use crate::{
-    command::Bounds,
+    EventId, Polygon, PolygonError, StreamEnd, StreamFilter, StreamKind, StreamKinds, StreamLimits,
+    StreamOpening, StreamsFull, Taken,
     limits::{PRESENCE_KEPT_MAX, PRESENCE_WAITING_MAX, REMOVALS_KEPT_MIN, STREAM_IDS_MAX, STREAM_KEPT_NS},
-    places::Point,
     presence::{PresenceEvent, PresenceKind},
-    replica::Effort,
-    streams::{
-        EventId, Polygon, PolygonError, StreamEnd, StreamFilter, StreamKind, StreamKinds, StreamLimits,
-        StreamOpening, StreamsFull, Taken,
-    },
-    types::IdPattern,
 };
+use proxyherd_core::{command::Bounds, places::Point, replica::Effort, types::IdPattern};
 
 const HERE: &str = "+10+10";
 const THERE: &str = "-30+100";
@@ -383,6 +378,24 @@ fn presence_is_told_to_the_streams_that_hold_or_match_the_client() {
     assert_eq!(world.readers[by_id].view.presence, [1, 2, 4]);
     assert_eq!(world.readers[by_place].view.presence, [1, 4], "the reader held the client until it was gone");
     assert!(world.readers[without].view.presence.is_empty());
+}
+
+#[test]
+fn a_slow_reader_is_told_that_a_client_came_and_is_gone() {
+    let mut world = World::new();
+    let reader = world.open(here(), StreamKinds::default().with(StreamKind::Presence)).unwrap();
+    world.settle();
+    let offer = |world: &mut World, kind, id| {
+        world.follow_all();
+        world.streams.offer_presence(&world.replica, world.now_ns, &presence(kind, b"kiwi", id));
+        world.ring();
+    };
+    world.report("kiwi", HERE, 1);
+    offer(&mut world, PresenceKind::Came, 1);
+    world.forget("kiwi");
+    offer(&mut world, PresenceKind::Gone, 2);
+    world.settle();
+    assert_eq!(world.readers[reader].view.presence, [1, 2], "the reader never held the client");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{filter::StreamFilter, matcher::Matcher};
-use crate::{
+use proxyherd_core::{
     command::Bounds,
     types::{Coordinates, IdPattern},
 };
@@ -294,7 +294,8 @@ fn spread(cell: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{places::Point, streams::Polygon};
+    use crate::Polygon;
+    use proxyherd_core::places::Point;
 
     fn of_box(south: f64, west: f64, north: f64, east: f64) -> StreamFilter {
         StreamFilter { bounds: Bounds::new(south, west, north, east), ..StreamFilter::default() }

@@ -1,7 +1,7 @@
 //! Changes that a follower copies while a shard is locked, and offers to the streams afterwards.
 
 use super::Streams;
-use crate::{
+use proxyherd_core::{
     flood::FollowerEvent,
     types::{Attributes, Body, Coordinates, Kind},
 };
@@ -13,7 +13,8 @@ pub(super) type Present<'a> = Option<(Coordinates, Attributes<'a>)>;
 /// in the long run.
 ///
 /// ```
-/// # use proxyherd_core::{flood::{FollowerId}, replica::Replica, streams::{ChangeBatch, Streams}};
+/// # use proxyherd_core::{flood::FollowerId, replica::Replica};
+/// # use proxyherd_streams::{ChangeBatch, Streams};
 /// # fn follow(replica: &Replica, follower: &FollowerId, streams: &mut Streams<()>, batch: &mut ChangeBatch) {
 /// // `streams` is locked.
 /// while !replica.drain(follower, 128, |told| batch.take(streams, &told)) {
@@ -32,8 +33,8 @@ pub struct ChangeBatch {
 }
 
 impl ChangeBatch {
-    /// Copies a change if any stream wants it. Pass this to [`Replica::drain`](crate::replica::Replica::drain), with
-    /// `streams` locked before.
+    /// Copies a change if any stream wants it. Pass this to
+    /// [`Replica::drain`](proxyherd_core::replica::Replica::drain), with `streams` locked before.
     #[inline]
     pub fn take<B: Clone>(&mut self, streams: &Streams<B>, told: &FollowerEvent<'_>) {
         if streams.wants(told) {

@@ -33,7 +33,7 @@
 //! **Bites.** A stream that ends or begins anew may have a million entries. They are void at once, and
 //! [`Streams::release`] releases their clients in bites, so that the lock is not held for long.
 //!
-//! This module knows no clock, no thread and no door.
+//! This crate is pure, as core is: it knows no clock, no thread and no door, and does no input or output.
 
 mod batch;
 mod bookkeeping;
@@ -46,10 +46,12 @@ mod filter_index;
 mod gather;
 mod interest_map;
 mod kept;
+pub mod limits;
 mod matcher;
 mod offer;
 mod opening;
 mod polygon;
+pub mod presence;
 mod presence_log;
 mod stream;
 mod take;
@@ -119,8 +121,8 @@ struct Slot<B> {
 }
 
 impl<B: Clone> Streams<B> {
-    /// No streams, at a server whose life has this number ([`Origin`](crate::types::Origin)). Keep `seed` secret:
-    /// whoever knows it can choose IDs that collide.
+    /// No streams, at a server whose life has this number ([`Origin`](proxyherd_core::types::Origin)). Keep `seed`
+    /// secret: whoever knows it can choose IDs that collide.
     pub fn new(incarnation: u64, seed: u64) -> Streams<B> {
         Streams {
             incarnation,
@@ -247,7 +249,7 @@ impl<B: Clone> Streams<B> {
     }
 
     /// What the streams want. A follower that offers changes gives this to
-    /// [`Replica::follow_some`](crate::replica::Replica::follow_some).
+    /// [`Replica::follow_some`](proxyherd_core::replica::Replica::follow_some).
     pub fn interest(&self) -> &Arc<InterestMap> {
         &self.interest
     }

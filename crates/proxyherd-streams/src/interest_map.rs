@@ -21,7 +21,7 @@ use std::sync::{
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::StreamFilter;
-use crate::{
+use proxyherd_core::{
     command::Bounds,
     flood::Interest,
     limits::CLIENT_ID_LEN_MAX,
@@ -327,7 +327,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{places::Point, types::Attributes};
+    use proxyherd_core::{places::Point, types::Attributes};
 
     fn filter() -> impl Strategy<Value = StreamFilter> {
         let ids = prop::collection::vec("[ab]{1,3}\\*?|\\*", 0..3);

@@ -53,9 +53,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use self::event::{PresenceEvent, PresenceKind};
 use self::life::{Life, LifeRules};
-use crate::{
+use crate::limits::{PRESENCE_ENDED_MAX, PRESENCE_LATE_NS};
+use proxyherd_core::{
     flood::shown_until_ns,
-    limits::{PRESENCE_ENDED_MAX, PRESENCE_LATE_NS},
     types::{Body, Record, Version},
 };
 
