@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod command_token;
+pub mod data;
 pub mod door_client;
 mod door_trust;
 #[doc(hidden)]

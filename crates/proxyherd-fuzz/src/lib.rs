@@ -13,6 +13,7 @@ pub mod attributes;
 pub mod batch;
 pub mod certificate;
 pub mod config;
+pub mod dump;
 pub mod extract;
 pub mod google;
 pub mod google_legacy;
@@ -44,11 +45,12 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 27] = [
+pub const CODECS: [(&str, Check); 28] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
     ("config", config::check),
+    ("dump", dump::check),
     ("extract", extract::check),
     ("google", google::check),
     ("google_legacy", google_legacy::check),

@@ -1,0 +1,3 @@
+//! `proxyherd data`: checks, dumps and restores the store of a server.
+
+pub mod dump_file;
