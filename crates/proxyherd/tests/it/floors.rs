@@ -314,6 +314,7 @@ fn modules_import_only_from_floors_below() {
     let all = [
         "proxyherd-core",
         "proxyherd-log",
+        "proxyherd-journal",
         "proxyherd-places",
         "proxyherd-config",
         "proxyherd-commands",
@@ -366,6 +367,7 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
     let all = [
         "proxyherd-core",
         "proxyherd-log",
+        "proxyherd-journal",
         "proxyherd-places",
         "proxyherd-config",
         "proxyherd-commands",
