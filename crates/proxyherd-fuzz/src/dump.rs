@@ -17,12 +17,13 @@ pub fn check(input: &[u8]) {
         (_, Some(read)) => read,
         (None, None) => return,
     };
-    let mut writer = DumpWriter::begin(Vec::new(), &header).expect("a vector takes all bytes");
+    let mut dump = Vec::new();
+    let mut writer = DumpWriter::begin(&mut dump, &header).expect("a vector takes all bytes");
     for entry in &entries {
         writer.record(&entry.update()).expect("a vector takes all bytes");
     }
-    let again = writer.finish().expect("a vector takes all bytes");
-    assert_eq!(read_all(&again), Some((header, entries)));
+    writer.finish().expect("a vector takes all bytes");
+    assert_eq!(read_all(&dump), Some((header, entries)));
 }
 
 /// Reads a dump without keeping its records. `None`: the dump was refused.

@@ -77,10 +77,12 @@ fn written(records: &[Record<'_>]) -> Vec<u8> {
         alive_until_ns: NOW_NS - 1,
     };
     let origin = Origin { server, incarnation: 7 };
-    let mut writer = DumpWriter::begin(Vec::new(), &header).expect("a vector takes all bytes");
+    let mut dump = Vec::new();
+    let mut writer = DumpWriter::begin(&mut dump, &header).expect("a vector takes all bytes");
     for (at, record) in records.iter().enumerate() {
         let update = Update { record: *record, origin: &origin, seq: at as u64 };
         writer.record(&update).expect("a vector takes all bytes");
     }
-    writer.finish().expect("a vector takes all bytes")
+    writer.finish().expect("a vector takes all bytes");
+    dump
 }

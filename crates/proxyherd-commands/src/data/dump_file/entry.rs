@@ -1,4 +1,4 @@
-//! A record of a dump, with everything that a record borrows.
+//! A record of a dump, which owns what a record borrows.
 
 use proxyherd_core::{
     flood::Update,
@@ -33,6 +33,20 @@ pub(super) enum Content {
 }
 
 impl Entry {
+    /// A copy of an update.
+    pub fn of(update: &Update<'_>) -> Entry {
+        let Record { kind, key, body, timestamp, difference } = update.record;
+        let content = match body {
+            Body::Location { coordinates, attributes } => {
+                Content::Location { coordinates, attributes: attributes.as_bytes().to_vec() }
+            }
+            Body::Gone => Content::Gone,
+            Body::Data { keep_s, bytes } => Content::Data { keep_s, bytes: bytes.to_vec() },
+        };
+        let (key, origin) = (key.to_vec(), update.origin.clone());
+        Entry { kind, key, content, timestamp, difference, origin, seq: update.seq }
+    }
+
     /// The record as an update.
     pub fn update(&self) -> Update<'_> {
         let body = match &self.content {

@@ -36,11 +36,14 @@ fn client<'a>(key: &'a [u8], attributes: Attributes<'a>) -> Record<'a> {
 }
 
 fn dump_of(records: &[Record<'_>]) -> Vec<u8> {
-    let mut writer = DumpWriter::begin(Vec::new(), &header()).unwrap();
+    let mut dump = Vec::new();
+    let mut writer = DumpWriter::begin(&mut dump, &header()).unwrap();
     for (at, record) in records.iter().enumerate() {
         writer.record(&Update { record: *record, origin: &origin(), seq: at as u64 + 1 }).unwrap();
     }
-    writer.finish().unwrap()
+    let (count, bytes) = writer.finish().unwrap();
+    assert_eq!((count, bytes), (records.len() as u64, dump.len() as u64));
+    dump
 }
 
 fn read(dump: &[u8]) -> Result<Vec<Entry>, DumpError> {
@@ -285,9 +288,11 @@ proptest! {
         let difference = Difference::at_receipt(now_ns, timestamp);
         let record = Record { kind: Kind(kind), key: &key, body, timestamp, difference };
         let origin = Origin { server: ServerName::new("a.b-c_7").unwrap(), incarnation };
-        let mut writer = DumpWriter::begin(Vec::new(), &header()).unwrap();
+        let mut dump = Vec::new();
+        let mut writer = DumpWriter::begin(&mut dump, &header()).unwrap();
         writer.record(&Update { record, origin: &origin, seq }).unwrap();
-        let entries = read(&writer.finish().unwrap()).unwrap();
+        writer.finish().unwrap();
+        let entries = read(&dump).unwrap();
         prop_assert_eq!(entries.len(), 1);
         let again = entries[0].update();
         prop_assert_eq!(again.record, record);

@@ -34,23 +34,14 @@ impl<W: Write> DumpWriter<W> {
         Ok(())
     }
 
-    /// The number of records that were written.
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// The number of bytes that were written.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Writes the end and returns the output. Without the end, no reader accepts the dump.
-    pub fn finish(mut self) -> io::Result<W> {
+    /// Writes the end. Returns the number of records and the number of bytes. Without the end, no reader accepts the
+    /// dump.
+    pub fn finish(mut self) -> io::Result<(u64, u64)> {
         let end = end_line(self.records, self.checksum.digest());
         self.out.write_all(end.as_bytes())?;
         self.out.write_all(b"\n")?;
         self.out.flush()?;
-        Ok(self.out)
+        Ok((self.records, self.bytes + end.len() as u64 + 1))
     }
 
     fn put(&mut self) -> io::Result<()> {
