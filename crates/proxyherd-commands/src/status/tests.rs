@@ -72,6 +72,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         root_mismatches: 0,
         log_left_out: 0,
         places_budgets: vec![],
+        journal: None,
         certificate_days_left: None,
         peers_refused: 0,
         reaches: vec![server.to_owned()],

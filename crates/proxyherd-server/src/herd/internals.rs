@@ -27,7 +27,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    Durability, Herd, HerdCounters, Link, Links,
+    Durability, Herd, HerdCounters, JournalMonitor, Link, Links,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -92,6 +92,7 @@ impl Herd {
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
             durability: OnceLock::new(),
+            journal: OnceLock::new(),
             streams: HerdStreams::new(&replica, presence),
             tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,
@@ -145,6 +146,11 @@ impl Herd {
     pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
         self.durability.get()
     }
+
+    /// What the journal shows of itself. `None`: the server keeps no journal.
+    pub(crate) fn journal(&self) -> Option<&Arc<JournalMonitor>> {
+        self.journal.get()
+    }
 }
 
 /// The methods for the parts of a server that are not doors. They form a trait, because code can call them only where
@@ -154,7 +160,7 @@ pub trait Internals {
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
-    fn replica(&self) -> &Replica;
+    fn replica(&self) -> &Arc<Replica>;
 
     /// This server's links, in the order of [`Config::links_of`]. The topology adds and removes links.
     fn links(&self) -> &Links;
@@ -201,6 +207,9 @@ pub trait Internals {
     /// counts.
     fn set_durability(&self, durability: Arc<dyn Durability>);
 
+    /// Shows the journal in the status, in metrics and in readiness from now on. Only the first call counts.
+    fn set_journal(&self, journal: Arc<JournalMonitor>);
+
     /// Replaces the hash of the operator's token.
     fn set_operator_token(&self, sha256: Option<[u8; 32]>);
 
@@ -219,7 +228,7 @@ impl Internals for Herd {
         &self.identity
     }
 
-    fn replica(&self) -> &Replica {
+    fn replica(&self) -> &Arc<Replica> {
         &self.replica
     }
 
@@ -297,6 +306,10 @@ impl Internals for Herd {
 
     fn set_durability(&self, durability: Arc<dyn Durability>) {
         let _ = self.durability.set(durability);
+    }
+
+    fn set_journal(&self, journal: Arc<JournalMonitor>) {
+        let _ = self.journal.set(journal);
     }
 
     fn set_operator_token(&self, sha256: Option<[u8; 32]>) {

@@ -17,6 +17,7 @@ mod durability;
 mod figures;
 mod flapping;
 mod internals;
+mod journal_monitor;
 mod links;
 mod readiness;
 mod reports;
@@ -55,6 +56,7 @@ pub use self::{
     durability::{Durability, Notice, Positions},
     figures::Figures,
     internals::Internals,
+    journal_monitor::{JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes},
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
@@ -81,6 +83,8 @@ pub struct Herd {
     counters: HerdCounters,
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
+    /// What the journal shows of itself. `None`: the server keeps no journal.
+    journal: OnceLock<Arc<JournalMonitor>>,
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,
