@@ -241,7 +241,8 @@ impl Server {
         // Clients that come while the store is read would wait. Without a listener they go to another server.
         let prepared = PreparedServer::new(config, server)?;
         let read = spawn_blocking(move || prepared.read_store()).await;
-        let prepared = read.map_err(|error| StartError::Journal(JournalError::Start(error.to_string())))??;
+        let prepared =
+            read.map_err(|error| StartError::Journal(JournalError::Start(error.to_string())))??;
         let sockets = Sockets::bind(server).await?;
         Server::run(config, server, prepared, sockets)
     }

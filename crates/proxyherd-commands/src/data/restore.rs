@@ -62,12 +62,12 @@ pub struct Restoration {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The dump is refused.
-    #[error("{dump}: {source}; nothing was restored")]
+    #[error("{dump}: {reason}; nothing was restored")]
     Dump {
         /// The name of the dump.
         dump: String,
         /// The reason.
-        source: DumpError,
+        reason: DumpError,
     },
     /// The server runs, another command restores, or the directory cannot be used.
     #[error(transparent)]
@@ -83,8 +83,13 @@ pub enum RestoreError {
         dir: PathBuf,
     },
     /// The new store cannot be written.
-    #[error("cannot write the new store: {0}; the store in {} is as it was", dir.display())]
-    Disk(#[source] DiskError, PathBuf),
+    #[error("cannot write the new store {}: {reason}", dir.display())]
+    Disk {
+        /// The store's directory.
+        dir: PathBuf,
+        /// Why.
+        reason: DiskError,
+    },
 }
 
 /// Restores a dump. `dump`: the name of the dump, for messages. `now_ns`: POSIX time in nanoseconds. `salt`: a random
@@ -101,7 +106,7 @@ pub fn restore(
     refuse_in_use(data, wanted)?;
     let replica = write::replica(wanted, now_ns, salt);
     let taken = take(input, wanted, now_ns, &replica, progress)
-        .map_err(|source| RestoreError::Dump { dump: dump.to_owned(), source })?;
+        .map_err(|reason| RestoreError::Dump { dump: dump.to_owned(), reason })?;
     let identity = StoreIdentity { herd: wanted.config.herd.id.clone(), server: wanted.server.clone() };
     let alive_until_ns = alive_until(&taken.header, &identity.herd, now_ns);
     write::put(data, wanted, &identity, &replica, alive_until_ns, salt)?;
@@ -124,7 +129,7 @@ fn refuse_in_use(data: &Path, wanted: &Wanted<'_>) -> Result<(), RestoreError> {
 
 fn refuse_not_empty(disk: &FileDisk, wanted: &Wanted<'_>) -> Result<(), RestoreError> {
     let dir = || disk.path().to_owned();
-    let files = disk.list().map_err(|error| RestoreError::Disk(error, dir()))?;
+    let files = disk.list().map_err(|reason| RestoreError::Disk { dir: dir(), reason })?;
     if files.is_empty() || wanted.replaces { Ok(()) } else { Err(RestoreError::NotEmpty { dir: dir() }) }
 }
 

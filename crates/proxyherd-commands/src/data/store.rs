@@ -17,7 +17,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    journal::{Disk, DiskError, DiskFile, RecoverError},
+    journal::{Disk, DiskError, DiskFile, RecoverError, StoreIdentity, alive_until},
     types::ServerName,
 };
 use proxyherd_journal::{FileDisk, StoreError};
@@ -38,12 +38,12 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store is refused, or cannot be read.
-    #[error("{}: {source}", dir.display())]
+    #[error("{}: {reason}", dir.display())]
     Refused {
         /// The store's directory.
         dir: PathBuf,
-        /// The reason.
-        source: RecoverError,
+        /// Why.
+        reason: RecoverError,
     },
     /// The directory has no file of a store.
     #[error("{} holds no store: no file in it is a segment or a snapshot", dir.display())]
@@ -82,7 +82,7 @@ impl SteadyStore {
 
     fn of(disk: &FileDisk) -> Result<SteadyStore, ReadError> {
         let dir = disk.path().to_owned();
-        let refused = |error: DiskError| ReadError::Refused { dir: dir.clone(), source: error.into() };
+        let refused = |error: DiskError| ReadError::Refused { dir: dir.clone(), reason: error.into() };
         for opening in 0..OPENINGS_MAX {
             if opening > 0 {
                 thread::sleep(PAUSE);
@@ -91,10 +91,33 @@ impl SteadyStore {
             let Some(files) = open_all(&dir, &names).map_err(refused)? else { continue };
             // Names are never used again. So files that are there before and after were there together.
             if names_of(disk).map_err(refused)? == names {
-                return if files.is_empty() { Err(ReadError::Empty { dir }) } else { Ok(SteadyStore { dir, files }) };
+                return if files.is_empty() {
+                    Err(ReadError::Empty { dir })
+                } else {
+                    Ok(SteadyStore { dir, files })
+                };
             }
         }
         Err(ReadError::Unsteady { dir })
+    }
+
+    /// Whose store it is, as its files say. `None`: no file says so.
+    pub fn identity(&self) -> Result<Option<StoreIdentity>, ReadError> {
+        // No herd has this ID. So core refuses the store, and says whose it is.
+        let server = ServerName::new("x").map_err(|_| ReadError::Empty { dir: self.dir.clone() })?;
+        let mut asked = StoreIdentity { herd: String::new(), server };
+        loop {
+            match alive_until(self, &asked) {
+                Ok(_) if asked.herd.is_empty() => return Ok(None),
+                Ok(_) => return Ok(Some(asked)),
+                Err(RecoverError::OtherHerd { herd, .. }) if asked.herd.is_empty() => asked.herd = herd,
+                Err(RecoverError::OtherServer { server, .. }) if server != asked.server.as_str() => {
+                    let Ok(server) = ServerName::new(&server) else { return Ok(None) };
+                    asked.server = server;
+                }
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
     }
 
     /// The store's directory.
@@ -113,8 +136,8 @@ impl SteadyStore {
     }
 
     /// The error of a recovery of this store.
-    pub(super) fn refused(&self, source: RecoverError) -> ReadError {
-        ReadError::Refused { dir: self.dir.clone(), source }
+    pub(super) fn refused(&self, reason: RecoverError) -> ReadError {
+        ReadError::Refused { dir: self.dir.clone(), reason }
     }
 }
 

@@ -56,7 +56,9 @@ pub use self::{
     durability::{Durability, Notice, Positions},
     figures::Figures,
     internals::Internals,
-    journal_monitor::{JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes},
+    journal_monitor::{
+        JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes,
+    },
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},

@@ -231,7 +231,8 @@ impl<D: Disk + Clone> Committer<D> {
     fn note_room(&self) {
         if self.monitor.state() == JournalState::Full {
             self.monitor.set_state(JournalState::Running);
-            let message = format_args!("space is back: the journal writes again, and reports are acknowledged");
+            let message =
+                format_args!("space is back: the journal writes again, and reports are acknowledged");
             self.say(LogLevel::Info, message);
         }
     }

@@ -36,8 +36,8 @@ use proxyherd_core::{
 use proxyherd_log::ServerLog;
 
 pub(crate) use self::committer::Listener;
-use self::{committer::Committer, compactor::Compactor, signal::Signal};
 pub use self::store::{JournalError, OpenStore};
+use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{
     herd::{Herd, Internals as _, JournalMonitor},
     liveness::Liveness,
@@ -131,14 +131,20 @@ impl ServerJournal {
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| refused(&error))
         };
-        start("compaction", Box::new(move || {
-            compactor.run();
-            drop(alive_too);
-        }))?;
-        start("journal", Box::new(move || {
-            committer.run();
-            drop(alive);
-        }))?;
+        start(
+            "compaction",
+            Box::new(move || {
+                compactor.run();
+                drop(alive_too);
+            }),
+        )?;
+        start(
+            "journal",
+            Box::new(move || {
+                committer.run();
+                drop(alive);
+            }),
+        )?;
         Ok(ServerJournal { signal, ended, monitor })
     }
 

@@ -47,13 +47,17 @@ pub(super) fn read<D: Disk + Sync>(
         };
         let start = |part| {
             let sender = sender.clone();
-            thread::Builder::new().name(format!("recovery-{part}")).spawn_scoped(scope, move || read_part(part, sender))
+            thread::Builder::new()
+                .name(format!("recovery-{part}"))
+                .spawn_scoped(scope, move || read_part(part, sender))
         };
         let threads: Vec<_> = (0..parts).map(start).collect();
         drop(sender);
         Shown::new(parts, what, log).show(&receiver);
         let ended = threads.into_iter().map(|thread| match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked"))),
+            Ok(thread) => {
+                thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked")))
+            }
             Err(error) => Err(failed(&format!("the system refuses a thread: {error}"))),
         });
         ended.collect::<Result<Vec<_>, _>>()
@@ -123,7 +127,8 @@ impl Shown<'_> {
 
     fn text(&self) -> String {
         let sum = |value: fn(&ReadProgress) -> u64| self.parts.iter().map(value).sum::<u64>();
-        let (read, total, records) = (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
+        let (read, total, records) =
+            (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
         let percent = (read * 100).checked_div(total).unwrap_or(0);
         let seconds = self.began.elapsed().as_secs_f64();
         format!("reading {}: {percent} %, {records} records in {seconds:.1} s", self.what)

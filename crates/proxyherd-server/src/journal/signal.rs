@@ -96,10 +96,13 @@ mod tests {
     #[test]
     fn a_stop_ends_every_wait() {
         let signal = Arc::new(Signal::default());
-        let waits: [fn(&Signal); 3] =
-            [|signal| signal.wait(LONG), |signal| signal.rest(LONG), |signal| {
+        let waits: [fn(&Signal); 3] = [
+            |signal| signal.wait(LONG),
+            |signal| signal.rest(LONG),
+            |signal| {
                 signal.wait_for_more_than(&Positions::default(), LONG);
-            }];
+            },
+        ];
         let waiting = waits.map(|wait| {
             let signal = Arc::clone(&signal);
             thread::spawn(move || wait(&signal))

@@ -48,17 +48,18 @@ pub(super) fn put(
     alive_until_ns: u64,
     salt: u64,
 ) -> Result<(), RestoreError> {
-    let failed = |error: DiskError| RestoreError::Disk(error, directory(data, wanted.server));
+    let failed = |reason| RestoreError::Disk { dir: directory(data, wanted.server), reason };
     // The lock keeps the server and other restores away until the new store is in place.
     let mut place = FileDisk::open(data, wanted.server)?;
     refuse_not_empty(&place, wanted)?;
     let work = place.path().with_file_name(WORK);
-    let made = make(&work, wanted, identity, replica, alive_until_ns, salt).map_err(failed).and_then(|made| {
-        let aside = if wanted.replaces { Some(place.set_aside()?) } else { None };
-        swap(&made, place.path()).map_err(failed)?;
-        aside.map_or(Ok(()), FileDisk::discard)?;
-        Ok(())
-    });
+    let made =
+        make(&work, wanted, identity, replica, alive_until_ns, salt).map_err(failed).and_then(|made| {
+            let aside = if wanted.replaces { Some(place.set_aside()?) } else { None };
+            swap(&made, place.path()).map_err(failed)?;
+            aside.map_or(Ok(()), FileDisk::discard)?;
+            Ok(())
+        });
     let cleared = remove(&work).map_err(failed);
     made.and(cleared)
 }
@@ -75,9 +76,10 @@ fn make(
     remove(work)?;
     let disk = FileDisk::open(work, wanted.server).map_err(|error| DiskError::Failed(error.to_string()))?;
     let path = disk.path().to_owned();
-    let following = Following { begins: Begin::WithHeld, wants_removed: true };
+    let following = Following { begins: Begin::WithAllHeld, wants_removed: true };
     let follower = replica.follow(following, || {});
-    let follower = follower.ok_or_else(|| DiskError::Failed("the replica has no place for a journal".to_owned()))?;
+    let follower =
+        follower.ok_or_else(|| DiskError::Failed("the replica has no place for a journal".to_owned()))?;
     let mut journal = Journal::start(disk, identity, &Recovered::default(), salt, now_ns)?;
     loop {
         let is_all = journal.take(replica, &follower, now_ns);

@@ -189,7 +189,8 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
         Readiness::Behind => "no neighbor has sent all its records yet\n".into(),
         Readiness::JournalFull => "the disk of the journal is full, so no report is acknowledged\n".into(),
         Readiness::JournalFailed(why) => {
-            let said = "the journal has failed, so no report is acknowledged until this server is started again";
+            let said =
+                "the journal has failed, so no report is acknowledged until this server is started again";
             format!("{said}: {why}\n").into()
         }
     };
