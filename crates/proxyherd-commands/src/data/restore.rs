@@ -18,7 +18,8 @@ use std::{
 
 use proxyherd_config::config::Config;
 use proxyherd_core::{
-    journal::{Disk as _, DiskError, Restore, Restored, StoreIdentity},
+    flood::{Restored, Update},
+    journal::{Disk as _, DiskError, StoreIdentity},
     types::{KeyHash, Kind, Origin, ServerName},
 };
 use proxyherd_journal::{FileDisk, StoreError, directory};
@@ -56,6 +57,10 @@ pub struct Restoration {
     pub adopted: u64,
     /// The number of records that were left out: tokens without `with_tokens`, and accounts of another herd.
     pub left_out: u64,
+    /// The number of records that have expired, or that a newer record of the dump replaces.
+    pub stale: u64,
+    /// The number of records that no server would hold: there is no room for them, or they are in a wrong name.
+    pub refused: u64,
 }
 
 /// Why nothing was restored.
@@ -105,13 +110,22 @@ pub fn restore(
     let data = &wanted.config.herd.data;
     refuse_in_use(data, wanted)?;
     let replica = write::replica(wanted, now_ns, salt);
-    let taken = take(input, wanted, now_ns, &replica, progress)
-        .map_err(|reason| RestoreError::Dump { dump: dump.to_owned(), reason })?;
+    let taken =
+        take(input, wanted, now_ns, |shard, update| write::hold(&replica, now_ns, shard, update), progress)
+            .map_err(|reason| RestoreError::Dump { dump: dump.to_owned(), reason })?;
     let identity = StoreIdentity { herd: wanted.config.herd.id.clone(), server: wanted.server.clone() };
     let alive_until_ns = alive_until(&taken.header, &identity.herd, now_ns);
     write::put(data, wanted, &identity, &replica, alive_until_ns, salt)?;
-    let Taken { header, records, adopted, left_out } = taken;
-    Ok(Restoration { header, dir: directory(data, wanted.server), records, adopted, left_out })
+    let Taken { header, records, adopted, left_out, stale, refused } = taken;
+    Ok(Restoration {
+        header,
+        dir: directory(data, wanted.server),
+        records,
+        adopted,
+        left_out,
+        stale,
+        refused,
+    })
 }
 
 /// Refuses a store that is in use or holds something, before the dump is read.
@@ -149,21 +163,24 @@ struct Taken {
     records: RecordCounts,
     adopted: u64,
     left_out: u64,
+    stale: u64,
+    refused: u64,
 }
 
-/// Reads the whole dump into a replica.
+/// Reads the whole dump. `hold` takes each record.
 fn take(
     input: impl BufRead,
     wanted: &Wanted<'_>,
     now_ns: u64,
-    into: &impl Restore,
+    mut hold: impl FnMut(usize, Update<'_>) -> Restored,
     progress: Progress<'_>,
 ) -> Result<Taken, DumpError> {
     let mut reader = DumpReader::open(input)?;
     let header = reader.header().clone();
     let is_same_herd = header.herd == wanted.config.herd.id;
     let mut adoption = Adoption::new(wanted, is_same_herd, now_ns);
-    let mut taken = Taken { header, records: RecordCounts::default(), adopted: 0, left_out: 0 };
+    let mut taken =
+        Taken { header, records: RecordCounts::default(), adopted: 0, left_out: 0, stale: 0, refused: 0 };
     while let Some(entry) = reader.next_entry()? {
         let mut update = entry.update();
         let kind = update.record.kind;
@@ -178,8 +195,11 @@ fn take(
             (update.origin, update.seq) = (&origin, seq);
             taken.adopted += 1;
         }
-        into.restore(now_ns, shard, &[Restored::Update(update)]);
-        taken.records.note(&update);
+        match hold(shard, update) {
+            Restored::Kept => taken.records.note(&update),
+            Restored::Stale => taken.stale += 1,
+            Restored::Full | Restored::Impossible => taken.refused += 1,
+        }
         progress(reader.bytes() as f64, taken.records.total());
     }
     Ok(taken)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    flood::{Begin, Following},
+    flood::{Begin, Following, Restored, Update},
     journal::{DiskError, Journal, Recovered, StoreIdentity},
     replica::{Replica, ReplicaSettings},
     types::Origin,
@@ -37,6 +37,14 @@ pub(super) fn replica(wanted: &Wanted<'_>, now_ns: u64, seed: u64) -> Replica {
         client_index: false,
         rules: Default::default(),
     })
+}
+
+/// Merges a record into the replica.
+pub(super) fn hold(replica: &Replica, now_ns: u64, shard: usize, update: Update<'_>) -> Restored {
+    let mut restored = Restored::Stale;
+    // No link and no follower waits for the replica.
+    let _ = replica.restore(now_ns, shard, |restoring| restored = restoring.record(update));
+    restored
 }
 
 /// Writes the replica as the store of the server.

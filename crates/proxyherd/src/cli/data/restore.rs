@@ -108,5 +108,14 @@ fn summary(done: &Restoration, herd: &str) -> String {
     if done.left_out > 0 {
         text += &format!("  left out: {}\n", many(done.left_out, "record"));
     }
+    if done.stale > 0 {
+        text += &format!(
+            "  expired, or replaced by a newer record of the dump: {}\n",
+            many(done.stale, "record")
+        );
+    }
+    if done.refused > 0 {
+        text += &format!("  refused, because there is no room for them: {}\n", many(done.refused, "record"));
+    }
     text
 }
