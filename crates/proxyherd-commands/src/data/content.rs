@@ -11,7 +11,7 @@ use std::{
 
 use proxyherd_core::{
     flood::Update,
-    journal::{Part, ReadProgress, Recovered, Restore, Restored, StoreIdentity, recover},
+    journal::{Part, ReadProgress, Recovered, Restore, StoreIdentity, Stored, recover},
     limits::SHARDS,
     types::{Kind, Origin},
 };
@@ -62,8 +62,11 @@ fn parts_for(bytes: u64) -> usize {
 }
 
 /// The newest record of each key.
+type Newest = HashMap<(Kind, Box<[u8]>), Entry>;
+
+/// The newest record of each key, while a store is read.
 #[derive(Debug, Default)]
-struct Content(Mutex<HashMap<(Kind, Box<[u8]>), Entry>>);
+struct Content(Mutex<Newest>);
 
 impl Content {
     fn into_entries(self) -> impl Iterator<Item = Entry> {
@@ -72,24 +75,24 @@ impl Content {
 }
 
 impl Restore for Content {
-    fn restore(&self, _now_ns: u64, _shard: usize, changes: &[Restored<'_>]) {
+    fn restore(&self, _now_ns: u64, _shard: usize, changes: &[Stored<'_>]) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             match *change {
-                Restored::Update(update) => {
+                Stored::Update(update) => {
                     let key = (update.record.kind, update.record.key.into());
                     if held.get(&key).is_none_or(|entry| replaces(&update, &entry.update())) {
                         held.insert(key, Entry::of(&update));
                     }
                 }
-                Restored::Removed { kind, key } => {
+                Stored::Removed { kind, key } => {
                     held.remove(&(kind, key.into()));
                 }
             }
         }
     }
 
-    fn restore_vector(&self, _shard: usize, _vector: &[(Origin, u64)]) {}
+    fn restore_vector(&self, _now_ns: u64, _shard: usize, _vector: &[(Origin, u64)]) {}
 }
 
 /// Whether a later change replaces a held one: also with the same record, because a server may issue a record again.
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn the_newest_record_of_each_key_is_held_and_a_removed_one_is_not() {
         let (one, other) = (origin(1), origin(2));
-        let update = |record, origin, seq| Restored::Update(Update { record, origin, seq });
+        let update = |record, origin, seq| Stored::Update(Update { record, origin, seq });
         let content = Content::default();
         content.restore(
             0,
@@ -124,8 +127,8 @@ mod tests {
                 update(record(b"b", b"5"), &one, 3),
                 update(record(b"b", b"5"), &other, 4),
                 update(record(b"c", b"5"), &one, 5),
-                Restored::Removed { kind: Kind(200), key: b"c" },
-                Restored::Removed { kind: Kind(200), key: b"never" },
+                Stored::Removed { kind: Kind(200), key: b"c" },
+                Stored::Removed { kind: Kind(200), key: b"never" },
             ],
         );
         let mut held: Vec<_> = content.into_entries().collect();

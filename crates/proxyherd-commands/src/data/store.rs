@@ -62,11 +62,14 @@ pub enum ReadError {
     Output(#[from] io::Error),
 }
 
+/// The open files by their names, with the lengths that they had.
+type OpenFiles = BTreeMap<String, (File, u64)>;
+
 /// The open files of a store.
 #[derive(Debug)]
 pub struct SteadyStore {
     dir: PathBuf,
-    files: BTreeMap<String, (File, u64)>,
+    files: OpenFiles,
 }
 
 impl SteadyStore {
@@ -103,21 +106,25 @@ impl SteadyStore {
 
     /// Whose store it is, as its files say. `None`: no file says so.
     pub fn identity(&self) -> Result<Option<StoreIdentity>, ReadError> {
-        // No herd has this ID. So core refuses the store, and says whose it is.
-        let server = ServerName::new("x").map_err(|_| ReadError::Empty { dir: self.dir.clone() })?;
+        // No herd has an empty ID. So core refuses the store and says whose it is: first the herd, then the server.
+        let server = ServerName::new("x").map_err(|error| self.failed(&error.to_string()))?;
         let mut asked = StoreIdentity { herd: String::new(), server };
-        loop {
+        for _ in 0..2 {
             match alive_until(self, &asked) {
-                Ok(_) if asked.herd.is_empty() => return Ok(None),
-                Ok(_) => return Ok(Some(asked)),
+                Ok(_) => break,
                 Err(RecoverError::OtherHerd { herd, .. }) if asked.herd.is_empty() => asked.herd = herd,
-                Err(RecoverError::OtherServer { server, .. }) if server != asked.server.as_str() => {
-                    let Ok(server) = ServerName::new(&server) else { return Ok(None) };
-                    asked.server = server;
+                Err(RecoverError::OtherServer { server, .. }) => {
+                    asked.server =
+                        ServerName::new(&server).map_err(|error| self.failed(&error.to_string()))?;
                 }
                 Err(error) => return Err(self.refused(error)),
             }
         }
+        Ok(Some(asked).filter(|asked| !asked.herd.is_empty()))
+    }
+
+    fn failed(&self, why: &str) -> ReadError {
+        self.refused(DiskError::Failed(why.to_owned()).into())
     }
 
     /// The store's directory.
@@ -147,8 +154,8 @@ fn names_of(disk: &FileDisk) -> Result<Vec<String>, DiskError> {
 }
 
 /// Opens the files. `None`: one of them is gone.
-fn open_all(dir: &Path, names: &[String]) -> Result<Option<BTreeMap<String, (File, u64)>>, DiskError> {
-    let mut files = BTreeMap::new();
+fn open_all(dir: &Path, names: &[String]) -> Result<Option<OpenFiles>, DiskError> {
+    let mut files = OpenFiles::new();
     for name in names {
         let path = dir.join(name);
         let opened = File::open(&path).and_then(|file| {
