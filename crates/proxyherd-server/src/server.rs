@@ -244,7 +244,7 @@ impl Server {
         let prepared =
             read.map_err(|error| StartError::Journal(JournalError::Start(error.to_string())))??;
         let sockets = Sockets::bind(server).await?;
-        Server::run(config, server, prepared, sockets)
+        Server::run(config, prepared, sockets)
     }
 
     /// Starts the server `name`, which must be in `config`, on open sockets. If the server has a journal, this blocks
@@ -253,17 +253,12 @@ impl Server {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
         let prepared = PreparedServer::new(config, server)?.read_store()?;
-        Server::run(config, server, prepared, sockets)
+        Server::run(config, prepared, sockets)
     }
 
-    fn run(
-        config: &Config,
-        server: &ServerConfig,
-        prepared: PreparedServer,
-        sockets: Sockets,
-    ) -> Result<Server, StartError> {
+    fn run(config: &Config, prepared: PreparedServer, sockets: Sockets) -> Result<Server, StartError> {
         let PreparedServer { herd, tls, quota, store } = prepared;
-        let journal = start_durability(&herd, server, store)?;
+        let journal = store.map(|store| start_journal(&herd, store)).transpose()?;
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
             herd,
@@ -455,13 +450,10 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
 }
 
-/// Starts the journal, if the server has a store, and lets the doors wait for what the settings say.
-fn start_durability(
-    herd: &Arc<Herd>,
-    server: &ServerConfig,
-    store: Option<OpenStore>,
-) -> Result<Option<ServerJournal>, StartError> {
-    todo!()
+/// Starts the journal, and lets the durability of the herd know what is on the disk.
+fn start_journal(herd: &Arc<Herd>, store: OpenStore) -> Result<ServerJournal, JournalError> {
+    let durability = herd.server_durability().expect("the herd of a server with a journal has a durability");
+    store.start(herd, Arc::clone(durability) as _)
 }
 
 /// Writes and syncs the last changes.

@@ -116,9 +116,14 @@ impl Herd {
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: self.counters.peers_refused.load(Relaxed),
             reaches: self.replica.tree_servers().iter().map(ToString::to_string).collect(),
-            journal: self.journal().map(|journal| journal.status(0)),
+            journal: self.journal().map(|journal| journal.status(self.waiting())),
             links: self.links.all().iter().map(|link| self.link_status(link)).collect(),
         }
+    }
+
+    /// The number of connections and requests whose reports are not durable yet.
+    fn waiting(&self) -> usize {
+        self.server_durability().map_or(0, |durability| durability.waiting())
     }
 
     /// The refused reports. Rights are checked here, so the replica does not count what they refuse.

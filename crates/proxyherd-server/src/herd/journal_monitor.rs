@@ -100,7 +100,7 @@ pub struct JournalFigures {
     pub state: JournalState,
     /// Records that were written, since the start.
     pub records: u64,
-    /// Bytes that were written, since the start, without compaction.
+    /// Bytes that were written to the store, since the start.
     pub bytes: u64,
     /// The times of syncs.
     pub syncs: SyncTimes,

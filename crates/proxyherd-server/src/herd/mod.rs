@@ -53,7 +53,7 @@ use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
-    durability::{Durability, Notice},
+    durability::{Durability, Notice, ServerDurability},
     figures::Figures,
     internals::Internals,
     journal_monitor::{
@@ -85,6 +85,9 @@ pub struct Herd {
     counters: HerdCounters,
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
+    /// The same, with what the journal tells it. `None`: reports are acknowledged at once, or a test has set another
+    /// durability.
+    server_durability: Option<Arc<ServerDurability>>,
     /// What the journal shows of itself. `None`: the server keeps no journal.
     journal: OnceLock<Arc<JournalMonitor>>,
     replica: Arc<Replica>,

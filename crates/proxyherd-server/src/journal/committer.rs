@@ -32,7 +32,7 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{compactor::CompactionEnd, signal::Signal};
 use crate::{
-    herd::{JournalMonitor, JournalState},
+    herd::{JournalMonitor, JournalState, ServerDurability},
     liveness::Pulse,
 };
 
@@ -52,6 +52,16 @@ pub(crate) trait Listener: Send + Sync {
 
     /// Nothing more will be on the disk until the server is started again.
     fn journal_failed(&self);
+}
+
+impl Listener for ServerDurability {
+    fn journal_covers(&self, covered: &Positions) {
+        self.cover_journal(covered);
+    }
+
+    fn journal_failed(&self) {
+        ServerDurability::journal_failed(self);
+    }
 }
 
 /// Why the thread ends.

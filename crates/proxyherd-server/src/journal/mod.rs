@@ -68,6 +68,10 @@ impl OpenStore {
         let journal =
             ServerJournal::start(self.disk, &self.identity, &self.recovered, parts, herd.liveness())?;
         herd.set_journal(self.monitor);
+        // What is issued again now must be in the journal, too, so this comes after its start.
+        if self.recovered.alive_until_ns > 0 {
+            herd.wake(herd.replica().restore_end(clock::now_ns(), self.recovered.alive_until_ns));
+        }
         late::start(self.late, self.identity, herd, &journal.signal)?;
         Ok(journal)
     }

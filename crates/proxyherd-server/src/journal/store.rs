@@ -13,17 +13,14 @@ use proxyherd_config::{
 };
 use proxyherd_core::{
     journal::{RecoverError, Recovered, StoreIdentity, alive_until},
-    limits::TOMBSTONE_TTL_NS,
+    limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
 };
 use proxyherd_journal::{FileDisk, StoreError};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::reading::{self, ago};
-use crate::herd::{Herd, Internals as _, JournalMonitor};
+use super::reading::{self, IntoHerd, ago};
+use crate::herd::{Herd, JournalMonitor};
 
-/// A store is read at the start only if it is this much younger than the memory of what was forgotten: reading takes
-/// time, and clocks differ.
-const AGE_SPARE_NS: u64 = 3600 * 1_000_000_000;
 /// The variable of the environment that makes a server skip every sync of the disk, and the only value that it takes.
 const SKIP_SYNC: (&str, &str) =
     ("PROXYHERD_TEST_SKIP_FSYNC", "yes, lose what was acknowledged when this machine crashes");
@@ -112,7 +109,7 @@ impl OpenStore {
     pub(crate) fn read_into(&mut self, herd: &Herd) -> Result<(), JournalError> {
         let what = name_of(self.disk.path());
         let (recovered, figures) =
-            reading::read(&self.disk, &self.identity, herd.replica().as_ref(), herd.log(), &what)
+            reading::read(&self.disk, &self.identity, &IntoHerd(herd), herd.log(), &what)
                 .map_err(|why| JournalError::read(&self.disk, why))?;
         self.recovered = recovered;
         self.monitor.add_recovered(figures);
@@ -131,7 +128,7 @@ fn late_store(aside: FileDisk, identity: &StoreIdentity) -> Result<LateStore, Jo
 }
 
 fn is_too_old(alive_until_ns: u64, now_ns: u64) -> bool {
-    now_ns.saturating_sub(alive_until_ns) > TOMBSTONE_TTL_NS - AGE_SPARE_NS
+    now_ns.saturating_sub(alive_until_ns) >= TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS
 }
 
 /// Nobody sets the variable by accident to the only value that it takes. Any other value ends the start.
@@ -159,8 +156,8 @@ mod tests {
     #[test]
     fn a_store_is_too_old_an_hour_before_the_herd_forgets_what_it_has_forgotten() {
         let (hour, now) = (3600 * 1_000_000_000, 100 * TOMBSTONE_TTL_NS);
-        assert!(!is_too_old(now - 23 * hour, now));
-        assert!(is_too_old(now - 23 * hour - 1, now));
+        assert!(!is_too_old(now - 23 * hour + 1, now));
+        assert!(is_too_old(now - 23 * hour, now));
         // A clock that was set back does not make a store old.
         assert!(!is_too_old(now + hour, now));
     }

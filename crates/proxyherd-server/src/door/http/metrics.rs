@@ -176,7 +176,7 @@ impl Families<'_, '_> {
         self.gauges("proxyherd_journal_state", help, None, "state", states)?;
         let help = "Records that the journal has written";
         self.counter("proxyherd_journal_records", help, journal.records)?;
-        let help = "Bytes that the journal has written, without compaction";
+        let help = "Bytes that were written to the store, with compaction";
         self.counter("proxyherd_journal_written_bytes", help, journal.bytes)?;
         self.sync_times(&journal.syncs)?;
         self.gauge("proxyherd_journal_disk_bytes", "Bytes of the files of the store", journal.disk_bytes)?;
