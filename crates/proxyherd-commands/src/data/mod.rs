@@ -15,6 +15,8 @@ pub mod dump;
 pub mod dump_file;
 pub mod restore;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 /// The share of some work that is done, from 0 to 1, and the number of records so far.
 pub type Progress<'p> = &'p mut dyn FnMut(f64, u64);

@@ -94,9 +94,14 @@ fn make(
         journal.write()?;
         journal.sync()?;
         if is_all && !journal.is_dirty() {
-            return Ok(path);
+            break;
         }
     }
+    // A new segment ends the one before. So wrong bytes in that one are damage, and never an unfinished end.
+    journal.begin_compaction(now_ns)?.abort();
+    journal.write()?;
+    journal.sync()?;
+    Ok(path)
 }
 
 /// Puts the new store into the place of an empty one.
