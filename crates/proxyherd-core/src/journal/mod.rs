@@ -32,7 +32,6 @@ pub use self::{
     },
     writer::Journal,
 };
-pub use crate::command::Positions;
 use crate::types::ServerName;
 
 /// Whose store it is. A store of another herd or another server is refused.

@@ -251,15 +251,25 @@ impl<D: Disk> Journal<D> {
         self.upkeep.others_len + self.blocks.offset()
     }
 
+    /// The number of records that were added to segments since the start.
+    pub fn records_added(&self) -> u64 {
+        self.blocks.records().0
+    }
+
+    /// The number of bytes that the held records would take in new snapshots, about.
+    pub fn live_bytes(&self, replica: &Replica) -> u64 {
+        let (records, written) = (self.upkeep.records, self.blocks.records());
+        let (count, len) = (records.0 + written.0, records.1 + written.1);
+        len.checked_div(count).unwrap_or(RECORD_LEN_GUESS) * replica.len()
+    }
+
     /// Whether a compaction should begin now. Never true while one runs.
     pub fn is_compaction_due(&self, replica: &Replica, now_ns: u64) -> bool {
-        let Upkeep { records, is_damaged, is_running, not_before_ns, forgotten_since_ns, .. } = self.upkeep;
+        let Upkeep { is_damaged, is_running, not_before_ns, forgotten_since_ns, .. } = self.upkeep;
         if is_running || now_ns < not_before_ns {
             return false;
         }
-        let (count, len) = (records.0 + self.blocks.records().0, records.1 + self.blocks.records().1);
-        let record_len = len.checked_div(count).unwrap_or(RECORD_LEN_GUESS);
-        let is_large = self.disk_bytes() > 2 * record_len * replica.len() + STORE_SLACK_LEN;
+        let is_large = self.disk_bytes() > 2 * self.live_bytes(replica) + STORE_SLACK_LEN;
         let has_forgotten =
             forgotten_since_ns.is_some_and(|since_ns| now_ns.abs_diff(since_ns) >= STORE_FORGETS_NS);
         is_damaged || is_large || has_forgotten
