@@ -28,6 +28,8 @@ use proxyherd_log::refusal;
 const OPENINGS_MAX: usize = 100;
 /// How long the command waits before it opens the files again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How the names of files begin that can belong to a store. Other files in the directory are not read.
+const BEGINNINGS: [&str; 2] = ["journal-", "snapshot-"];
 /// How the name of a file ends that is not complete. Such a file does not count.
 const INCOMPLETE: &str = ".tmp";
 
@@ -150,7 +152,10 @@ impl SteadyStore {
 
 fn names_of(disk: &FileDisk) -> Result<Vec<String>, DiskError> {
     let names = disk.list()?.into_iter().map(|(name, _)| name);
-    Ok(names.filter(|name| !name.ends_with(INCOMPLETE)).collect())
+    let counts = |name: &String| {
+        BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) && !name.ends_with(INCOMPLETE)
+    };
+    Ok(names.filter(counts).collect())
 }
 
 /// Opens the files. `None`: one of them is gone.
@@ -272,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_directory_without_a_store_is_named() {
-        let dir = store(&[]);
+        let dir = store(&[("herd.toml", b"")]);
         let error = SteadyStore::open_at(dir.path()).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -1,9 +1,9 @@
 //! The format of a dump: what `data dump` writes and `data restore` reads.
 //!
-//! A dump is text, one JSON object on each line. The first line is the [`Header`]. Each further line is one record, with
-//! everything that the record has: no digit, no decimal and no byte is lost. The last line has the number of records
-//! and a checksum of all lines before it, so a dump that was cut or changed is noticed. [`DumpWriter`] writes a dump,
-//! and [`DumpReader`] reads one.
+//! A dump is text, one JSON object on each line. The first line is the [`Header`]. Each further line is one record,
+//! with everything that the record has: no digit, no decimal and no byte is lost. The last line has the number of
+//! records and a checksum of all lines before it, so a dump that was cut or changed is noticed. [`DumpWriter`] writes a
+//! dump, and [`DumpReader`] reads one.
 //!
 //! Invariant: a record that was written and read again is the same record, byte for byte. Where the readable form of a
 //! key or of attributes would lose something, the line has the bytes as base64 instead.
