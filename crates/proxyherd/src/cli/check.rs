@@ -154,14 +154,13 @@ fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
 }
 
 /// Checks that the server can write its log. If there is a places budget or a journal, the server must also be able to
-/// write into its directory.
+/// write into its own directory of `data`.
 fn check_files(config: &Config, server: &ServerConfig) -> impl Iterator<Item = Finding> {
-    let name = &server.name;
-    let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
+    let log = ServerLog::check(&config.log, &server.name).err().map(|error| error.to_string());
     let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;
-    let has_data = has_budget || server.durability.journal;
-    let data = config.herd.data.join(name.as_str());
-    let refused = has_data.then(|| refusal::check_writable(&data).err()).flatten();
+    let needs_data = has_budget || server.durability.journal;
+    let data = config.herd.data.join(server.name.as_str());
+    let refused = needs_data.then(|| refusal::check_writable(&data).err()).flatten();
     let data = refused.map(|error| {
         let advice = refusal::advice(&data, &error, "or set `data` in [herd] to another directory");
         format!("cannot write into {}: {error}; {advice}", data.display())
