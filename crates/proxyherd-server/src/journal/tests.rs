@@ -122,8 +122,8 @@ struct Kept {
     monitor: Arc<JournalMonitor>,
     liveness: Liveness,
     journal: ServerJournal,
-    dir: tempfile::TempDir,
     log: ServerLog,
+    dir: tempfile::TempDir,
 }
 
 fn identity() -> StoreIdentity {
@@ -207,6 +207,14 @@ impl Kept {
         let into = ReplicaRestore::new(&restarted, |_| ());
         recover(&self.disk.memory, &identity(), &into, clock::now_ns(), Part::ALL, &mut |_| ()).unwrap();
         restarted
+    }
+}
+
+impl Drop for Kept {
+    /// Waits for the threads, which write into the directory of the log.
+    fn drop(&mut self) {
+        self.disk.faults.hold_syncs(false);
+        self.journal.stop(Instant::now() + crate::wait::PATIENCE);
     }
 }
 
