@@ -3,7 +3,7 @@
 use proxyherd_core::{
     codec::rfc3339,
     flood::Update,
-    journal::{Damage, Recovered, StoreIdentity},
+    journal::{Damage, Recovered, STORE_VERSION, StoreIdentity},
     types::{Body, Kind},
 };
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub struct Checked {
     pub herd: String,
     /// The server's name.
     pub server: String,
+    /// The version of the store's format.
+    pub version: u16,
     /// Whether nothing is damaged.
     pub sound: bool,
     /// The number of files.
@@ -112,6 +114,7 @@ pub fn check(
         dir: store.path().display().to_string(),
         herd: identity.herd.clone(),
         server: identity.server.to_string(),
+        version: STORE_VERSION,
         sound: damage.is_empty(),
         files: store.files(),
         bytes: store.bytes(),

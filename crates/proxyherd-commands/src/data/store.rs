@@ -276,6 +276,15 @@ mod tests {
     }
 
     #[test]
+    fn files_that_the_server_has_replaced_meanwhile_are_opened_anew() {
+        let dir = store(&[("journal-2", b"2"), ("snapshot-0-2", b"0")]);
+        let names = |names: [&str; 2]| names.map(str::to_owned);
+        let replaced = open_all(dir.path(), &names(["journal-1", "journal-2"])).unwrap();
+        assert!(replaced.is_none(), "journal-1 is gone");
+        assert_eq!(open_all(dir.path(), &names(["journal-2", "snapshot-0-2"])).unwrap().unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_directory_without_a_store_is_named() {
         let dir = store(&[("herd.toml", b"")]);
         let error = SteadyStore::open_at(dir.path()).unwrap_err().to_string();

@@ -3,8 +3,8 @@ use proxyherd_core::{
     flood::Update,
     limits::DATA_LEN_MAX,
     types::{
-        Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Origin, Record, ServerName,
-        Timestamp,
+        AttributeValue, Attributes, Body, ClientId, Coordinates, Decimal, Difference, Kind, Origin, Record,
+        ServerName, Timestamp,
     },
 };
 
@@ -111,6 +111,24 @@ fn a_line_shows_what_a_record_has() {
     assert_eq!(lines[..6], expected);
     assert!(lines[6].starts_with(r#"{"end":true,"records":5,"xxh3":""#), "{}", lines[6]);
     assert_eq!(lines.len(), 7);
+}
+
+/// A dump that version 1 of the format has written. Later versions of the program read it, too.
+const VERSION_1: &[u8] = include_bytes!("tests/version-1.dump");
+
+#[test]
+fn a_dump_of_version_1_is_read() {
+    let entries = read(VERSION_1).unwrap();
+    let keys: Vec<_> = entries.iter().map(|entry| entry.update().record.key.to_vec()).collect();
+    let expected: [&[u8]; 7] = [b"kiwi", b"\xff", b"bare", b"kiwi", b"k1w1", b"day/1/Riley", b"later"];
+    assert_eq!(keys, expected);
+    let Body::Location { attributes, .. } = entries[0].update().record.body else {
+        panic!("kiwi has a place")
+    };
+    assert_eq!(attributes.value("speed"), Some(AttributeValue::Number("1.50E+3")));
+    assert_eq!(attributes.ttl_s().map(u32::from), Some(1));
+    assert_eq!(entries[3].update().record.body, Body::Gone);
+    assert_eq!(entries[6].update().record.body, Body::Data { keep_s: 60, bytes: b"\x00\xff" });
 }
 
 #[test]

@@ -18,7 +18,7 @@ const AFTER_HELP: &str = concat!(
 
 ",
     heading!("JSON"),
-    "  dir, herd, server, sound, files, bytes, alive_until, age_s, versions, and records with the numbers of clients, \
+    "  dir, herd, server, version (of the format), sound, files, bytes, alive_until, age_s, versions, and records with the numbers of clients, \
      tombstones, tokens, quota and others. torn and damage are arrays of objects with file, offset and length.
 
 ",
@@ -75,7 +75,10 @@ fn summary(checked: &Checked) -> String {
     let mut text = format!("{}: {verdict}\n", checked.dir);
     let herd = escape::shown(checked.herd.as_bytes());
     let (files, bytes) = (counted(checked.files, "file"), size(checked.bytes));
-    text += &format!("  server {} of the herd {herd}; {files}, {bytes}\n", checked.server);
+    text += &format!(
+        "  server {} of the herd {herd}; format {}; {files}, {bytes}\n",
+        checked.server, checked.version
+    );
     let records = &checked.records;
     text += &format!(
         "  {}, {}, {}, {}, {}\n",
@@ -120,6 +123,7 @@ mod tests {
             dir: "data/Riley/journal".to_owned(),
             herd: "herd".to_owned(),
             server: "Riley".to_owned(),
+            version: 1,
             sound: false,
             files: 2,
             bytes: 12_345,
@@ -132,7 +136,7 @@ mod tests {
         };
         let expected = "\
 data/Riley/journal: damaged
-  server Riley of the herd herd; 2 files, 12 kB
+  server Riley of the herd herd; format 1; 2 files, 12 kB
   1,000 clients, 1 tombstone, 0 tokens, 0 accounts of places budgets, 0 other records
   the server ran at 2026-11-30T19:16:03.000000000Z, 5 min ago
   unfinished end, which is no damage: journal-3 at byte 900, 7 bytes
