@@ -244,7 +244,7 @@ impl DiskFile for NoFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, sync::Barrier};
 
     use super::*;
 
@@ -282,6 +282,40 @@ mod tests {
         let replaced = open_all(dir.path(), &names(["journal-1", "journal-2"])).unwrap();
         assert!(replaced.is_none(), "journal-1 is gone");
         assert_eq!(open_all(dir.path(), &names(["journal-2", "snapshot-0-2"])).unwrap().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_files_of_one_moment_are_read_beside_a_server_that_replaces_them() {
+        let dir = store(&[("journal-1", b"1")]);
+        let both = Barrier::new(2);
+        let path = |name: &str, number: u64| dir.path().join(format!("{name}-{number}"));
+        let opened: Vec<_> = thread::scope(|scope| {
+            scope.spawn(|| {
+                // A few replacements meet each opening.
+                for number in 2..152 {
+                    fs::write(path("journal", number), "1").unwrap();
+                    fs::write(path("snapshot-0", number), "1").unwrap();
+                    let _ = fs::remove_file(path("snapshot-0", number - 1));
+                    let _ = fs::remove_file(path("journal", number - 1));
+                    if number.is_multiple_of(3) {
+                        both.wait();
+                    }
+                }
+            });
+            let open = |_| {
+                let opened = SteadyStore::open_at(dir.path());
+                both.wait();
+                opened
+            };
+            (0..50).map(open).collect()
+        });
+        for steady in opened {
+            let names: Vec<String> = steady.unwrap().files.into_keys().collect();
+            let number = |name: &String| name.rsplit('-').next().and_then(|number| number.parse().ok());
+            let numbers: Vec<u64> = names.iter().filter_map(number).collect();
+            let (least, most) = (numbers.iter().min().unwrap(), numbers.iter().max().unwrap());
+            assert!(names[0].starts_with("journal-") && most - least <= 1, "{names:?}");
+        }
     }
 
     #[test]
