@@ -1,14 +1,16 @@
-//! The commands `client`, `status`, `token` and `init` without the command line: the program reads their arguments and
-//! shows their errors.
+//! The commands `client`, `status`, `token`, `init` and `data` without the command line: the program reads their
+//! arguments and shows their errors.
 //!
-//! The commands talk to running servers from outside: [`client`] by the line protocol, [`status`] and [`token`] by
-//! HTTP. [`init`] writes the first files of a herd. [`command_token`] finds the token that the commands show, and
-//! decides which servers may see it.
+//! Most commands talk to running servers from outside: [`client`] by the line protocol, [`status`] and [`token`] by
+//! HTTP. [`init`] writes the first files of a herd. [`data`] reads and makes the stores of servers. [`command_token`]
+//! finds the token that the commands show, and decides which servers may see it.
 //!
-//! The crate does not know the inside of a server. It has what herd.toml says, and what the servers' doors answer.
+//! The crate does not know the inside of a server. It has what herd.toml says, what the servers' doors answer, and what
+//! their stores hold.
 
 pub mod client;
 pub mod command_token;
+pub mod data;
 pub mod door_client;
 mod door_trust;
 #[doc(hidden)]

@@ -13,6 +13,7 @@ pub mod attributes;
 pub mod batch;
 pub mod certificate;
 pub mod config;
+pub mod dump;
 pub mod extract;
 pub mod google;
 pub mod google_legacy;
@@ -50,6 +51,7 @@ pub const CODECS: [(&str, Check); 28] = [
     ("batch", batch::check),
     ("certificate", certificate::check),
     ("config", config::check),
+    ("dump", dump::check),
     ("extract", extract::check),
     ("google", google::check),
     ("google_legacy", google_legacy::check),

@@ -38,6 +38,9 @@ pub use self::{
 };
 use crate::types::ServerName;
 
+/// The version of the format of stores that this program writes, and the only one that it reads.
+pub const STORE_VERSION: u16 = format::VERSION;
+
 /// Whose store it is. A store of another herd or another server is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreIdentity {

@@ -3,6 +3,7 @@
 //! If an encoder is public, it writes the seeds. Other seeds are made by hand, and use everything that the format
 //! allows. The seeds go into `corpora`. Inputs in this folder that fuzzing has found stay unchanged.
 
+mod dump;
 mod extract;
 mod json;
 mod link;
@@ -29,6 +30,7 @@ fn main() -> io::Result<()> {
         ("batch", json::batch()),
         ("certificate", values::certificates()),
         ("config", text::config()),
+        ("dump", dump::dump()),
         ("extract", extract::extract()),
         ("google", text::seeds(&text::GOOGLE)),
         ("google_legacy", text::seeds(&text::GOOGLE_LEGACY)),

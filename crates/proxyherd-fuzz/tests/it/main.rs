@@ -51,8 +51,9 @@ macro_rules! replayed {
 }
 
 replayed! {
-    attributes, batch, certificate, config, extract, google, google_legacy, hours, incoming, line, link, message, numbers,
-    osmand, overland, owntracks, places_index, polygon, query, quota, replies, report, rfc3339, store, tokens, traccar,
+    attributes, batch, certificate, config, dump, extract, google, google_legacy, hours, incoming, line, link, message,
+    numbers, osmand, overland, owntracks, places_index, polygon, query, quota, replies, report, rfc3339, store, tokens,
+    traccar,
     url_id, where_clause,
 }
 

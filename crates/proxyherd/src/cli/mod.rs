@@ -6,6 +6,7 @@
 mod check;
 mod client;
 mod completions;
+mod data;
 mod demo;
 mod init;
 mod man;
@@ -83,6 +84,7 @@ enum Command {
     Status(status::Args),
     Token(token::Args),
     Places(places::Args),
+    Data(data::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -200,6 +202,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

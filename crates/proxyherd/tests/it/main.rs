@@ -20,6 +20,7 @@ mod client_status;
 mod clocks;
 mod command_line;
 mod commands;
+mod data_commands;
 mod demo;
 mod doors;
 mod encryption;

@@ -9,7 +9,7 @@ use super::{FileName, NO_SHARD, array};
 use crate::{journal::StoreIdentity, limits::HERD_ID_LEN_MAX, types::ServerName};
 
 /// The version of the format that this program writes, and the only one that it reads.
-const VERSION: u16 = 1;
+pub(in crate::journal) const VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"phstore\n";
 
 /// The number of bytes of one copy.

@@ -17,7 +17,7 @@ mod payload;
 pub(super) use self::{
     block::{BLOCK_HEADER_LEN, BLOCK_MAGIC, BlockHeader},
     entry::Blocks,
-    file_header::{BadHeader, FILE_HEADERS_LEN, FileHeader},
+    file_header::{BadHeader, FILE_HEADERS_LEN, FileHeader, VERSION},
     file_name::FileName,
     payload::{Payload, VectorPart},
 };

@@ -1,0 +1,22 @@
+//! `proxyherd data`: checks, dumps and restores the store of a server.
+//!
+//! A store is what a server with `journal = true` keeps on its disk. [`check`](check::check) reads all of a store and
+//! says what it holds. [`dump`](dump::dump) writes its records as a portable text ([`dump_file`]), and
+//! [`restore`](restore::restore) makes a new store of such a text.
+//!
+//! Invariant: `check` and `dump` only read, also while the server of the store runs. They read the files as they were
+//! at one moment ([`store`]). `restore` makes a whole store or nothing.
+//!
+//! Nothing here asks a running server.
+
+pub mod check;
+mod content;
+pub mod dump;
+pub mod dump_file;
+pub mod restore;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+/// The share of some work that is done, from 0 to 1, and the number of records so far.
+pub type Progress<'p> = &'p mut dyn FnMut(f64, u64);

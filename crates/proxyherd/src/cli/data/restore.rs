@@ -1,0 +1,121 @@
+//! `proxyherd data restore`: makes a new store of a dump.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use proxyherd_commands::data::restore::{Restoration, Wanted, restore};
+use proxyherd_config::clock;
+use proxyherd_log::escape;
+
+use super::{many, progress::Bar};
+use crate::cli::{ConfigArgs, SetArgs, heading, load, serve};
+
+const AFTER_HELP: &str = concat!(
+    heading!("Examples"),
+    "  proxyherd data restore riley.dump --name Riley
+  zstd -dc riley.dump.zst | proxyherd data restore - --name Riley
+  proxyherd data restore old-herd.dump --config new/herd.toml --name Ada --without-tokens
+
+",
+    heading!("Exit codes"),
+    "  0   the new store is made
+  1   nothing was restored: the dump is wrong, the server runs, or it has a store already
+  2   the command line is wrong
+  78  the configuration is wrong
+",
+);
+
+/// The size of the buffer in front of the input, bytes.
+const BUFFER_LEN: usize = 256 * 1024;
+
+/// Make a new store for a server from a dump
+///
+/// Stop the server first. The store appears as a whole when the last line of the dump was read; a dump with a wrong
+/// line changes nothing. In the herd of the dump, records keep the names of their servers. In another herd, records of
+/// servers that this herd does not have are taken in the name of the restoring server.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// The dump; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// The server of the file that gets the store
+    #[arg(long, short, value_name = "SERVER", env = "PROXYHERD_NAME")]
+    name: String,
+
+    /// Replace the store that the server has
+    #[arg(long)]
+    force: bool,
+
+    /// Leave out tokens and shares. Otherwise whoever holds one can use it at this herd, too
+    #[arg(long)]
+    without_tokens: bool,
+
+    #[command(flatten)]
+    set: SetArgs,
+}
+
+/// Restores the dump, and says what was restored.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let config = load(&args.config, &args.set.set)?;
+    let server = &serve::named(&config, &args.name)?.name;
+    let (input, name, len) = open(args)?;
+    let bar = Bar::new("Restoring");
+    let wanted = Wanted { config: &config, server, with_tokens: !args.without_tokens, replaces: args.force };
+    let mut progress = |read: f64, _| bar.set(read / len);
+    let done = restore(input, &name, &wanted, clock::now_ns(), clock::random(), &mut progress)?;
+    drop(bar);
+    write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
+    Ok(())
+}
+
+/// The dump, its name, and its length in bytes.
+fn open(args: &Args) -> anyhow::Result<(Box<dyn BufRead>, String, f64)> {
+    if args.file.as_os_str() == "-" {
+        let input = BufReader::with_capacity(BUFFER_LEN, io::stdin());
+        return Ok((Box::new(input), "standard input".to_owned(), f64::INFINITY));
+    }
+    let name = args.file.display().to_string();
+    let cannot = || format!("cannot read {name}");
+    let file = File::open(&args.file).with_context(cannot)?;
+    let len = file.metadata().with_context(cannot)?.len().max(1) as f64;
+    Ok((Box::new(BufReader::with_capacity(BUFFER_LEN, file)), name, len))
+}
+
+fn summary(done: &Restoration, herd: &str) -> String {
+    let mut text = format!("Restored {} into {}\n", many(done.records.total(), "record"), done.dir.display());
+    text += &format!(
+        "  {}, {}, {}\n",
+        many(done.records.clients, "client"),
+        many(done.records.tombstones, "tombstone"),
+        many(done.records.tokens, "token")
+    );
+    if done.header.herd != herd {
+        let from = escape::shown(done.header.herd.as_bytes());
+        text += &format!(
+            "  from another herd, {from}; taken in the name of this server: {}\n",
+            many(done.adopted, "record")
+        );
+    }
+    if done.left_out > 0 {
+        text += &format!("  left out: {}\n", many(done.left_out, "record"));
+    }
+    if done.stale > 0 {
+        text += &format!(
+            "  expired, or replaced by a newer record of the dump: {}\n",
+            many(done.stale, "record")
+        );
+    }
+    if done.refused > 0 {
+        text += &format!("  refused, because there is no room for them: {}\n", many(done.refused, "record"));
+    }
+    text
+}
