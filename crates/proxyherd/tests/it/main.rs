@@ -34,6 +34,7 @@ mod http_api;
 mod http_crowd;
 mod http_door;
 mod http_two;
+mod journal_crash;
 mod links;
 mod live;
 mod logs;
