@@ -296,7 +296,7 @@ impl Herd {
 
 impl Drop for Herd {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             for name in &self.plan.names {
                 show(&format!("the log of {name}"), &self.log(name));
                 if let Some(server) = self.running.get(*name) {

@@ -68,7 +68,8 @@ impl Acknowledged {
         let told = ats_of(server, &clients);
         self.newest.iter().zip(told).find_map(|((client, &time_s), at)| {
             let is_kept = report_in(&at, client).is_some_and(|found_s| found_s >= time_s);
-            (!is_kept).then(|| format!("{client} was acknowledged with the time {time_s}, and it says {at:?}"))
+            (!is_kept)
+                .then(|| format!("{client} was acknowledged with the time {time_s}, and it says {at:?}"))
         })
     }
 }

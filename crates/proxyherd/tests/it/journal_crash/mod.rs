@@ -41,7 +41,9 @@ impl Rounds {
     fn begin(servers: &[&'static str]) -> Rounds {
         let rounds = number_from("PROXYHERD_TEST_JOURNAL_ROUNDS").unwrap_or(20);
         let (dice, seed) = Dice::seeded();
-        println!("{rounds} rounds; again with PROXYHERD_TEST_JOURNAL_ROUNDS={rounds} PROXYHERD_TEST_SEED={seed}");
+        println!(
+            "{rounds} rounds; again with PROXYHERD_TEST_JOURNAL_ROUNDS={rounds} PROXYHERD_TEST_SEED={seed}"
+        );
         let acknowledged = servers.iter().map(|name| (*name, Acknowledged::default())).collect();
         Rounds { rounds, dice, clock: Arc::default(), acks: 0, acknowledged }
     }
@@ -91,7 +93,10 @@ impl Rounds {
     /// Prints what the rounds have tested, and checks that they have tested something.
     fn end(&self) {
         let clients: usize = self.acknowledged.iter().map(|(_, acknowledged)| acknowledged.len()).sum();
-        println!("{} rounds, {} acknowledgements, {clients} clients: nothing was lost", self.rounds, self.acks);
+        println!(
+            "{} rounds, {} acknowledgements, {clients} clients: nothing was lost",
+            self.rounds, self.acks
+        );
         assert!(self.acks >= self.rounds * ACKS_MIN && clients > 0);
     }
 }
