@@ -60,8 +60,40 @@ pub struct Status {
     /// trees are not listed.
     #[serde(default)]
     pub reaches: Vec<String>,
+    /// The journal. Absent: the server keeps no journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalStatus>,
     /// The server's links.
     pub links: Vec<LinkStatus>,
+}
+
+/// The journal of a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// `running`, `full` (the disk has no room, so nothing is acknowledged) or `failed` (until the next start).
+    pub state: String,
+    /// Why the journal is full or has failed. Absent while it is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Bytes of the store's files.
+    pub disk_bytes: u64,
+    /// Bytes that the present records would take in a new snapshot, about.
+    pub live_bytes: u64,
+    /// Number of connections that wait until their reports are durable.
+    pub waiting: usize,
+    /// The time that the last sync of the disk took, milliseconds.
+    pub fsync_last_ms: f64,
+    /// The longest sync since the start, milliseconds.
+    pub fsync_max_ms: f64,
+    /// The time for which a sync has been running now, milliseconds. 0: none is running.
+    #[serde(default)]
+    pub fsync_running_ms: f64,
+    /// Number of places in the files that were damaged at the last start.
+    pub damage: u64,
+    /// Number of records that the last start has read.
+    pub recovered_records: u64,
+    /// The time that reading them took, seconds.
+    pub recovery_s: f64,
 }
 
 /// Numbers of reports of clients, by result.

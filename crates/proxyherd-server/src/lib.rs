@@ -7,6 +7,7 @@ pub mod door;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod herd;
+pub mod journal;
 pub mod listen;
 pub mod liveness;
 mod peer;

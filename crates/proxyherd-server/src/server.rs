@@ -1,7 +1,8 @@
 //! A running server. Its herd handle, links, doors, quota and watchdog start and stop together.
 //!
-//! [`Server::start`] returns when every listener is open. If the start fails, nothing keeps running. [`Server::stop`]
-//! takes at most ten seconds, even if clients, neighbors or the disk do not respond.
+//! [`Server::start`] returns when every listener is open. A server with a journal reads its store before it opens its
+//! listeners. If the start fails, nothing keeps running. [`Server::stop`] takes at most ten seconds, even if clients,
+//! neighbors or the disk do not respond.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
     net::TcpListener,
     sync::Notify,
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +28,7 @@ use crate::{
         entrance::{DoorListener, DoorTls, Entrance},
     },
     herd::{Herd, Internals, Link},
+    journal::{JournalError, OpenStore, ServerJournal},
     listen::{self, ListenError},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},
@@ -62,6 +65,9 @@ pub enum StartError {
     /// The file of the places budget could not be read.
     #[error(transparent)]
     Budget(#[from] QuotaError),
+    /// The store could not be opened or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A certificate or key could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -183,6 +189,42 @@ pub struct Server {
     link_tasks: TaskTracker,
     peers: Option<Peers>,
     watchdog: Option<Watchdog>,
+    journal: Option<ServerJournal>,
+}
+
+/// A server that has everything but its sockets.
+struct PreparedServer {
+    herd: Arc<Herd>,
+    tls: Option<Arc<DoorTls>>,
+    quota: Option<HerdQuota>,
+    /// The store, if the server has a journal.
+    store: Option<OpenStore>,
+}
+
+impl PreparedServer {
+    fn new(config: &Config, server: &ServerConfig) -> Result<PreparedServer, StartError> {
+        let credentials = open_credentials(config, server)?.map(Arc::new);
+        let tls = open_tls(config, server)?.map(Arc::new);
+        let log = ServerLog::open(&config.log, &server.name).map_err(StartError::Log)?;
+        let store = match server.durability.journal {
+            true => Some(OpenStore::open(config, server, &log)?),
+            false => None,
+        };
+        let quota = HerdQuota::open(config, &server.name)?;
+        let reserved = quota.as_ref().map(|quota| Arc::clone(quota.reserved()));
+        let places_quota = reserved.clone().map_or_else(unlimited, |reserved| reserved as Arc<dyn Quota>);
+        let places = places::open(&config.places, places_quota, log.clone())?;
+        let herd = Herd::new(config, server, credentials, places, reserved, log);
+        Ok(PreparedServer { herd, tls, quota, store })
+    }
+
+    /// Reads the store. Blocks, for seconds if the store is large.
+    fn read_store(mut self) -> Result<PreparedServer, StartError> {
+        if let Some(store) = &mut self.store {
+            store.read_into(&self.herd)?;
+        }
+        Ok(self)
+    }
 }
 
 impl Server {
@@ -192,22 +234,31 @@ impl Server {
             let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
             return Err(StartError::NoSuchServer(name.to_owned(), names.join(", ")));
         };
+        if !server.durability.journal {
+            let sockets = Sockets::bind(server).await?;
+            return Server::start_on(config, &server.name, sockets);
+        }
+        // Clients that come while the store is read would wait. Without a listener they go to another server.
+        let prepared = PreparedServer::new(config, server)?;
+        let read = spawn_blocking(move || prepared.read_store()).await;
+        let prepared =
+            read.map_err(|error| StartError::Journal(JournalError::Start(error.to_string())))??;
         let sockets = Sockets::bind(server).await?;
-        Server::start_on(config, &server.name, sockets)
+        Server::run(config, prepared, sockets)
     }
 
-    /// Starts the server `name`, which must be in `config`, on open sockets.
+    /// Starts the server `name`, which must be in `config`, on open sockets. If the server has a journal, this blocks
+    /// while the store is read.
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
-        let credentials = open_credentials(config, server)?.map(Arc::new);
-        let tls = open_tls(config, server)?.map(Arc::new);
-        let log = ServerLog::open(&config.log, name).map_err(StartError::Log)?;
-        let herd_quota = HerdQuota::open(config, name)?;
-        let reserved = herd_quota.as_ref().map(|quota| Arc::clone(quota.reserved()));
-        let quota = reserved.clone().map_or_else(unlimited, |reserved| reserved as Arc<dyn Quota>);
-        let places = places::open(&config.places, quota, log.clone())?;
-        let herd = Herd::new(config, server, credentials, places, reserved, log);
+        let prepared = PreparedServer::new(config, server)?.read_store()?;
+        Server::run(config, prepared, sockets)
+    }
+
+    fn run(config: &Config, prepared: PreparedServer, sockets: Sockets) -> Result<Server, StartError> {
+        let PreparedServer { herd, tls, quota, store } = prepared;
+        let journal = store.map(|store| start_journal(&herd, store)).transpose()?;
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
         let mut running = Server {
             herd,
@@ -221,8 +272,9 @@ impl Server {
             link_tasks: TaskTracker::new(),
             peers: None,
             watchdog,
+            journal,
         };
-        running.open(config, herd_quota, sockets).map_err(StartError::Door)?;
+        running.open(config, quota, sockets).map_err(StartError::Door)?;
         Ok(running)
     }
 
@@ -348,6 +400,10 @@ impl Server {
         self.stop_links.cancel();
         self.link_tasks.close();
         let _ = timeout_at(end, self.link_tasks.wait()).await;
+        // Neither clients nor neighbors change anything any more, so this is the last sync.
+        if let Some(journal) = self.journal.take() {
+            stop_journal(journal, &self.herd, end.into_std()).await;
+        }
         drop(self.watchdog.take());
         self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopped"));
         self.herd.log().flush(log_end);
@@ -392,6 +448,21 @@ fn has_told_all(herd: &Herd, alone_until: Instant) -> bool {
         up => up.iter().any(|link| herd.replica().is_eager(link.id)),
     };
     is_asked && !up.iter().any(|link| herd.has_news_for(link))
+}
+
+/// Starts the journal, and lets the durability of the herd know what is on the disk.
+fn start_journal(herd: &Arc<Herd>, store: OpenStore) -> Result<ServerJournal, JournalError> {
+    let durability = herd.server_durability().expect("the herd of a server with a journal has a durability");
+    store.start(herd, Arc::clone(durability) as _)
+}
+
+/// Writes and syncs the last changes.
+async fn stop_journal(journal: ServerJournal, herd: &Herd, end: std::time::Instant) {
+    let is_synced = spawn_blocking(move || journal.stop(end)).await.unwrap_or(false);
+    if !is_synced {
+        let message = format_args!("the disk did not take the last changes of the journal before the end");
+        herd.log().event(LogLevel::Error, Subject::Server, message);
+    }
 }
 
 fn unlimited() -> Arc<dyn Quota> {

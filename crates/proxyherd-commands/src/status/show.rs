@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
-use proxyherd_config::server_status::{BudgetStatus, Status};
+use proxyherd_config::server_status::{BudgetStatus, JournalStatus, Status};
 use proxyherd_log::escape;
 
 use super::{
@@ -54,10 +54,13 @@ pub(super) fn text(snapshot: &HerdSnapshot, columns: Option<usize>) -> String {
     out.push_str(&sentence(&title, STRONG, columns));
     out.push('\n');
     table.write(&mut out);
-    for paragraph in [troubles(snapshot, columns), budgets(snapshot, columns), agreement(snapshot, columns)]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-    {
+    let paragraphs = [
+        troubles(snapshot, columns),
+        journals(snapshot, columns),
+        budgets(snapshot, columns),
+        agreement(snapshot, columns),
+    ];
+    for paragraph in paragraphs.into_iter().filter(|text| !text.is_empty()) {
         out.push('\n');
         out.push_str(&paragraph);
     }
@@ -112,6 +115,20 @@ fn troubles(snapshot: &HerdSnapshot, columns: usize) -> String {
 fn sentence(text: &str, style: Style, columns: usize) -> String {
     let lines = wrapped(&printable(text), columns, 0);
     lines.iter().map(|line| format!("{style}{line}{style:#}\n")).collect()
+}
+
+/// What each journal takes of its disk, and how fast the disk is.
+fn journals(snapshot: &HerdSnapshot, columns: usize) -> String {
+    let line = |(AskedServer { name, .. }, status): (&AskedServer, &Status)| {
+        let JournalStatus { state, disk_bytes, waiting, fsync_last_ms, .. } = status.journal.as_ref()?;
+        let style = if state == "running" { Style::new() } else { DOUBTFUL };
+        let text = format!(
+            "{name}'s journal is {state}: {} bytes on disk, {waiting} waiting, last sync {fsync_last_ms:.1} ms.",
+            short(*disk_bytes)
+        );
+        Some(sentence(&text, style, columns))
+    };
+    snapshot.up().filter_map(line).collect()
 }
 
 /// The rest of each places budget. If servers know different numbers of requests, the line shows the largest number.

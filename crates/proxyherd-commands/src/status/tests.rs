@@ -10,7 +10,7 @@ use std::{
 use proxyherd_config::{
     config::{Address, DoorCertificate, Tls},
     door_kind::DoorKind,
-    server_status::{BudgetStatus, LinkStatus, ReportStatus},
+    server_status::{BudgetStatus, JournalStatus, LinkStatus, ReportStatus},
 };
 use proxyherd_server::server::{Server, Sockets};
 use tokio::net::TcpSocket;
@@ -72,6 +72,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         root_mismatches: 0,
         log_left_out: 0,
         places_budgets: vec![],
+        journal: None,
         certificate_days_left: None,
         peers_refused: 0,
         reaches: vec![server.to_owned()],
@@ -171,6 +172,51 @@ fn of_each_budget_the_greatest_spending_is_told() {
     let text = plain(&snapshot);
     let told = "\n\nRequests for places in 2026-10: 40 of 40, 0 left.\nRequests for places in 2026-10-05: 9 of 40, 31 left.\n\nAll 2";
     assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn a_journal_that_acknowledges_nothing_is_a_trouble() {
+    let running = JournalStatus {
+        state: "running".to_owned(),
+        disk_bytes: 12_345_678,
+        waiting: 3,
+        fsync_last_ms: 0.44,
+        ..JournalStatus::default()
+    };
+    let check = |journal: &JournalStatus, expected: Option<&str>| {
+        let text = plain(&snapshot(vec![up(Status {
+            journal: Some(journal.clone()),
+            ..status("Riley", 1, vec![])
+        })]));
+        let troubles: Vec<_> = text.lines().filter(|line| line.starts_with("! ")).collect();
+        assert_eq!(troubles.first().copied(), expected, "{text}");
+        text
+    };
+    let text = check(&running, None);
+    let line = "Riley's journal is running: 12.34M bytes on disk, 3 waiting, last sync 0.4 ms.";
+    assert!(text.contains(line), "{text}");
+    let why = Some("the disk broke".to_owned());
+    check(
+        &JournalStatus { state: "failed".to_owned(), why, ..running.clone() },
+        Some(
+            "! Riley's journal has failed, and Riley acknowledges no report until it is started again: the disk broke",
+        ),
+    );
+    let why = Some("the disk of the store is full".to_owned());
+    check(
+        &JournalStatus { state: "full".to_owned(), why, ..running.clone() },
+        Some("! Riley acknowledges no report: the disk of the store is full"),
+    );
+    check(
+        &JournalStatus { damage: 2, ..running.clone() },
+        Some("! Riley found 2 damaged places in its store when it started: look at its log and its disk"),
+    );
+    check(
+        &JournalStatus { fsync_running_ms: 2500.0, ..running },
+        Some(
+            "! Riley's disk has been syncing the journal for 2.5 s, and no report is acknowledged meanwhile",
+        ),
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proxyherd_config::{
     credentials::DAYS_LEFT_MIN,
-    server_status::{LinkStatus, Status},
+    server_status::{JournalStatus, LinkStatus, Status},
 };
 use proxyherd_core::flood::Nonsense;
 
@@ -16,6 +16,9 @@ const LAG_S_MAX: f64 = 1.0;
 
 /// Difference that the clocks at the ends of a link may have, seconds. A link with a larger difference is reported.
 const CLOCK_OFFSET_S_MAX: f64 = 1.0;
+
+/// Time for which a sync of the journal may run, milliseconds. A longer one is reported.
+const SYNC_MS_MAX: f64 = 1000.0;
 
 /// The troubles of each server, followed by the troubles of the herd.
 pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
@@ -89,9 +92,30 @@ fn of_server(server: &AskedServer) -> Vec<String> {
             status.root_mismatches
         ));
     }
+    troubles.extend(status.journal.as_ref().and_then(|journal| of_journal(name, journal)));
     troubles.extend(status.links.iter().filter_map(|link| of_link(name, link)));
     troubles.extend(status.links.iter().filter_map(|link| of_nonsense(name, link)));
     troubles
+}
+
+/// The trouble with a server's journal.
+fn of_journal(name: &str, journal: &JournalStatus) -> Option<String> {
+    let why = journal.why.as_deref().unwrap_or("it does not say why");
+    match journal.state.as_str() {
+        "failed" => Some(format!(
+            "{name}'s journal has failed, and {name} acknowledges no report until it is started again: {why}"
+        )),
+        "running" if journal.damage > 0 => Some(format!(
+            "{name} found {} damaged places in its store when it started: look at its log and its disk",
+            journal.damage
+        )),
+        "running" if journal.fsync_running_ms > SYNC_MS_MAX => Some(format!(
+            "{name}'s disk has been syncing the journal for {:.1} s, and no report is acknowledged meanwhile",
+            journal.fsync_running_ms / 1e3
+        )),
+        "running" => None,
+        _ => Some(format!("{name} acknowledges no report: {why}")),
+    }
 }
 
 fn of_certificate(name: &str, days: i64) -> Option<String> {

@@ -22,6 +22,7 @@
 //! Shards are independent. Each has its own sequences, vector and outboxes, under one lock that the shard's owner
 //! provides. A shard knows no socket, no clock and no lock.
 
+mod acks;
 mod anti_entropy;
 mod audit;
 mod broken_rules;
@@ -45,6 +46,7 @@ mod outbox;
 mod own;
 mod plausible;
 mod reconcile;
+mod restore;
 mod room;
 mod rules;
 mod search;
@@ -56,6 +58,7 @@ pub(crate) use self::followers::places;
 pub(crate) use self::issue::stamped_at;
 pub(crate) use self::search::{NearestSearch, Wants, separation};
 use self::{
+    acks::Acks,
     derived::Derived,
     followers::FollowerQueues,
     links::bits,
@@ -63,16 +66,18 @@ use self::{
     outbox::Outbox,
     own::Own,
     plausible::Rows,
+    restore::Restore,
 };
 pub use self::{
     expiry::shown_until_ns,
-    followers::{Begin, FollowerEvent, FollowerId, Following},
+    followers::{Begin, FollowerEvent, FollowerId, Following, VectorView},
     interest::Interest,
     issue::{NewClients, Spacing},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},
     plausible::ReportRules,
+    restore::Restored,
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -138,6 +143,7 @@ pub struct Shard {
     derived: Derived,
     rows: Rows,
     followers: FollowerQueues,
+    acks: Acks,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The eager links. Their neighbors are sent changes.
     up: LinkMask,
@@ -148,6 +154,12 @@ pub struct Shard {
     is_caught_up: bool,
     /// The slot at which the next sweep begins.
     swept: usize,
+    /// See [`Shard::changes`].
+    changes: u64,
+    /// Tombstones that expire before this time are issued again.
+    renew_until_ns: u64,
+    /// `Some` while records of a store are being restored.
+    restore: Option<Box<Restore>>,
     #[cfg(feature = "broken-rules")]
     memory: broken_rules::Memory,
 }
@@ -163,11 +175,15 @@ impl Shard {
             derived: Derived::new(settings.client_index),
             rows: Rows::default(),
             followers: FollowerQueues::default(),
+            acks: Acks::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],
             is_caught_up: false,
             swept: 0,
+            changes: 0,
+            renew_until_ns: 0,
+            restore: None,
             #[cfg(feature = "broken-rules")]
             memory: broken_rules::Memory::default(),
             settings,

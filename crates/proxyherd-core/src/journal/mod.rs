@@ -17,19 +17,19 @@ mod compaction;
 pub mod disk;
 mod format;
 pub mod ledger;
-mod positions;
 mod recovery;
 mod writer;
 
 pub use self::{
     compaction::{Compacted, Compaction, Progress},
     disk::{Disk, DiskError, DiskFile},
-    positions::Positions,
+    
     recovery::{
         Damage, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, alive_until, recover,
     },
     writer::Journal,
 };
+pub use crate::command::Positions;
 use crate::types::ServerName;
 
 /// Whose store it is. A store of another herd or another server is refused.

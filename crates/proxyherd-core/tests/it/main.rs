@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
 mod accounts;
+mod acks;
 mod backlog;
 mod check;
 mod data;

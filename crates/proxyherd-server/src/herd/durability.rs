@@ -1,46 +1,27 @@
-//! The durability of reports. A door waits until reports are durable before it acknowledges them.
+//! The durability of reports and of other changes. A door waits until they are durable before it acknowledges them.
 //!
-//! A door collects the [`Positions`] of the reports that its replies acknowledge. It passes them to the herd's
-//! [`Durability`], which notifies the door by a [`Notice`] when the reports are durable. A journal can implement
-//! [`Durability`], and so can neighbors that hold copies of the reports. This module knows neither of these two.
+//! A door collects the [`Positions`] of what its replies acknowledge. It passes them to the herd's
+//! [`Durability`], which notifies the door by a [`Notice`] when the reports are durable.
+//!
+//! [`ServerDurability`] is what a server uses: the reports must be in the journal, or at enough neighbors, or both, as
+//! the settings say. The thread of the journal says what is synced ([`ServerDurability::cover_journal`]), and the
+//! replica says what neighbors hold. Core's `journal::ledger` decides who is released.
+//!
+//! This module knows no file and no link.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use proxyherd_core::{limits::SHARDS, replica::Offer};
-
-/// One position in each shard. A position includes all updates up to its sequence. 0: no update of the shard. Core's
-/// `command::Position` is the position of a single update.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Positions([u64; SHARDS]);
-
-impl Positions {
-    /// Includes the update that an offer has become, if the report was taken.
-    pub fn note_offer(&mut self, offer: &Offer<'_>) {
-        if let Some(position) = offer.position() {
-            self.note(position.shard, position.seq);
-        }
-    }
-
-    /// Includes the update of `shard` with this sequence, and all before it.
-    pub fn note(&mut self, shard: usize, sequence: u64) {
-        self.0[shard] = self.0[shard].max(sequence);
-    }
-
-    /// The sequence up to which updates of `shard` are included.
-    pub fn of(&self, shard: usize) -> u64 {
-        self.0[shard]
-    }
-
-    /// Whether no update is included.
-    pub fn is_empty(&self) -> bool {
-        self.0 == [0; SHARDS]
-    }
-
-    /// Whether `covered` includes all updates that `self` includes.
-    pub fn is_within(&self, covered: &Positions) -> bool {
-        self.0.iter().zip(&covered.0).all(|(own, covered)| own <= covered)
-    }
-}
+use parking_lot::Mutex;
+use proxyherd_config::{clock, config::DurabilitySettings};
+use proxyherd_core::{
+    command::Positions,
+    journal::ledger::{Ledger, Needs},
+    replica::Replica,
+};
 
 /// Makes reports durable.
 pub trait Durability: fmt::Debug + Send + Sync {
@@ -70,5 +51,119 @@ impl Notice {
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Notice")
+    }
+}
+
+/// The durability of one server.
+#[derive(Debug)]
+pub struct ServerDurability {
+    replica: Arc<Replica>,
+    replicas: usize,
+    patience: Duration,
+    /// Never locked while a shard is locked, nor while a notice is called.
+    waiting: Mutex<WaitingNotices>,
+}
+
+#[derive(Debug)]
+struct WaitingNotices {
+    ledger: Ledger<Notice>,
+    /// Nothing becomes durable any more, so nobody needs to wait.
+    has_failed: bool,
+}
+
+impl ServerDurability {
+    /// The durability of a server with these settings. `None` if a report is acknowledged without waiting. If neighbors
+    /// count, this asks them to acknowledge.
+    pub fn new(replica: &Arc<Replica>, settings: &DurabilitySettings) -> Option<Arc<ServerDurability>> {
+        if !settings.waits() {
+            return None;
+        }
+        let needs = Needs { journal: settings.journal, neighbors: settings.replicas > 0 };
+        let waiting = WaitingNotices { ledger: Ledger::new(needs), has_failed: false };
+        let durability = Arc::new(ServerDurability {
+            replica: Arc::clone(replica),
+            replicas: settings.replicas,
+            patience: settings.ack_timeout,
+            waiting: Mutex::new(waiting),
+        });
+        if needs.neighbors {
+            let weak: Weak<ServerDurability> = Arc::downgrade(&durability);
+            let wake = move || weak.upgrade().iter().for_each(|durability| durability.cover_copies());
+            let links = replica.want_acks(settings.replicas, wake);
+            debug_assert!(links.is_empty(), "no link is up before the server has started");
+        }
+        Some(durability)
+    }
+
+    /// The journal has synced everything up to these positions.
+    pub fn cover_journal(&self, covered: &Positions) {
+        self.release(|ledger| ledger.journal_covers(covered));
+    }
+
+    /// The journal has failed: nothing becomes durable any more. Whoever waits is told so at once, and so is whoever
+    /// comes later, until the journal recovers.
+    pub fn journal_failed(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.has_failed = true;
+        let given_up = waiting.ledger.give_up();
+        drop(waiting);
+        drop(given_up);
+    }
+
+    /// The journal works again.
+    pub fn journal_recovered(&self) {
+        self.waiting.lock().has_failed = false;
+    }
+
+    /// The number of connections and requests whose reports are not durable yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().ledger.len()
+    }
+
+    /// The number of neighbors that must hold a report.
+    pub fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    /// Gives up whoever has waited too long. The doors no longer wait for these notices. To be called about once a
+    /// second.
+    pub fn sweep(&self) {
+        self.release(|_| Vec::new());
+    }
+
+    /// Neighbors have acknowledged something, or a neighbor is gone.
+    fn cover_copies(&self) {
+        // The coverage is read under the ledger's lock, so that an older coverage never replaces a newer one.
+        self.release(|ledger| ledger.neighbors_cover(&self.replica.copies()));
+    }
+
+    fn release(&self, cover: impl FnOnce(&mut Ledger<Notice>) -> Vec<Notice>) {
+        let mut waiting = self.waiting.lock();
+        let expired = waiting.ledger.expire(clock::monotonic_ns());
+        let released = cover(&mut waiting.ledger);
+        drop(waiting);
+        released.into_iter().for_each(Notice::covered);
+        drop(expired);
+    }
+}
+
+impl Durability for ServerDurability {
+    fn await_covered(&self, positions: Positions, notice: Notice) {
+        let mut waiting = self.waiting.lock();
+        if waiting.has_failed {
+            drop(waiting);
+            return drop(notice);
+        }
+        // A neighbor that is gone no longer counts, and nobody has been told of that.
+        waiting.ledger.note_neighbors(&self.replica.copies());
+        let patience_ns = u64::try_from(self.patience.as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = clock::monotonic_ns().saturating_add(patience_ns);
+        let covered = waiting.ledger.wait(positions, until_ns, notice);
+        drop(waiting);
+        covered.into_iter().for_each(Notice::covered);
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 }

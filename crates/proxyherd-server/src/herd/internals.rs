@@ -27,7 +27,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    Durability, Herd, HerdCounters, Link, Links,
+    Durability, Herd, HerdCounters, JournalMonitor, Link, Links, ServerDurability,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -71,6 +71,8 @@ impl Herd {
         let links = Arc::new(Links::new(config.links_of(&server.name)));
         let presence = presence_rules(config, &links);
         let requests_max = config.places.requests_max();
+        let server_durability = ServerDurability::new(&replica, &server.durability);
+        let durability = server_durability.clone().map(|own| own as Arc<dyn Durability>);
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
         Arc::new(Herd {
             identity: Identity {
@@ -91,7 +93,9 @@ impl Herd {
             log,
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
-            durability: OnceLock::new(),
+            durability: durability.map_or_else(OnceLock::new, OnceLock::from),
+            server_durability,
+            journal: OnceLock::new(),
             streams: HerdStreams::new(&replica, presence),
             tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,
@@ -145,6 +149,11 @@ impl Herd {
     pub(crate) fn durability(&self) -> Option<&Arc<dyn Durability>> {
         self.durability.get()
     }
+
+    /// What the journal shows of itself. `None`: the server keeps no journal.
+    pub(crate) fn journal(&self) -> Option<&Arc<JournalMonitor>> {
+        self.journal.get()
+    }
 }
 
 /// The methods for the parts of a server that are not doors. They form a trait, because code can call them only where
@@ -154,7 +163,7 @@ pub trait Internals {
     fn identity(&self) -> &Identity;
 
     /// All records that this server holds.
-    fn replica(&self) -> &Replica;
+    fn replica(&self) -> &Arc<Replica>;
 
     /// This server's links, in the order of [`Config::links_of`]. The topology adds and removes links.
     fn links(&self) -> &Links;
@@ -197,9 +206,16 @@ pub trait Internals {
     /// Records that the server is stopping. From now on its readiness tells load balancers.
     fn drain(&self);
 
+    /// What makes reports durable, if the settings say that acknowledgements wait. The journal's thread tells it what is
+    /// synced.
+    fn server_durability(&self) -> Option<&Arc<ServerDurability>>;
+
     /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call
     /// counts.
     fn set_durability(&self, durability: Arc<dyn Durability>);
+
+    /// Shows the journal in the status, in metrics and in readiness from now on. Only the first call counts.
+    fn set_journal(&self, journal: Arc<JournalMonitor>);
 
     /// Replaces the hash of the operator's token.
     fn set_operator_token(&self, sha256: Option<[u8; 32]>);
@@ -219,7 +235,7 @@ impl Internals for Herd {
         &self.identity
     }
 
-    fn replica(&self) -> &Replica {
+    fn replica(&self) -> &Arc<Replica> {
         &self.replica
     }
 
@@ -276,6 +292,9 @@ impl Internals for Herd {
             );
         }
         self.places.sweep();
+        if let Some(durability) = &self.server_durability {
+            durability.sweep();
+        }
     }
 
     fn make_room_for_links(&self) {
@@ -295,8 +314,16 @@ impl Internals for Herd {
         self.streams.stop();
     }
 
+    fn server_durability(&self) -> Option<&Arc<ServerDurability>> {
+        self.server_durability.as_ref()
+    }
+
     fn set_durability(&self, durability: Arc<dyn Durability>) {
         let _ = self.durability.set(durability);
+    }
+
+    fn set_journal(&self, journal: Arc<JournalMonitor>) {
+        let _ = self.journal.set(journal);
     }
 
     fn set_operator_token(&self, sha256: Option<[u8; 32]>) {

@@ -17,6 +17,7 @@ mod durability;
 mod figures;
 mod flapping;
 mod internals;
+mod journal_monitor;
 mod links;
 mod readiness;
 mod reports;
@@ -52,9 +53,12 @@ use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
-    durability::{Durability, Notice, Positions},
+    durability::{Durability, Notice, ServerDurability},
     figures::Figures,
     internals::Internals,
+    journal_monitor::{
+        JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes,
+    },
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
@@ -66,7 +70,7 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
-pub use proxyherd_core::command::Whereabouts;
+pub use proxyherd_core::command::{Positions, Whereabouts};
 
 /// One server of the herd.
 pub struct Herd {
@@ -81,6 +85,11 @@ pub struct Herd {
     counters: HerdCounters,
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
+    /// The same, with what the journal tells it. `None`: reports are acknowledged at once, or a test has set another
+    /// durability.
+    server_durability: Option<Arc<ServerDurability>>,
+    /// What the journal shows of itself. `None`: the server keeps no journal.
+    journal: OnceLock<Arc<JournalMonitor>>,
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,

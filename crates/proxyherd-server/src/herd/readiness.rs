@@ -2,11 +2,12 @@
 //! server.
 //!
 //! A server that has just started holds no records. The server is ready when a neighbor has sent all its records, or
-//! after a limited time without neighbors. This module knows no paths and no status codes.
+//! after a limited time without neighbors. A server whose journal cannot make reports durable is not ready. This module
+//! knows no paths and no status codes.
 
 use std::time::Duration;
 
-use super::{Herd, Internals as _};
+use super::{Herd, Internals as _, JournalState};
 
 /// The first version of the link protocol in which a neighbor says when it has sent everything.
 const CHECK_VERSION: u16 = 2;
@@ -16,7 +17,7 @@ const ALONE_AFTER: Duration = Duration::from_secs(5);
 const BEHIND_MAX: Duration = Duration::from_secs(60);
 
 /// Whether a server is ready, or why it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// The server holds all records of a neighbor, or has waited long enough for them.
     Ready,
@@ -28,6 +29,10 @@ pub enum Readiness {
     Alone,
     /// No neighbor has sent everything that it holds yet.
     Behind,
+    /// The disk of the journal is full. The server answers, and acknowledges no report.
+    JournalFull,
+    /// The journal has failed, for this reason. The server acknowledges no report until it is started again.
+    JournalFailed(String),
 }
 
 impl Herd {
@@ -39,6 +44,8 @@ impl Herd {
             Readiness::Stopping
         } else if self.is_removed() {
             Readiness::Removed
+        } else if let Some(unready) = self.journal_unreadiness() {
+            unready
         } else if links.is_empty() || self.replica.is_caught_up() {
             Readiness::Ready
         } else if version_max.is_none() && age < ALONE_AFTER {
@@ -47,6 +54,15 @@ impl Herd {
             Readiness::Behind
         } else {
             Readiness::Ready
+        }
+    }
+
+    /// Why the journal keeps the server from being ready.
+    fn journal_unreadiness(&self) -> Option<Readiness> {
+        match self.journal()?.state() {
+            JournalState::Running => None,
+            JournalState::Full => Some(Readiness::JournalFull),
+            JournalState::Failed(why) => Some(Readiness::JournalFailed(why)),
         }
     }
 }

@@ -93,6 +93,7 @@ async fn serve(
     };
     let server = started.map_err(|error| match error {
         StartError::Credentials(_) | StartError::Places(_) => ConfigurationError(error.to_string()).into(),
+        StartError::Journal(why) if why.is_of_configuration() => ConfigurationError(why.to_string()).into(),
         _ => anyhow::Error::from(error),
     })?;
     let removed = server.follow(config, overrides, asked.to_read_files);

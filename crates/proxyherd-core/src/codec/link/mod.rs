@@ -5,6 +5,7 @@
 //! `frame` holds the format that all frames have in common; the other files hold the types of frames and their
 //! encoding. `flood` and `link` know what frames mean.
 
+mod acks;
 pub mod check;
 mod covered;
 mod frame;
@@ -14,20 +15,22 @@ pub mod numbering;
 mod record;
 pub mod spanning_tree;
 
-use self::{
-    check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
-    covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    frame::{BodyReader, RawFrame},
-    heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
-    hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
-    record::{RECORD, decode_record},
-    spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
-};
 pub use self::{
+    acks::Ack,
     covered::Covered,
     frame::{Encoder, FrameError, OPTIONAL},
     hello::{Hello, may_be_hello},
     spanning_tree::GraftMode,
+};
+use self::{
+    acks::{ACK, ACKS_WANTED, decode_ack, decode_acks_wanted},
+    check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
+    covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
+    frame::{BodyReader, RawFrame},
+    heartbeat::{HEARTBEAT, HORIZON, NAMESAKE, OFFSET},
+    hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
+    record::{RECORD, decode_record},
+    spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
 };
 use crate::types::{Advertisement, Origin, Record};
 
@@ -97,6 +100,18 @@ pub enum Frame<'a> {
     },
     /// Another process runs under the receiver's name and also dials the sender; this is that process's incarnation.
     Namesake(u64),
+    /// The sender wants an ACK whenever the receiver covers more of what the sender has issued in a shard.
+    AcksWanted {
+        /// The shard.
+        shard: u8,
+        /// The sender's present incarnation.
+        incarnation: u64,
+    },
+    /// See [`Ack`].
+    Ack(Ack),
+    /// The sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring back what
+    /// was forgotten. 0: the sender objects to no store.
+    Horizon(u64),
     /// A frame of an optional type that this version does not know.
     Skipped,
 }
@@ -133,6 +148,10 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
             spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number })
         }
         NAMESAKE => reader.u64().map(Frame::Namesake),
+        ACKS_WANTED => decode_acks_wanted(&mut reader)
+            .map(|(shard, incarnation)| Frame::AcksWanted { shard, incarnation }),
+        ACK => decode_ack(&mut reader).map(Frame::Ack),
+        HORIZON => reader.u64().map(Frame::Horizon),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -166,6 +185,9 @@ fn name_of(kind: u8) -> &'static str {
         FENCE => "FENCE",
         PASSED => "PASSED",
         NAMESAKE => "NAMESAKE",
+        ACKS_WANTED => "ACKS_WANTED",
+        ACK => "ACK",
+        HORIZON => "HORIZON",
         _ => "unknown",
     }
 }
@@ -231,6 +253,7 @@ pub(super) mod tests {
         encoder.marker(15, &[(index, 13)]);
         encoder.heartbeat(1_621_464_827_959_498_503);
         encoder.namesake(8);
+        encoder.horizon(9);
         encoder.bytes().to_vec()
     }
 
@@ -258,7 +281,7 @@ pub(super) mod tests {
         assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
-        assert_eq!(frames.len(), 10);
+        assert_eq!(frames.len(), 11);
         assert_eq!(frames[0], Frame::Hello(hello()));
         assert_eq!(frames[1], Frame::Refusal("another herd"));
         assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
@@ -272,7 +295,7 @@ pub(super) mod tests {
         let record = data(Kind(200), b"of a later version");
         assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
         assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
-        assert_eq!(frames[9], Frame::Namesake(8));
+        assert_eq!(frames[9..], [Frame::Namesake(8), Frame::Horizon(9)]);
     }
 
     #[test]
@@ -311,6 +334,9 @@ pub(super) mod tests {
             (GRAFT, "GRAFT"),
             (PRUNE, "PRUNE"),
             (NAMESAKE, "NAMESAKE"),
+            (ACKS_WANTED, "ACKS_WANTED"),
+            (ACK, "ACK"),
+            (HORIZON, "HORIZON"),
         ];
         for (kind, name) in names {
             assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text::encode},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
@@ -13,7 +13,10 @@ use proxyherd_core::flood::Nonsense;
 use proxyherd_streams::{ResetReason, StreamKind};
 
 use super::exposition::{ExpositionFormat, text_004};
-use crate::{admission::DoorCounts, herd::Figures};
+use crate::{
+    admission::DoorCounts,
+    herd::{Figures, JournalFigures, JournalState, SYNC_BUCKETS_S, SyncTimes},
+};
 
 /// All metrics in one of the text formats.
 pub(super) fn text(figures: Figures, format: ExpositionFormat) -> String {
@@ -79,6 +82,9 @@ impl Collector for FiguresCollector {
             families.gauge("proxyherd_certificate_left_seconds", help, left_s)?;
         }
         families.streams(figures)?;
+        if let Some(journal) = &figures.journal {
+            families.journal(journal)?;
+        }
         families.places(figures)?;
         families.budgets(&status.places_budgets)?;
         families.links(&status.links)
@@ -159,6 +165,40 @@ impl Families<'_, '_> {
         self.gauge("proxyherd_presence_clients", help, figures.presence_clients as u64)?;
         let help = "Events of presence that were dropped because a reader was too slow";
         self.counter("proxyherd_stream_presence_dropped", help, counts.presence_dropped)
+    }
+
+    fn journal(&mut self, journal: &JournalFigures) -> fmt::Result {
+        let state = journal.state.label();
+        let states = JournalState::LABELS.map(|label| (label, u64::from(label == state)));
+        let help = "The state of the journal: 1 for the present state, and 0 for the others";
+        self.gauges("proxyherd_journal_state", help, None, "state", states)?;
+        let help = "Records that the journal has written";
+        self.counter("proxyherd_journal_records", help, journal.records)?;
+        let help = "Bytes that were written to the store, with compaction";
+        self.counter("proxyherd_journal_written_bytes", help, journal.bytes)?;
+        self.sync_times(&journal.syncs)?;
+        self.gauge("proxyherd_journal_disk_bytes", "Bytes of the files of the store", journal.disk_bytes)?;
+        let help = "Bytes that the present records would take in a new snapshot, about";
+        self.gauge("proxyherd_journal_live_bytes", help, journal.live_bytes)?;
+        let help = "Cycles of compaction that have ended";
+        self.counter("proxyherd_journal_compactions", help, journal.compactions)?;
+        let recovered = journal.recovered;
+        let help = "Places in the files of the store that were damaged at the last start";
+        self.gauge("proxyherd_journal_damage", help, recovered.damage)?;
+        let help = "Records that the last start has read from the store";
+        self.gauge("proxyherd_journal_recovered_records", help, recovered.records)?;
+        let help = "Time that the last start has taken to read the store";
+        self.gauge("proxyherd_journal_recovery_seconds", help, recovered.time.as_secs_f64())
+    }
+
+    fn sync_times(&mut self, syncs: &SyncTimes) -> fmt::Result {
+        let help = "Times of the journal's syncs of the disk (fsync)";
+        let name = "proxyherd_journal_fsync";
+        let mut metric =
+            self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        let bounds = SYNC_BUCKETS_S.into_iter().chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(syncs.buckets).collect();
+        metric.encode_histogram::<NoLabelSet>(syncs.sum.as_secs_f64(), syncs.count, &buckets, None)
     }
 
     fn places(&mut self, figures: &Figures) -> fmt::Result {

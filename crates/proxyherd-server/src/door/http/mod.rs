@@ -47,7 +47,7 @@ mod tests;
 mod tokens;
 mod version;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use self::{
     connection::{HttpService, ListenerContext},
@@ -181,14 +181,20 @@ async fn livez(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
 
 /// Whether this server should get clients, and whether an upgrade may restart the next server.
 async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
-    let unready = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
-    match herd.readiness() {
-        Readiness::Ready => (StatusCode::OK, "ok\n"),
-        Readiness::Stopping => unready("this server is stopping\n"),
-        Readiness::Removed => unready("herd.toml no longer names this server\n"),
-        Readiness::Alone => unready("no link is up yet\n"),
-        Readiness::Behind => unready("no neighbor has sent all its records yet\n"),
-    }
+    let why: Cow<'static, str> = match herd.readiness() {
+        Readiness::Ready => return (StatusCode::OK, Cow::Borrowed("ok\n")),
+        Readiness::Stopping => "this server is stopping\n".into(),
+        Readiness::Removed => "herd.toml no longer names this server\n".into(),
+        Readiness::Alone => "no link is up yet\n".into(),
+        Readiness::Behind => "no neighbor has sent all its records yet\n".into(),
+        Readiness::JournalFull => "the disk of the journal is full, so no report is acknowledged\n".into(),
+        Readiness::JournalFailed(why) => {
+            let said =
+                "the journal has failed, so no report is acknowledged until this server is started again";
+            format!("{said}: {why}\n").into()
+        }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 async fn unknown_path() -> Problem {

@@ -1,0 +1,169 @@
+//! The journal of a running server: it reads the store at the start, writes every change of the replica, and says which
+//! changes are on the disk.
+//!
+//! A server with `journal = true` opens its store ([`OpenStore::open`]), reads it before any client or neighbor is
+//! served ([`OpenStore::read_into`]), and then starts the threads ([`OpenStore::start`]): `committer` writes and syncs,
+//! and `compactor` writes snapshots. A store from before a long absence is read later, or never (`late`).
+//! [`ServerJournal::stop`] writes and syncs what is left.
+//!
+//! Invariant: a [`Listener`] is told that changes are covered only after the sync of the disk has returned.
+//!
+//! Core decides what is written and read (`proxyherd_core::journal`), and the crate `proxyherd-journal` has the files.
+//! This module has the threads, the clock and the log. It does not know who waits for durability.
+
+mod committer;
+mod compactor;
+mod late;
+mod reading;
+mod signal;
+mod store;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel, sync_channel},
+    },
+    thread,
+    time::Instant,
+};
+
+use proxyherd_config::clock;
+use proxyherd_core::{
+    flood::{Begin, Following},
+    journal::{Disk, Journal, Recovered, StoreIdentity},
+    replica::Replica,
+};
+use proxyherd_log::ServerLog;
+
+pub(crate) use self::committer::Listener;
+pub use self::store::{JournalError, OpenStore};
+use self::{committer::Committer, compactor::Compactor, signal::Signal};
+use crate::{
+    herd::{Herd, Internals as _, JournalMonitor},
+    liveness::Liveness,
+};
+
+/// The running threads of a journal. Dropping this value asks the threads to end.
+#[derive(Debug)]
+pub(crate) struct ServerJournal {
+    signal: Arc<Signal>,
+    /// Disconnected when all threads have ended.
+    ended: Receiver<()>,
+    monitor: Arc<JournalMonitor>,
+}
+
+impl OpenStore {
+    /// Starts the threads. `listener` learns what is durable. From now on the herd shows the journal's state.
+    pub(crate) fn start(
+        self,
+        herd: &Arc<Herd>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<ServerJournal, JournalError> {
+        let parts = JournalParts {
+            replica: Arc::clone(herd.replica()),
+            monitor: Arc::clone(&self.monitor),
+            log: herd.log().clone(),
+            listener,
+        };
+        let journal =
+            ServerJournal::start(self.disk, &self.identity, &self.recovered, parts, herd.liveness())?;
+        herd.set_journal(self.monitor);
+        // What is issued again now must be in the journal, too, so this comes after its start.
+        if self.recovered.alive_until_ns > 0 {
+            herd.wake(herd.replica().restore_end(clock::now_ns(), self.recovered.alive_until_ns));
+        }
+        late::start(self.late, self.identity, herd, &journal.signal)?;
+        Ok(journal)
+    }
+}
+
+/// What the threads of a journal need besides the disk.
+pub(crate) struct JournalParts {
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) monitor: Arc<JournalMonitor>,
+    pub(crate) log: ServerLog,
+    pub(crate) listener: Arc<dyn Listener>,
+}
+
+impl ServerJournal {
+    /// Starts the threads on any disk. The replica holds what was recovered and nothing else.
+    pub(crate) fn start<D>(
+        disk: D,
+        identity: &StoreIdentity,
+        recovered: &Recovered,
+        parts: JournalParts,
+        liveness: &Liveness,
+    ) -> Result<ServerJournal, JournalError>
+    where
+        D: Disk<File: Send> + Clone + Send + 'static,
+    {
+        let refused = |what: &dyn std::fmt::Display| JournalError::Start(what.to_string());
+        let JournalParts { replica, monitor, log, listener } = parts;
+        let journal = Journal::start(disk, identity, recovered, clock::random(), clock::now_ns())
+            .map_err(|error| refused(&error))?;
+        monitor.set_disk_bytes(journal.disk_bytes());
+        let signal = Arc::new(Signal::default());
+        let waker = Arc::clone(&signal);
+        let following = Following { begins: Begin::Now, wants_removed: true };
+        let follower = replica
+            .follow(following, move || waker.wake())
+            .ok_or_else(|| refused(&"the server has no place for another follower of its records"))?;
+        let ((compactions, to_compact), (ends, compacted), (alive, ended)) =
+            (sync_channel(1), sync_channel(1), channel::<()>());
+        let compactor = Compactor {
+            replica: Arc::clone(&replica),
+            signal: Arc::clone(&signal),
+            pulse: liveness.pulse("the compaction of the journal"),
+            compactions: to_compact,
+            ends,
+        };
+        let committer = Committer {
+            replica,
+            journal,
+            follower,
+            signal: Arc::clone(&signal),
+            monitor: Arc::clone(&monitor),
+            listener,
+            log,
+            pulse: liveness.pulse("the journal"),
+            compactions,
+            compacted,
+            looked: Instant::now(),
+            slow_logged: None,
+        };
+        let alive_too = alive.clone();
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| refused(&error))
+        };
+        start(
+            "compaction",
+            Box::new(move || {
+                compactor.run();
+                drop(alive_too);
+            }),
+        )?;
+        start(
+            "journal",
+            Box::new(move || {
+                committer.run();
+                drop(alive);
+            }),
+        )?;
+        Ok(ServerJournal { signal, ended, monitor })
+    }
+
+    /// Writes and syncs what has changed by now, and ends the threads. Returns whether all of that was done by `end`.
+    /// Blocks.
+    pub(crate) fn stop(&self, end: Instant) -> bool {
+        self.signal.stop();
+        let time = end.saturating_duration_since(Instant::now());
+        let is_over = self.ended.recv_timeout(time) == Err(RecvTimeoutError::Disconnected);
+        is_over && self.monitor.state() == crate::herd::JournalState::Running
+    }
+}
+
+impl Drop for ServerJournal {
+    fn drop(&mut self) {
+        self.signal.stop();
+    }
+}

@@ -1,0 +1,238 @@
+//! Reads a store into the replica, on as many threads as there are processors, and shows the progress.
+//!
+//! A restart of a large herd takes seconds, in which clients wait. So the log says every few seconds how far the reading
+//! has come. People at a terminal see it on standard error.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use proxyherd_config::clock;
+use proxyherd_core::journal::{
+    Damage, Disk, DiskError, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, StoreIdentity,
+    recover,
+};
+use proxyherd_core::types::Origin;
+use proxyherd_log::{LogLevel, ServerLog, Subject};
+
+use crate::herd::{Herd, Internals as _, RecoveryFigures};
+
+/// Bounds of the number of threads that read a store. Even one processor gains from a second thread, which computes
+/// while the first waits for the disk.
+const PARTS: (usize, usize) = (2, 8);
+/// Time between two lines on a terminal.
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
+/// Time between two lines in the log.
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
+/// Maximum number of damaged places that the log names one by one. The number of the others is logged.
+const DAMAGE_LOGGED_MAX: usize = 20;
+
+/// The herd's replica, into which a store is read. Links that are up are sent what they lack.
+pub(super) struct IntoHerd<'a>(pub(super) &'a Herd);
+
+impl Restore for IntoHerd<'_> {
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]) {
+        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
+            for change in changes {
+                match *change {
+                    Restored::Update(told) => drop(restoring.record(told)),
+                    Restored::Removed { kind, key } => restoring.removed(kind, key),
+                }
+            }
+        });
+        self.0.wake(wake);
+    }
+
+    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]) {
+        let now_ns = clock::now_ns();
+        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
+            let _ = restoring.vector(vector);
+        });
+        self.0.wake(wake);
+    }
+}
+
+/// Reads the whole store on `disk` into `into`. Blocks. `what` names the store in the log.
+pub(super) fn read<D: Disk + Sync>(
+    disk: &D,
+    identity: &StoreIdentity,
+    into: &(impl Restore + Sync),
+    log: &ServerLog,
+    what: &str,
+) -> Result<(Recovered, RecoveryFigures), RecoverError> {
+    let (low, high) = PARTS;
+    let parts = thread::available_parallelism().map_or(low, usize::from).clamp(low, high);
+    let (began, now_ns) = (Instant::now(), clock::now_ns());
+    let (sender, receiver) = channel();
+    let found = thread::scope(|scope| {
+        let read_part = |part: usize, sender: Sender<(usize, ReadProgress)>| {
+            let mut told = |progress| {
+                let _ = sender.send((part, progress));
+            };
+            recover(disk, identity, into, now_ns, Part { part, parts }, &mut told)
+        };
+        let start = |part| {
+            let sender = sender.clone();
+            thread::Builder::new()
+                .name(format!("recovery-{part}"))
+                .spawn_scoped(scope, move || read_part(part, sender))
+        };
+        let threads: Vec<_> = (0..parts).map(start).collect();
+        drop(sender);
+        Shown::new(parts, what, log).show(&receiver);
+        let ended = threads.into_iter().map(|thread| match thread {
+            Ok(thread) => {
+                thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked")))
+            }
+            Err(error) => Err(failed(&format!("the system refuses a thread: {error}"))),
+        });
+        ended.collect::<Result<Vec<_>, _>>()
+    })?;
+    let recovered = found.into_iter().reduce(Recovered::merge).unwrap_or_default();
+    let figures = RecoveryFigures {
+        records: recovered.records,
+        damage: recovered.damage.len() as u64,
+        time: began.elapsed(),
+    };
+    log_found(log, what, &recovered, figures.time);
+    Ok((recovered, figures))
+}
+
+fn failed(why: &str) -> RecoverError {
+    RecoverError::Disk(DiskError::Failed(why.to_owned()))
+}
+
+/// How far the parts have come, and when this was shown.
+struct Shown<'a> {
+    parts: Vec<ReadProgress>,
+    what: &'a str,
+    log: &'a ServerLog,
+    is_terminal: bool,
+    began: Instant,
+    logged: Instant,
+}
+
+impl Shown<'_> {
+    fn new<'a>(parts: usize, what: &'a str, log: &'a ServerLog) -> Shown<'a> {
+        let now = Instant::now();
+        let parts = vec![ReadProgress::default(); parts];
+        Shown { parts, what, log, is_terminal: io::stderr().is_terminal(), began: now, logged: now }
+    }
+
+    /// Shows the progress until all parts have ended.
+    fn show(&mut self, progress: &std::sync::mpsc::Receiver<(usize, ReadProgress)>) {
+        let (mut next, mut has_shown) = (Instant::now() + SHOWN_EVERY, false);
+        loop {
+            match progress.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok((part, told)) => self.parts[part] = told,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next {
+                next = Instant::now() + SHOWN_EVERY;
+                has_shown |= self.show_once();
+            }
+        }
+        if has_shown {
+            eprint_line("\r\x1b[K");
+        }
+    }
+
+    /// Returns whether a line was written to the terminal.
+    fn show_once(&mut self) -> bool {
+        let text = self.text();
+        if self.logged.elapsed() >= LOGGED_EVERY {
+            self.logged = Instant::now();
+            self.log.event(LogLevel::Info, Subject::Server, format_args!("{text}"));
+        }
+        if self.is_terminal {
+            eprint_line(&format!("\r\x1b[K{text}"));
+        }
+        self.is_terminal
+    }
+
+    fn text(&self) -> String {
+        let sum = |value: fn(&ReadProgress) -> u64| self.parts.iter().map(value).sum::<u64>();
+        let (read, total, records) =
+            (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
+        let percent = (read * 100).checked_div(total).unwrap_or(0);
+        let seconds = self.began.elapsed().as_secs_f64();
+        format!("reading {}: {percent} %, {records} records in {seconds:.1} s", self.what)
+    }
+}
+
+/// A failure is ignored: whoever has closed standard error does not want the progress.
+fn eprint_line(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+fn log_found(log: &ServerLog, what: &str, recovered: &Recovered, took: Duration) {
+    let say = |level, message: std::fmt::Arguments<'_>| log.event(level, Subject::Server, message);
+    let Recovered { records, bytes, torn, damage, alive_until_ns, .. } = recovered;
+    let age = match alive_until_ns {
+        0 => "it was new".to_owned(),
+        alive => format!("it was last written {}", ago(clock::now_ns().saturating_sub(*alive))),
+    };
+    say(
+        LogLevel::Info,
+        format_args!("read {what}: {records} records, {bytes} bytes, {:.3} s; {age}", took.as_secs_f64()),
+    );
+    for Damage { file, offset, len } in torn {
+        say(
+            LogLevel::Info,
+            format_args!(
+                "the end of {file} was not complete, and {len} bytes from offset {offset} on are cut: nothing in them \
+                 was acknowledged"
+            ),
+        );
+    }
+    for Damage { file, offset, len } in damage.iter().take(DAMAGE_LOGGED_MAX) {
+        say(
+            LogLevel::Error,
+            format_args!(
+                "{what} is damaged: {len} bytes of {file} from offset {offset} on are not what was written. Nothing of \
+                 them is used, and the neighbors send what may be missing. Check the disk"
+            ),
+        );
+    }
+    if let Some(more) = damage.len().checked_sub(DAMAGE_LOGGED_MAX).filter(|more| *more > 0) {
+        say(LogLevel::Error, format_args!("{what} is damaged at {more} further places"));
+    }
+}
+
+/// A time in the past: `3 s ago`, `5 h ago`.
+pub(super) fn ago(time_ns: u64) -> String {
+    match time_ns / 1_000_000_000 {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_one_unit() {
+        let told = [0, 119, 120, 7199, 7200, 172_800].map(|seconds| ago(seconds * 1_000_000_000));
+        assert_eq!(told, ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "2 days ago"]);
+    }
+
+    #[test]
+    fn the_progress_of_all_parts_is_one_sum() {
+        let log = ServerLog::discard();
+        let mut shown = Shown::new(2, "the store /s", &log);
+        shown.parts = vec![
+            ReadProgress { read: 10, total: 100, records: 1 },
+            ReadProgress { read: 65, total: 200, records: 2 },
+        ];
+        let text = shown.text();
+        assert!(text.starts_with("reading the store /s: 25 %, 3 records in "), "{text}");
+    }
+}

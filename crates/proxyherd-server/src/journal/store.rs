@@ -1,0 +1,164 @@
+//! Opens a server's store and reads it into the replica, before the server takes clients.
+//!
+//! **A long absence.** The herd forgets: it deletes clients, lets records expire, revokes tokens, and remembers each of
+//! these only for a day (`TOMBSTONE_TTL_NS`). A store that is older than that could bring back what the herd has
+//! forgotten meanwhile. So such a store is not read at the start. It is set aside ([`LateStore`]), the server begins
+//! empty, and `late` decides when the neighbors can be heard.
+
+use std::{path::Path, sync::Arc};
+
+use proxyherd_config::{
+    clock,
+    config::{Config, ServerConfig},
+};
+use proxyherd_core::{
+    journal::{RecoverError, Recovered, StoreIdentity, alive_until},
+    limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
+};
+use proxyherd_journal::{FileDisk, StoreError};
+use proxyherd_log::{LogLevel, ServerLog, Subject};
+
+use super::reading::{self, IntoHerd, ago};
+use crate::herd::{Herd, JournalMonitor};
+
+/// The variable of the environment that makes a server skip every sync of the disk, and the only value that it takes.
+const SKIP_SYNC: (&str, &str) =
+    ("PROXYHERD_TEST_SKIP_FSYNC", "yes, lose what was acknowledged when this machine crashes");
+
+/// Why a server with a journal cannot start. Nothing was changed. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] StoreError),
+    /// The store cannot be read, or belongs to somebody else.
+    #[error("cannot use the store {path}: {why}")]
+    Read {
+        /// The store's directory.
+        path: String,
+        /// Why.
+        why: RecoverError,
+    },
+    /// The system refuses a thread, or the replica has no place for the journal.
+    #[error("cannot start the journal: {0}")]
+    Start(String),
+    /// The environment asks for something that is only for tests, in the wrong words.
+    #[error("the variable {} is only for tests: unset it", SKIP_SYNC.0)]
+    SkipSync,
+}
+
+impl JournalError {
+    fn read(disk: &FileDisk, why: RecoverError) -> JournalError {
+        JournalError::Read { path: disk.path().display().to_string(), why }
+    }
+
+    /// Whether the store belongs to another herd or server, or to a newer version: a mistake of the configuration, and
+    /// not of the disk.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, JournalError::Read { why, .. } if !matches!(why, RecoverError::Disk(_)))
+    }
+}
+
+/// The open store of a server, which has not been read yet.
+#[derive(Debug)]
+pub struct OpenStore {
+    pub(super) disk: FileDisk,
+    pub(super) identity: StoreIdentity,
+    pub(super) recovered: Recovered,
+    pub(super) late: Vec<LateStore>,
+    pub(super) monitor: Arc<JournalMonitor>,
+}
+
+/// A store that is too old to be read at the start.
+#[derive(Debug)]
+pub(super) struct LateStore {
+    pub(super) disk: FileDisk,
+    pub(super) alive_until_ns: u64,
+}
+
+impl OpenStore {
+    /// Opens and locks the store of `server`. Makes the store if it is missing. Blocks for a moment.
+    pub(crate) fn open(
+        config: &Config,
+        server: &ServerConfig,
+        log: &ServerLog,
+    ) -> Result<OpenStore, JournalError> {
+        let identity = StoreIdentity { herd: config.herd.id.clone(), server: server.name.clone() };
+        let mut disk = FileDisk::open(&config.herd.data, &server.name)?;
+        skip_syncs_if_asked(&mut disk, log)?;
+        let mut late = Vec::new();
+        for aside in disk.asides()? {
+            late.push(late_store(aside, &identity)?);
+        }
+        let alive = alive_until(&disk, &identity).map_err(|why| JournalError::read(&disk, why))?;
+        if let Some(alive_until_ns) = alive.filter(|alive| is_too_old(*alive, clock::now_ns())) {
+            let message = format_args!(
+                "the store {} was last written {}. The herd may have forgotten since then what is in it, so it is not \
+                 read before the neighbors are heard",
+                disk.path().display(),
+                ago(clock::now_ns().saturating_sub(alive_until_ns))
+            );
+            log.event(LogLevel::Warn, Subject::Server, message);
+            late.push(LateStore { disk: disk.set_aside()?, alive_until_ns });
+        }
+        let recovered = Recovered::default();
+        Ok(OpenStore { disk, identity, recovered, late, monitor: Arc::default() })
+    }
+
+    /// Reads the store into the herd's replica. Blocks, for seconds if the store is large.
+    pub(crate) fn read_into(&mut self, herd: &Herd) -> Result<(), JournalError> {
+        let what = name_of(self.disk.path());
+        let (recovered, figures) =
+            reading::read(&self.disk, &self.identity, &IntoHerd(herd), herd.log(), &what)
+                .map_err(|why| JournalError::read(&self.disk, why))?;
+        self.recovered = recovered;
+        self.monitor.add_recovered(figures);
+        Ok(())
+    }
+}
+
+/// The store in the log.
+pub(super) fn name_of(path: &Path) -> String {
+    format!("the store {}", path.display())
+}
+
+fn late_store(aside: FileDisk, identity: &StoreIdentity) -> Result<LateStore, JournalError> {
+    let alive = alive_until(&aside, identity).map_err(|why| JournalError::read(&aside, why))?;
+    Ok(LateStore { disk: aside, alive_until_ns: alive.unwrap_or(0) })
+}
+
+fn is_too_old(alive_until_ns: u64, now_ns: u64) -> bool {
+    now_ns.saturating_sub(alive_until_ns) >= TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS
+}
+
+/// Nobody sets the variable by accident to the only value that it takes. Any other value ends the start.
+fn skip_syncs_if_asked(disk: &mut FileDisk, log: &ServerLog) -> Result<(), JournalError> {
+    let (variable, value) = SKIP_SYNC;
+    match std::env::var_os(variable) {
+        None => Ok(()),
+        Some(given) if given == value => {
+            let message = format_args!(
+                "{variable} is set: this server never syncs its disk, so a crash of the machine loses reports that \
+                 were acknowledged. This is only for tests"
+            );
+            log.event(LogLevel::Error, Subject::Server, message);
+            disk.skip_syncs();
+            Ok(())
+        }
+        Some(_) => Err(JournalError::SkipSync),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_too_old_an_hour_before_the_herd_forgets_what_it_has_forgotten() {
+        let (hour, now) = (3600 * 1_000_000_000, 100 * TOMBSTONE_TTL_NS);
+        assert!(!is_too_old(now - 23 * hour + 1, now));
+        assert!(is_too_old(now - 23 * hour, now));
+        // A clock that was set back does not make a store old.
+        assert!(!is_too_old(now + hour, now));
+    }
+}
