@@ -23,7 +23,6 @@ mod writer;
 pub use self::{
     compaction::{Compacted, Compaction, Progress},
     disk::{Disk, DiskError, DiskFile},
-    
     recovery::{
         Damage, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, alive_until, recover,
     },

@@ -1,5 +1,5 @@
 //! Damaged files of a store. A server writes a small store, and then every byte is flipped in turn, and the file is cut
-//! at every length. The core reads these files from memory. The program reads some of them.
+//! at every length. Core reads these files from memory. The program reads some of them.
 
 use std::{
     cell::RefCell,
@@ -10,7 +10,7 @@ use std::{
 
 use proxyherd_core::{
     journal::{
-        Disk, DiskError, DiskFile, Part, RecoverError, Recovered, Restore, Restored, StoreIdentity, recover,
+        Disk as _, MemoryDisk, Part, RecoverError, Recovered, Restore, StoreIdentity, Stored, recover,
     },
     types::{Origin, ServerName},
 };
@@ -22,59 +22,6 @@ use crate::harness::{Herd, Plan, ats_of, eventually};
 const CLIENTS: usize = 12;
 const HERD_ID: &str = "crash";
 
-/// The files of a store, in memory and only to be read.
-#[derive(Clone)]
-struct Files(BTreeMap<String, Vec<u8>>);
-
-/// No file can be written.
-struct NoFile;
-
-impl DiskFile for NoFile {
-    fn write_at(&mut self, _: u64, _: &[u8]) -> Result<(), DiskError> {
-        read_only()
-    }
-
-    fn sync(&mut self) -> Result<(), DiskError> {
-        read_only()
-    }
-}
-
-impl Disk for Files {
-    type File = NoFile;
-
-    fn list(&self) -> Result<Vec<(String, u64)>, DiskError> {
-        Ok(self.0.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect())
-    }
-
-    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        let bytes = self.0.get(name).ok_or_else(|| DiskError::Failed(format!("there is no {name}")))?;
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(into.len());
-        into[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
-
-    fn create(&self, _: &str) -> Result<NoFile, DiskError> {
-        read_only()
-    }
-
-    fn rename(&self, _: &str, _: &str) -> Result<(), DiskError> {
-        read_only()
-    }
-
-    fn remove(&self, _: &str) -> Result<(), DiskError> {
-        read_only()
-    }
-
-    fn sync_names(&self) -> Result<(), DiskError> {
-        read_only()
-    }
-}
-
-fn read_only<T>() -> Result<T, DiskError> {
-    Err(DiskError::Failed("a recovery only reads".to_owned()))
-}
-
 /// What a recovery has restored.
 #[derive(Default)]
 struct Kept {
@@ -85,58 +32,62 @@ struct Kept {
 }
 
 impl Restore for Kept {
-    fn restore(&self, _: u64, shard: usize, changes: &[Restored<'_>]) {
+    fn restore(&self, _: u64, shard: usize, changes: &[Stored<'_>]) {
         let kept = changes.iter().map(|change| match change {
-            Restored::Update(update) => {
+            Stored::Update(update) => {
                 let what = format!("{:?} of {:?}", update.record, update.origin);
                 (update.record.key.to_vec(), what, Some(update.seq))
             }
-            Restored::Removed { kind, key } => (key.to_vec(), format!("no {kind:?}"), None),
+            Stored::Removed { kind, key } => (key.to_vec(), format!("no {kind:?}"), None),
         });
         self.changes.borrow_mut().entry(shard).or_default().extend(kept);
     }
 
-    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]) {
+    fn restore_vector(&self, _: u64, shard: usize, vector: &[(Origin, u64)]) {
         // The server has no neighbors, so all updates are its own.
         let claim = vector.iter().map(|(_, seq)| *seq).max().unwrap_or_default();
         self.claims.borrow_mut().insert(shard, claim);
     }
 }
 
-impl Files {
-    /// The store that a server without neighbors has written until it was killed, and the AT lines of its clients.
-    fn written() -> (Files, BTreeMap<String, String>) {
-        let plan = with_journal(&Plan::single()).herd(&format!("id = {HERD_ID:?}"));
-        let mut herd = plan.start();
-        let mut riley = herd.client("Riley");
-        let names: Vec<String> = (0..CLIENTS).map(|number| format!("client-{number}")).collect();
-        for time_s in [1_600_000_001, 1_600_000_002] {
-            for name in &names {
-                let at = riley.ask(&format!("IAMAT {name} {:+.6}-20.000000 {time_s}", 10.0));
-                assert!(at.starts_with("AT "), "{at}");
-            }
+/// The store that a server without neighbors has written until it was killed, and the AT lines of its clients.
+fn written() -> (MemoryDisk, BTreeMap<String, String>) {
+    let plan = with_journal(&Plan::single()).herd(&format!("id = {HERD_ID:?}"));
+    let mut herd = plan.start();
+    let mut riley = herd.client("Riley");
+    let names: Vec<String> = (0..CLIENTS).map(|number| format!("client-{number}")).collect();
+    for time_s in [1_600_000_001, 1_600_000_002] {
+        for name in &names {
+            let at = riley.ask(&format!("IAMAT {name} +10.000000-20.000000 {time_s}"));
+            assert!(at.starts_with("AT "), "{at}");
         }
-        let lines = names.iter().cloned().zip(herd.located("Riley", &as_strs(&names))).collect();
-        herd.kill_all(&["Riley"]);
-        (Files::of(&store_of(&herd, "Riley")), lines)
     }
+    let lines = names.iter().cloned().zip(herd.located("Riley", &as_strs(&names))).collect();
+    herd.kill_all(&["Riley"]);
+    let disk = MemoryDisk::default();
+    for (path, _) in files_of(&store_of(&herd, "Riley")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        disk.replace(name, fs::read(&path).unwrap());
+    }
+    (disk, lines)
+}
 
-    fn of(store: &Path) -> Files {
-        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-        Files(files_of(store).iter().map(|(path, _)| (name(path), fs::read(path).unwrap())).collect())
-    }
+/// The name of the file with the most bytes and its content. Everything that was acknowledged is in this segment.
+fn segment(disk: &MemoryDisk) -> (String, Vec<u8>) {
+    let files = disk.list().unwrap();
+    let (name, _) = files.into_iter().max_by_key(|(_, len)| *len).expect("the store has files");
+    let bytes = disk.read(&name).expect("it was listed");
+    (name, bytes)
+}
 
-    /// The name of the file with the most bytes. Everything that was acknowledged is in this segment.
-    fn segment(&self) -> String {
-        self.0.iter().max_by_key(|(_, bytes)| bytes.len()).expect("the store has files").0.clone()
-    }
-
-    fn recover(&self) -> (Result<Recovered, RecoverError>, Kept) {
-        let identity = StoreIdentity { herd: HERD_ID.to_owned(), server: ServerName::new("Riley").unwrap() };
-        let kept = Kept::default();
-        let found = recover(self, &identity, &kept, 1_700_000_000_000_000_000, Part::ALL, &mut |_| ());
-        (found, kept)
-    }
+/// Reads the store with other bytes in one file.
+fn recovered(disk: &MemoryDisk, name: &str, bytes: Vec<u8>) -> (Result<Recovered, RecoverError>, Kept) {
+    let disk = disk.copy();
+    disk.replace(name, bytes);
+    let identity = StoreIdentity { herd: HERD_ID.to_owned(), server: ServerName::new("Riley").unwrap() };
+    let kept = Kept::default();
+    let found = recover(&disk, &identity, &kept, 1_700_000_000_000_000_000, Part::ALL, &mut |_| ());
+    (found, kept)
 }
 
 impl Kept {
@@ -172,53 +123,49 @@ fn as_strs(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// The intact store, which must hold everything that was acknowledged.
-fn intact() -> (Files, Kept) {
-    let (files, lines) = Files::written();
-    let (found, kept) = files.recover();
+/// A store, its segment, and what the intact store holds, which must be everything that was acknowledged.
+fn intact() -> (MemoryDisk, (String, Vec<u8>), Kept) {
+    let (disk, lines) = written();
+    let (name, bytes) = segment(&disk);
+    let (found, kept) = recovered(&disk, &name, bytes.clone());
     let found = found.unwrap();
-    assert_eq!((&found.damage, &found.torn), (&vec![], &vec![]), "nothing is damaged yet");
-    let text = format!("{:?}", kept.changes.borrow());
-    assert!(lines.keys().all(|client| text.contains(client.as_str())), "{text}");
-    assert!(kept.len() >= 2 * CLIENTS);
-    (files, kept)
+    assert_eq!((found.damage, found.torn), (vec![], vec![]), "nothing is damaged yet");
+    let held = |client: &str| {
+        kept.changes.borrow().values().flatten().filter(|(key, ..)| key == client.as_bytes()).count()
+    };
+    assert!(lines.keys().all(|client| held(client) > 0) && kept.len() >= CLIENTS, "{}", kept.len());
+    (disk, (name, bytes), kept)
 }
 
 #[test]
 fn each_flipped_byte_of_a_segment_is_detected_and_no_wrong_record_is_served() {
-    let (files, intact) = intact();
-    let name = files.segment();
-    let len = files.0[&name].len();
-    for at in 0..len {
-        let mut files = files.clone();
-        files.0.get_mut(&name).expect("it is there")[at] ^= 1 << (at % 8);
-        let (found, kept) = files.recover();
-        assert_eq!(kept.mistake(&intact), None, "byte {at} of {len} was flipped");
+    let (disk, (name, bytes), intact) = intact();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let (found, kept) = recovered(&disk, &name, flipped);
+        assert_eq!(kept.mistake(&intact), None, "byte {at} of {} was flipped", bytes.len());
         match found {
-            // The store is refused: for example, the byte was in the name of the server.
+            // The store is refused.
             Err(_) => assert_eq!(kept.len(), 0, "byte {at}"),
             Ok(found) => {
                 let is_told = !found.damage.is_empty() || !found.torn.is_empty();
-                assert!(is_told, "byte {at} of {len} was flipped, and nobody has noticed");
+                assert!(is_told, "byte {at} of {} was flipped, and nobody has noticed", bytes.len());
             }
         }
     }
-    println!("{len} bytes were flipped, one at a time");
+    println!("{} bytes were flipped, one at a time", bytes.len());
 }
 
 #[test]
 fn a_segment_that_is_cut_anywhere_is_an_older_state_and_no_damage() {
-    let (files, intact) = intact();
-    let name = files.segment();
-    let len = files.0[&name].len();
+    let (disk, (name, bytes), intact) = intact();
     let mut lens = BTreeSet::new();
-    for cut in 0..len {
-        let mut files = files.clone();
-        files.0.get_mut(&name).expect("it is there").truncate(cut);
-        let (found, kept) = files.recover();
-        let found = found.unwrap_or_else(|error| panic!("cut at {cut} of {len}: {error}"));
-        assert_eq!(found.damage, [], "cut at {cut} of {len}");
-        assert_eq!(kept.mistake(&intact), None, "cut at {cut} of {len}");
+    for cut in 0..bytes.len() {
+        let (found, kept) = recovered(&disk, &name, bytes[..cut].to_vec());
+        let found = found.unwrap_or_else(|error| panic!("cut at {cut} of {}: {error}", bytes.len()));
+        assert_eq!(found.damage, [], "cut at {cut} of {}", bytes.len());
+        assert_eq!(kept.mistake(&intact), None, "cut at {cut} of {}", bytes.len());
         let written = intact.changes.borrow();
         for (shard, changes) in kept.changes.borrow().iter() {
             assert!(written[shard].starts_with(changes), "cut at {cut}: a shard is no beginning");
@@ -230,14 +177,11 @@ fn a_segment_that_is_cut_anywhere_is_an_older_state_and_no_damage() {
 
 #[test]
 fn bytes_behind_the_end_of_a_segment_are_cut() {
-    let (files, intact) = intact();
-    let name = files.segment();
-    for garbage in [&[0; 1][..], &[0; 5000], &[0xFF; 700], &files.0[&name][..100]] {
-        let mut files = files.clone();
-        files.0.get_mut(&name).expect("it is there").extend_from_slice(garbage);
-        let (found, kept) = files.recover();
+    let (disk, (name, bytes), intact) = intact();
+    for garbage in [&[0; 1][..], &[0; 5000], &[0xFF; 700], &bytes[..100]] {
+        let (found, kept) = recovered(&disk, &name, [&bytes[..], garbage].concat());
         let found = found.unwrap();
-        assert_eq!((found.torn.len(), &found.damage), (1, &vec![]), "{} bytes", garbage.len());
+        assert_eq!((found.torn.len(), found.damage), (1, vec![]), "{} bytes", garbage.len());
         assert_eq!(kept.len(), intact.len());
     }
 }
