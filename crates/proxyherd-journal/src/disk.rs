@@ -15,7 +15,10 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use proxyherd_core::{
@@ -43,6 +46,8 @@ pub struct FileDisk {
     lock: Option<Arc<StoreLock>>,
     /// Whether syncs return at once. Only for tests of what a missing sync loses.
     skips_syncs: bool,
+    /// The number of bytes that were written to all files.
+    written: Arc<AtomicU64>,
 }
 
 /// A file that the journal writes.
@@ -51,6 +56,7 @@ pub struct StoreFile {
     file: File,
     path: PathBuf,
     skips_syncs: bool,
+    written: Arc<AtomicU64>,
 }
 
 impl FileDisk {
@@ -94,12 +100,17 @@ impl FileDisk {
     fn at(dir: PathBuf, lock: Option<Arc<StoreLock>>) -> Result<FileDisk, StoreError> {
         let handle =
             File::open(&dir).map_err(|error| StoreError::disk("open the directory", &dir, &error))?;
-        Ok(FileDisk { dir, handle: Arc::new(handle), lock, skips_syncs: false })
+        Ok(FileDisk { dir, handle: Arc::new(handle), lock, skips_syncs: false, written: Arc::default() })
     }
 
     /// The store's directory.
     pub fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// The counter of the bytes that this store's files were given since it was opened.
+    pub fn written(&self) -> &Arc<AtomicU64> {
+        &self.written
     }
 
     /// Makes every sync return at once, although nothing is on the disk then. A crash of the machine loses what was
@@ -119,7 +130,7 @@ impl FileDisk {
         make_dir(&self.dir)?;
         let aside = FileDisk { dir: moved, ..self.clone() };
         let fresh = FileDisk::at(self.dir.clone(), self.lock.clone())?;
-        *self = FileDisk { skips_syncs: self.skips_syncs, ..fresh };
+        (self.dir, self.handle) = (fresh.dir, fresh.handle);
         Ok(aside)
     }
 
@@ -211,7 +222,7 @@ impl Disk for FileDisk {
         let path = self.path_of(name)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| full_or("create", &path, &error))?;
-        Ok(StoreFile { file, path, skips_syncs: self.skips_syncs })
+        Ok(StoreFile { file, path, skips_syncs: self.skips_syncs, written: Arc::clone(&self.written) })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
@@ -237,7 +248,9 @@ impl Disk for FileDisk {
 
 impl DiskFile for StoreFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file.write_all_at(bytes, offset).map_err(|error| full_or("write", &self.path, &error))
+        self.file.write_all_at(bytes, offset).map_err(|error| full_or("write", &self.path, &error))?;
+        self.written.fetch_add(bytes.len() as u64, Relaxed);
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {
@@ -312,6 +325,7 @@ mod tests {
     fn what_was_written_is_read_and_its_users_alone_may_read_it() {
         let (_data, disk) = open();
         put(&disk, "journal-1", b"0123456789");
+        assert_eq!(disk.written().load(Relaxed), 10);
         let mut into = [0; 4];
         assert_eq!(disk.read_at("journal-1", 3, &mut into), Ok(4));
         assert_eq!(&into, b"3456");
@@ -449,7 +463,8 @@ mod tests {
     #[test]
     fn a_write_to_a_full_disk_is_full() {
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut full = StoreFile { file, path: "/dev/full".into(), skips_syncs: false };
+        let mut full =
+            StoreFile { file, path: "/dev/full".into(), skips_syncs: false, written: Arc::default() };
         assert_eq!(full.write_at(0, b"bytes"), Err(DiskError::Full));
     }
 }

@@ -17,18 +17,21 @@ mod compaction;
 pub mod disk;
 mod format;
 pub mod ledger;
+mod memory;
 mod recovery;
+mod scan;
 mod writer;
 
 pub use self::{
     compaction::{Compacted, Compaction, Progress},
     disk::{Disk, DiskError, DiskFile},
+    memory::{MemoryDisk, MemoryFile},
     recovery::{
-        Damage, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, alive_until, recover,
+        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, Stored, alive_until,
+        recover,
     },
     writer::Journal,
 };
-pub use crate::command::Positions;
 use crate::types::ServerName;
 
 /// Whose store it is. A store of another herd or another server is refused.

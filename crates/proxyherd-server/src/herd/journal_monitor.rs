@@ -6,7 +6,10 @@
 //! This module does not know what a journal writes, nor why it writes.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -58,7 +61,8 @@ pub struct JournalMonitor {
     state: Mutex<JournalState>,
     syncs: Mutex<SyncTimes>,
     records: AtomicU64,
-    bytes: AtomicU64,
+    /// Counted by the disk.
+    bytes: Arc<AtomicU64>,
     disk_bytes: AtomicU64,
     live_bytes: AtomicU64,
     compactions: AtomicU64,
@@ -129,10 +133,14 @@ impl JournalMonitor {
         }
     }
 
-    /// Counts records and bytes that were written.
-    pub fn note_written(&self, records: u64, bytes: u64) {
-        self.records.fetch_add(records, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
+    /// The state and the counts of a journal on a disk that counts its bytes in `bytes`.
+    pub fn new(bytes: &Arc<AtomicU64>) -> JournalMonitor {
+        JournalMonitor { bytes: Arc::clone(bytes), ..JournalMonitor::default() }
+    }
+
+    /// Sets the number of records that were written.
+    pub fn set_records(&self, records: u64) {
+        self.records.store(records, Relaxed);
     }
 
     /// Runs `sync` and counts its time.

@@ -24,8 +24,9 @@ use std::{
 
 use proxyherd_config::clock;
 use proxyherd_core::{
+    command::Positions,
     flood::FollowerId,
-    journal::{Compacted, Compaction, Disk, DiskError, Journal, Positions},
+    journal::{Compacted, Compaction, Disk, DiskError, Journal},
     replica::Replica,
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
@@ -186,6 +187,7 @@ impl<D: Disk + Clone> Committer<D> {
 
     fn tell(&self, durable: &Positions) {
         let _working = self.pulse.work();
+        self.monitor.set_records(self.journal.records_added());
         self.signal.set_durable(durable);
         self.listener.journal_covers(durable);
     }
@@ -195,7 +197,7 @@ impl<D: Disk + Clone> Committer<D> {
         let now_ns = clock::now_ns();
         match self.compacted.try_recv() {
             Ok(CompactionEnd::Done(compacted)) => self.note_compacted(&compacted),
-            Ok(CompactionEnd::Full) => self.journal.compaction_failed(now_ns),
+            Ok(CompactionEnd::Full(aborted)) => self.journal.compaction_failed(&aborted, now_ns),
             Ok(CompactionEnd::Failed(why)) => return Err(End::Failed(why)),
             Err(_) => {}
         }
@@ -207,9 +209,12 @@ impl<D: Disk + Clone> Committer<D> {
             match self.journal.begin_compaction(now_ns) {
                 // The thread of compaction takes one at a time, and the journal begins one at a time.
                 Ok(compaction) => drop(self.compactions.try_send(compaction)),
-                Err(DiskError::Full) => self.journal.compaction_failed(now_ns),
+                // The journal tries again later.
+                Err(DiskError::Full) => {}
                 Err(DiskError::Failed(why)) => return Err(End::Failed(why)),
             }
+            let durable = *self.journal.durable();
+            self.tell(&durable);
         }
         self.note_sizes();
         Ok(())
@@ -227,6 +232,7 @@ impl<D: Disk + Clone> Committer<D> {
 
     fn note_sizes(&self) {
         self.monitor.set_disk_bytes(self.journal.disk_bytes());
+        self.monitor.set_live_bytes(self.journal.live_bytes(&self.replica));
     }
 
     fn note_full(&self) {

@@ -28,8 +28,8 @@ const WAIT_FOR_JOURNAL: Duration = Duration::from_secs(1);
 pub(super) enum CompactionEnd {
     /// All older files are gone.
     Done(Compacted),
-    /// The disk is full. Another compaction is tried later.
-    Full,
+    /// The disk is full, after this was done. Another compaction is tried later.
+    Full(Compacted),
     /// The disk failed.
     Failed(String),
 }
@@ -77,9 +77,9 @@ impl<D: Disk> Compactor<D> {
                 }
                 Ok(Progress::Done(compacted)) => return Some(CompactionEnd::Done(compacted)),
                 Err(error) => {
-                    compaction.abort();
+                    let aborted = compaction.abort();
                     return Some(match error {
-                        DiskError::Full => CompactionEnd::Full,
+                        DiskError::Full => CompactionEnd::Full(aborted),
                         DiskError::Failed(why) => CompactionEnd::Failed(why),
                     });
                 }

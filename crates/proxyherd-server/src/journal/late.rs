@@ -14,11 +14,15 @@ use std::{
 };
 
 use proxyherd_config::clock;
-use proxyherd_core::{journal::StoreIdentity, limits::SHARDS, replica::Objection};
+use proxyherd_core::{
+    journal::{ReplicaRestore, StoreIdentity},
+    limits::SHARDS,
+    replica::Objection,
+};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    reading::{self, IntoHerd},
+    reading,
     signal::Signal,
     store::{JournalError, LateStore, name_of},
 };
@@ -75,7 +79,13 @@ fn have_all_told(herd: &Herd, objection: Objection) -> bool {
 
 fn read(store: LateStore, identity: &StoreIdentity, herd: &Herd, signal: &Signal) {
     let what = name_of(store.disk.path());
-    let figures = match reading::read(&store.disk, identity, &IntoHerd(herd), herd.log(), &what) {
+    let figures = match reading::read(
+        &store.disk,
+        identity,
+        &ReplicaRestore::new(herd.replica(), |wake| herd.wake(wake)),
+        herd.log(),
+        &what,
+    ) {
         Ok((_, figures)) => figures,
         Err(error) => {
             let message = format_args!("{what} was not read: {error}. It stays where it is");

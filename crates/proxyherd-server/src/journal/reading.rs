@@ -12,13 +12,11 @@ use std::{
 
 use proxyherd_config::clock;
 use proxyherd_core::journal::{
-    Damage, Disk, DiskError, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, StoreIdentity,
-    recover,
+    Damage, Disk, DiskError, Part, ReadProgress, RecoverError, Recovered, Restore, StoreIdentity, recover,
 };
-use proxyherd_core::types::Origin;
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use crate::herd::{Herd, Internals as _, RecoveryFigures};
+use crate::herd::RecoveryFigures;
 
 /// Bounds of the number of threads that read a store. Even one processor gains from a second thread, which computes
 /// while the first waits for the disk.
@@ -29,31 +27,6 @@ const SHOWN_EVERY: Duration = Duration::from_millis(200);
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 /// Maximum number of damaged places that the log names one by one. The number of the others is logged.
 const DAMAGE_LOGGED_MAX: usize = 20;
-
-/// The herd's replica, into which a store is read. Links that are up are sent what they lack.
-pub(super) struct IntoHerd<'a>(pub(super) &'a Herd);
-
-impl Restore for IntoHerd<'_> {
-    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]) {
-        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
-            for change in changes {
-                match *change {
-                    Restored::Update(told) => drop(restoring.record(told)),
-                    Restored::Removed { kind, key } => restoring.removed(kind, key),
-                }
-            }
-        });
-        self.0.wake(wake);
-    }
-
-    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]) {
-        let now_ns = clock::now_ns();
-        let wake = self.0.replica().restore(now_ns, shard, |restoring| {
-            let _ = restoring.vector(vector);
-        });
-        self.0.wake(wake);
-    }
-}
 
 /// Reads the whole store on `disk` into `into`. Blocks. `what` names the store in the log.
 pub(super) fn read<D: Disk + Sync>(

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use proxyherd_core::journal::Positions;
+use proxyherd_core::command::Positions;
 
 /// What the threads of one journal share.
 #[derive(Debug, Default)]
@@ -108,7 +108,9 @@ mod tests {
             thread::spawn(move || wait(&signal))
         });
         signal.stop();
-        waiting.map(|thread| thread.join().unwrap());
+        for thread in waiting {
+            thread.join().unwrap();
+        }
         assert!(signal.is_stopping());
     }
 

@@ -12,14 +12,14 @@ use proxyherd_config::{
     config::{Config, ServerConfig},
 };
 use proxyherd_core::{
-    journal::{RecoverError, Recovered, StoreIdentity, alive_until},
+    journal::{RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
     limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
 };
 use proxyherd_journal::{FileDisk, StoreError};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::reading::{self, IntoHerd, ago};
-use crate::herd::{Herd, JournalMonitor};
+use super::reading::{self, ago};
+use crate::herd::{Herd, Internals as _, JournalMonitor};
 
 /// The variable of the environment that makes a server skip every sync of the disk, and the only value that it takes.
 const SKIP_SYNC: (&str, &str) =
@@ -101,16 +101,21 @@ impl OpenStore {
             log.event(LogLevel::Warn, Subject::Server, message);
             late.push(LateStore { disk: disk.set_aside()?, alive_until_ns });
         }
-        let recovered = Recovered::default();
-        Ok(OpenStore { disk, identity, recovered, late, monitor: Arc::default() })
+        let monitor = Arc::new(JournalMonitor::new(disk.written()));
+        Ok(OpenStore { disk, identity, recovered: Recovered::default(), late, monitor })
     }
 
     /// Reads the store into the herd's replica. Blocks, for seconds if the store is large.
     pub(crate) fn read_into(&mut self, herd: &Herd) -> Result<(), JournalError> {
         let what = name_of(self.disk.path());
-        let (recovered, figures) =
-            reading::read(&self.disk, &self.identity, &IntoHerd(herd), herd.log(), &what)
-                .map_err(|why| JournalError::read(&self.disk, why))?;
+        let (recovered, figures) = reading::read(
+            &self.disk,
+            &self.identity,
+            &ReplicaRestore::new(herd.replica(), |wake| herd.wake(wake)),
+            herd.log(),
+            &what,
+        )
+        .map_err(|why| JournalError::read(&self.disk, why))?;
         self.recovered = recovered;
         self.monitor.add_recovered(figures);
         Ok(())
