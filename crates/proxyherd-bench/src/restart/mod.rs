@@ -235,10 +235,12 @@ fn watch(group: &Group, watched: &Mutex<Pressed>, is_over: &AtomicBool) -> Resul
     Ok(())
 }
 
-/// The size of the store as a multiple of the bytes of the live records.
+/// The size of the store as a multiple of the bytes of the live records. 0 as long as the server has not counted them.
 fn ratio(group: &Group) -> Result<f64> {
     let live = group.servers[0].metrics()?.sum("proxyherd_journal_live_bytes");
-    ensure!(live > 0, "the server has no metric proxyherd_journal_live_bytes, or nothing is live");
+    if live == 0 {
+        return Ok(0.0);
+    }
     let disk = bytes_in(&store(group)).context("the server has no data")?;
     Ok(disk as f64 / live as f64)
 }

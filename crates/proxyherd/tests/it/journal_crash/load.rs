@@ -61,16 +61,20 @@ impl Acknowledged {
         self.newest.len()
     }
 
-    /// The first client of which a server does not hold the acknowledged report or a newer one, or of which it holds
-    /// something that the client never sent. `None`: there is no such client.
+    /// The clients of which a server does not hold the acknowledged report or a newer one, or of which it holds something
+    /// that the client never sent: their number, and the first of them. `None`: there is no such client.
     pub(super) fn missing_at(&self, server: &mut Client) -> Option<String> {
         let clients: Vec<&str> = self.newest.keys().map(String::as_str).collect();
         let told = ats_of(server, &clients);
-        self.newest.iter().zip(told).find_map(|((client, &time_s), at)| {
-            let is_kept = report_in(&at, client).is_some_and(|found_s| found_s >= time_s);
-            (!is_kept)
-                .then(|| format!("{client} was acknowledged with the time {time_s}, and it says {at:?}"))
-        })
+        let is_kept = |client, time_s, at| report_in(at, client).is_some_and(|found_s| found_s >= time_s);
+        let all = self.newest.iter().zip(&told);
+        let missing: Vec<_> =
+            all.filter(|((client, time_s), at)| !is_kept(client.as_str(), **time_s, at)).collect();
+        let ((client, time_s), at) = missing.first()?;
+        let (missing, all) = (missing.len(), self.newest.len());
+        Some(format!(
+            "{missing} of {all}; {client} was acknowledged with the time {time_s}, and it says {at:?}"
+        ))
     }
 }
 
