@@ -205,11 +205,9 @@ impl PreparedServer {
     fn new(config: &Config, server: &ServerConfig) -> Result<PreparedServer, StartError> {
         let credentials = open_credentials(config, server)?.map(Arc::new);
         let tls = open_tls(config, server)?.map(Arc::new);
+        let disk = OpenStore::lock(config, server)?;
         let log = ServerLog::open(&config.log, &server.name).map_err(StartError::Log)?;
-        let store = match server.durability.journal {
-            true => Some(OpenStore::open(config, server, &log)?),
-            false => None,
-        };
+        let store = disk.map(|disk| OpenStore::open(disk, config, server, &log)).transpose()?;
         let quota = HerdQuota::open(config, &server.name)?;
         let reserved = quota.as_ref().map(|quota| Arc::clone(quota.reserved()));
         let places_quota = reserved.clone().map_or_else(unlimited, |reserved| reserved as Arc<dyn Quota>);

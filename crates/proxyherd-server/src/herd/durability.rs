@@ -167,3 +167,97 @@ impl Durability for ServerDurability {
         self.patience
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+    use proxyherd_core::{
+        command::Position,
+        flood::{ReportRules, Rules},
+        replica::ReplicaSettings,
+        types::{Origin, ServerName},
+    };
+
+    use super::*;
+
+    fn replica() -> Arc<Replica> {
+        Arc::new(Replica::new(ReplicaSettings {
+            me: Origin { server: ServerName::new("Riley").unwrap(), incarnation: 1 },
+            seed: 1,
+            max_clients: 10,
+            client_ttl_ns: None,
+            client_interval_ns: 0,
+            report_rules: ReportRules::default(),
+            clock_offset_max_ns: 0,
+            client_index: false,
+            rules: Rules::default(),
+        }))
+    }
+
+    fn durability(journal: bool, replicas: usize, ack_timeout: Duration) -> Option<Arc<ServerDurability>> {
+        ServerDurability::new(&replica(), &DurabilitySettings { journal, replicas, ack_timeout })
+    }
+
+    fn up_to(seq: u64) -> Positions {
+        let mut positions = Positions::default();
+        positions.note(Position { shard: 3, seq });
+        positions.note_own(Position { shard: 3, seq });
+        positions
+    }
+
+    /// Waits for a change. The receiver is told when the change is covered, and is cut off when the notice is dropped.
+    fn wait(durability: &ServerDurability, seq: u64) -> Receiver<()> {
+        let (sender, receiver) = channel();
+        durability.await_covered(up_to(seq), Notice::new(move || sender.send(()).unwrap()));
+        receiver
+    }
+
+    #[test]
+    fn without_journal_and_replicas_nobody_waits() {
+        assert!(durability(false, 0, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_notice_comes_when_the_journal_has_synced_and_not_before() {
+        let durability = durability(true, 0, Duration::from_secs(60)).unwrap();
+        let waits = [3, 5].map(|seq| wait(&durability, seq));
+        assert_eq!((durability.waiting(), durability.patience()), (2, Duration::from_secs(60)));
+        durability.cover_journal(&up_to(4));
+        assert_eq!(waits.each_ref().map(Receiver::try_recv), [Ok(()), Err(TryRecvError::Empty)]);
+        durability.cover_journal(&up_to(5));
+        assert_eq!((waits[1].try_recv(), durability.waiting()), (Ok(()), 0));
+        assert_eq!(wait(&durability, 5).try_recv(), Ok(()), "that is synced already");
+    }
+
+    #[test]
+    fn once_the_journal_has_failed_every_notice_is_dropped_at_once_until_it_recovers() {
+        let durability = durability(true, 0, Duration::from_secs(60)).unwrap();
+        let before = wait(&durability, 3);
+        durability.journal_failed();
+        let gone = Err(TryRecvError::Disconnected);
+        assert_eq!((before.try_recv(), wait(&durability, 4).try_recv()), (gone, gone));
+        durability.journal_recovered();
+        let after = wait(&durability, 5);
+        assert_eq!(after.try_recv(), Err(TryRecvError::Empty));
+        durability.cover_journal(&up_to(5));
+        assert_eq!(after.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn with_replicas_the_journal_alone_is_not_enough() {
+        let durability = durability(true, 1, Duration::from_secs(60)).unwrap();
+        let waits = wait(&durability, 3);
+        durability.cover_journal(&up_to(3));
+        assert_eq!(waits.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!((durability.replicas(), durability.waiting()), (1, 1));
+    }
+
+    #[test]
+    fn whoever_has_waited_too_long_is_given_up() {
+        let durability = durability(true, 0, Duration::ZERO).unwrap();
+        let waits = wait(&durability, 3);
+        durability.sweep();
+        assert_eq!((waits.try_recv(), durability.waiting()), (Err(TryRecvError::Disconnected), 0));
+    }
+}

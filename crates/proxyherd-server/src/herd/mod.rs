@@ -234,6 +234,11 @@ impl Herd {
         Ok(was_known)
     }
 
+    /// What must be durable before a change of the client is acknowledged. To be called after the change.
+    pub fn positions_of_client(&self, client: ClientId<'_>) -> Positions {
+        self.replica.positions_of(client.as_bytes())
+    }
+
     /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door
     /// [takes](StreamHandle::take) events from the handle, the first at once. `bell` is called on another thread when
     /// something can be taken and nothing could be taken before. `bell` must not wait.

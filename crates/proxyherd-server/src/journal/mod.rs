@@ -17,6 +17,8 @@ mod late;
 mod reading;
 mod signal;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -36,7 +38,7 @@ use proxyherd_core::{
 use proxyherd_log::ServerLog;
 
 pub(crate) use self::committer::Listener;
-pub use self::store::{JournalError, OpenStore};
+pub use self::store::{JournalError, OpenStore, check};
 use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{
     herd::{Herd, Internals as _, JournalMonitor},

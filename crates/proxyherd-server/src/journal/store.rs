@@ -21,6 +21,8 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 use super::reading::{self, ago};
 use crate::herd::{Herd, Internals as _, JournalMonitor};
 
+/// How often [`check`] reads a store at most. The server may remove a file between two reads of a command.
+const CHECK_TRIES: usize = 3;
 /// The variable of the environment that makes a server skip every sync of the disk, and the only value that it takes.
 const SKIP_SYNC: (&str, &str) =
     ("PROXYHERD_TEST_SKIP_FSYNC", "yes, lose what was acknowledged when this machine crashes");
@@ -77,14 +79,23 @@ pub(super) struct LateStore {
 }
 
 impl OpenStore {
-    /// Opens and locks the store of `server`. Makes the store if it is missing. Blocks for a moment.
+    /// Opens and locks the store of `server`, if the server has a journal. Makes the store if it is missing. This comes
+    /// before everything else that a server opens, so that a second process of the server touches nothing.
+    pub(crate) fn lock(config: &Config, server: &ServerConfig) -> Result<Option<FileDisk>, JournalError> {
+        match server.durability.journal {
+            true => Ok(Some(FileDisk::open(&config.herd.data, &server.name)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Looks whose store it is, and how old. Blocks for a moment.
     pub(crate) fn open(
+        mut disk: FileDisk,
         config: &Config,
         server: &ServerConfig,
         log: &ServerLog,
     ) -> Result<OpenStore, JournalError> {
         let identity = StoreIdentity { herd: config.herd.id.clone(), server: server.name.clone() };
-        let mut disk = FileDisk::open(&config.herd.data, &server.name)?;
         skip_syncs_if_asked(&mut disk, log)?;
         let mut late = Vec::new();
         for aside in disk.asides()? {
@@ -120,6 +131,27 @@ impl OpenStore {
         self.monitor.add_recovered(figures);
         Ok(())
     }
+}
+
+/// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes nothing,
+/// and works while the server runs.
+pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {
+    if !server.durability.journal {
+        return Ok(());
+    }
+    let disk = match FileDisk::read_only(&config.herd.data, &server.name) {
+        Err(StoreError::Missing { .. }) => return Ok(()),
+        opened => opened?,
+    };
+    let identity = StoreIdentity { herd: config.herd.id.clone(), server: server.name.clone() };
+    let mut found = alive_until(&disk, &identity);
+    for _ in 1..CHECK_TRIES {
+        if !matches!(found, Err(RecoverError::Disk(_))) {
+            break;
+        }
+        found = alive_until(&disk, &identity);
+    }
+    found.map(drop).map_err(|why| JournalError::read(&disk, why))
 }
 
 /// The store in the log.

@@ -196,7 +196,7 @@ impl Families<'_, '_> {
         let name = "proxyherd_journal_fsync";
         let mut metric =
             self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        let bounds = SYNC_BUCKETS_S.into_iter().chain([f64::MAX]);
+        let bounds = SYNC_BUCKETS_S.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(syncs.buckets).collect();
         metric.encode_histogram::<NoLabelSet>(syncs.sum.as_secs_f64(), syncs.count, &buckets, None)
     }

@@ -2,6 +2,10 @@
 //!
 //! The function neither waits nor allocates for a line. It gathers reports and offers them to the herd together. Every
 //! other line is answered only after the reports before that line. So replies and effects keep the order of the lines.
+//!
+//! If reports have to be durable before they are acknowledged, the replies of one read wait together. A line after which
+//! the connection would have to wait for something else is taken only when these replies have left.
+//!
 //! This module knows no sockets.
 
 use arrayvec::ArrayVec;
@@ -20,7 +24,7 @@ use crate::{
     access::WrongToken,
     caller::{Caller, Rights},
     door::reactor::{CallContext, Input, NextStep, ProtocolEnd, TakeOutput},
-    herd::{Herd, Whereabouts},
+    herd::{Herd, Positions, Whereabouts},
     places::{Answered, Looked},
 };
 
@@ -56,22 +60,27 @@ pub(super) fn answer_lines(
         offers: ArrayVec::new(),
         report_lines: ArrayVec::new(),
         lines_out: 0,
+        unsettled: context.herd.durability().map(|_| Box::default()),
         places_max,
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
         match lines.next(&input.bytes[consumed..], codec::StreamState::new(input.is_last)) {
-            codec::NextLine::Line(line, len) => {
-                consumed += len;
-                lines_in += 1;
-                if let Some(next) = batch.answer(line) {
-                    break next;
+            codec::NextLine::Line(line, len) => match batch.answer(line) {
+                // The line is taken again when the replies before it have left.
+                LineAnswer::Later => break NextStep::ReadMore,
+                LineAnswer::Done(next) => {
+                    consumed += len;
+                    lines_in += 1;
+                    if let Some(next) = next {
+                        break next;
+                    }
                 }
-            }
+            },
             codec::NextLine::Incomplete => break NextStep::ReadMore,
+            codec::NextLine::TooLong(_) if batch.must_settle() => break NextStep::ReadMore,
             codec::NextLine::TooLong(start) => {
-                batch.answer_reports();
                 batch.answer_invalid(start);
                 break NextStep::Close(ProtocolEnd::client_fault(TOO_LONG));
             }
@@ -80,8 +89,19 @@ pub(super) fn answer_lines(
             break NextStep::WriteFirst;
         }
     };
-    batch.answer_reports();
+    let next = match batch.must_settle() {
+        true => NextStep::AwaitDurable(batch.unsettled.take().unwrap_or_default()),
+        false => next,
+    };
     TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
+}
+
+/// What happened to a line.
+enum LineAnswer {
+    /// The line was answered or gathered. `None`: the next line can be taken.
+    Done(Option<NextStep>),
+    /// The line was not taken, because replies before it must not leave yet.
+    Later,
 }
 
 /// The lines of one read on their way through the herd.
@@ -100,6 +120,8 @@ struct Batch<'a, 'i> {
     /// For each offer, the report line that its reply repeats.
     report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
+    /// What must be durable before the replies may leave. `None`: nothing has to be.
+    unsettled: Option<Box<Positions>>,
     places_max: &'a mut u8,
     out: &'a mut Vec<u8>,
 }
@@ -113,9 +135,26 @@ struct ReportLine<'i> {
 }
 
 impl<'i> Batch<'_, 'i> {
-    /// Answers a line, or gathers the line if it is a report. `None`: the next line can be taken.
-    fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
-        match codec::parse(line) {
+    /// Answers a line, or gathers the line if it is a report.
+    fn answer(&mut self, line: &'i [u8]) -> LineAnswer {
+        let parsed = codec::parse(line);
+        let may_wait =
+            matches!(parsed, Line::Command(Command::Nearby(_), _) | Line::Auth(_) | Line::HttpRequest);
+        if may_wait && self.must_settle() {
+            return LineAnswer::Later;
+        }
+        LineAnswer::Done(self.answer_parsed(line, parsed))
+    }
+
+    /// Answers the gathered reports. Returns whether the replies have to wait until reports are durable.
+    fn must_settle(&mut self) -> bool {
+        self.answer_reports();
+        self.unsettled.as_ref().is_some_and(|positions| !positions.is_empty())
+    }
+
+    /// `None`: the next line can be taken.
+    fn answer_parsed(&mut self, line: &'i [u8], parsed: Line<'i>) -> Option<NextStep> {
+        match parsed {
             Line::Command(Command::Report { report, condition }, echo) => {
                 self.offers.push(Offer::on(condition, report));
                 self.report_lines.push(ReportLine { echo, line });
@@ -180,6 +219,9 @@ impl<'i> Batch<'_, 'i> {
                     if reported.is_ok() =>
                 {
                     self.lines_out += 1;
+                    if let Some(unsettled) = &mut self.unsettled {
+                        unsettled.note_offer(&offer);
+                    }
                     codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }
                 (outcome, _) => {
@@ -285,10 +327,17 @@ pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use proxyherd_core::limits::SHARDS;
+
     use super::*;
     use crate::{
         caller::Rights,
-        herd::tests::{alone, caller},
+        herd::{
+            Durability, Internals, Notice,
+            tests::{alone, caller},
+        },
     };
 
     fn replies(rights: Rights, input: &[u8]) -> String {
@@ -297,6 +346,65 @@ mod tests {
         let context = CallContext::of_test(&herd, &caller);
         let _ = answer_lines(&context, &mut LineProtocol::default(), input, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    /// A durability that covers nothing.
+    #[derive(Debug)]
+    struct Never;
+
+    impl Durability for Never {
+        fn await_covered(&self, _: Positions, notice: Notice) {
+            drop(notice);
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    /// The number of lines that one call takes, the replies, and the shards whose updates the replies wait for. `None`:
+    /// they wait for nothing.
+    fn settled(herd: &Herd, input: &[u8]) -> (usize, String, Option<usize>) {
+        let (caller, mut out) = (caller(Rights::ALL), Vec::new());
+        let input = Input { bytes: input, is_last: false, units_max: u64::MAX };
+        let context = CallContext::of_test(herd, &caller);
+        let output = answer_lines(&context, &mut LineProtocol::default(), input, &mut out);
+        let waits = match output.next {
+            NextStep::AwaitDurable(positions) => Some(
+                (0..SHARDS).filter(|&shard| positions.own_of(shard) > 0 && positions.of(shard) > 0).count(),
+            ),
+            _ => None,
+        };
+        (output.units_in as usize, String::from_utf8(out).unwrap(), waits)
+    }
+
+    #[tokio::test]
+    async fn replies_wait_together_until_all_reports_that_they_acknowledge_are_durable() {
+        let herd = alone();
+        let report = |client: &str| format!("IAMAT {client} +34.06-118.44 1000\n");
+        let all: String = (0..100).map(|client| report(&format!("c{client}"))).collect();
+        assert_eq!(settled(&herd, report("kiwi").as_bytes()).2, None, "nothing has to be durable");
+        herd.set_durability(Arc::new(Never));
+        let (lines, replies, waits) = settled(&herd, format!("{all}nonsense\n").as_bytes());
+        assert_eq!((lines, replies.lines().count(), waits), (101, 101, Some(SHARDS)));
+        // A report that is not newer is acknowledged, too.
+        assert_eq!(settled(&herd, report("kiwi").as_bytes()).2, Some(1));
+        assert_eq!(settled(&herd, b"nonsense\n").2, None);
+        assert_eq!(settled(&herd, b"IAMAT kiwi +34.06-118.44 later\n").2, None, "it is refused");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_may_wait_for_something_else_is_taken_when_the_reports_before_it_are_durable() {
+        let herd = alone();
+        herd.set_durability(Arc::new(Never));
+        let report = "IAMAT kiwi +34.06-118.44 1000\n";
+        let long = "x".repeat(LINE_LEN_MAX + 1);
+        for other in ["WHATSAT kiwi 10 0\n", "AUTH phd_x\n", "GET / HTTP/1.1\n", &long] {
+            let (lines, replies, waits) = settled(&herd, format!("{report}{other}{report}").as_bytes());
+            assert_eq!((lines, replies.lines().count(), waits), (1, 1, Some(1)), "{other}");
+            let (_, replies, waits) = settled(&herd, format!("{other}\n").as_bytes());
+            assert!(!replies.is_empty() && waits.is_none(), "{other} is taken when nothing is before it");
+        }
     }
 
     #[tokio::test]

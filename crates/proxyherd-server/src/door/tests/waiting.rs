@@ -147,6 +147,32 @@ async fn what_is_not_durable_in_time_is_not_acknowledged_and_its_connection_ends
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_never_be_durable_is_told_at_once() {
+    let (house, journal) = house_with_journal(PATIENCE).await;
+    let toy = house.toy(false).await;
+    let (mut client, mut bystander) = (house.dial(toy, false), house.dial(toy, false));
+    client.write_all(&message(b'd', &[7])).unwrap();
+    assert_eq!(reply(&mut *client).0, 'h');
+    journal.wait_for(1);
+    let began = Instant::now();
+    journal.waiting.lock().clear();
+    assert_eq!(rest(&mut *client), b"", "no reply");
+    house.wait_for_log("the client's reports cannot become durable now");
+    bystander.write_all(&message(b'e', b"here")).unwrap();
+    assert_eq!((reply(&mut *bystander).0, reply(&mut *bystander)), ('h', ('e', b"here".to_vec())));
+    let phones = house.door(DoorKind::Phones, &[false]).await[0];
+    let mut phone = house.dial(phones, false);
+    let get = format!("GET /?id=a&lat=1&lon=2 HTTP/1.1\r\nHost: {phones}\r\nConnection: close\r\n\r\n");
+    phone.write_all(get.as_bytes()).unwrap();
+    journal.wait_for(1);
+    journal.waiting.lock().clear();
+    let answer = String::from_utf8(rest(&mut *phone)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("cannot become durable now"), "{answer}");
+    assert!(began.elapsed() < PATIENCE, "nobody has waited for the end of the patience");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_is_answered_when_its_report_is_durable_and_told_to_try_later_otherwise() {
     let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
     let door = house.door(DoorKind::Phones, &[false]).await[0];

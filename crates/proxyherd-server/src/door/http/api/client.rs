@@ -14,7 +14,7 @@ use proxyherd_core::codec::json;
 use super::{GEO_JSON, JSON, PRIVATE, client_id::PathId};
 use crate::{
     caller::Caller,
-    door::http::{conditional, media, problem::Problem, query::Query},
+    door::http::{conditional, durability, media, problem::Problem, query::Query},
     herd::Herd,
 };
 
@@ -43,7 +43,8 @@ pub(in crate::door::http) async fn get_client(
     Ok(response)
 }
 
-/// Forgets a client in the whole herd. It makes no difference whether the client is known.
+/// Forgets a client in the whole herd. It makes no difference whether the client is known. The answer waits until the
+/// change is durable, also if an earlier request has made the change.
 pub(in crate::door::http) async fn delete_client(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
@@ -52,5 +53,6 @@ pub(in crate::door::http) async fn delete_client(
     let id = PathId::of(&uri)?;
     Query::of(&uri, &[], &[])?;
     herd.forget(&caller, clock::now_ns(), id.client())?;
+    durability::wait(&herd, herd.positions_of_client(id.client())).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
