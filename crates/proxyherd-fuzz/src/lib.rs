@@ -35,6 +35,7 @@ pub mod quota;
 pub mod replies;
 pub mod report;
 pub mod rfc3339;
+pub mod store;
 pub mod tokens;
 pub mod traccar;
 pub mod url_id;
@@ -44,7 +45,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 27] = [
+pub const CODECS: [(&str, Check); 28] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),
@@ -68,6 +69,7 @@ pub const CODECS: [(&str, Check); 27] = [
     ("replies", replies::check),
     ("report", report::check),
     ("rfc3339", rfc3339::check),
+    ("store", store::check),
     ("tokens", tokens::check),
     ("traccar", traccar::check),
     ("url_id", url_id::check),

@@ -5,8 +5,8 @@
 //! names, so a write that failed for lack of room can be repeated.
 //!
 //! **Errors.** A write or a new file that finds no room is [`DiskError::Full`]: no space, no quota, or the process's
-//! limit of a file's size. Every error of a sync is [`DiskError::Failed`], even one for lack of room, because the system
-//! may have dropped bytes that it had taken.
+//! limit of a file's size. Every error of a sync is [`DiskError::Failed`], even one for lack of room, because the
+//! system may have dropped bytes that it had taken.
 //!
 //! Directories are made with the mode 0700 and files with 0600: a store contains the positions of clients.
 

@@ -16,17 +16,17 @@
 //!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
 //!   expire, and not earlier: until then the original wins over the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
-//!   records of the older half are issued again under the present life. Without this, neighbors would have to merge
-//!   these lives into one that no vector covers, and would send its records whenever a link comes up.
+//!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
+//!   Without this, neighbors would have to merge these lives into one that no vector covers, and would send its records
+//!   whenever a link comes up.
 //!
 //! This module does not know the format of a store.
 
 use std::{cmp::Ordering, collections::HashSet};
 
-use super::{Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
+use super::{Offered, Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
 use crate::{
-    flood::Offered,
-    limits::{OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
+    limits::{INCARNATIONS_MAX, OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
     store::{Slot, SlotId},
     types::{Body, Difference, KeyHash, Kind, Origin, Record, Timestamp},
 };
@@ -184,8 +184,8 @@ impl Shard {
     }
 
     /// For the end of a restore: looks at the tombstones in up to `most` slots from `slot` on. Issues those again that
-    /// expired after `alive_until_ns`, and forgets those that expired before. Returns the slot at which to go on; `None`:
-    /// there are no more.
+    /// expired after `alive_until_ns`, and forgets those that expired before. Returns the slot at which to go on.
+    /// `None`: there are no more.
     pub(crate) fn renew_tombstones(
         &mut self,
         now_ns: u64,
@@ -219,24 +219,33 @@ impl Shard {
 
     /// Ends a restore. The caller has renewed the tombstones. Until `renew_until_ns`, tombstones that expire are issued
     /// again.
-    pub(crate) fn end_restore(&mut self, renew_until_ns: u64) -> Wake {
+    pub(crate) fn end_restore(&mut self, renew_until_ns: u64) {
         self.renew_until_ns = renew_until_ns;
-        if self.restore.take().is_none() {
-            return Wake::default();
+        self.was_restored |= self.restore.take().is_some();
+    }
+
+    /// If this server has restored records of too many of its earlier lives, issues those of the lives with the fewest
+    /// records again. `None`: there was nothing to do.
+    pub(super) fn fold_own_lives(&mut self) -> Option<Wake> {
+        if !self.was_restored {
+            return None;
         }
         let server = self.origins.origin(ME).server.clone();
         let mut lives = self.origins.incarnations(&server);
-        if lives.len() <= OWN_LIVES_MAX {
-            return Wake::default();
+        // Neighbors that are down would send the records of these lives when they come back.
+        let is_time = self.is_caught_up || lives.len() + 1 >= INCARNATIONS_MAX;
+        if lives.len() <= OWN_LIVES_MAX || !is_time {
+            return None;
         }
+        lives.sort_by_key(|&place| self.origins.live(place));
         lives.truncate(lives.len() / 2);
-        self.reissue_lives(&lives)
+        Some(self.reissue_lives(&lives))
     }
 
-    /// Issues again, under the present incarnation, all records of the earlier incarnations at `lives`.
+    /// Issues all records of the earlier incarnations at `lives` again, under the present incarnation.
     fn reissue_lives(&mut self, lives: &[u16]) -> Wake {
-        let is_older = |slot: &Slot| lives.contains(&slot.origin);
-        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
+        let is_of_them = |slot: &Slot| lives.contains(&slot.origin);
+        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_of_them(slot)).map(|(id, _)| id).collect();
         let mut wake = Wake::default();
         for id in ids {
             let seq = self.origins.covered(ME) + 1;

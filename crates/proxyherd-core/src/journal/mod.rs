@@ -16,10 +16,13 @@
 mod compaction;
 pub mod disk;
 mod format;
+pub mod fuzzing;
 pub mod ledger;
 mod memory;
 mod recovery;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use self::{

@@ -28,6 +28,8 @@ pub struct Journal<D: Disk> {
     file: D::File,
     blocks: Blocks,
     positions: Stages,
+    /// The length after which a segment ends.
+    pub(super) segment_len_max: u64,
     /// Whether the file has bytes that were not synced.
     is_unsynced: bool,
     vectors: [ShardVector; SHARDS],
@@ -84,6 +86,7 @@ impl<D: Disk> Journal<D> {
             file,
             blocks: Blocks::new(name, salt, FILE_HEADERS_LEN as u64),
             positions: Stages::default(),
+            segment_len_max: SEGMENT_LEN_MAX,
             is_unsynced: false,
             vectors: Default::default(),
             alive_ns: None,
@@ -96,6 +99,10 @@ impl<D: Disk> Journal<D> {
                 forgotten_since_ns: recovered.forgotten_since_ns,
             },
         };
+        if recovered.last_number > 0 {
+            // Records in the store may have expired while the server was off. Nothing says so later.
+            journal.forgets(now_ns);
+        }
         journal.note_alive(now_ns);
         Ok(journal)
     }
@@ -122,7 +129,7 @@ impl<D: Disk> Journal<D> {
     fn note(&mut self, event: FollowerEvent<'_>, now_ns: u64) {
         match event {
             FollowerEvent::Record(update) | FollowerEvent::Hidden(update) => {
-                self.note_record(&update, now_ns)
+                self.note_record(&update, now_ns);
             }
             FollowerEvent::Removed { kind, key } => {
                 self.blocks.removed(shard_index(key) as u8, kind, key);
@@ -212,7 +219,7 @@ impl<D: Disk> Journal<D> {
             self.blocks.synced();
         }
         self.positions.durable = self.positions.written;
-        if self.blocks.offset() >= SEGMENT_LEN_MAX && self.blocks.len() == 0 {
+        if self.blocks.offset() >= self.segment_len_max && self.blocks.len() == 0 {
             match self.rotate() {
                 // The old segment grows until there is room for a new one.
                 Ok(()) | Err(DiskError::Full) => {}

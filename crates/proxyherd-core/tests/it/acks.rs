@@ -7,13 +7,14 @@ use std::sync::{
 
 use proxyherd_core::{
     codec::link::{Ack, Encoder, Frame, decode},
-    flood::{Renewal, Rules, Shard, ShardSettings, Wake},
+    command::Outcome,
+    flood::{Renewal, Rules, Shard, ShardSettings, Update, Wake},
     limits::SHARDS,
     link::{HIGHEST, Incoming},
-    replica::{Agreed, Replica, ReplicaSettings, shard_index},
+    replica::{Agreed, Offer, Replica, ReplicaSettings, shard_index},
 };
 
-use crate::herd::{NOW_NS, SECOND_NS, link, origin, replica, report, settings};
+use crate::herd::{NOW_NS, SECOND_NS, link, origin, record_of, replica, report, settings};
 
 /// Servers and the links between them, whose bytes the test moves.
 struct Net {
@@ -319,6 +320,31 @@ fn a_neighbor_cannot_acknowledge_what_was_never_issued() {
     assert_eq!(lie(ack), 1);
     let counts = net.replicas[0].nonsense(link(1));
     assert_eq!(counts.iter().sum::<u64>(), 1, "{counts:?}");
+}
+
+#[test]
+fn what_an_earlier_life_took_has_copies_before_it_is_acknowledged_again() {
+    let riley = Replica::new(ReplicaSettings { me: origin("Riley", 9), ..settings("Riley") });
+    let kiwi = report(b"kiwi", NOW_NS);
+    let shard = shard_index(b"kiwi");
+    let earlier = origin("Riley", 1);
+    let held = Update { record: record_of(&kiwi), origin: &earlier, seq: 4 };
+    let _ = riley.restore(NOW_NS, shard, |restoring| _ = restoring.record(held));
+    let _ = riley.restore_end(NOW_NS, NOW_NS);
+    let mut net = Net::new(vec![riley, replica("Jaquez")]);
+    want(&net.replicas[0], 1);
+    for round in 1..=2 {
+        let mut offers = [Offer::new(kiwi)];
+        let _ = net.replicas[0].report_all(NOW_NS, &mut offers);
+        assert_eq!(offers[0].outcome, Outcome::Stale);
+        let position = offers[0].own_position().unwrap();
+        assert_eq!((position.shard, position.seq), (shard, 1), "it is issued again once, in round {round}");
+    }
+    assert_eq!(net.replicas[0].contradiction(), None);
+    assert_eq!(net.replicas[0].copies().own_of(shard), 0);
+    net.link(0, 1, false);
+    net.settle();
+    assert_eq!((net.replicas[0].copies().own_of(shard), net.replicas[1].len()), (1, 1));
 }
 
 /// One shard of Riley's with a lazy link, which wants acknowledgements.

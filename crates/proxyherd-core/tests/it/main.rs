@@ -23,6 +23,7 @@ mod plausible;
 mod quota;
 #[path = "../phones/requests.rs"]
 mod requests;
+mod restore;
 mod shards;
 mod stamps;
 mod states;

@@ -11,6 +11,7 @@ mod places_index;
 #[path = "../../../proxyherd-core/tests/phones/requests.rs"]
 #[expect(dead_code, reason = "seeds need only a part of each request")]
 mod requests;
+mod store;
 mod text;
 mod values;
 
@@ -47,6 +48,7 @@ fn main() -> io::Result<()> {
         ("replies", text::replies()),
         ("report", text::seeds(&json::REPORTS)),
         ("rfc3339", text::seeds(&json::TIMES)),
+        ("store", store::store()),
         ("tokens", values::tokens()),
         ("traccar", phones::traccar()),
         ("url_id", text::seeds(&json::URL_IDS)),

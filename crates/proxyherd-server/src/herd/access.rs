@@ -9,7 +9,7 @@ use proxyherd_config::{clock, door_kind::DoorKind};
 use proxyherd_core::access::{HASH_LEN, TokenId, TokenRecord, TokenText};
 use proxyherd_log::{LogLevel, Subject};
 
-use super::{Denied, Herd, Positions};
+use super::{Denied, Herd};
 use crate::{
     access::{NewToken, TokenError, WrongToken},
     caller::{Caller, Rights},
@@ -157,11 +157,6 @@ impl Herd {
         })?;
         self.wake(wake);
         Ok(())
-    }
-
-    /// What must be durable before a change of the token or share is acknowledged. To be called after the change.
-    pub fn positions_of_token(&self, id: &TokenId) -> Positions {
-        self.replica.positions_of(id.as_str().as_bytes())
     }
 
     /// Notes in the audit log that a caller with a valid token has tried to make, list or revoke tokens and may not.

@@ -56,6 +56,8 @@ pub struct Figures {
     pub streams_cut: u64,
     /// The number of clients whose presence the server follows. 0: no live stream tells presence.
     pub presence_clients: usize,
+    /// Connections and requests that wait until their reports are durable. `None`: reports are acknowledged at once.
+    pub acks_waiting: Option<usize>,
     /// The journal. `None`: the server keeps no journal.
     pub journal: Option<JournalFigures>,
     /// First, the number of answers about places in the cache. Second, the bytes of these answers.
@@ -89,6 +91,7 @@ impl Herd {
             streams: self.streams.counts(),
             streams_cut: self.counters.streams_cut.load(Relaxed),
             presence_clients: self.streams.presence_clients(),
+            acks_waiting: self.acks_waiting(),
             journal: self.journal().map(|journal| journal.figures()),
             kept: self.places.kept(),
             remotes: self.places.remotes(),
@@ -116,14 +119,14 @@ impl Herd {
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: self.counters.peers_refused.load(Relaxed),
             reaches: self.replica.tree_servers().iter().map(ToString::to_string).collect(),
-            journal: self.journal().map(|journal| journal.status(self.waiting())),
+            journal: self.journal().map(|journal| journal.status(self.acks_waiting().unwrap_or(0))),
             links: self.links.all().iter().map(|link| self.link_status(link)).collect(),
         }
     }
 
     /// The number of connections and requests whose reports are not durable yet.
-    fn waiting(&self) -> usize {
-        self.server_durability().map_or(0, |durability| durability.waiting())
+    fn acks_waiting(&self) -> Option<usize> {
+        self.server_durability().map(|durability| durability.waiting())
     }
 
     /// The refused reports. Rights are checked here, so the replica does not count what they refuse.

@@ -206,8 +206,8 @@ pub trait Internals {
     /// Records that the server is stopping. From now on its readiness tells load balancers.
     fn drain(&self);
 
-    /// What makes reports durable, if the settings say that acknowledgements wait. The journal's thread tells it what is
-    /// synced.
+    /// What makes reports durable, if the settings say that acknowledgements wait. The journal's thread tells it what
+    /// is synced.
     fn server_durability(&self) -> Option<&Arc<ServerDurability>>;
 
     /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call

@@ -234,9 +234,9 @@ impl Herd {
         Ok(was_known)
     }
 
-    /// What must be durable before a change of the client is acknowledged. To be called after the change.
-    pub fn positions_of_client(&self, client: ClientId<'_>) -> Positions {
-        self.replica.positions_of(client.as_bytes())
+    /// What must be durable before a door acknowledges a change of a key, such as a forgotten client or a new token.
+    pub(crate) fn positions_of(&self, key: &[u8]) -> Positions {
+        self.replica.positions_of(key)
     }
 
     /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door

@@ -10,8 +10,8 @@
 //! **A failed disk.** After an error of a write or a sync, nobody knows what is on the disk. The thread gives up its
 //! place in the replica, tells everybody who waits, and ends. Only a new start opens the store again.
 //!
-//! The pulse moves while the thread takes changes and tells who waits. It rests while the disk writes and syncs, because
-//! a slow disk is not a stuck thread; metrics and the status show how long a sync has been running.
+//! The pulse moves while the thread takes changes and tells who waits. It rests while the disk writes and syncs,
+//! because a slow disk is not a stuck thread. Metrics and the status show how long a sync has been running.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

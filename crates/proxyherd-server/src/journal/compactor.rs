@@ -1,4 +1,4 @@
-//! The thread of compaction. It writes snapshots beside group commit, in small steps, and rests after each step, so that
+//! The thread of compaction. It writes snapshots beside group commit, in small steps, and rests after each step. So
 //! commits and reports find the disk and the processor free.
 
 use std::{

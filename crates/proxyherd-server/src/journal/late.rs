@@ -9,7 +9,6 @@
 
 use std::{
     sync::{Arc, Weak},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -22,8 +21,9 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    reading,
+    Alive, reading,
     signal::Signal,
+    spawn,
     store::{JournalError, LateStore, name_of},
 };
 use crate::herd::{Herd, Internals as _};
@@ -39,14 +39,13 @@ pub(super) fn start(
     identity: StoreIdentity,
     herd: &Arc<Herd>,
     signal: &Arc<Signal>,
+    alive: Alive,
 ) -> Result<(), JournalError> {
     if stores.is_empty() {
         return Ok(());
     }
     let (herd, signal) = (Arc::downgrade(herd), Arc::clone(signal));
-    let run = move || decide(stores, &identity, &herd, &signal);
-    let started = thread::Builder::new().name("late-store".to_owned()).spawn(run);
-    started.map(drop).map_err(|error| JournalError::Start(error.to_string()))
+    spawn("late-store", alive, move || decide(stores, &identity, &herd, &signal))
 }
 
 fn decide(mut stores: Vec<LateStore>, identity: &StoreIdentity, herd: &Weak<Herd>, signal: &Signal) {
@@ -115,7 +114,168 @@ fn discard(store: LateStore, log: &ServerLog, why: &str) {
     match store.disk.discard() {
         Ok(()) => log.event(LogLevel::Info, Subject::Server, format_args!("removed {what}: {why}")),
         Err(error) => {
-            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"))
+            log.event(LogLevel::Error, Subject::Server, format_args!("{error}; remove it yourself"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proxyherd_config::config::{Address, Config, Overrides};
+    use proxyherd_core::{
+        flood::{Begin, Following, Rules},
+        journal::{Journal, Recovered},
+        limits::TOMBSTONE_TTL_NS,
+        replica::{Offer, Replica, ReplicaSettings},
+        types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
+    };
+    use proxyherd_journal::{FileDisk, directory};
+
+    use super::*;
+    use crate::{
+        server::{Server, Sockets},
+        wait::eventually,
+    };
+
+    const KIWI: &[u8] = b"kiwi";
+
+    fn riley() -> ServerName {
+        ServerName::new("Riley").unwrap()
+    }
+
+    fn replica() -> Replica {
+        Replica::new(ReplicaSettings {
+            me: Origin { server: riley(), incarnation: 1 },
+            seed: 1,
+            max_clients: 10,
+            client_ttl_ns: None,
+            client_interval_ns: 0,
+            clock_offset_max_ns: 0,
+            report_rules: Default::default(),
+            client_index: true,
+            rules: Rules::default(),
+        })
+    }
+
+    /// Makes a store of Riley that was last written at `then_ns`, and has the client kiwi.
+    fn write_store(data: &Path, then_ns: u64) {
+        let disk = FileDisk::open(data, &riley()).unwrap();
+        let identity = StoreIdentity { herd: "herd".to_owned(), server: riley() };
+        let replica = replica();
+        let following = Following { begins: Begin::Now, wants_removed: true };
+        let follower = replica.follow(following, || ()).unwrap();
+        let mut journal = Journal::start(disk, &identity, &Recovered::default(), 7, then_ns).unwrap();
+        let report = Report {
+            client: ClientId::new(KIWI).unwrap(),
+            coordinates: Coordinates::parse(b"+34.068930-118.445127").unwrap(),
+            stamp: Stamp::Client(Timestamp::parse(b"1621464827").unwrap()),
+            attributes: Attributes::NONE,
+        };
+        let _ = replica.report_all(then_ns, &mut [Offer::new(report)]);
+        while !journal.take(&replica, &follower, then_ns) {}
+        journal.write().unwrap();
+        journal.sync().unwrap();
+    }
+
+    fn config(dir: &Path, servers: &[&str]) -> Config {
+        let mut text = format!(
+            "[herd]\ntls = \"off\"\ndata = {:?}\n[log]\ndir = {:?}\n",
+            dir.join("data"),
+            dir.join("log")
+        );
+        for (port, name) in (1..).zip(servers) {
+            let neighbors = if port == 1 { "" } else { "\"Riley\"" };
+            text += &format!(
+                "[[server]]\nname = {name:?}\nlisten = \"127.0.0.1:0\"\npeer = \"127.0.0.1:{port}\"\n\
+                 neighbors = [{neighbors}]\njournal = {}\n",
+                port == 1
+            );
+        }
+        Config::read(&text, &dir.join("herd.toml"), &Overrides::none()).unwrap()
+    }
+
+    /// Starts these servers, on ports that the system chooses. Each is prepared by `prepare` before the next starts.
+    async fn start(dir: &Path, servers: &[&str], prepare: impl Fn(&Server)) -> Vec<Server> {
+        let mut config = config(dir, servers);
+        let mut sockets = Vec::new();
+        for server in &mut config.servers {
+            server.peer = Some("127.0.0.1:0".parse().unwrap());
+            let bound = Sockets::bind(server).await.unwrap();
+            let at = bound.addresses().peer.unwrap();
+            server.peer = Some(Address::new(at.ip(), at.port()));
+            sockets.push((server.name.clone(), bound));
+        }
+        // The neighbor starts first, so that Riley hears it.
+        let mut running = Vec::new();
+        for (name, sockets) in sockets.into_iter().rev() {
+            let server = Server::start_on(&config, &name, sockets).unwrap();
+            prepare(&server);
+            running.push(server);
+        }
+        running.reverse();
+        running
+    }
+
+    fn knows_kiwi(server: &Server) -> bool {
+        let kiwi = ClientId::new(KIWI).unwrap();
+        server.herd().replica().locate(clock::now_ns(), kiwi, |_| ()).is_some()
+    }
+
+    fn asides(dir: &Path) -> usize {
+        let above = directory(&dir.join("data"), &riley());
+        let names = std::fs::read_dir(above.parent().unwrap()).unwrap();
+        names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("aside")).count()
+    }
+
+    fn logged(dir: &Path, what: &str) -> bool {
+        std::fs::read_to_string(dir.join("log/Riley.log")).unwrap().contains(what)
+    }
+
+    const AGE_NS: u64 = TOMBSTONE_TTL_NS + TOMBSTONE_TTL_NS / 4;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_old_store_is_read_if_nobody_can_object() {
+        let dir = tempfile::tempdir().unwrap();
+        write_store(&dir.path().join("data"), clock::now_ns() - AGE_NS);
+        let mut servers = start(dir.path(), &["Riley"], |_| ()).await;
+        eventually("kiwi is known", || knows_kiwi(&servers[0]));
+        eventually("the old store is gone", || asides(dir.path()) == 0);
+        servers.remove(0).stop().await;
+        assert!(logged(dir.path(), "was last written 30 h ago"));
+        assert!(logged(dir.path(), "all that it held is in the new store"));
+        let mut servers = start(dir.path(), &["Riley"], |_| ()).await;
+        assert!(knows_kiwi(&servers[0]), "it is in the new store");
+        servers.remove(0).stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn an_old_store_is_discarded_if_a_neighbor_may_have_forgotten_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        write_store(&dir.path().join("data"), clock::now_ns() - AGE_NS);
+        // Jaquez seems to have run for longer than tombstones are kept.
+        let remember = |server: &Server| {
+            if server.herd().name().as_str() == "Jaquez" {
+                server.herd().replica().set_horizon(clock::now_ns(), clock::now_ns());
+            }
+        };
+        let servers = start(dir.path(), &["Riley", "Jaquez"], remember).await;
+        eventually("the old store is gone", || asides(dir.path()) == 0);
+        assert!(!servers.iter().any(knows_kiwi));
+        for server in servers {
+            server.stop().await;
+        }
+        assert!(logged(dir.path(), "a neighbor may have forgotten since then what is in it"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_young_store_is_read_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        write_store(&dir.path().join("data"), clock::now_ns() - TOMBSTONE_TTL_NS / 2);
+        let mut servers = start(dir.path(), &["Riley"], |_| ()).await;
+        assert!(knows_kiwi(&servers[0]));
+        servers.remove(0).stop().await;
+        assert!(logged(dir.path(), "1 records, "));
     }
 }

@@ -23,7 +23,7 @@ mod tests;
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, channel, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel},
     },
     thread,
     time::Instant,
@@ -41,7 +41,7 @@ pub(crate) use self::committer::Listener;
 pub use self::store::{JournalError, OpenStore, check};
 use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{
-    herd::{Herd, Internals as _, JournalMonitor},
+    herd::{Herd, Internals as _, JournalMonitor, JournalState},
     liveness::Liveness,
 };
 
@@ -67,16 +67,22 @@ impl OpenStore {
             log: herd.log().clone(),
             listener,
         };
-        let journal =
+        let (journal, alive) =
             ServerJournal::start(self.disk, &self.identity, &self.recovered, parts, herd.liveness())?;
         herd.set_journal(self.monitor);
         // What is issued again now must be in the journal, too, so this comes after its start.
         if self.recovered.alive_until_ns > 0 {
             herd.wake(herd.replica().restore_end(clock::now_ns(), self.recovered.alive_until_ns));
         }
-        late::start(self.late, self.identity, herd, &journal.signal)?;
+        late::start(self.late, self.identity, herd, &journal.signal, alive)?;
         Ok(journal)
     }
+}
+
+/// Held by each thread that has the store open. A stop waits until the last one is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Alive {
+    _held: Sender<()>,
 }
 
 /// What the threads of a journal need besides the disk.
@@ -95,7 +101,7 @@ impl ServerJournal {
         recovered: &Recovered,
         parts: JournalParts,
         liveness: &Liveness,
-    ) -> Result<ServerJournal, JournalError>
+    ) -> Result<(ServerJournal, Alive), JournalError>
     where
         D: Disk<File: Send> + Clone + Send + 'static,
     {
@@ -110,8 +116,9 @@ impl ServerJournal {
         let follower = replica
             .follow(following, move || waker.wake())
             .ok_or_else(|| refused(&"the server has no place for another follower of its records"))?;
-        let ((compactions, to_compact), (ends, compacted), (alive, ended)) =
-            (sync_channel(1), sync_channel(1), channel::<()>());
+        let ((compactions, to_compact), (ends, compacted)) = (sync_channel(1), sync_channel(1));
+        let (held, ended) = channel();
+        let alive = Alive { _held: held };
         let compactor = Compactor {
             replica: Arc::clone(&replica),
             signal: Arc::clone(&signal),
@@ -133,25 +140,9 @@ impl ServerJournal {
             looked: Instant::now(),
             slow_logged: None,
         };
-        let alive_too = alive.clone();
-        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| refused(&error))
-        };
-        start(
-            "compaction",
-            Box::new(move || {
-                compactor.run();
-                drop(alive_too);
-            }),
-        )?;
-        start(
-            "journal",
-            Box::new(move || {
-                committer.run();
-                drop(alive);
-            }),
-        )?;
-        Ok(ServerJournal { signal, ended, monitor })
+        spawn("compaction", alive.clone(), move || compactor.run())?;
+        spawn("journal", alive.clone(), move || committer.run())?;
+        Ok((ServerJournal { signal, ended, monitor }, alive))
     }
 
     /// Writes and syncs what has changed by now, and ends the threads. Returns whether all of that was done by `end`.
@@ -160,8 +151,18 @@ impl ServerJournal {
         self.signal.stop();
         let time = end.saturating_duration_since(Instant::now());
         let is_over = self.ended.recv_timeout(time) == Err(RecvTimeoutError::Disconnected);
-        is_over && self.monitor.state() == crate::herd::JournalState::Running
+        is_over && self.monitor.state() == JournalState::Running
     }
+}
+
+/// Starts a thread that has the store open.
+fn spawn(name: &str, alive: Alive, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
+    let run = move || {
+        run();
+        drop(alive);
+    };
+    let started = thread::Builder::new().name(name.to_owned()).spawn(run);
+    started.map(drop).map_err(|error| JournalError::Start(error.to_string()))
 }
 
 impl Drop for ServerJournal {

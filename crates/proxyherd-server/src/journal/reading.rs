@@ -1,7 +1,7 @@
 //! Reads a store into the replica, on as many threads as there are processors, and shows the progress.
 //!
-//! A restart of a large herd takes seconds, in which clients wait. So the log says every few seconds how far the reading
-//! has come. People at a terminal see it on standard error.
+//! A restart of a large herd takes seconds, in which clients wait. So the log says every few seconds how far the
+//! reading has come. People at a terminal see it on standard error.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},

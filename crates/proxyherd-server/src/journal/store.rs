@@ -5,7 +5,7 @@
 //! forgotten meanwhile. So such a store is not read at the start. It is set aside ([`LateStore`]), the server begins
 //! empty, and `late` decides when the neighbors can be heard.
 
-use std::{path::Path, sync::Arc};
+use std::{ffi::OsStr, path::Path, sync::Arc};
 
 use proxyherd_config::{
     clock,
@@ -96,7 +96,7 @@ impl OpenStore {
         log: &ServerLog,
     ) -> Result<OpenStore, JournalError> {
         let identity = StoreIdentity { herd: config.herd.id.clone(), server: server.name.clone() };
-        skip_syncs_if_asked(&mut disk, log)?;
+        skip_syncs_if_asked(&mut disk, std::env::var_os(SKIP_SYNC.0).as_deref(), log)?;
         let mut late = Vec::new();
         for aside in disk.asides()? {
             late.push(late_store(aside, &identity)?);
@@ -133,8 +133,8 @@ impl OpenStore {
     }
 }
 
-/// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes nothing,
-/// and works while the server runs.
+/// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes
+/// nothing, and works while the server runs.
 pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {
     if !server.durability.journal {
         return Ok(());
@@ -169,9 +169,13 @@ fn is_too_old(alive_until_ns: u64, now_ns: u64) -> bool {
 }
 
 /// Nobody sets the variable by accident to the only value that it takes. Any other value ends the start.
-fn skip_syncs_if_asked(disk: &mut FileDisk, log: &ServerLog) -> Result<(), JournalError> {
+fn skip_syncs_if_asked(
+    disk: &mut FileDisk,
+    given: Option<&OsStr>,
+    log: &ServerLog,
+) -> Result<(), JournalError> {
     let (variable, value) = SKIP_SYNC;
-    match std::env::var_os(variable) {
+    match given {
         None => Ok(()),
         Some(given) if given == value => {
             let message = format_args!(
@@ -188,7 +192,25 @@ fn skip_syncs_if_asked(disk: &mut FileDisk, log: &ServerLog) -> Result<(), Journ
 
 #[cfg(test)]
 mod tests {
+    use proxyherd_core::types::ServerName;
+
     use super::*;
+
+    #[test]
+    fn syncs_are_not_skipped_by_accident() {
+        let data = tempfile::tempdir().unwrap();
+        let mut disk = FileDisk::open(data.path(), &ServerName::new("Riley").unwrap()).unwrap();
+        let log = ServerLog::discard();
+        let mut ask = |given: Option<&str>| skip_syncs_if_asked(&mut disk, given.map(OsStr::new), &log);
+        ask(None).unwrap();
+        for wrong in ["", "0", "1", "true", "yes"] {
+            assert!(
+                ask(Some(wrong)).unwrap_err().to_string().contains("only for tests: unset it"),
+                "{wrong}"
+            );
+        }
+        ask(Some(SKIP_SYNC.1)).unwrap();
+    }
 
     #[test]
     fn a_store_is_too_old_an_hour_before_the_herd_forgets_what_it_has_forgotten() {

@@ -14,7 +14,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogFormat, LogLevel, LogSettings};
 
 use super::*;
-use crate::{herd::JournalState, wait::eventually};
+use crate::wait::eventually;
 
 /// What the disk does next.
 #[derive(Debug, Default)]
@@ -122,8 +122,8 @@ struct Kept {
     monitor: Arc<JournalMonitor>,
     liveness: Liveness,
     journal: ServerJournal,
-    dir: tempfile::TempDir,
     log: ServerLog,
+    dir: tempfile::TempDir,
 }
 
 fn identity() -> StoreIdentity {
@@ -168,7 +168,8 @@ impl Kept {
             listener: Arc::clone(&heard) as _,
         };
         let recovered = Recovered::default();
-        let journal = ServerJournal::start(disk.clone(), &identity(), &recovered, parts, &liveness).unwrap();
+        let (journal, _) =
+            ServerJournal::start(disk.clone(), &identity(), &recovered, parts, &liveness).unwrap();
         Kept { replica, disk, heard, monitor, liveness, journal, dir, log }
     }
 
@@ -207,6 +208,14 @@ impl Kept {
         let into = ReplicaRestore::new(&restarted, |_| ());
         recover(&self.disk.memory, &identity(), &into, clock::now_ns(), Part::ALL, &mut |_| ()).unwrap();
         restarted
+    }
+}
+
+impl Drop for Kept {
+    /// Waits for the threads, which write into the directory of the log.
+    fn drop(&mut self) {
+        self.disk.faults.hold_syncs(false);
+        self.journal.stop(Instant::now() + crate::wait::PATIENCE);
     }
 }
 

@@ -78,8 +78,8 @@ fn a_herd_of_one_server_has_everything_again_after_a_stop_and_after_a_kill() {
             "{way}: {shown:?}"
         );
         assert_ne!(status(http)["incarnation"], before, "it is another life");
-        let found = herd.wait_for_log("Riley", "read the store");
-        assert!(found.contains(" records, ") && !found.contains("it was new"), "{found}");
+        let found = herd.wait_for_log("Riley", "it was last written");
+        assert!(found.contains("read the store data/Riley/journal: "), "{found}");
     }
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let dir = store(&herd, "Riley");

@@ -112,7 +112,8 @@ fn no_door_acknowledges_while_the_neighbor_is_silent_and_every_door_does_when_it
         check_not_durable(door, &reply);
     }
     let refused = early.ask(&report("silent-ws"));
-    assert_eq!((&refused["ref"], &refused["error"]["status"]), (&json!(1), &json!(503)), "{refused}");
+    assert_eq!(refused["ref"], 1, "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("not durable within 400 ms"), "{refused}");
     herd.wait_for_log("Riley", "the client's reports were not durable within 0.4 s");
     // The link ends because the neighbor is silent. That changes nothing.
     herd.wait_for_log("Riley", "down: ");

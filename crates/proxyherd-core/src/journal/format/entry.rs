@@ -158,6 +158,17 @@ impl Blocks {
         put_frame(&mut self.bytes, ALIVE, 0, |out| put_u64(out, now_ns));
     }
 
+    /// Adds a block with any bytes, for fuzzing.
+    pub(in crate::journal) fn raw(&mut self, shard: u8, payload: &[u8]) {
+        self.begin(shard);
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// The entries of the block that is not complete, for fuzzing.
+    pub(in crate::journal) fn payload(&self) -> &[u8] {
+        self.open.map_or(&[], |(start, _)| &self.bytes[start + BLOCK_HEADER_LEN..])
+    }
+
     /// Adds that nothing of the file is missing before this entry.
     pub(in crate::journal) fn end(&mut self) {
         self.begin(NO_SHARD);

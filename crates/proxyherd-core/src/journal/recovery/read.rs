@@ -117,8 +117,15 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
         if !is_whole {
             *reading = ShardReading { is_damaged: true, ..ShardReading::default() };
         }
-        reading.is_torn = false;
+        self.end_file();
         Ok(())
+    }
+
+    /// What was torn in a file concerns only this file, and a vector ends in the file in which it begins.
+    fn end_file(&mut self) {
+        for reading in &mut self.shards {
+            (reading.is_torn, reading.parts) = (false, None);
+        }
     }
 
     /// Notes the shards whose first segment is missing.
@@ -155,9 +162,7 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
             self.note(&segment.name, segment.len, 0);
             self.damage_from(number, None);
         }
-        for reading in &mut self.shards {
-            (reading.is_torn, reading.parts) = (false, None);
-        }
+        self.end_file();
         if let Some(next) = next.filter(|next| next.file.number() > number + 1) {
             self.note(&FileName::Segment { number: number + 1 }.to_string(), 0, 0);
             self.damage_from(next.file.number() - 1, None);

@@ -32,3 +32,12 @@ pub(super) async fn wait(herd: &Herd, positions: Positions) -> Result<(), Proble
         ))),
     }
 }
+
+/// Waits until everything is durable that this server holds about a key, or that it has forgotten about the key. To be
+/// called after the change that the door acknowledges.
+pub(super) async fn wait_for_key(herd: &Herd, key: &[u8]) -> Result<(), Problem> {
+    if herd.durability().is_none() {
+        return Ok(());
+    }
+    wait(herd, herd.positions_of(key)).await
+}

@@ -43,7 +43,7 @@ impl ExpositionFormat {
     }
 }
 
-/// Converts OpenMetrics, in which all metrics are counters and gauges, to text format 0.0.4.
+/// Converts OpenMetrics, in which all metrics are counters, gauges and histograms, to text format 0.0.4.
 ///
 /// In text format 0.0.4 the name of a counter ends in `_total`, as the names of its samples do. This format has no UNIT
 /// and EOF lines.

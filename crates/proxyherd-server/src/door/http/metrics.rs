@@ -82,6 +82,10 @@ impl Collector for FiguresCollector {
             families.gauge("proxyherd_certificate_left_seconds", help, left_s)?;
         }
         families.streams(figures)?;
+        if let Some(waiting) = figures.acks_waiting {
+            let help = "Connections and requests that wait until their reports are durable";
+            families.gauge("proxyherd_acks_waiting", help, waiting as u64)?;
+        }
         if let Some(journal) = &figures.journal {
             families.journal(journal)?;
         }

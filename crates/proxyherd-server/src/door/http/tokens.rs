@@ -79,7 +79,7 @@ pub(super) async fn post_token(
     let maker = Arc::clone(&herd);
     let made = waiting(move || maker.make_token(&caller, clock::now_ns(), new)).await?;
     let (text, record) = made?;
-    durability::wait(&herd, herd.positions_of_token(text.id())).await?;
+    durability::wait_for_key(&herd, text.id().as_str().as_bytes()).await?;
     let shown = Shown { token: Some(text.reveal().to_owned()), ..Shown::of(text.id(), &record) };
     Ok((StatusCode::CREATED, small_json::answer(&shown)).into_response())
 }
@@ -107,9 +107,9 @@ pub(super) async fn delete_token(
     Query::of(&uri, &[], &[])?;
     let id = uri.path().rsplit('/').next().unwrap_or_default();
     let id = TokenId::parse(id).map_err(|bad| Problem::invalid(bad.to_string()))?;
-    let (revoker, revoked) = (Arc::clone(&herd), id.clone());
-    waiting(move || revoker.revoke_token(&caller, clock::now_ns(), &revoked)).await??;
-    durability::wait(&herd, herd.positions_of_token(&id)).await?;
+    let (revoker, key) = (Arc::clone(&herd), id.clone());
+    waiting(move || revoker.revoke_token(&caller, clock::now_ns(), &id)).await??;
+    durability::wait_for_key(&herd, key.as_str().as_bytes()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

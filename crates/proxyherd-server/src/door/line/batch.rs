@@ -2,17 +2,15 @@
 //!
 //! The function neither waits nor allocates for a line. It gathers reports and offers them to the herd together. Every
 //! other line is answered only after the reports before that line. So replies and effects keep the order of the lines.
-//!
-//! If reports have to be durable before they are acknowledged, the replies of one read wait together. A line after which
-//! the connection would have to wait for something else is taken only when these replies have left.
-//!
-//! This module knows no sockets.
+//! If the herd makes reports durable, the replies of a read are withheld until the reports are durable. A line after
+//! which the connection may have to wait for something else then stays in the input until that time. This module knows
+//! no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_config::clock;
 use proxyherd_core::{
     codec::line::{self as codec, Line},
-    command::{Command, Nearby, Outcome},
+    command::{Command, Nearby, Outcome, Positions},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     replica::Offer,
@@ -24,7 +22,7 @@ use crate::{
     access::WrongToken,
     caller::{Caller, Rights},
     door::reactor::{CallContext, Input, NextStep, ProtocolEnd, TakeOutput},
-    herd::{Herd, Positions, Whereabouts},
+    herd::{Herd, Whereabouts},
     places::{Answered, Looked},
 };
 
@@ -60,27 +58,28 @@ pub(super) fn answer_lines(
         offers: ArrayVec::new(),
         report_lines: ArrayVec::new(),
         lines_out: 0,
-        unsettled: context.herd.durability().map(|_| Box::default()),
         places_max,
+        positions: context.herd.durability().map(|_| Box::default()),
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
         match lines.next(&input.bytes[consumed..], codec::StreamState::new(input.is_last)) {
-            codec::NextLine::Line(line, len) => match batch.answer(line) {
-                // The line is taken again when the replies before it have left.
-                LineAnswer::Later => break NextStep::ReadMore,
-                LineAnswer::Done(next) => {
-                    consumed += len;
-                    lines_in += 1;
-                    if let Some(next) = next {
-                        break next;
-                    }
+            codec::NextLine::Line(line, len) => {
+                let read = codec::parse(line);
+                if batch.positions.is_some() && batch.must_wait_before(&read) {
+                    break NextStep::WriteFirst;
                 }
-            },
+                consumed += len;
+                lines_in += 1;
+                if let Some(next) = batch.answer(line, read) {
+                    break next;
+                }
+            }
             codec::NextLine::Incomplete => break NextStep::ReadMore,
-            codec::NextLine::TooLong(_) if batch.must_settle() => break NextStep::ReadMore,
+            codec::NextLine::TooLong(_) if batch.has_unacknowledged() => break NextStep::WriteFirst,
             codec::NextLine::TooLong(start) => {
+                batch.answer_reports();
                 batch.answer_invalid(start);
                 break NextStep::Close(ProtocolEnd::client_fault(TOO_LONG));
             }
@@ -89,19 +88,18 @@ pub(super) fn answer_lines(
             break NextStep::WriteFirst;
         }
     };
-    let next = match batch.must_settle() {
-        true => NextStep::AwaitDurable(batch.unsettled.take().unwrap_or_default()),
-        false => next,
+    batch.answer_reports();
+    let next = match batch.positions.take().filter(|positions| !positions.is_empty()) {
+        Some(positions) => {
+            debug_assert!(
+                matches!(next, NextStep::ReadMore | NextStep::WriteFirst),
+                "a line with another next step waits until the reports before it are durable"
+            );
+            NextStep::AwaitDurable(positions)
+        }
+        None => next,
     };
     TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
-}
-
-/// What happened to a line.
-enum LineAnswer {
-    /// The line was answered or gathered. `None`: the next line can be taken.
-    Done(Option<NextStep>),
-    /// The line was not taken, because replies before it must not leave yet.
-    Later,
 }
 
 /// The lines of one read on their way through the herd.
@@ -120,9 +118,9 @@ struct Batch<'a, 'i> {
     /// For each offer, the report line that its reply repeats.
     report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
-    /// What must be durable before the replies may leave. `None`: nothing has to be.
-    unsettled: Option<Box<Positions>>,
     places_max: &'a mut u8,
+    /// What must be durable before the replies are written. `None`: the herd makes nothing durable.
+    positions: Option<Box<Positions>>,
     out: &'a mut Vec<u8>,
 }
 
@@ -135,26 +133,9 @@ struct ReportLine<'i> {
 }
 
 impl<'i> Batch<'_, 'i> {
-    /// Answers a line, or gathers the line if it is a report.
-    fn answer(&mut self, line: &'i [u8]) -> LineAnswer {
-        let parsed = codec::parse(line);
-        let may_wait =
-            matches!(parsed, Line::Command(Command::Nearby(_), _) | Line::Auth(_) | Line::HttpRequest);
-        if may_wait && self.must_settle() {
-            return LineAnswer::Later;
-        }
-        LineAnswer::Done(self.answer_parsed(line, parsed))
-    }
-
-    /// Answers the gathered reports. Returns whether the replies have to wait until reports are durable.
-    fn must_settle(&mut self) -> bool {
-        self.answer_reports();
-        self.unsettled.as_ref().is_some_and(|positions| !positions.is_empty())
-    }
-
-    /// `None`: the next line can be taken.
-    fn answer_parsed(&mut self, line: &'i [u8], parsed: Line<'i>) -> Option<NextStep> {
-        match parsed {
+    /// Answers a line, or gathers the line if it is a report. `None`: the next line can be taken.
+    fn answer(&mut self, line: &'i [u8], read: Line<'i>) -> Option<NextStep> {
+        match read {
             Line::Command(Command::Report { report, condition }, echo) => {
                 self.offers.push(Offer::on(condition, report));
                 self.report_lines.push(ReportLine { echo, line });
@@ -203,6 +184,27 @@ impl<'i> Batch<'_, 'i> {
         }
     }
 
+    /// Whether a line must wait because the reports before it are not durable yet, and the connection may have to wait
+    /// for something else after the line, or to close.
+    fn must_wait_before(&mut self, read: &Line<'_>) -> bool {
+        let may_wait = match read {
+            Line::Command(Command::Nearby(_), _) | Line::Auth(_) | Line::HttpRequest => true,
+            Line::Command(..) | Line::Blank | Line::InvalidReport | Line::InvalidAuth | Line::Invalid => {
+                false
+            }
+        };
+        may_wait && self.has_unacknowledged()
+    }
+
+    /// Whether replies of this read have to wait until reports are durable.
+    fn has_unacknowledged(&mut self) -> bool {
+        if self.positions.is_none() {
+            return false;
+        }
+        self.answer_reports();
+        self.positions.as_ref().is_some_and(|positions| !positions.is_empty())
+    }
+
     /// Offers the gathered reports to the herd, and answers them.
     fn answer_reports(&mut self) {
         if self.offers.is_empty() {
@@ -219,8 +221,8 @@ impl<'i> Batch<'_, 'i> {
                     if reported.is_ok() =>
                 {
                     self.lines_out += 1;
-                    if let Some(unsettled) = &mut self.unsettled {
-                        unsettled.note_offer(&offer);
+                    if let Some(positions) = &mut self.positions {
+                        positions.note_offer(&offer);
                     }
                     codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }

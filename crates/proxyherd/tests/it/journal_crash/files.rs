@@ -24,11 +24,14 @@ const HERD_ID: &str = "crash";
 /// Length of both copies of a file's header, bytes. They are durable before the server is ready, so no crash cuts them.
 const HEADERS_LEN: usize = 512;
 
+/// One change: the key, what it is now, and the sequence of an update.
+type Change = (Vec<u8>, String, Option<u64>);
+
 /// What a recovery has restored.
 #[derive(Default)]
 struct Kept {
-    /// The changes of each shard, in their order: the key, what it is now, and the sequence of an update.
-    changes: RefCell<BTreeMap<usize, Vec<(Vec<u8>, String, Option<u64>)>>>,
+    /// The changes of each shard, in their order.
+    changes: RefCell<BTreeMap<usize, Vec<Change>>>,
     /// The greatest sequence that a shard claims to cover.
     claims: RefCell<BTreeMap<usize, u64>>,
 }

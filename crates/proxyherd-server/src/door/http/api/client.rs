@@ -43,8 +43,7 @@ pub(in crate::door::http) async fn get_client(
     Ok(response)
 }
 
-/// Forgets a client in the whole herd. It makes no difference whether the client is known. The answer waits until the
-/// change is durable, also if an earlier request has made the change.
+/// Forgets a client in the whole herd. It makes no difference whether the client is known.
 pub(in crate::door::http) async fn delete_client(
     State(herd): State<Arc<Herd>>,
     Extension(caller): Extension<Caller>,
@@ -53,6 +52,6 @@ pub(in crate::door::http) async fn delete_client(
     let id = PathId::of(&uri)?;
     Query::of(&uri, &[], &[])?;
     herd.forget(&caller, clock::now_ns(), id.client())?;
-    durability::wait(&herd, herd.positions_of_client(id.client())).await?;
+    durability::wait_for_key(&herd, id.client().as_bytes()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

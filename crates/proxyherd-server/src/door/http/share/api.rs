@@ -93,9 +93,9 @@ pub(in crate::door::http) async fn post_share(
         Ok::<_, TokenRefusal>((made, known))
     };
     let (made, turn) = searches.run(&caller, making).await.map_err(not_done)?;
-    let ((text, record), known) = made?;
     drop(turn);
-    durability::wait(&herd, herd.positions_of_token(text.id())).await?;
+    let ((text, record), known) = made?;
+    durability::wait_for_key(&herd, text.id().as_str().as_bytes()).await?;
     let Some(share) = &record.share else { return Err(Problem::unavailable("the share was not made")) };
     let made = Made {
         url: base.link(&headers, &text),
@@ -139,8 +139,8 @@ pub(in crate::door::http) async fn delete_share(
     let id = uri.path().rsplit('/').next().unwrap_or_default();
     let id =
         TokenId::parse(id).map_err(|bad| Problem::invalid(format!("a share's ID is a token's: {bad}")))?;
-    let (asker, revoker, share) = (caller.clone(), Arc::clone(&herd), id.clone());
-    let revoking = move |_: &_| revoker.revoke_share(&asker, clock::now_ns(), &share);
+    let (asker, revoker, key) = (caller.clone(), Arc::clone(&herd), id.clone());
+    let revoking = move |_: &_| revoker.revoke_share(&asker, clock::now_ns(), &id);
     let (revoked, turn) = searches.run(&caller, revoking).await.map_err(not_done)?;
     drop(turn);
     match revoked {
@@ -149,7 +149,7 @@ pub(in crate::door::http) async fn delete_share(
         }
         revoked => {
             revoked?;
-            durability::wait(&herd, herd.positions_of_token(&id)).await?;
+            durability::wait_for_key(&herd, key.as_str().as_bytes()).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
     }
