@@ -1,5 +1,5 @@
-//! Measures what each choice of durability costs: an acknowledgement as soon as the report is merged, after it is on the
-//! disk (`journal`), after a neighbor covers it (`replicas`), and after both.
+//! Measures what each choice of durability costs: an acknowledgement as soon as the report is merged, after the report
+//! is on the disk (`journal`), after a neighbor covers the report (`replicas`), and after both.
 //!
 //! Each choice has servers of its own. All of them get the same load in turns, in short rounds, and each round is
 //! compared with the round without durability beside it. The choice that comes first changes from round to round. In

@@ -1,4 +1,5 @@
-//! Clients that report through several doors of a server until the server dies, and that remember what was acknowledged.
+//! Clients that report through several doors of a server until the server dies, and that remember what the server has
+//! acknowledged.
 //!
 //! Each connection has clients of its own, so the acknowledged report with the latest time is the newest record of its
 //! client. The time of a report decides its position. So a record that no client has sent is found out.
@@ -61,8 +62,8 @@ impl Acknowledged {
         self.newest.len()
     }
 
-    /// The clients of which a server does not hold the acknowledged report or a newer one, or of which it holds something
-    /// that the client never sent: their number, and the first of them. `None`: there is no such client.
+    /// The clients of which a server does not hold the acknowledged report or a newer one, or of which the server holds
+    /// something that the client never sent: their number, and the first of them. `None`: there is no such client.
     pub(super) fn missing_at(&self, server: &mut Client) -> Option<String> {
         let clients: Vec<&str> = self.newest.keys().map(String::as_str).collect();
         let told = ats_of(server, &clients);
@@ -104,7 +105,9 @@ pub(super) struct Load<'a> {
     pub(super) acks: &'a AtomicU64,
     /// The number of connections that have an acknowledgement.
     pub(super) busy: &'a AtomicU64,
-    /// No connection begins another report.
+    /// The servers are being killed, so connections may break.
+    pub(super) is_killing: &'a AtomicBool,
+    /// The servers are dead. If a server still answers, the test has failed, and no connection begins another report.
     pub(super) is_over: &'a AtomicBool,
 }
 
@@ -122,8 +125,8 @@ impl<'a> Connection<'a> {
         Connection { load, server, door, turn: 0, acknowledged: Acknowledged::default() }
     }
 
-    /// Reports until the server dies or the load is over. A connection that ends before the load is over has found an
-    /// error of the server.
+    /// Reports until the server dies. A connection that ends before the servers are killed has found an error of its
+    /// server.
     pub(super) fn run(mut self, to: Addresses) -> Acknowledged {
         let finished = match self.door {
             Door::Line => self.lines(to.line),
@@ -131,8 +134,8 @@ impl<'a> Connection<'a> {
             Door::Batch => self.batches(to.http),
             Door::WebSocket => self.messages(to.http),
         };
-        let is_over = self.load.is_over.load(Relaxed);
-        assert!(is_over, "{:?} of {}: a report was not acknowledged: {finished:?}", self.door, self.server);
+        let (is_killing, door, server) = (self.load.is_killing.load(Relaxed), self.door, self.server);
+        assert!(is_killing, "{door:?} of {server}: a report was not acknowledged: {finished:?}");
         self.acknowledged
     }
 
