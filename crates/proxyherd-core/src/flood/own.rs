@@ -466,7 +466,8 @@ impl Shard {
 
     /// Makes room for another incarnation of a server that has reached the limit. Merges the older half of the server's
     /// incarnations into one, whose records no vector covers. Other servers need not be sent this change. Returns
-    /// whether there was anything to merge.
+    /// whether there was anything to merge. A server that was restored from a store also makes room for its own next
+    /// lives (`restore`).
     pub fn fold(&mut self) -> (bool, Wake) {
         if let Some(wake) = self.fold_own_lives() {
             return (true, wake);

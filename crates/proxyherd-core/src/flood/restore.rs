@@ -22,7 +22,7 @@
 //!
 //! This module does not know the format of a store.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{Offered, Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
 use crate::{
@@ -50,7 +50,7 @@ pub(super) struct Restore {
     /// Other servers or clients may already have changed the shard.
     is_late: bool,
     /// The hashes of the keys whose records were removed without having expired, and not restored again since.
-    removed: HashSet<u64>,
+    removed: BTreeSet<u64>,
     /// Something is missing, so no vector counts.
     pub(super) has_missed: bool,
 }

@@ -1,6 +1,8 @@
 //! Replicas that are restored from what an earlier life held: what comes back, what does not, and what neighbors still
 //! have to send.
 
+use std::num::NonZeroU32;
+
 use proptest::prelude::*;
 use proxyherd_core::{
     codec::link::Encoder,
@@ -8,7 +10,7 @@ use proxyherd_core::{
     limits::{FOLLOWER_BITE_MAX, INCARNATIONS_MAX, OWN_LIVES_MAX, SHARDS, TOMBSTONE_TTL_NS},
     link::HIGHEST,
     replica::{Agreed, Objection, Offer, Replica, ReplicaSettings, shard_index},
-    types::{ClientId, Kind, Origin, ServerName},
+    types::{AttributesBuf, ClientId, Kind, Origin, Report, ServerName},
 };
 
 use crate::herd::{
@@ -389,6 +391,25 @@ impl Journal {
         }
         positions
     }
+}
+
+#[test]
+fn a_report_whose_own_time_has_passed_is_journaled_and_still_keeps_older_reports_out_after_a_restart() {
+    let (riley, mut journal) = (replica("Riley"), Journal::default());
+    let follower = Herd::follow(&riley);
+    let mut attributes = AttributesBuf::default();
+    attributes.set_ttl_s(NonZeroU32::new(10).unwrap()).unwrap();
+    let short_lived = Report { attributes: attributes.borrow(), ..report(b"kiwi", NOW_NS) };
+    let _ = riley.report(NOW_NS, &short_lived);
+    // The journal is slow: it has not taken the report when the report's time has passed.
+    let now_ns = NOW_NS + 20 * SECOND_NS;
+    let _ = riley.sweep(now_ns, 1000);
+    assert!(riley.drain(&follower, FOLLOWER_BITE_MAX, |told| journal.take(told)));
+    let again = life("Riley", 2);
+    journal.restore(journal.entries.len(), now_ns, &again);
+    assert!(!is_shown(&again, now_ns, "kiwi"));
+    assert_eq!(content(&again), content(&riley));
+    assert!(!again.report(now_ns, &report(b"kiwi", NOW_NS - SECOND_NS)).0.is_taken());
 }
 
 /// What happens to three servers in a row: Riley, which has the journal, Jaquez, and Juzang.

@@ -86,7 +86,6 @@ pub(super) struct Committer<D: Disk> {
     pub(super) pulse: Arc<Pulse>,
     pub(super) compactions: SyncSender<Compaction<D>>,
     pub(super) compacted: Receiver<CompactionEnd>,
-    pub(super) looked: Instant,
     pub(super) slow_logged: Option<Instant>,
 }
 
@@ -112,6 +111,9 @@ impl<D: Disk + Clone> Committer<D> {
         loop {
             self.signal.wait(TURN_EVERY);
             let is_last = self.signal.is_stopping();
+            if is_last {
+                self.journal.expect_end();
+            }
             if let Err(end) = self.take_turn() {
                 return end;
             }
@@ -121,17 +123,9 @@ impl<D: Disk + Clone> Committer<D> {
         }
     }
 
+    /// Makes everything durable that has changed by now. After each group it looks whether a compaction is due, because
+    /// a turn under full load may not end.
     fn take_turn(&mut self) -> Result<(), End> {
-        self.commit()?;
-        if self.looked.elapsed() >= TURN_EVERY {
-            self.looked = Instant::now();
-            self.look_at_compaction()?;
-        }
-        Ok(())
-    }
-
-    /// Makes everything durable that has changed by now.
-    fn commit(&mut self) -> Result<(), End> {
         loop {
             let is_all = {
                 let _working = self.pulse.work();
@@ -140,6 +134,7 @@ impl<D: Disk + Clone> Committer<D> {
             if self.journal.is_dirty() {
                 self.make_durable()?;
             }
+            self.look_at_compaction()?;
             if is_all {
                 return Ok(());
             }

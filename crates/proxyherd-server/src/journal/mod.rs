@@ -137,7 +137,6 @@ impl ServerJournal {
             pulse: liveness.pulse("the journal"),
             compactions,
             compacted,
-            looked: Instant::now(),
             slow_logged: None,
         };
         spawn("compaction", alive.clone(), move || compactor.run())?;

@@ -7,7 +7,7 @@ use proxyherd_core::{
     command::{Position, Positions},
     flood::Rules,
     journal::{DiskError, DiskFile, MemoryDisk, MemoryFile, Part, ReplicaRestore, recover},
-    limits::FOLLOWERS_MAX,
+    limits::{FOLLOWERS_MAX, STORE_SLACK_LEN},
     replica::{Offer, ReplicaSettings},
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
 };
@@ -366,10 +366,13 @@ fn old_versions_are_compacted_away() {
         kept.wait_until_covered(&needed);
         compacted()
     });
+    // What came during the compaction may make another one necessary.
+    eventually("the store is small", || {
+        let (used, figures) = (kept.disk.memory.used(), kept.monitor.figures());
+        let most = 3 * figures.live_bytes + STORE_SLACK_LEN;
+        if figures.live_bytes > 0 && used <= most { Ok(()) } else { Err(format!("{used} bytes of {most}")) }
+    });
+    assert!(kept.monitor.figures().records > 1000);
     assert!(kept.journal.stop(Instant::now() + crate::wait::PATIENCE));
-    let figures = kept.monitor.figures();
-    assert!(figures.live_bytes > 0 && figures.records > 1000);
-    let used = kept.disk.memory.used();
-    assert!(used < 3 * figures.live_bytes + (4 << 20), "{used} bytes for {}", figures.live_bytes);
     assert_eq!(kept.restarted().len(), 1000);
 }

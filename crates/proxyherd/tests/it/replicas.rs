@@ -116,7 +116,7 @@ fn no_door_acknowledges_while_the_neighbor_is_silent_and_every_door_does_when_it
     assert!(refused["error"].as_str().unwrap().contains("not durable within 400 ms"), "{refused}");
     herd.wait_for_log("Riley", "the client's reports were not durable within 0.4 s");
     // The link ends because the neighbor is silent. That changes nothing.
-    herd.wait_for_log("Riley", "down: ");
+    herd.wait_for_log("Riley", "down after ");
     check_line_is_not_acknowledged(&herd, "down");
     check_not_durable("PUT", &put(http, "down"));
 
