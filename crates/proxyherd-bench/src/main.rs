@@ -5,6 +5,8 @@
 //!   beside Redis.
 //! - `http` measures reports, batches and searches over HTTP.
 //! - `streams` measures live streams over HTTP.
+//! - `durability` measures what acknowledgements cost that wait for the disk or for a neighbor, and `restart` how a
+//!   server with a journal restarts.
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
@@ -14,6 +16,7 @@
 //! servers. Each measurement has a module of its own, which prints its results with the help of [`mod@format`].
 
 mod abuse;
+mod durability;
 mod floor;
 mod format;
 mod heal;
@@ -26,6 +29,7 @@ mod nearby;
 mod places;
 mod procfs;
 mod progress;
+mod restart;
 mod stats;
 mod steady;
 mod streams;
@@ -145,6 +149,19 @@ enum Command {
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- steady --minutes 5 --json steady.json"
     )]
     Steady(SteadyArgs),
+    /// Compare the rates and the latencies of reports that are acknowledged at once, after they are on the disk, and
+    /// after a neighbor covers them, beside the time that the disk takes. Exit with 1 if the target is not met.
+    #[command(
+        after_help = "Examples:\n  cargo run --profile dist -p proxyherd-bench -- durability\n  cargo run --profile dist -p \
+                      proxyherd-bench -- durability --dir /dev/shm"
+    )]
+    Durability(DurabilityArgs),
+    /// Fill a server that has a journal, kill it, start it again, and measure the time until it is ready. Then make it
+    /// compact its store, and measure the store and the waits of reports. Exit with 1 if a target is not met.
+    #[command(
+        after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- restart --clients 10000000"
+    )]
+    Restart(RestartArgs),
     /// Simulate clients that walk about a city and ask for places, and measure the share of their questions that become
     /// requests to a provider, and the errors of the answers.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
@@ -287,6 +304,22 @@ struct StreamsArgs {
 }
 
 #[derive(Args)]
+struct DurabilityArgs {
+    #[command(flatten)]
+    plan: durability::DurabilityPlan,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
+struct RestartArgs {
+    #[command(flatten)]
+    plan: restart::RestartPlan,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Addresses of the servers, among which the connections are divided evenly.
     #[arg(required = true, value_name = "ADDR", value_parser = address)]
@@ -346,6 +379,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Http(args) => http(args),
         Command::Streams(StreamsArgs { plan, server }) => {
             let is_met = streams::run(&plan, server.server_bin.as_deref())?;
+            Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Durability(DurabilityArgs { plan, server }) => {
+            let is_met = durability::run(&plan, server.server_bin.as_deref())?;
+            Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Restart(RestartArgs { plan, server }) => {
+            let is_met = restart::run(&plan, server.server_bin.as_deref())?;
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::HandlerServer => target::handler::serve().map(|()| ExitCode::SUCCESS),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +20,9 @@ use super::herd::free_addresses;
 
 /// Riley and Jaquez. Jaquez dials, because its name sorts first.
 pub(crate) const PAIR: [(&str, &[&str]); 2] = [("Riley", &["Jaquez"]), ("Jaquez", &[])];
+
+/// Riley alone.
+pub(crate) const LONE: [(&str, &[&str]); 1] = [("Riley", &[])];
 
 /// The herd that `proxyherd init` writes.
 pub(crate) const CLASSIC: [(&str, &[&str]); 5] = [
@@ -50,13 +53,23 @@ pub(crate) struct GroupConfig {
     names: &'static [(&'static str, &'static [&'static str])],
     addresses: Vec<[SocketAddr; 3]>,
     advertised: Vec<Option<SocketAddr>>,
+    settings: Vec<String>,
+    /// The folder in which the group's directory is made. `None`: the folder for temporary files.
+    dir: Option<PathBuf>,
 }
 
 impl GroupConfig {
     /// Servers with these names, each with the names of its neighbors, at free addresses of this machine.
     pub(crate) fn of(names: &'static [(&'static str, &'static [&'static str])]) -> Result<GroupConfig> {
         let (addresses, advertised) = (free_addresses(names.len())?, vec![None; names.len()]);
-        Ok(GroupConfig { names, addresses, advertised })
+        Ok(GroupConfig { names, addresses, advertised, settings: Vec::new(), dir: None })
+    }
+
+    /// The configuration with these settings of `[herd]`, each as `key=value`, and with the group's directory in `dir`.
+    pub(crate) fn with(mut self, settings: &[&str], dir: Option<&Path>) -> GroupConfig {
+        self.settings = settings.iter().map(|setting| format!("herd.{setting}")).collect();
+        self.dir = dir.map(Path::to_owned);
+        self
     }
 
     /// A server's own address for neighbors.
@@ -71,21 +84,25 @@ impl GroupConfig {
 
     /// Starts the servers. When this returns, all of them are ready and all links are up.
     pub(crate) fn start(&self, program: &Path, encryption: LinkEncryption) -> Result<Group> {
-        let home = tempfile::Builder::new().prefix("proxyherd-bench-").tempdir()?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("proxyherd-bench-");
+        let home = match &self.dir {
+            None => builder.tempdir(),
+            Some(dir) => builder.tempdir_in(dir),
+        };
+        let home = home.context("cannot make a directory for the servers")?;
         let config = home.path().join("herd.toml");
         if encryption == LinkEncryption::On {
             certify(program, home.path())?;
         }
         fs::write(&config, self.config(encryption)).context("cannot write the configuration")?;
+        let launch = Launch { program: program.to_owned(), config, settings: self.settings.clone() };
         let mut servers = Vec::new();
         for (index, &(name, _)) in self.names.iter().enumerate() {
-            let mut command = Command::new(program);
-            command.arg("serve").arg("--config").arg(&config).args(["--name", name]);
-            let (process, _) = ServerProcess::start(command)?;
             let [line, _, http] = self.addresses[index];
-            servers.push(GroupServer { name, line, http, process });
+            servers.push(GroupServer { name, line, http, process: launch.start(name)? });
         }
-        let group = Group { servers, _home: home };
+        let group = Group { servers, launch, home };
         group.wait_for_links(2 * self.names.iter().map(|(_, neighbors)| neighbors.len()).sum::<usize>())?;
         Ok(group)
     }
@@ -126,7 +143,27 @@ fn certify(program: &Path, home: &Path) -> Result<()> {
 /// Running servers. The fields are dropped in this order, so the servers end first.
 pub(crate) struct Group {
     pub(crate) servers: Vec<GroupServer>,
-    _home: TempDir,
+    launch: Launch,
+    home: TempDir,
+}
+
+/// How a server of a group is started.
+struct Launch {
+    program: PathBuf,
+    config: PathBuf,
+    settings: Vec<String>,
+}
+
+impl Launch {
+    /// Starts a server. When this returns, the server is ready.
+    fn start(&self, name: &str) -> Result<ServerProcess> {
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--config").arg(&self.config).args(["--name", name]);
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
+        Ok(ServerProcess::start(command)?.0)
+    }
 }
 
 /// One server of a group.
@@ -139,6 +176,22 @@ pub(crate) struct GroupServer {
 }
 
 impl Group {
+    /// The directory of the group, in which the servers have their data.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Kills a server (SIGKILL), starts it again, and returns the time from its start until it was ready.
+    pub(crate) fn restart(mut self, server: usize) -> Result<(Group, Duration)> {
+        let GroupServer { name, line, http, process } = self.servers.remove(server);
+        drop(process);
+        let began = Instant::now();
+        let process = self.launch.start(name)?;
+        let took = began.elapsed();
+        self.servers.insert(server, GroupServer { name, line, http, process });
+        Ok((self, took))
+    }
+
     /// Waits until `ends` ends of links are up, over all servers together. Each link has two ends.
     pub(crate) fn wait_for_links(&self, ends: usize) -> Result<()> {
         self.wait_for(&format!("{ends} ends of links are up"), |group| {

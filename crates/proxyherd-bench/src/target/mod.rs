@@ -22,8 +22,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::load::Dialect;
 
-/// Maximum time that a server may take to print `ready`.
-const START_MAX: Duration = Duration::from_secs(30);
+/// Maximum time that a server may take to print `ready`. A server with a large store reads the store first.
+const START_MAX: Duration = Duration::from_secs(120);
 
 /// A running server, its address, and the form of its replies. The server is killed when this is dropped.
 pub(crate) struct Target {

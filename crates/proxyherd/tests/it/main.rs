@@ -35,6 +35,7 @@ mod http_api;
 mod http_crowd;
 mod http_door;
 mod http_two;
+mod journal_crash;
 mod journal_restarts;
 mod links;
 mod live;

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -228,11 +229,14 @@ impl Herd {
         Err(finished.err)
     }
 
-    /// Kills some servers (SIGKILL).
+    /// Kills some servers (SIGKILL), all at the same time.
     pub(crate) fn kill_all(&mut self, names: &[&str]) {
-        for name in names {
-            self.running.remove(*name).unwrap().kill();
-        }
+        let killed: Vec<Process> = names.iter().map(|name| self.running.remove(*name).unwrap()).collect();
+        thread::scope(|scope| {
+            for server in killed {
+                scope.spawn(|| server.kill());
+            }
+        });
     }
 
     /// Asks a server to end, and waits until it has ended.
@@ -292,7 +296,7 @@ impl Herd {
 
 impl Drop for Herd {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             for name in &self.plan.names {
                 show(&format!("the log of {name}"), &self.log(name));
                 if let Some(server) = self.running.get(*name) {

@@ -7,6 +7,7 @@
 pub(crate) mod certificates;
 mod client;
 mod data;
+mod dice;
 mod events;
 mod herd;
 mod http;
@@ -23,6 +24,7 @@ mod web_socket;
 pub(crate) use self::{
     client::{Client, Nearby, at_of, ats_of, talk},
     data::data,
+    dice::{Dice, number_from},
     events::{Event, Events},
     herd::Herd,
     http::{

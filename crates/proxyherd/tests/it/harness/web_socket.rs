@@ -62,6 +62,19 @@ impl Ws {
         self.socket.send(Message::text(text)).unwrap();
     }
 
+    /// Sends a message to a server that may end, and returns the next message if one comes. After a missing answer the
+    /// WebSocket can't be used any more.
+    pub(crate) fn try_ask(&mut self, message: &Value) -> Option<Value> {
+        self.socket.send(Message::text(message.to_string())).ok()?;
+        loop {
+            match self.socket.read().ok()? {
+                Message::Text(text) => return serde_json::from_str(&text).ok(),
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// The next message, or how the WebSocket has ended.
     pub(crate) fn next(&mut self) -> Result<Value, Closed> {
         let began = Instant::now();

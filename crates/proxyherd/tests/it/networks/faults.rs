@@ -2,8 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::dice::Dice;
-use crate::harness::{Herd, Loss, NAMES, Network};
+use crate::harness::{Dice, Herd, Loss, NAMES, Network};
 
 /// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

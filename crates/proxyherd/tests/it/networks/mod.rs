@@ -4,14 +4,11 @@
 //! `PROXYHERD_TEST_NETWORKS` sets the number of faults, which come one after the other. `PROXYHERD_TEST_SEED` sets the
 //! seed. Each run prints its seed.
 
-mod dice;
 mod faults;
 mod walkers;
 
 use std::{
-    collections::{BTreeMap, hash_map::RandomState},
-    env,
-    hash::BuildHasher,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -21,11 +18,12 @@ use std::{
 };
 
 use self::{
-    dice::Dice,
     faults::{Fault, KINDS, Kind},
     walkers::{GROUPS, Walkers},
 };
-use crate::harness::{Client, Herd, Ledger, NAMES, Network, Plan, ats_of, eventually, metric};
+use crate::harness::{
+    Client, Dice, Herd, Ledger, NAMES, Network, Plan, ats_of, eventually, metric, number_from,
+};
 
 /// Maximum time until the herd agrees again, in 99 of 100 cases.
 const HEAL_TIME_MAX: Duration = Duration::from_secs(5);
@@ -34,14 +32,12 @@ const HEAL_TIME_MAX: Duration = Duration::from_secs(5);
 fn whatever_the_network_does_all_servers_soon_agree_on_the_newest() {
     let Some(network) = Network::or_skip(&NAMES).map(Arc::new) else { return };
     let rounds = number_from("PROXYHERD_TEST_NETWORKS").unwrap_or(KINDS.len() as u64);
-    let seed =
-        number_from("PROXYHERD_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
+    let (mut dice, seed) = Dice::seeded();
     println!("{rounds} faults; again with PROXYHERD_TEST_NETWORKS={rounds} PROXYHERD_TEST_SEED={seed}");
 
     let mut herd = Herd::prepare_on(&Plan::classic().encrypted(), &network);
     herd.start_all(&NAMES);
     herd.wait_for_links(&NAMES);
-    let mut dice = Dice::new(seed);
     let (mut ledger, mut times) = (Ledger::default(), Vec::new());
     for (round, kind) in draw_kinds(&mut dice, rounds as usize).into_iter().enumerate() {
         let fault = Fault::draw(kind, &mut dice);
@@ -51,11 +47,6 @@ fn whatever_the_network_does_all_servers_soon_agree_on_the_newest() {
         times.push((kind, took));
     }
     judge(&times, seed);
-}
-
-fn number_from(variable: &str) -> Option<u64> {
-    let value = env::var(variable).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value:?} is no number")))
 }
 
 /// The kinds of faults in random order. All kinds occur equally often.

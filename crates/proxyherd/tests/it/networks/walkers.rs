@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::dice::Dice;
-use crate::harness::{Client, Ledger, NAMES, Network};
+use crate::harness::{Client, Dice, Ledger, NAMES, Network};
 
 /// Number of clients in a group. The clients of a group report one after the other.
 const GROUP_LEN: usize = 40;
