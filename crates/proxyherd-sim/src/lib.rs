@@ -135,6 +135,7 @@
 
 mod checker;
 mod clients;
+mod disk;
 mod faults;
 mod follower;
 mod ledger;
