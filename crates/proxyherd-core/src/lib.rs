@@ -10,6 +10,7 @@ pub mod access;
 pub mod codec;
 pub mod command;
 pub mod flood;
+pub mod journal;
 pub mod limits;
 pub mod link;
 pub mod places;

