@@ -12,8 +12,11 @@
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot at most once, and at most one
 //!   marker.
 //! - Bookkeeping, equally often: see `Replica::contradiction`.
+//! - Promises, in each peace (`promises`): what was acknowledged survives as the chosen durability says, and nothing
+//!   that the herd had replaced comes back.
 
 mod agreement;
+mod promises;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -25,11 +28,11 @@ use proxyherd_core::{
     types::{ClientId, Origin, ServerName, Stamp},
 };
 
-use self::agreement::Floor;
+use self::{agreement::Floor, promises::Promises};
 use crate::{
     ledger::{Ledger, Taken},
     outcome::{Symptom, Violation},
-    scenario::CLOCK_OFFSET_MAX_NS,
+    scenario::{CLOCK_OFFSET_MAX_NS, Durability},
     timeline::Nanos,
 };
 
@@ -51,6 +54,8 @@ pub(crate) struct Checker {
     answered: HashMap<(LifeId, Box<[u8]>), Taken>,
     /// The records that each part of the herd must hold, or better ones, when it agrees.
     floors: Vec<Floor>,
+    /// What servers have acknowledged.
+    promises: Promises,
     violations: Vec<Violation>,
     /// The number of lies in its own name that each server has received.
     answered_lies: HashMap<usize, u64>,
@@ -62,8 +67,8 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// A checker that has seen nothing.
-    pub(crate) fn new(client_ttl: Option<Nanos>) -> Checker {
-        Checker { client_ttl, ..Checker::default() }
+    pub(crate) fn new(client_ttl: Option<Nanos>, durability: Durability, servers: usize) -> Checker {
+        Checker { client_ttl, promises: Promises::new(durability, servers), ..Checker::default() }
     }
 
     /// Whether this update is covered. There are four ways: the update, or a record that wins over it, is held; or the

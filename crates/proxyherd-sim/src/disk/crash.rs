@@ -33,7 +33,7 @@ impl Fate {
 impl State {
     pub(super) fn crash(&mut self, rng: &mut Rng) -> Forgotten {
         self.life += 1;
-        let mut forgot = self.crash_names(rng);
+        let mut forgot = std::mem::take(&mut self.has_forgotten) | self.crash_names(rng);
         for file in self.files.values_mut() {
             forgot |= file.crash(rng);
         }

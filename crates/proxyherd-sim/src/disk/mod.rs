@@ -60,6 +60,8 @@ struct State {
     /// The number of syncs that will fail.
     failing_syncs: u32,
     is_lying: bool,
+    /// Whether something that was said to be synced is lost since the last crash.
+    has_forgotten: bool,
     /// Syncs of files that succeeded, lies included.
     syncs: u64,
 }
@@ -163,7 +165,8 @@ impl SimDisk {
     /// Flips a bit in one of the files, and returns where. `None` if there is nothing on the disk.
     pub(crate) fn flip_a_bit(&self, rng: &mut Rng) -> Option<String> {
         let state = &mut *self.state();
-        let lens = state.names.iter().filter_map(|(name, id)| Some((name, *id, state.files.get(id)?.seen.len())));
+        let lens =
+            state.names.iter().filter_map(|(name, id)| Some((name, *id, state.files.get(id)?.seen.len())));
         let lens: Vec<_> = lens.collect();
         let total: usize = lens.iter().map(|(.., len)| len).sum();
         let mut at = (total > 0).then(|| rng.index(total))?;
@@ -252,7 +255,8 @@ impl Disk for SimDisk {
 impl DiskFile for SimFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let state = &mut *self.disk.state();
-        let offset = usize::try_from(offset).map_err(|_| DiskError::Failed("no disk is that large".to_owned()))?;
+        let offset =
+            usize::try_from(offset).map_err(|_| DiskError::Failed("no disk is that large".to_owned()))?;
         let len_before = state.open_file(self)?.seen.len();
         // Bytes that replace others need no room.
         let replaced = len_before.saturating_sub(offset).min(bytes.len());
@@ -271,7 +275,9 @@ impl DiskFile for SimFile {
         let file = state.open_file(self)?;
         if fails {
             // What was written stays visible until the crash, but no later sync writes it.
+            let had_claimed = file.claimed > 0;
             (file.writes, file.claimed) = (Vec::new(), 0);
+            state.has_forgotten |= had_claimed;
             state.failing_syncs -= 1;
             return Err(DiskError::Failed("the disk reports an error".to_owned()));
         }

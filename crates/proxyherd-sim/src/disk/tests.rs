@@ -45,7 +45,10 @@ fn what_was_not_synced_is_kept_dropped_torn_and_kept_in_parts() {
             _ => torn += 1,
         }
     }
-    assert!([kept, dropped, torn, holes].into_iter().all(|count| count > 20), "{kept} {dropped} {torn} {holes}");
+    assert!(
+        [kept, dropped, torn, holes].into_iter().all(|count| count > 20),
+        "{kept} {dropped} {torn} {holes}"
+    );
 }
 
 #[test]

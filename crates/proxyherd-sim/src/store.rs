@@ -1,0 +1,238 @@
+//! The store of one life of a server: the core's journal on a simulated disk. This module does what the threads of a
+//! real server do around the journal, one step at a time, so that the server can crash between any two steps.
+//!
+//! A commit has three steps: changes are taken from the replica, written, and synced. A compaction has many steps, which
+//! come between those of commits. A full disk delays the steps. After any other error the store is of no use until the
+//! server starts again.
+//!
+//! The store does not know what is acknowledged, nor what is wrong with the disk.
+
+use proxyherd_core::{
+    flood::{Begin, FollowerId, Following},
+    journal::{
+        Compaction, DiskError, Journal, Part, Positions, Progress, RecoverError, Recovered, StoreIdentity,
+        alive_until, recover,
+    },
+    limits::TOMBSTONE_TTL_NS,
+    replica::Replica,
+};
+
+use crate::{
+    disk::SimDisk,
+    timeline::{Nanos, SECOND},
+};
+
+/// A store that is older than this may bring something back that the herd has forgotten.
+const LONG_ABSENCE_NS: u64 = TOMBSTONE_TTL_NS - 3600 * SECOND;
+/// The time for which a server waits for objections before it reads such a store.
+const OBJECTIONS_MAX: Nanos = 10 * SECOND;
+
+/// The store of one life.
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: SimDisk,
+    identity: StoreIdentity,
+    salt: u64,
+    follower: Option<FollowerId>,
+    stage: Stage,
+    compaction: Option<Compaction<SimDisk>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The store is so old that the server waits for objections. If none comes until this time, it reads the store.
+    Waits { alive_until_ns: u64, until: Nanos },
+    /// The store is read. The journal begins as soon as the disk has room.
+    Read(Recovered),
+    /// The journal is open. The next step of a commit is this one.
+    Open(Box<Journal<SimDisk>>, Step),
+    /// The disk has failed.
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Take,
+    Write,
+    Sync,
+}
+
+/// The outcome of a step of a commit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// There is nothing to do until the next commit is due.
+    Rests,
+    /// The journal has begun. A commit follows.
+    Began,
+    /// Changes are taken. They are written next.
+    Taken,
+    /// They are written. They are synced next.
+    Written,
+    /// Everything up to these positions is durable.
+    Durable(Positions),
+    /// The store has just failed: nothing that waits will be durable.
+    Failed(String),
+}
+
+/// The outcome of a step of a compaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Compacting {
+    /// No compaction runs.
+    No,
+    /// The next step follows.
+    Continues,
+    /// The compaction has come to its end.
+    Done,
+    /// The compaction was given up.
+    GivenUp,
+}
+
+/// What became of a store at a start.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It was read.
+    Read(Recovered),
+    /// It is so old that the server first waits for objections.
+    Waits,
+    /// It cannot be read.
+    Refused(RecoverError),
+}
+
+impl Store {
+    /// Opens the store of a server that has just started. The replica has nothing but what the store holds.
+    pub(crate) fn open(
+        disk: SimDisk,
+        identity: StoreIdentity,
+        replica: &Replica,
+        (now, clock_ns): (Nanos, u64),
+        salt: u64,
+    ) -> (Store, Opened) {
+        let mut store = Store {
+            disk,
+            identity,
+            salt,
+            follower: None,
+            stage: Stage::Failed,
+            compaction: None,
+        };
+        let opened = match alive_until(&store.disk, &store.identity) {
+            Ok(Some(alive_until_ns)) if alive_until_ns.saturating_add(LONG_ABSENCE_NS) < clock_ns => {
+                store.stage = Stage::Waits { alive_until_ns, until: now + OBJECTIONS_MAX };
+                Opened::Waits
+            }
+            Ok(_) => store.read(replica, clock_ns),
+            Err(error) => Opened::Refused(error),
+        };
+        // Everything that the replica gets from now on has to be written.
+        store.follower = replica.follow(Following { begins: Begin::Now, wants_removed: true }, || {});
+        (store, opened)
+    }
+
+    fn read(&mut self, replica: &Replica, clock_ns: u64) -> Opened {
+        match recover(&self.disk, &self.identity, replica, clock_ns, Part::ALL, &mut |_| {}) {
+            Ok(recovered) => {
+                self.stage = Stage::Read(recovered.clone());
+                Opened::Read(recovered)
+            }
+            Err(error) => {
+                self.stage = Stage::Failed;
+                Opened::Refused(error)
+            }
+        }
+    }
+
+    /// Whether the store is read and written, so that reports can become durable.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(..))
+    }
+
+    /// Whether the disk has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed)
+    }
+
+    /// Whether the server still waits for objections against a store that is old.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Waits { .. })
+    }
+
+    /// Whether nothing waits to be written or synced.
+    pub(crate) fn rests(&self) -> bool {
+        matches!(&self.stage, Stage::Open(journal, Step::Take) if !journal.is_dirty())
+    }
+
+    /// Does the next step of a commit.
+    pub(crate) fn step(&mut self, replica: &Replica, clock_ns: u64) -> Stepped {
+        let stepped = match &mut self.stage {
+            Stage::Waits { .. } | Stage::Failed => return Stepped::Rests,
+            Stage::Read(recovered) => {
+                let disk = self.disk.clone();
+                let begun = Journal::start(disk, &self.identity, recovered, self.salt, clock_ns);
+                begun.map(|journal| {
+                    self.stage = Stage::Open(Box::new(journal), Step::Take);
+                    Stepped::Began
+                })
+            }
+            Stage::Open(journal, step) => match step {
+                Step::Take => {
+                    let Some(follower) = &self.follower else { return Stepped::Rests };
+                    journal.take(replica, follower, clock_ns);
+                    if !journal.is_dirty() {
+                        return Stepped::Rests;
+                    }
+                    *step = Step::Write;
+                    Ok(Stepped::Taken)
+                }
+                Step::Write => journal.write().map(|()| {
+                    *step = Step::Sync;
+                    Stepped::Written
+                }),
+                Step::Sync => journal.sync().map(|durable| {
+                    *step = Step::Take;
+                    Stepped::Durable(*durable)
+                }),
+            },
+        };
+        match stepped {
+            Ok(stepped) => stepped,
+            Err(DiskError::Full) => Stepped::Rests,
+            Err(DiskError::Failed(text)) => {
+                self.stage = Stage::Failed;
+                Stepped::Failed(text)
+            }
+        }
+    }
+
+    /// Begins a compaction if one is due, and does the next step of the one that runs.
+    pub(crate) fn compact(&mut self, replica: &Replica, clock_ns: u64) -> Compacting {
+        let Stage::Open(journal, step) = &mut self.stage else { return Compacting::No };
+        let stepped = match &mut self.compaction {
+            None if *step != Step::Take || !journal.is_compaction_due(replica, clock_ns) => {
+                return Compacting::No;
+            }
+            None => journal.begin_compaction(clock_ns).map(|begun| {
+                self.compaction = Some(begun);
+                Progress::More
+            }),
+            Some(compaction) => compaction.step(replica, journal.durable()),
+        };
+        match stepped {
+            Ok(Progress::More | Progress::WaitsForJournal) => Compacting::Continues,
+            Ok(Progress::Done(compacted)) => {
+                journal.compacted(&compacted);
+                self.compaction = None;
+                Compacting::Done
+            }
+            Err(error) => {
+                if let Some(compaction) = self.compaction.take() {
+                    compaction.abort();
+                }
+                journal.compaction_failed(clock_ns);
+                if let DiskError::Failed(_) = error {
+                    self.stage = Stage::Failed;
+                }
+                Compacting::GivenUp
+            }
+        }
+    }
+}
