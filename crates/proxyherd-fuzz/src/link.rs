@@ -99,6 +99,8 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Graft { covered, mode } => encoder.graft(covered.shard, &entries(covered), *mode),
         Frame::Prune => encoder.prune(),
         Frame::Namesake(incarnation) => encoder.namesake(*incarnation),
+        Frame::AcksWanted { shard, incarnation } => encoder.acks_wanted(*shard, *incarnation),
+        Frame::Ack(ack) => encoder.ack(*ack),
         Frame::Skipped => {}
     }
     encoder.bytes().to_vec()

@@ -7,6 +7,7 @@ use super::{
     access::{self, AccessSettings, GivenAccess},
     diagnostic::{Diagnostic, Diagnostics},
     doors::{self, GivenCertificate},
+    durability::GivenDurability,
     log,
     overrides::{OutsideValues, Overrides},
     places,
@@ -39,8 +40,9 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     let mut mistakes = parsed.mistakes.clone();
     let entries = OutsideValues::read(overrides, &mut mistakes);
     let mut reader = Reader::new(source, &entries, mistakes);
-    let (config, certificate, access, drafts) = read_root(Section::root(&mut reader, &parsed.table), path);
-    topology::check(&drafts, &config.herd.tls, &mut reader);
+    let ReadFile { config, durability, certificate, access, drafts } =
+        read_root(Section::root(&mut reader, &parsed.table), path);
+    topology::check(&drafts, &config.herd.tls, &durability, &mut reader);
     access::check_doors(&drafts, &access, &mut reader);
     topology::check_certificate(&drafts, &certificate, &mut reader);
     let mut found = reader.finish().split_off(parsed.mistakes.len());
@@ -54,9 +56,18 @@ fn read(source: FileText<'_>, before: Vec<Diagnostic>, overrides: &Overrides) ->
     Ok(Config { tls: certificate.value, access: access.value, servers, warnings, ..config })
 }
 
-fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificate, GivenAccess, Vec<Draft>) {
+/// What the sections say, before the checks between them.
+struct ReadFile {
+    config: Config,
+    durability: GivenDurability,
+    certificate: GivenCertificate,
+    access: GivenAccess,
+    drafts: Vec<Draft>,
+}
+
+fn read_root(mut root: Section<'_, '_>, path: &Path) -> ReadFile {
     let base = path.parent().unwrap_or(Path::new(""));
-    let herd = settings::read_herd(root.table("herd"), base);
+    let (herd, durability) = settings::read_herd(root.table("herd"), base);
     let (places, places_budget) = places::read(root.table("places"), base);
     let (reports, presence_silent) = reports::read(root.table("reports"));
     let config = Config {
@@ -78,9 +89,9 @@ fn read_root(mut root: Section<'_, '_>, path: &Path) -> (Config, GivenCertificat
     root.hide("database");
     settings::refuse_database(root.table("database"));
     settings::refuse_sections(&mut root);
-    let drafts = root.tables("server", servers::read);
+    let drafts = root.tables("server", |index, section| servers::read(index, section, &durability));
     root.finish();
-    (config, certificate, access, drafts)
+    ReadFile { config, durability, certificate, access, drafts }
 }
 
 /// The mistake of a file that is not UTF-8. Its place is the first byte that is not UTF-8.

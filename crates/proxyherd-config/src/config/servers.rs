@@ -11,6 +11,7 @@ use super::{
     CLASSIC_LINKS,
     address::Address,
     doors::{self, ADDRESS, Door, parse_address},
+    durability::{DurabilitySettings, GivenDurability},
     section::Section,
     site::Site,
     value::Placed,
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     /// The neighbors that this server's entry names. The entries of other servers may name this server too.
     /// [`super::Config::links_of`] returns all its links.
     pub neighbors: Vec<ServerName>,
+    /// When the server acknowledges reports.
+    pub durability: DurabilitySettings,
 }
 
 /// The server at the other end of a link.
@@ -98,6 +101,7 @@ pub(super) fn classic(index: u16, name: &str) -> ServerConfig {
         peer: Some(at(13000)),
         advertise: None,
         neighbors: CLASSIC_LINKS[usize::from(index)].iter().map(|name| named(name)).collect(),
+        durability: DurabilitySettings::default(),
     }
 }
 
@@ -111,9 +115,11 @@ pub(super) struct Draft {
     pub(super) peer: Option<Placed<Address>>,
     pub(super) advertise: Option<Placed<Address>>,
     pub(super) neighbors: Vec<Placed<ServerName>>,
+    pub(super) durability: GivenDurability,
 }
 
-pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
+/// Reads a `[[server]]`. `herd` is what `[herd]` says of durability.
+pub(super) fn read(index: usize, mut section: Section<'_, '_>, herd: &GivenDurability) -> Draft {
     let name_help = "a server has a name: name = \"Riley\"";
     let draft = Draft {
         path: format!("server[{index}]"),
@@ -123,6 +129,7 @@ pub(super) fn read(index: usize, mut section: Section<'_, '_>) -> Draft {
         peer: section.parsed("peer", ADDRESS, parse_address),
         advertise: section.parsed("advertise", ADDRESS, parse_address),
         neighbors: section.list("neighbors", "takes servers' names", ServerName::new),
+        durability: herd.read_server(&mut section),
     };
     section.finish();
     draft
@@ -140,6 +147,7 @@ impl Draft {
             peer: value(self.peer),
             advertise: value(self.advertise),
             neighbors: neighbors.filter(|name| named.insert(name.clone())).collect(),
+            durability: self.durability.settings(),
         })
     }
 }

@@ -10,7 +10,12 @@ use std::{
 
 use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
-use super::{diagnostic::Diagnostic, section::Section, value::Placed};
+use super::{
+    diagnostic::Diagnostic,
+    durability::{DurabilitySettings, GivenDurability},
+    section::Section,
+    value::Placed,
+};
 
 /// The longest period of any setting: ten years, in seconds.
 pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
@@ -41,6 +46,8 @@ pub struct HerdSettings {
     pub clock_offset_max: Duration,
     /// What a running server does when this file no longer names the server.
     pub removed: Removed,
+    /// When servers acknowledge reports, unless [`super::ServerConfig::durability`] differs.
+    pub durability: DurabilitySettings,
 }
 
 /// What a running server does when the file no longer names the server.
@@ -105,6 +112,7 @@ impl Default for HerdSettings {
             link_version: HIGHEST,
             clock_offset_max: Duration::from_secs(60),
             removed: Removed::Stop,
+            durability: DurabilitySettings::default(),
         }
     }
 }
@@ -124,7 +132,7 @@ impl Default for Limits {
     }
 }
 
-pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettings {
+pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> (HerdSettings, GivenDurability) {
     let default = HerdSettings::default();
     let expected = "takes 1 to 64 letters, digits, `.`, `_` or `-`";
     let id = section.parsed("id", expected, parse_herd_id).map_or(default.id, |id| id.value);
@@ -138,12 +146,12 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettin
     refuse_short_ttl(&mut section, &client_ttl_s, &clock_offset_max_s);
     let removed = section.choice("removed", &[("stop", Removed::Stop), ("stay", Removed::Stay)]);
     let tls = read_tls(&mut section, base);
-    refuse_durability(&mut section);
+    let durability = GivenDurability::read(&mut section);
     let data = section.parsed("data", "takes a directory", parse_path);
     let data = data.map_or_else(|| base.join(default.data), |data| data.relative_to(base));
     section.finish();
     let client_ttl = (client_ttl_s.value > 0).then(|| Duration::from_secs(client_ttl_s.value));
-    HerdSettings {
+    let settings = HerdSettings {
         id,
         max_clients,
         data,
@@ -154,7 +162,9 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> HerdSettin
         link_version: link_version as u16,
         clock_offset_max: Duration::from_secs(clock_offset_max_s.value),
         removed: removed.map_or(default.removed, |removed| removed.value),
-    }
+        durability: durability.settings(),
+    };
+    (settings, durability)
 }
 
 /// Checks that the time-to-live of a client is greater than the allowed clock offset. Otherwise a server whose clock is
@@ -205,21 +215,6 @@ fn parse_tls(text: &str) -> Result<Option<PathBuf>, String> {
         near if means_on.contains(&near) => Err("for example \"certs\"".to_owned()),
         _ => parse_path(text).map(Some),
     }
-}
-
-fn refuse_durability(section: &mut Section<'_, '_>) {
-    ["journal", "replicas", "ack_timeout_ms"].into_iter().for_each(|key| section.hide(key));
-    let journal = section.boolean("journal", false);
-    if journal.value {
-        let instead = "write journal = false: reports are kept in memory and at every neighbor";
-        section.refuse_unbuilt(&journal, instead);
-    }
-    let replicas = section.integer("replicas", 0..=32, 0);
-    if replicas.value > 0 {
-        section.refuse_unbuilt(&replicas, "write replicas = 0: a report is acknowledged by its own server");
-    }
-    // Without a journal and replicas this key has no effect, so every value in its range is accepted.
-    section.integer("ack_timeout_ms", 1..=600_000, 5000);
 }
 
 /// The sections of features that are not built, and what to write instead.

@@ -15,6 +15,7 @@ use super::{
     address::Address,
     diagnostic::Diagnostic,
     doors::GivenCertificate,
+    durability::{self, GivenDurability},
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
@@ -27,7 +28,7 @@ use crate::door_kind::DoorKind;
 /// For each server, by index, the indices of the servers that it has a link with.
 type LinkedServers = Vec<BTreeSet<usize>>;
 
-pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
+pub(super) fn check(drafts: &[Draft], tls: &Tls, durability: &GivenDurability, reader: &mut Reader<'_>) {
     let is_misspelled = reader.has_errors_in("server") || reader.has_slip_of_section("server");
     if drafts.is_empty() && !is_misspelled {
         let mistake = Diagnostic::keyless(reader.whole(), "the herd has no server");
@@ -54,6 +55,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, reader: &mut Reader<'_>) {
     check_advertised(drafts, reader);
     // If names or neighbors are wrong, a server without links is probably a consequence of that mistake.
     if !reader.has_errors() {
+        durability::check(durability, drafts, &links, reader);
         warn_of_parts(drafts, &links, reader);
     }
 }

@@ -7,15 +7,18 @@ use proxyherd_core::flood::ReportRules;
 use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
-use super::{AccessSettings, Config, DoorCertificate, HerdSettings, Limits, PlacesBudget, ServerConfig};
+use super::{
+    AccessSettings, Config, DoorCertificate, DurabilitySettings, HerdSettings, Limits, PlacesBudget,
+    ServerConfig,
+};
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
-/// reports a field that is missing here. The field after `but` takes effect at once, so the macro does not compare this
-/// field.
+/// reports a field that is missing here. The macro does not compare the fields after `but`: they take effect
+/// at once, or are compared elsewhere.
 macro_rules! compare {
-    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
-        let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
+    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $($now:ident),+)?) => {
+        let ($type { $($field,)* $($($now: _,)+)? }, after) = ($before, $after);
         $(if *$field != after.$field { $keys.push($key); })*
     };
 }
@@ -57,7 +60,7 @@ fn compare_herd(before: &HerdSettings, after: &HerdSettings, keys: &mut Vec<&'st
             flood: "herd.flood",
             link_version: "herd.link_version",
             clock_offset_max: "herd.max_clock_offset_s",
-        } but removed
+        } but removed, durability
     );
 }
 
@@ -182,12 +185,22 @@ fn compare_access(before: &AccessSettings, after: &AccessSettings, keys: &mut Ve
 
 /// `advertise` concerns only other servers, and `neighbors` takes effect at once, so neither waits.
 fn compare_server(before: &ServerConfig, after: &ServerConfig, keys: &mut Vec<&'static str>) {
-    let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _ } = before;
+    let ServerConfig { name: _, doors: _, peer, advertise: _, neighbors: _, durability } = before;
     let differs = |kind: &DoorKind| !before.doors_of(*kind).eq(after.doors_of(*kind));
     keys.extend(DoorKind::ALL.into_iter().filter(differs).map(DoorKind::setting));
     if *peer != after.peer {
         keys.push("server.peer");
     }
+    compare!(
+        keys,
+        durability,
+        &after.durability,
+        DurabilitySettings {
+            journal: "herd.journal or server.journal",
+            replicas: "herd.replicas or server.replicas",
+            ack_timeout: "herd.ack_timeout_ms or server.ack_timeout_ms",
+        }
+    );
 }
 
 /// A server reads the two files again when their contents change. Other paths take effect only at its next start.

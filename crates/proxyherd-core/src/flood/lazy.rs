@@ -115,6 +115,9 @@ impl Shard {
         let me = self.origins.origin(ME).clone();
         let own = covered.iter().filter(|(origin, _)| *origin == me).map(|(_, seq)| *seq).max();
         let is_beyond = own.is_some_and(|seq| self.is_beyond_own(ME, seq));
+        if let Some(seq) = own.filter(|_| !is_beyond) {
+            self.note_copy(link, seq);
+        }
         let Some(outbox) = self.outboxes[link.index()].as_mut().filter(|outbox| !outbox.is_fed) else {
             return;
         };

@@ -22,6 +22,7 @@
 //! Shards are independent. Each has its own sequences, vector and outboxes, under one lock that the shard's owner
 //! provides. A shard knows no socket, no clock and no lock.
 
+mod acks;
 mod anti_entropy;
 mod audit;
 mod broken_rules;
@@ -56,6 +57,7 @@ pub(crate) use self::followers::places;
 pub(crate) use self::issue::stamped_at;
 pub(crate) use self::search::{NearestSearch, Wants, separation};
 use self::{
+    acks::Acks,
     derived::Derived,
     followers::FollowerQueues,
     links::bits,
@@ -138,6 +140,7 @@ pub struct Shard {
     derived: Derived,
     rows: Rows,
     followers: FollowerQueues,
+    acks: Acks,
     outboxes: [Option<Box<Outbox>>; LINKS_MAX],
     /// The eager links. Their neighbors are sent changes.
     up: LinkMask,
@@ -163,6 +166,7 @@ impl Shard {
             derived: Derived::new(settings.client_index),
             rows: Rows::default(),
             followers: FollowerQueues::default(),
+            acks: Acks::default(),
             outboxes: [const { None }; LINKS_MAX],
             up: 0,
             resume_at: [SlotId(0); LINKS_MAX],

@@ -255,6 +255,13 @@ impl Origins {
         is_news
     }
 
+    /// The sequence up to which the origin's updates are covered, or were covered when the origin left the table.
+    pub(super) fn covered_of(&self, origin: &Origin) -> u64 {
+        let present = self.place_of(origin).map_or(0, |place| self.covered(place));
+        let left = self.left.iter().filter(|(left, _)| left == origin).map(|(_, covered)| *covered);
+        left.fold(present, u64::max)
+    }
+
     /// Whether all of the origin's updates up to `seq` are covered, or were covered when the origin left the table.
     pub(super) fn has_covered(&self, origin: &Origin, seq: u64) -> bool {
         self.place_of(origin).is_some_and(|place| self.covered(place) >= seq)
@@ -293,8 +300,14 @@ impl Origins {
 
     /// The vector: every origin with live records, and the sequence up to which it is covered.
     pub(super) fn vector(&self) -> impl Iterator<Item = (u16, &Origin, u64)> {
+        self.vector_of(false)
+    }
+
+    /// The vector. If `always_me` is true, it names this server's present origin even if that has no live record.
+    pub(super) fn vector_of(&self, always_me: bool) -> impl Iterator<Item = (u16, &Origin, u64)> {
         let numbered = (0..).zip(&self.entries).skip(usize::from(self.is_unsure_of_me));
-        let told = numbered.filter(|(_, entry)| entry.live > 0 && entry.covered > 0);
+        let told = numbered
+            .filter(move |(place, entry)| (entry.live > 0 || always_me && *place == ME) && entry.covered > 0);
         told.map(|(place, entry)| (place, &entry.origin, entry.covered))
     }
 

@@ -377,6 +377,7 @@ impl Shard {
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
         self.origins.uncover();
+        self.owe_nothing();
         let asks_now = !std::mem::replace(&mut self.own.has_given_up, true);
         self.own.gives_up_again = !asks_now;
         self.outboxes.iter_mut().flatten().for_each(|outbox| outbox.give_up(asks_now));
@@ -446,7 +447,7 @@ impl Shard {
         let is_mine = |slot: &Slot| slot.origin == ME;
         let mine: Vec<_> = self.store.live().filter(|(_, slot)| is_mine(slot)).map(|(id, _)| id).collect();
         self.origins.cover(ME, mine.len() as u64);
-        let mut wake = Wake::default();
+        let mut wake = self.renew_acks(mine.len() as u64);
         for (id, seq) in mine.into_iter().zip(1..) {
             wake = wake.and(self.refile(id, ME, seq));
             self.store.slot_mut(id).set_from(None);

@@ -42,12 +42,14 @@ impl Shard {
         let mut outbox =
             self.take_outbox(link).map_or_else(Box::default, |before| Box::new(before.renewed()));
         let mut covered_there = vec![0; self.origins.places_used()];
+        let mut copied = 0;
         for (origin, covered) in vector {
             if let Some(place) = self.origins.place_of(origin)
                 && !self.is_beyond_own(place, *covered)
             {
                 covered_there[usize::from(place)] = *covered;
                 outbox.tell(place, *covered);
+                copied = if place == ME { copied.max(*covered) } else { copied };
             }
         }
         self.trust_what_was_sent(link, &mut covered_there);
@@ -63,6 +65,7 @@ impl Shard {
         let snapshot = if is_once { self.news_of_vector(&mut outbox) } else { Vec::new() };
         outbox.is_once = is_once;
         self.outboxes[link.index()] = Some(outbox);
+        self.note_copy(link, copied);
         if !is_once {
             self.up |= link.bit();
         }
@@ -84,6 +87,7 @@ impl Shard {
     /// lacks.
     pub fn link_down(&mut self, link: LinkId) {
         drop(self.take_outbox(link));
+        self.end_acks(link);
     }
 
     /// Takes the link's outbox and empties its queue. The link is neither eager nor lazy until it gets an outbox
@@ -108,6 +112,9 @@ impl Shard {
         if covered == 0 || place.is_some_and(|place| self.is_beyond_own(place, covered)) {
             return Wake::default();
         }
+        if place == Some(ME) {
+            self.note_copy(from, covered);
+        }
         if let Some(outbox) = &mut self.outboxes[from.index()] {
             if let Some(place) = place {
                 outbox.tell(place, covered);
@@ -121,10 +128,12 @@ impl Shard {
             outbox.gap.note_marker();
         }
         self.is_caught_up = true;
-        let Some(place) = place else { return Wake::default() };
-        if place == ME || !self.origins.cover(place, covered) {
-            return Wake::default();
+        let acks = self.owe(origin, covered);
+        match place {
+            Some(place) if place != ME && self.origins.cover(place, covered) => {
+                self.ready(self.up & !from.bit() | acks)
+            }
+            _ => self.ready(acks),
         }
-        self.ready(self.up & !from.bit())
     }
 }

@@ -55,6 +55,7 @@ impl Shard {
     /// not, flush again when the socket has taken the bytes.
     pub fn flush(&mut self, link: LinkId, encoder: &mut Encoder, most: usize) -> bool {
         let Some(mut outbox) = self.outboxes[link.index()].take() else { return true };
+        self.write_acks(link, encoder);
         if let Some(number) = outbox.passes.take() {
             encoder.passed(self.settings.index, number);
         }
@@ -108,7 +109,8 @@ impl Shard {
     /// The vector's entries that the neighbor has not been sent yet. From now on these entries count as sent.
     pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
-        let untold = self.origins.vector().filter(|&(place, _, covered)| outbox.tell(place, covered));
+        let vector = self.origins.vector_of(self.always_tells_of_me());
+        let untold = vector.filter(|&(place, _, covered)| outbox.tell(place, covered));
         news.extend(untold.map(|(place, _, covered)| (place, covered)));
         news
     }

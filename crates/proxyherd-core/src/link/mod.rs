@@ -58,6 +58,10 @@
 //! - **NAMESAKE**: this server reports for some seconds that another process runs under its name (log, metric,
 //!   `status`). Nothing else changes. A neighbor that keeps sending NAMESAKE wrongly keeps up this report; such frames
 //!   are not counted.
+//! - **ACKS_WANTED**: one frame is sent back for each flush at most, and nothing is kept but an incarnation for each
+//!   shard. A wrong incarnation only keeps the acknowledgements from the neighbor itself.
+//! - **ACK**: as for MARKER, for this server's own updates. A neighbor that acknowledges wrongly counts as a copy that
+//!   does not exist. Nothing but the neighbor's own copy can show this, so `replicas` relies on honest members.
 //! - **Unknown types**: a frame of an unknown type is skipped if it is optional. Otherwise it is an error.
 
 mod backoff;
@@ -194,6 +198,19 @@ impl Incoming {
         bytes: &[u8],
         wake: &mut Wake,
     ) -> Result<usize, LinkError> {
+        let received = self.receive_frames(replica, now_ns, bytes, wake);
+        // One call for all frames: many acknowledgements often come at once.
+        replica.tell_copies();
+        received
+    }
+
+    fn receive_frames(
+        &mut self,
+        replica: &Replica,
+        now_ns: u64,
+        bytes: &[u8],
+        wake: &mut Wake,
+    ) -> Result<usize, LinkError> {
         let mut consumed = 0;
         while let Some((frame, len)) = decode(&bytes[consumed..])? {
             self.take(replica, now_ns, frame, wake)?;
@@ -266,6 +283,14 @@ impl Incoming {
             }
             Frame::Passed { shard, number } => {
                 replica.hear_passed(self.link, shard_index(shard)?, number);
+                Ok(())
+            }
+            Frame::AcksWanted { shard, incarnation } => {
+                *wake = wake.and(replica.hear_acks_wanted(self.link, shard_index(shard)?, incarnation));
+                Ok(())
+            }
+            Frame::Ack(ack) => {
+                replica.hear_ack(self.link, shard_index(ack.shard)?, &ack);
                 Ok(())
             }
             Frame::Skipped => Ok(()),

@@ -43,6 +43,8 @@ impl Replica {
         for counted in &self.shards {
             let shard = &mut counted.lock().shard;
             let _ = shard.link_lazy(link);
+            shard.begin_acks(link, neighbor);
+            shard.write_acks(link, encoder);
             // Without a tree, both ends send their changes.
             shard.feed(link, !agreed.has_tree);
         }
@@ -106,6 +108,7 @@ impl Replica {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.graft(link, vector, mode);
         self.note_nonsense(link, counted.shard.take_found());
+        self.note_copies(shard, &mut counted.shard);
         drop(counted);
         self.ready(shard, wake)
     }
@@ -135,6 +138,7 @@ impl Replica {
         let mut counted = self.shards[shard].lock();
         counted.shard.hear_promise(link, covered);
         self.note_nonsense(link, counted.shard.take_found());
+        self.note_copies(shard, &mut counted.shard);
     }
 
     /// Whether the link at `link` is eager: its neighbor is sent changes as they come.
@@ -148,6 +152,7 @@ impl Replica {
         let mut counted = self.shards[shard].lock();
         let wake = counted.shard.link_up(link, vector);
         self.note_nonsense(link, counted.shard.take_found());
+        self.note_copies(shard, &mut counted.shard);
         drop(counted);
         // A thread that marked a slot for the link's last life may have noted the slot here after that life's end, and
         // woken nobody. So this link is woken in any case.
@@ -161,6 +166,7 @@ impl Replica {
         let wake = counted.shard.cover(from, origin, covered);
         self.note_nonsense(from, counted.shard.take_found());
         self.note_caught_up(shard, &counted.shard);
+        self.note_copies(shard, &mut counted.shard);
         drop(counted);
         self.ready(shard, wake)
     }
@@ -168,8 +174,10 @@ impl Replica {
     /// Handles the end of a link. Nothing more is queued for the link until it is up again. The spanning tree may have
     /// something to send on other links.
     pub fn link_down(&self, link: LinkId) -> Wake {
-        for counted in &self.shards {
-            counted.lock().shard.link_down(link);
+        for (index, counted) in self.shards.iter().enumerate() {
+            let shard = &mut counted.lock().shard;
+            shard.link_down(link);
+            self.note_copies(index, shard);
         }
         self.ready[link.index()].store(0, SeqCst);
         self.agreed.fetch_and(!(1 << link.index()), Relaxed);

@@ -10,6 +10,7 @@
 
 mod among;
 mod beats;
+mod copies;
 mod counts;
 mod effort;
 mod followers;
@@ -26,7 +27,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, followers::FollowerPlaces, mend::Mending};
+use self::{beats::Beat, copies::Copies, followers::FollowerPlaces, mend::Mending};
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
     effort::{Effort, Unfinished},
@@ -155,6 +156,7 @@ pub struct Replica {
     /// For each link, what is known for its heartbeats.
     beats: Box<[Beat]>,
     followers: FollowerPlaces,
+    copies: Copies,
     /// Locked before any shard, and never after a shard.
     tree: Mutex<SpanningTree>,
     /// The number of records about clients, tombstones included ...
@@ -211,6 +213,7 @@ impl Replica {
             first: (0..LINKS_MAX).map(|_| AtomicU8::new(0)).collect(),
             beats: (0..LINKS_MAX).map(|_| Beat::default()).collect(),
             followers: FollowerPlaces::default(),
+            copies: Copies::default(),
             clients: AtomicU64::new(0),
             others: AtomicU64::new(0),
             root_mismatches: AtomicU64::new(0),

@@ -389,13 +389,6 @@ fn no_hint_offers_what_is_not_built() {
         "listen = \"127.0.0.1:1\"\nlistne = \"127.0.0.1:2\"",
         &["herd.toml:4:1: error: `listne` of server a is not a known key: did you mean `listen`?"],
     );
-    let error = read_with(TWO, &[("PROXYHERD_HERD_JOURNL", "x")], &["herd.journl=x"]).unwrap_err();
-    let told: Vec<String> = error.iter().map(ToString::to_string).collect();
-    assert!(told.len() == 2 && told.iter().all(|told| !told.contains("journal")), "{told:?}");
-    assert!(read_with(TWO, &[("PROXYHERD_HERD_JOURNAL", "false")], &["herd.journal=false"]).is_ok());
-    let journal = "herd.toml:2:1: error: `herd.journl` is not a known key: did you mean `journal`? \
-                   It is not available in this version: leave it out";
-    assert_eq!(said("[herd]\njournl = true")[0], journal);
     let nothing =
         "herd.toml:2:1: error: `database.qqqqqqqq` is not a known key: this version has no settings here";
     assert_eq!(said("[database]\nqqqqqqqq = 1")[0], nothing);

@@ -82,7 +82,8 @@ fn an_unknown_key_is_answered_with_the_nearest_or_with_its_section() {
             "herd.toml:4:1: error: `herd.max_client` is not a known key: did you mean `max_clients`?",
             "herd.toml:5:1: error: `herd.idle_s` is not a known key: `idle_s` belongs to [limits]",
             "herd.toml:6:1: error: `herd.qqqqqqqq` is not a known key: known keys: \
-             id, max_clients, client_ttl_s, client_index, flood, link_version, max_clock_offset_s, removed, tls, data",
+             id, max_clients, client_ttl_s, client_index, flood, link_version, max_clock_offset_s, removed, \
+             tls, journal, replicas, ack_timeout_ms, data",
             "herd.toml:7:2: error: `plaecs` is not a known key: did you mean [places]?",
             "herd.toml:8:9: error: `limits.x` is not a known key: known keys: \
              idle_s, line_s, write_s, connections, connections_per_address, lines_per_s_per_address, \
@@ -144,15 +145,9 @@ fn a_section_that_is_not_built_yet_is_refused() {
 #[test]
 fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     check_added(
-        "journal = true\nreplicas = 1\n[database]\nurl = \"s3cret\"",
-        &[
-            "herd.toml:4:11: error: `herd.journal` is not available in this version: \
-             write journal = false: reports are kept in memory and at every neighbor",
-            "herd.toml:5:12: error: `herd.replicas` is not available in this version: \
-             write replicas = 0: a report is acknowledged by its own server",
-            "herd.toml:7:7: error: `database.url` is not available in this version: \
-             leave it out: this version keeps the herd in memory",
-        ],
+        "[database]\nurl = \"s3cret\"",
+        &["herd.toml:5:7: error: `database.url` is not available in this version: \
+             leave it out: this version keeps the herd in memory"],
     );
     check(
         "name = \"b\"",
@@ -362,11 +357,11 @@ fn other_slips_of_syntax_have_a_hint_that_fits() {
 #[test]
 fn a_key_that_is_not_built_yet_is_the_answer_to_a_slip_of_its_own_name() {
     check_added(
-        "journl = true\n[places.google]\nkey = 5",
+        "[database]\nurll = 5\n[places.google]\nkey = 5",
         &[
-            "herd.toml:4:1: error: `herd.journl` is not a known key: did you mean `journal`? \
+            "herd.toml:5:1: error: `database.urll` is not a known key: did you mean `url`? \
              It is not available in this version: leave it out",
-            "herd.toml:6:1: error: `places.google.key` is not a known key: did you mean `key_env` or `key_file`?",
+            "herd.toml:7:1: error: `places.google.key` is not a known key: did you mean `key_env` or `key_file`?",
         ],
     );
 }

@@ -1,6 +1,7 @@
 //! Tests with whole files: the values that are read, and the messages about mistakes.
 
 mod doors;
+mod durability;
 mod herd;
 mod mistakes;
 
@@ -111,7 +112,7 @@ fn every_setting_is_in_what_init_writes() {
     // Tables, and a key that is an alternative to another key.
     let elsewhere = ["google", "google-legacy", "osm", "key_file"];
     let doors = NOT_BUILT.map(|(key, _)| key);
-    for key in ["journal", "replicas", "ack_timeout_ms"].iter().chain(&doors) {
+    for key in doors {
         let is_offered = text.contains(&format!("\n{key} = ")) || text.contains(&format!("\n#   {key} "));
         assert!(!is_offered, "{key} is offered and does not exist");
     }
@@ -148,8 +149,8 @@ fn every_value_is_read() {
         [herd]
         id = "h.1_-"
         tls = "/etc/herd certs"
-        journal = false
-        replicas = 0
+        journal = true
+        replicas = 1
         ack_timeout_ms = 1
         data = "/var"
         max_clients = 5
@@ -221,8 +222,18 @@ fn every_value_is_read() {
         listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
         http = "localhost:0"
         phones = "tls://localhost:5055"
+        peer = "127.0.0.1:13000"
+        neighbors = ["Jaquez"]
+        [[server]]
+        name = "Jaquez"
+        listen = "[::1]:12001"
+        peer = "127.0.0.1:13001"
+        journal = false
+        replicas = 0
+        ack_timeout_ms = 2
     "#;
     let config = read(text).unwrap();
+    let durability = DurabilitySettings { journal: true, replicas: 1, ack_timeout: Duration::from_millis(1) };
     assert_eq!(
         config.herd,
         HerdSettings {
@@ -236,6 +247,7 @@ fn every_value_is_read() {
             link_version: 1,
             clock_offset_max: Duration::from_secs(7),
             removed: Removed::Stay,
+            durability,
         }
     );
     assert_eq!(
@@ -323,8 +335,13 @@ fn every_value_is_read() {
     assert_eq!(doors, expected.map(|(kind, text)| (kind, text.to_owned())));
     let certificate = DoorCertificate { cert: "/etc/herd/cert.pem".into(), key: "key.pem".into() };
     assert_eq!(config.tls, Some(certificate));
-    assert_eq!((&server.peer, &server.advertise), (&None, &None));
-    assert!(config.links_of(&server.name).is_empty() && config.warnings.is_empty());
+    assert_eq!((server.peer.clone(), &server.advertise), ("127.0.0.1:13000".parse().ok(), &None));
+    assert_eq!(server.durability, durability);
+    let own = DurabilitySettings { journal: false, replicas: 0, ack_timeout: Duration::from_millis(2) };
+    let (other, links) = (config.server("Jaquez").unwrap(), config.links_of(&server.name));
+    assert_eq!((other.durability, links.len()), (own, 1));
+    // Nobody waits at Jaquez.
+    assert!(config.warnings.len() == 1, "{:?}", config.warnings);
 }
 
 #[test]

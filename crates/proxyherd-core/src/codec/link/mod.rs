@@ -5,6 +5,7 @@
 //! `frame` holds the format that all frames have in common; the other files hold the types of frames and their
 //! encoding. `flood` and `link` know what frames mean.
 
+mod acks;
 pub mod check;
 mod covered;
 mod frame;
@@ -14,7 +15,15 @@ pub mod numbering;
 mod record;
 pub mod spanning_tree;
 
+pub use self::{
+    acks::Ack,
+    covered::Covered,
+    frame::{Encoder, FrameError, OPTIONAL},
+    hello::{Hello, may_be_hello},
+    spanning_tree::GraftMode,
+};
 use self::{
+    acks::{ACK, ACKS_WANTED, decode_ack, decode_acks_wanted},
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
     frame::{BodyReader, RawFrame},
@@ -22,12 +31,6 @@ use self::{
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::{RECORD, decode_record},
     spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
-};
-pub use self::{
-    covered::Covered,
-    frame::{Encoder, FrameError, OPTIONAL},
-    hello::{Hello, may_be_hello},
-    spanning_tree::GraftMode,
 };
 use crate::types::{Advertisement, Origin, Record};
 
@@ -97,6 +100,15 @@ pub enum Frame<'a> {
     },
     /// Another process runs under the receiver's name and also dials the sender; this is that process's incarnation.
     Namesake(u64),
+    /// The sender wants an ACK whenever the receiver covers more of what the sender has issued in a shard.
+    AcksWanted {
+        /// The shard.
+        shard: u8,
+        /// The sender's present incarnation.
+        incarnation: u64,
+    },
+    /// See [`Ack`].
+    Ack(Ack),
     /// A frame of an optional type that this version does not know.
     Skipped,
 }
@@ -133,6 +145,9 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
             spanning_tree::decode_fence(&mut reader).map(|(shard, number)| Frame::Passed { shard, number })
         }
         NAMESAKE => reader.u64().map(Frame::Namesake),
+        ACKS_WANTED => decode_acks_wanted(&mut reader)
+            .map(|(shard, incarnation)| Frame::AcksWanted { shard, incarnation }),
+        ACK => decode_ack(&mut reader).map(Frame::Ack),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -166,6 +181,8 @@ fn name_of(kind: u8) -> &'static str {
         FENCE => "FENCE",
         PASSED => "PASSED",
         NAMESAKE => "NAMESAKE",
+        ACKS_WANTED => "ACKS_WANTED",
+        ACK => "ACK",
         _ => "unknown",
     }
 }
@@ -311,6 +328,8 @@ pub(super) mod tests {
             (GRAFT, "GRAFT"),
             (PRUNE, "PRUNE"),
             (NAMESAKE, "NAMESAKE"),
+            (ACKS_WANTED, "ACKS_WANTED"),
+            (ACK, "ACK"),
         ];
         for (kind, name) in names {
             assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));
