@@ -133,6 +133,7 @@
 //! result, and `story` tells a person what happened. `shorten` looks for the smallest run that still fails. Imports go
 //! in this direction only: no server knows of a fault, and no wire knows of a frame.
 
+mod acks;
 mod checker;
 mod clients;
 mod disk;
@@ -147,6 +148,7 @@ mod rng;
 pub mod scenario;
 mod server;
 mod shorten;
+mod store;
 mod story;
 mod streaming;
 pub mod timeline;

@@ -107,14 +107,8 @@ impl Store {
         (now, clock_ns): (Nanos, u64),
         salt: u64,
     ) -> (Store, Opened) {
-        let mut store = Store {
-            disk,
-            identity,
-            salt,
-            follower: None,
-            stage: Stage::Failed,
-            compaction: None,
-        };
+        let mut store =
+            Store { disk, identity, salt, follower: None, stage: Stage::Failed, compaction: None };
         let opened = match alive_until(&store.disk, &store.identity) {
             Ok(Some(alive_until_ns)) if alive_until_ns.saturating_add(LONG_ABSENCE_NS) < clock_ns => {
                 store.stage = Stage::Waits { alive_until_ns, until: now + OBJECTIONS_MAX };

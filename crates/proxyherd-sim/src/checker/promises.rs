@@ -158,9 +158,8 @@ impl Checker {
             for promise in promises.iter().filter(|promise| self.is_agreed_on(&promise.record, from_ns)) {
                 let parts = self.floors.iter().filter(|floor| self.promises.binds(promise, floor.servers()));
                 let mut servers = parts.flat_map(|floor| floor.servers()).copied();
-                let lacks = |&server: &usize| {
-                    !self.is_covered(clock_ns(server), replica(server), &promise.record)
-                };
+                let lacks =
+                    |&server: &usize| !self.is_covered(clock_ns(server), replica(server), &promise.record);
                 if let Some(lacking) = servers.find(lacks) {
                     broken = Some(format!(
                         "server {} has acknowledged {:?}, and server {lacking} does not hold it",

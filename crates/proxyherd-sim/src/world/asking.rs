@@ -5,7 +5,7 @@ use proxyherd_core::{
     replica::{Offer, shard_index},
 };
 
-use super::{EPOCH_NS, Event, Server, World};
+use super::{Event, Server, World};
 use crate::{clients::Request, server::Life};
 
 impl World {
@@ -13,7 +13,7 @@ impl World {
         if self.is_peace() {
             return;
         }
-        let requests = self.clients.ask(EPOCH_NS + self.now);
+        let requests = self.clients.ask(self.now_ns());
         for server in 0..self.servers.len() {
             let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
             // If a client asks twice, it gets its answers one after the other.

@@ -54,7 +54,7 @@ impl World {
         let parts = self.parts();
         let with_replica = |server: usize| Some((server, replica_of(&self.servers, server)?));
         let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_replica).collect());
-        self.checker.peace(super::EPOCH_NS + self.now, parts);
+        self.checker.peace(self.now_ns(), parts);
         self.story.tell(self.now, || "peace begins".to_owned());
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
@@ -108,6 +108,8 @@ impl World {
             agreed.map_err(|text| (Symptom::NeverConverged, text))
         });
         let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
+        let agreed =
+            agreed.and_then(|()| self.have_read_stores().map_err(|text| (Symptom::NeverConverged, text)));
         match agreed {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
@@ -136,6 +138,7 @@ impl World {
                 self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.replica);
             }
         }
+        self.look_at_promises();
         self.look_at_names();
         self.look_at_books();
         self.look_at_followers();
@@ -235,6 +238,7 @@ impl World {
 
     pub(super) fn audit(&mut self) {
         self.look_at_books();
+        self.take_images();
         self.timeline.put(self.now + AUDIT_INTERVAL, Event::Audit);
     }
 

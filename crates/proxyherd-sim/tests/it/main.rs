@@ -9,7 +9,8 @@ use proxyherd_sim::{
     timeline::SECOND,
 };
 
-const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false, durability: None };
+const FIVE_SERVERS: Given =
+    Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false, durability: None };
 /// Members turn bad for a while.
 const BAD_MEMBERS: Given = Given { has_bad_members: true, ..FIVE_SERVERS };
 const THE_TRAP: Rules = Rules { broken: Some(Broken::AdvanceByRecord) };
