@@ -9,7 +9,7 @@
 //! answers would have to copy contents that a door only writes out.
 
 use crate::{
-    limits::NEAR_MAX,
+    limits::{NEAR_MAX, SHARDS},
     places::{Point, Wish},
     types::{
         Attributes, Body, ClientId, Coordinates, Difference, IdPattern, Radius, Record, Report, ServerName,
@@ -268,13 +268,78 @@ impl Outcome {
     }
 }
 
-/// The position of a taken report among all updates that this server has taken since its start. A server that holds
-/// everything of that shard up to this number holds this report, or a newer record that replaced it.
+/// A position among the changes of one shard since this server's start. A change is a record that the shard has kept,
+/// has filed under another origin or sequence, or has removed, whichever server issued it. Whoever has been sent all
+/// changes up to a position has been sent each record that the shard had kept by then, or a newer one.
+///
+/// Where the text says so, a position counts only the updates that this server itself has issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The shard of the report's client.
+    /// The shard.
     pub shard: usize,
-    /// The report's number within the shard. Numbers begin at 1. They go on when the running server begins a new
-    /// incarnation.
+    /// The number within the shard. Numbers begin at 1. They go on when the running server begins a new incarnation.
     pub seq: u64,
+}
+
+/// What must be durable before something is acknowledged: in each shard, a position among all changes, which a journal
+/// covers, and a position among this server's own updates, which neighbors cover. A position includes everything before
+/// it. 0: nothing.
+///
+/// ```
+/// # use proxyherd_core::command::{Position, Positions};
+/// let mut needed = Positions::default();
+/// needed.note(Position { shard: 3, seq: 7 });
+/// let mut covered = Positions::default();
+/// covered.note(Position { shard: 3, seq: 6 });
+/// assert!(!needed.is_within(&covered) && needed.is_own_within(&covered));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Positions {
+    changes: [u64; SHARDS],
+    own: [u64; SHARDS],
+}
+
+impl Positions {
+    /// Includes all changes of a shard up to this one.
+    pub fn note(&mut self, Position { shard, seq }: Position) {
+        self.changes[shard] = self.changes[shard].max(seq);
+    }
+
+    /// Includes all of this server's own updates in a shard up to this one.
+    pub fn note_own(&mut self, Position { shard, seq }: Position) {
+        self.own[shard] = self.own[shard].max(seq);
+    }
+
+    /// Includes everything that `other` includes.
+    pub fn note_all(&mut self, other: &Positions) {
+        let all = [(&mut self.changes, &other.changes), (&mut self.own, &other.own)];
+        for (mine, theirs) in all {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
+        }
+    }
+
+    /// The number up to which changes of a shard are included.
+    pub fn of(&self, shard: usize) -> u64 {
+        self.changes[shard]
+    }
+
+    /// The number up to which this server's own updates in a shard are included.
+    pub fn own_of(&self, shard: usize) -> u64 {
+        self.own[shard]
+    }
+
+    /// Whether nothing is included.
+    pub fn is_empty(&self) -> bool {
+        *self == Positions::default()
+    }
+
+    /// Whether `covered` includes all changes that `self` includes.
+    pub fn is_within(&self, covered: &Positions) -> bool {
+        self.changes.iter().zip(&covered.changes).all(|(needed, covered)| needed <= covered)
+    }
+
+    /// Whether `covered` includes all of this server's own updates that `self` includes.
+    pub fn is_own_within(&self, covered: &Positions) -> bool {
+        self.own.iter().zip(&covered.own).all(|(needed, covered)| needed <= covered)
+    }
 }

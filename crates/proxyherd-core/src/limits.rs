@@ -152,6 +152,12 @@ pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// more, the record is kept under another incarnation of that server, and is counted. Then the older half of the
 /// incarnations is merged into one, at most once each [`RENEWAL_INTERVAL_NS`]. After that there is room again.
 pub const INCARNATIONS_MAX: usize = 64;
+/// Maximum number of earlier lives of this server with live records in one shard, when a restore from a store ends. If
+/// there are more, this server issues the records of the older half again.
+pub const OWN_LIVES_MAX: usize = INCARNATIONS_MAX / 2;
+/// Maximum number of keys in one shard that a store removes before their end and does not have again. If there are more
+/// at a time, the store's vector does not count, and neighbors send everything that this server may lack.
+pub const RESTORE_REMOVED_MAX: usize = 65_536;
 /// Maximum number of servers outside the herd with live records in one shard. If a neighbor sends a record of one more,
 /// the record is not merged, and is counted.
 pub const STRANGERS_MAX: usize = SERVERS_MAX;
@@ -220,6 +226,8 @@ pub const DISPLACED_NS: u64 = 60 * 1_000_000_000;
 /// Minimum time for which the tombstone that answers a lie is kept, nanoseconds. The younger the lie, the longer the
 /// tombstone is kept, because a tombstone that was received before the lie would not win over the lie.
 pub const LIE_TOMBSTONE_NS: u64 = 600 * 1_000_000_000;
+/// A server tells its neighbors its horizon again when the horizon has risen by more than this, nanoseconds.
+pub const HORIZON_STEP_NS: u64 = 600 * 1_000_000_000;
 /// Maximum time between two looks of a server at its clock, nanoseconds. After a longer time the server may have been
 /// restored from a snapshot, so it begins a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
@@ -248,6 +256,9 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 
 /// Time for which a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
+/// A store is old if it was last in use longer ago than tombstones are kept, less this time, nanoseconds. A server loads
+/// such a store only if no neighbor objects, and for this time issues tombstones of the store again when they expire.
+pub const TOMBSTONE_RENEW_NS: u64 = 3600 * 1_000_000_000;
 
 /// Maximum number of damaged runs of bytes that a recovery lists. Further ones are not listed, and count as damage all
 /// the same.

@@ -101,6 +101,7 @@ fn encode(frame: &Frame<'_>) -> Vec<u8> {
         Frame::Namesake(incarnation) => encoder.namesake(*incarnation),
         Frame::AcksWanted { shard, incarnation } => encoder.acks_wanted(*shard, *incarnation),
         Frame::Ack(ack) => encoder.ack(*ack),
+        Frame::Horizon(horizon_ns) => encoder.horizon(*horizon_ns),
         Frame::Skipped => {}
     }
     encoder.bytes().to_vec()

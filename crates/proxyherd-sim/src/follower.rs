@@ -75,8 +75,9 @@ impl Entry {
             FollowerEvent::Record(held) => {
                 Entry::Record(key_of(held.record.kind, held.record.key), whole(held))
             }
+            FollowerEvent::Hidden(held) => Entry::Removed(key_of(held.record.kind, held.record.key)),
             FollowerEvent::Removed { kind, key } => Entry::Removed(key_of(kind, key)),
-            FollowerEvent::Covered(position) => Entry::Covered(position),
+            FollowerEvent::Covered { position, .. } => Entry::Covered(position),
         }
     }
 }
@@ -110,7 +111,8 @@ impl Follower {
     /// Notes that a report was taken. The report's reply waits until the report is covered. Only a follower that wants
     /// removals can hold replies, so other followers hold none.
     pub(crate) fn hold(&mut self, offer: &Offer<'_>) {
-        if let Some(position) = offer.position().filter(|_| self.wants_removed) {
+        let is_held = self.wants_removed && offer.outcome.is_taken();
+        if let Some(position) = offer.position().filter(|_| is_held) {
             let key = key_of(Kind::CLIENT, offer.report.client.as_bytes());
             self.replies.push((position, key, self.count));
         }

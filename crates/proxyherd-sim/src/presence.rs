@@ -74,8 +74,14 @@ impl PresenceReader {
                 FollowerEvent::Removed { kind, key } if kind == Kind::CLIENT => {
                     seen.push((key.to_vec(), Seen::Removed));
                 }
+                FollowerEvent::Hidden(held) if held.record.kind == Kind::CLIENT => {
+                    seen.push((held.record.key.to_vec(), Seen::Removed));
+                }
                 FollowerEvent::Anew { .. } => *has_lost = true,
-                FollowerEvent::Record(_) | FollowerEvent::Removed { .. } | FollowerEvent::Covered(_) => {}
+                FollowerEvent::Record(_)
+                | FollowerEvent::Hidden(_)
+                | FollowerEvent::Removed { .. }
+                | FollowerEvent::Covered { .. } => {}
             });
         }
         let PresenceReader { presence, told, .. } = self;

@@ -12,6 +12,12 @@ use crate::{
 };
 
 impl Shard {
+    /// The number of changes since the start: records that were kept, filed under another origin or sequence, or
+    /// removed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Keeps a record that has won, and marks it on every eager link except the one that brought it.
     pub(super) fn keep(
         &mut self,
@@ -25,6 +31,7 @@ impl Shard {
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // The store never refuses a key that it holds.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };
+        self.changes += 1;
         let slot = self.store.slot_mut(id);
         let overtaken = held.map(|_| slot.origin);
         (slot.origin, slot.seq) = (place, seq);
@@ -49,6 +56,7 @@ impl Shard {
 
     /// Moves a record to another origin or sequence. No link is sent this change.
     pub(super) fn refile(&mut self, id: SlotId, place: u16, seq: u64) -> Wake {
+        self.changes += 1;
         let slot = self.store.slot_mut(id);
         let before = slot.origin;
         (slot.origin, slot.seq) = (place, seq);
@@ -78,7 +86,11 @@ impl Shard {
             if !slot.is_live() {
                 continue;
             }
-            if self.is_over(now_ns, &slot.record()) {
+            if self.is_over(now_ns, &slot.record()) && !self.waits_for_restore(slot) {
+                if slot.is_gone() && now_ns < self.renew_until_ns {
+                    wake = wake.and(self.reissue_tombstone(now_ns, id));
+                    continue;
+                }
                 if slot.origin == ME {
                     self.own.expired(now_ns);
                 }
@@ -106,6 +118,7 @@ impl Shard {
     /// Forgets the record in a slot. No link is sent the removal, because every server expires records by the same
     /// rules.
     pub(super) fn remove(&mut self, id: SlotId) -> Wake {
+        self.changes += 1;
         let place = self.store.slot(id).origin;
         let before = self.before_change(id, self.key_hash(id));
         self.before_removal(id, before);

@@ -20,10 +20,11 @@
 //! time, it is first told to forget everything that it was sent of the shard. Then the shard is scanned once, and the
 //! follower is sent every held record. A follower that wants all held records at its start begins the same way.
 //!
-//! **Positions.** A marker holds the number of updates that this server had taken when the marker was queued. The
-//! marker is behind everything queued by then. When a follower takes the marker, the follower has been sent each of
-//! those updates, or a newer record that replaced the update. Under load there is always one marker in the queue.
-//! Without load, an empty queue shows the same.
+//! **Positions.** A marker holds the number of changes that the shard had made when the marker was queued. The marker is
+//! behind everything queued by then. When a follower takes the marker, the follower has been sent each of those
+//! changes, or a newer change of the same key. Under load there is always one marker in the queue. Without load, an
+//! empty queue shows the same. Only an empty queue shows more: what the follower was sent makes up for everything that
+//! the vector covers, so the follower is shown the vector, too.
 //!
 //! This module does not know what a follower does with the changes, nor who wakes the follower.
 
@@ -32,12 +33,13 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     Broken, Shard, Update, Wake,
     interest::{Interest, Interests},
+    origins::Origins,
 };
 use crate::{
     command::Position,
     limits::{FOLLOWERS_MAX, REMOVED_WAITING_MIN},
     store::{FollowerMask, SlotId},
-    types::Kind,
+    types::{Kind, Origin},
 };
 
 const _: () = assert!(FollowerMask::BITS as usize == FOLLOWERS_MAX);
@@ -78,6 +80,9 @@ pub enum FollowerEvent<'a> {
     },
     /// This record is held now. The record may have expired without having been swept yet.
     Record(Update<'a>),
+    /// This record is held now, and is no longer shown. Only followers that want removals are sent this event; for most
+    /// of them it is the same as a removal.
+    Hidden(Update<'a>),
     /// The record of this key was removed. The follower may never have been sent the record.
     Removed {
         /// The kind of the key.
@@ -85,9 +90,27 @@ pub enum FollowerEvent<'a> {
         /// The key.
         key: &'a [u8],
     },
-    /// Since it began to follow, the follower has been sent every update that this server took in this shard up to this
-    /// position, or a newer record that replaced the update.
-    Covered(Position),
+    /// Since it began to follow, the follower has been sent every change of the shard up to a position, or a newer
+    /// change of the same key.
+    Covered {
+        /// The position among all changes.
+        position: Position,
+        /// The shard's vector, if the follower has been sent everything. Records that the follower was sent before
+        /// belong to this vector: the follower has them, or newer ones, or their removals.
+        vector: Option<VectorView<'a>>,
+    },
+}
+
+/// A shard's vector at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct VectorView<'a>(&'a Origins);
+
+impl VectorView<'_> {
+    /// Calls `visit` with each origin that has live records, and with the sequence up to which the shard covers the
+    /// origin's updates.
+    pub fn for_each(&self, mut visit: impl FnMut(&Origin, u64)) {
+        self.0.vector().for_each(|(_, origin, covered)| visit(origin, covered));
+    }
 }
 
 /// All followers of a shard.
@@ -105,7 +128,7 @@ pub(super) struct FollowerQueues {
 #[derive(Debug)]
 struct FollowerQueue {
     fifo: VecDeque<u32>,
-    /// The content of the marker in the FIFO: how many updates this server had taken when the marker was queued.
+    /// The content of the marker in the FIFO: the number of the shard's changes when the marker was queued.
     marker: Option<u64>,
     /// The last position that the follower was sent.
     covered: u64,
@@ -120,9 +143,9 @@ struct FollowerQueue {
 
 impl FollowerQueue {
     /// Puts a marker behind all entries, if the queue has no marker.
-    fn mark(&mut self, taken: u64) {
-        if self.marker.is_none() && taken > self.covered {
-            self.marker = Some(taken);
+    fn mark(&mut self, changes: u64) {
+        if self.marker.is_none() && changes > self.covered {
+            self.marker = Some(changes);
             self.fifo.push_back(MARKER);
         }
     }
@@ -137,7 +160,7 @@ impl Shard {
         let queue = FollowerQueue {
             fifo: VecDeque::new(),
             marker: None,
-            covered: if begins_anew { 0 } else { self.taken() },
+            covered: if begins_anew { 0 } else { self.changes },
             removed: 0,
             wants_removed: following.wants_removed,
             begins_anew,
@@ -269,18 +292,18 @@ impl Shard {
                 MARKER => {
                     let queue = self.queue(at);
                     queue.fifo.pop_front();
-                    let taken = queue.marker.take().expect("a queued marker has its content");
-                    self.cover_for(at, taken, tell);
+                    let changes = queue.marker.take().expect("a queued marker has its content");
+                    self.cover_for(at, changes, tell);
                 }
                 slot => self.take(at, SlotId(slot), tell),
             }
         }
-        let taken = self.taken();
+        let changes = self.changes;
         let is_all = self.queue(at).fifo.is_empty();
         if is_all || self.settings.rules.breaks(Broken::CoverWhatWaits) {
-            self.cover_for(at, taken, tell);
+            self.cover_for(at, changes, tell);
         } else {
-            self.queue(at).mark(taken);
+            self.queue(at).mark(changes);
         }
         self.queue(at).is_ready = !is_all;
         is_all
@@ -309,8 +332,7 @@ impl Shard {
         let is_told_removed = self.followers.told_removed & 1 << at != 0;
         let removed = slot.removed().filter(|_| is_told_removed);
         if slot.is_live() && slot.is_hidden() && is_told_removed {
-            let record = slot.record();
-            tell(FollowerEvent::Removed { kind: record.kind, key: record.key });
+            tell(FollowerEvent::Hidden(self.held(slot)));
         } else if slot.is_live() {
             tell(FollowerEvent::Record(self.held(slot)));
         } else if let Some((kind, key)) = removed {
@@ -324,13 +346,21 @@ impl Shard {
         self.release_if_told(id);
     }
 
-    fn cover_for(&mut self, at: usize, taken: u64, tell: &mut impl FnMut(FollowerEvent<'_>)) {
+    fn cover_for(&mut self, at: usize, changes: u64, tell: &mut impl FnMut(FollowerEvent<'_>)) {
         let shard = self.index();
         let queue = self.queue(at);
-        if taken > queue.covered {
-            queue.covered = taken;
-            tell(FollowerEvent::Covered(Position { shard, seq: taken }));
+        if changes > queue.covered {
+            queue.covered = changes;
+            let is_all = queue.fifo.is_empty();
+            let vector = is_all.then_some(VectorView(&self.origins));
+            tell(FollowerEvent::Covered { position: Position { shard, seq: changes }, vector });
         }
+    }
+
+    /// The vector, if the follower at `at` has been sent everything.
+    pub(crate) fn vector_for(&self, at: usize) -> Option<VectorView<'_>> {
+        let queue = self.followers.queues[at].as_ref()?;
+        (queue.fifo.is_empty() && !queue.begins_anew).then_some(VectorView(&self.origins))
     }
 
     fn index(&self) -> usize {

@@ -95,13 +95,13 @@ impl Shard {
         Expected { hash, table_hash }
     }
 
-    /// The number of updates that this server has taken since its start, under all its incarnations. This is the number
+    /// The number of updates that this server has issued since its start, under all its incarnations. This is the number
     /// of the last update. Unlike a sequence, this number never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }
 
-    /// The number of updates that this server took before its present incarnation. Sequences begin anew with each
+    /// The number of updates that this server issued before its present incarnation. Sequences begin anew with each
     /// incarnation.
     pub fn taken_before(&self) -> u64 {
         self.own.taken_before

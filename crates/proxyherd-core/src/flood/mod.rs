@@ -46,6 +46,7 @@ mod outbox;
 mod own;
 mod plausible;
 mod reconcile;
+mod restore;
 mod room;
 mod rules;
 mod search;
@@ -65,16 +66,18 @@ use self::{
     outbox::Outbox,
     own::Own,
     plausible::Rows,
+    restore::Restore,
 };
 pub use self::{
     expiry::shown_until_ns,
-    followers::{Begin, FollowerEvent, FollowerId, Following},
+    followers::{Begin, FollowerEvent, FollowerId, Following, VectorView},
     interest::Interest,
     issue::{NewClients, Spacing},
     links::{LinkId, Wake},
     nonsense::Nonsense,
     own::{Renewal, SelfCheck},
     plausible::ReportRules,
+    restore::Restored,
     room::{Class, Usage},
     rules::{Broken, Rules},
 };
@@ -151,6 +154,12 @@ pub struct Shard {
     is_caught_up: bool,
     /// The slot at which the next sweep begins.
     swept: usize,
+    /// See [`Shard::changes`].
+    changes: u64,
+    /// Tombstones that expire before this time are issued again.
+    renew_until_ns: u64,
+    /// `Some` while records of a store are being restored.
+    restore: Option<Box<Restore>>,
     #[cfg(feature = "broken-rules")]
     memory: broken_rules::Memory,
 }
@@ -172,6 +181,9 @@ impl Shard {
             resume_at: [SlotId(0); LINKS_MAX],
             is_caught_up: false,
             swept: 0,
+            changes: 0,
+            renew_until_ns: 0,
+            restore: None,
             #[cfg(feature = "broken-rules")]
             memory: broken_rules::Memory::default(),
             settings,

@@ -168,6 +168,11 @@ impl Own {
         self.has_dropped[class as usize] = true;
     }
 
+    /// Whether the server has issued updates under this incarnation in its present life.
+    pub(super) fn knows(&self, incarnation: u64) -> bool {
+        self.incarnations.contains(&incarnation)
+    }
+
     fn began(&mut self, incarnation: u64, is_fresh: bool) {
         if is_fresh {
             self.incarnations.clear();
@@ -376,6 +381,9 @@ impl Shard {
     /// own, the vector leaves this server out until it has renewed.
     pub(super) fn give_up(&mut self) {
         self.own.forgot();
+        if let Some(restore) = &mut self.restore {
+            restore.has_missed = true;
+        }
         self.origins.uncover();
         self.owe_nothing();
         let asks_now = !std::mem::replace(&mut self.own.has_given_up, true);

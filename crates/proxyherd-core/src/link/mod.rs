@@ -273,6 +273,10 @@ impl Incoming {
                 replica.hear_of_namesake(incarnation);
                 Ok(())
             }
+            Frame::Horizon(horizon_ns) => {
+                replica.hear_horizon(self.link, now_ns, horizon_ns);
+                Ok(())
+            }
             Frame::Leaves(leaves) => {
                 *wake = wake.and(replica.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
                 Ok(())

@@ -73,6 +73,7 @@ impl Replica {
     /// of some shards.
     pub fn write_heartbeat(&self, link: LinkId, now_ns: u64, encoder: &mut Encoder) {
         encoder.heartbeat(now_ns);
+        self.write_horizon(link, now_ns, encoder);
         for (index, counted) in self.shards.iter().enumerate() {
             let mut counted = counted.lock();
             let wake = counted.shard.begin_beat(link);

@@ -16,6 +16,7 @@ use crate::{
     flood::{Begin, FollowerEvent, FollowerId, Following, Interest, places},
     limits::{FOLLOWER_BITE_MAX, FOLLOWERS_MAX, SHARDS},
     store::FollowerMask,
+    types::Origin,
 };
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -155,7 +156,8 @@ impl Replica {
     ///     FollowerEvent::Anew { shard } => held.retain(|(_, key): &(_, Vec<u8>), _|
     ///     proxyherd_core::replica::shard_index(key) != shard), FollowerEvent::Record(it) =>
     ///     drop(held.insert((it.record.kind, it.record.key.to_vec()), it.seq)), FollowerEvent::Removed { kind, key } =>
-    ///     drop(held.remove(&(kind, key.to_vec()))), FollowerEvent::Covered(_) => {}
+    ///     drop(held.remove(&(kind, key.to_vec()))), FollowerEvent::Hidden(it) =>
+    ///     drop(held.remove(&(it.record.kind, it.record.key.to_vec()))), FollowerEvent::Covered { .. } => {}
     /// }) {}
     /// ```
     pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(FollowerEvent<'_>)) -> bool {
@@ -180,14 +182,27 @@ impl Replica {
         true
     }
 
-    /// The number of updates that this server has taken in one shard since its start; see
-    /// [`Position`](crate::command::Position).
+    /// Calls `visit` with each entry of one shard's vector, if the follower has been sent everything of the shard.
+    /// Returns whether it has. The vector can advance without any change: when a neighbor's marker counts. So a follower
+    /// that keeps vectors asks for them from time to time.
+    pub fn vector_for(&self, follower: &FollowerId, shard: usize, visit: impl FnMut(&Origin, u64)) -> bool {
+        let counted = self.shards[shard].lock();
+        let vector = counted.shard.vector_for(usize::from(follower.0));
+        vector.map(|vector| vector.for_each(visit)).is_some()
+    }
+
+    /// The number of changes of one shard since the start; see [`Position`](crate::command::Position).
+    pub fn changes(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.changes()
+    }
+
+    /// The number of updates that this server has issued in one shard since its start.
     pub fn taken(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.taken()
     }
 
-    /// The number of updates that this server took in one shard before its present incarnation. Sequences begin anew
-    /// with each incarnation. For tests and the simulator.
+    /// The number of updates that this server issued in one shard before its present incarnation. Sequences begin anew
+    /// with each incarnation.
     pub fn taken_before(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.taken_before()
     }

@@ -40,6 +40,7 @@ impl Replica {
         self.beats[link.index()].begin(agreed);
         self.agreed.fetch_or(1 << link.index(), Relaxed);
         self.was_linked.store(true, Relaxed);
+        self.write_first_horizon(link, encoder);
         for counted in &self.shards {
             let shard = &mut counted.lock().shard;
             let _ = shard.link_lazy(link);

@@ -126,6 +126,7 @@ impl Replica {
     }
 
     fn mend_with(&self, mending: &mut Mending, now_ns: u64, is_right: bool) -> Wake {
+        self.horizon.look(now_ns);
         let (mut found, mut wake) = (SelfCheck::default(), Wake::default());
         let may_fold = is_due(mending.folded_ns, now_ns);
         for (index, counted) in self.shards.iter().enumerate() {

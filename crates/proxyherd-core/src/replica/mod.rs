@@ -14,10 +14,13 @@ mod copies;
 mod counts;
 mod effort;
 mod followers;
+mod horizon;
 mod links;
 mod list;
 mod mend;
 mod near;
+mod offer;
+mod restore;
 mod visit;
 
 use std::{
@@ -27,24 +30,28 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use self::{beats::Beat, copies::Copies, followers::FollowerPlaces, mend::Mending};
+use self::{
+    beats::Beat, copies::Copies, followers::FollowerPlaces, horizon::Horizon, mend::Mending, offer::by_shard,
+};
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
     effort::{Effort, Unfinished},
+    horizon::Objection,
     links::Agreed,
     list::ClientPage,
     near::FoundClient,
+    offer::Offer,
+    restore::Restoring,
 };
 use crate::{
-    command::{Condition, Outcome, Position},
+    command::{Outcome, Position, Positions},
     flood::{
-        Class, Expected, LinkId, NewClients, Offered, ReportRules, Rules, Shard, ShardSettings, Spacing,
-        Update, Usage, Wake, stamped_at,
+        Class, Expected, LinkId, NewClients, Offered, ReportRules, Rules, Shard, ShardSettings, Update,
+        Usage, Wake,
     },
-    limits::{BATCH_LEN_MAX, LINKS_MAX, SHARDS},
+    limits::{LINKS_MAX, SHARDS},
     spanning_tree::SpanningTree,
-    store::TableHash,
-    types::{ClientId, Difference, KeyHash, Kind, Origin, Report, Stamp, Timestamp},
+    types::{ClientId, KeyHash, Kind, Origin, Report, Stamp},
 };
 
 /// One bit for each shard.
@@ -76,73 +83,6 @@ pub struct ReplicaSettings {
     pub rules: Rules,
 }
 
-/// A report on its way into the replica, and its outcome.
-#[derive(Clone, Copy, Debug)]
-pub struct Offer<'a> {
-    /// The report.
-    pub report: Report<'a>,
-    hash: KeyHash,
-    /// The value that [`Shard::expect`] returned for the report.
-    table_hash: TableHash,
-    condition: Condition,
-    spacing: Spacing,
-    /// The outcome; [`Outcome::Stale`] until the report has been offered.
-    pub outcome: Outcome,
-    /// The report's number among all updates that this server has taken in the report's shard; 0 until it has been
-    /// taken.
-    seq: u64,
-    /// The time that the server gave the report; 0 if the server gave none.
-    stamped_ns: u64,
-}
-
-impl<'a> Offer<'a> {
-    /// A report that has not been offered yet.
-    pub fn new(report: Report<'a>) -> Offer<'a> {
-        Offer::on(Condition::Always, report)
-    }
-
-    /// A report with a condition that has not been offered yet. This function is inlined into each caller, so that the
-    /// value is built in its final place: the processor would wait if the value were copied right after it was written
-    /// in smaller pieces.
-    #[inline(always)]
-    pub fn on(condition: Condition, report: Report<'a>) -> Offer<'a> {
-        let hash = KeyHash::of(report.client.as_bytes());
-        let (table_hash, outcome) = (TableHash::default(), Outcome::Stale);
-        let spacing = Spacing::AfterAll;
-        Offer { report, hash, table_hash, condition, spacing, outcome, seq: 0, stamped_ns: 0 }
-    }
-
-    /// A report of a batch that a client has collected over time. The least time between two reports of a client does
-    /// not count between the reports of the batch, which all have to be offered at the same `now_ns`.
-    pub fn in_batch(report: Report<'a>) -> Offer<'a> {
-        Offer { spacing: Spacing::AfterEarlier, ..Offer::new(report) }
-    }
-
-    /// The condition of the report.
-    pub fn condition(&self) -> Condition {
-        self.condition
-    }
-
-    /// From now on the report is taken only if its client is known.
-    pub fn require_known(&mut self) {
-        self.condition = Condition::Known;
-    }
-
-    /// The report's position among all updates that this server has taken, if the report was taken.
-    pub fn position(&self) -> Option<Position> {
-        (self.seq > 0).then(|| Position { shard: self.hash.shard(), seq: self.seq })
-    }
-
-    /// The times of the report, received at `now_ns`. `None` if the server has to stamp it and has not taken it.
-    pub fn times(&self, now_ns: u64) -> Option<(Timestamp, Difference)> {
-        match self.report.stamp {
-            Stamp::Client(timestamp) => Some((timestamp, Difference::at_receipt(now_ns, timestamp))),
-            Stamp::Server if self.stamped_ns > 0 => stamped_at(self.stamped_ns, now_ns),
-            Stamp::Server => None,
-        }
-    }
-}
-
 /// A replica.
 #[derive(Debug)]
 pub struct Replica {
@@ -170,6 +110,7 @@ pub struct Replica {
     /// Whether any link has ever been up. Before that, no other server can have received anything that this life of the
     /// server has issued.
     was_linked: AtomicBool,
+    horizon: Horizon,
     root_mismatches: AtomicU64,
     /// The shards that are [caught up](Shard::is_caught_up), one bit each.
     caught_up: AtomicU32,
@@ -216,6 +157,7 @@ impl Replica {
             copies: Copies::default(),
             clients: AtomicU64::new(0),
             others: AtomicU64::new(0),
+            horizon: Horizon::default(),
             root_mismatches: AtomicU64::new(0),
             caught_up: AtomicU32::new(0),
             tree: Mutex::new(SpanningTree::new(settings.me.clone(), settings.rules)),
@@ -273,7 +215,7 @@ impl Replica {
         (offers[0].outcome, wake)
     }
 
-    /// Takes up to [`BATCH_LEN_MAX`] reports at `now_ns` by this server's clock, and notes the outcome of each.
+    /// Takes up to [`BATCH_LEN_MAX`](crate::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock, and notes the outcome of each.
     /// Reports of one client keep their order. Each shard is visited once.
     pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         if self.clients() + offers.len() as u64 > self.max_clients {
@@ -319,8 +261,10 @@ impl Replica {
             offer.outcome = outcome;
             wake = wake.and(woken);
             reports.note(outcome);
+            if matches!(outcome, Outcome::Added | Outcome::Moved | Outcome::Stale) {
+                offer.stands_at(shard.changes(), shard.taken());
+            }
             if outcome.is_taken() {
-                offer.seq = shard.taken();
                 if offer.report.stamp == Stamp::Server {
                     offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
                 }
@@ -331,7 +275,8 @@ impl Replica {
         self.ready(index, wake)
     }
 
-    /// Forgets a client in the whole herd. Returns whether the client was known.
+    /// Forgets a client in the whole herd. Returns whether the client was known. [`Replica::positions_of`] has what must
+    /// be durable before this is acknowledged.
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);
@@ -342,13 +287,23 @@ impl Replica {
 
     /// Writes a record that is not about a client, for the whole herd, in place of the held record of that key. Every
     /// server forgets the record `keep_s` seconds from now; 0: never. The maximum number of clients does not limit such
-    /// records.
+    /// records. [`Replica::positions_of`] has what must be durable before the write is acknowledged.
     pub fn tell(&self, now_ns: u64, kind: Kind, key: &[u8], keep_s: u32, bytes: &[u8]) -> (Offered, Wake) {
         let (index, mut counted) = self.shard_of(key);
         let (offered, wake) = counted.shard.tell(now_ns, kind, key, keep_s, bytes);
         self.recount(&mut counted);
         drop(counted);
         (offered, self.ready(index, wake))
+    }
+
+    /// What must be durable before anybody is told what this server holds of a key now, or that it holds nothing:
+    /// everything that the key's shard has kept up to now. To be called after the change that is to be acknowledged.
+    pub fn positions_of(&self, key: &[u8]) -> Positions {
+        let (shard, counted) = self.shard_of(key);
+        let mut positions = Positions::default();
+        positions.note(Position { shard, seq: counted.shard.changes() });
+        positions.note_own(Position { shard, seq: counted.shard.taken() });
+        positions
     }
 
     /// Whether there is room for a new valid token with this key and a record of this length, and also for the
@@ -444,8 +399,9 @@ impl Replica {
             let (swept, wake) = counted.shard.sweep(now_ns, slots);
             self.recount(&mut counted);
             drop(counted);
-            let links = self.ready(index, wake);
-            debug_assert!(links.is_empty(), "links are not woken for removals");
+            // Links are not woken for removals. They have something to send only if a tombstone was issued again, and
+            // they send it after the next heartbeat.
+            let _ = self.ready(index, wake);
             swept
         };
         self.shards.iter().enumerate().map(sweep).sum()
@@ -543,31 +499,6 @@ impl Replica {
 /// The shard of a key, the same at every server.
 pub fn shard_index(key: &[u8]) -> usize {
     KeyHash::of(key).shard()
-}
-
-/// The indices of `offers` in the order of their shards, and the end of each shard's part. Offers of one shard keep
-/// their order.
-fn by_shard(offers: &[Offer<'_>]) -> ([u8; BATCH_LEN_MAX], [u8; SHARDS]) {
-    let mut shards = [0; BATCH_LEN_MAX];
-    let mut ends = [0; SHARDS];
-    for (shard, offer) in shards[..offers.len()].iter_mut().zip(offers) {
-        *shard = offer.hash.shard() as u8;
-        ends[usize::from(*shard)] += 1;
-    }
-    let mut starts = [0; SHARDS];
-    let mut end = 0;
-    for (start, count) in starts.iter_mut().zip(&mut ends) {
-        *start = end;
-        end += *count;
-        *count = end;
-    }
-    let mut order = [0; BATCH_LEN_MAX];
-    for (place, &shard) in (0..).zip(&shards[..offers.len()]) {
-        let next = &mut starts[usize::from(shard)];
-        order[usize::from(*next)] = place;
-        *next += 1;
-    }
-    (order, ends)
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Replica {
 
     /// Calls `visit` with the records in up to `most` slots of a shard from `slot` on, shown or not, under the shard's
     /// lock. Returns the slot at which to go on; `None`: there are no more. A record stays in its slot.
-    pub fn visit_held(
+    pub fn scan_shard(
         &self,
         shard: usize,
         slot: usize,

@@ -50,15 +50,16 @@ impl ChangeBatch {
     fn copy(&mut self, told: &FollowerEvent<'_>) {
         let (client, present) = match told {
             FollowerEvent::Anew { .. } => return self.begins_anew = true,
-            FollowerEvent::Covered(_) => return,
+            FollowerEvent::Covered { .. } => return,
             FollowerEvent::Removed { kind, key } if *kind == Kind::CLIENT => (*key, None),
+            FollowerEvent::Hidden(held) if held.record.kind == Kind::CLIENT => (held.record.key, None),
             FollowerEvent::Record(held) if held.record.kind == Kind::CLIENT => match held.record.body {
                 Body::Location { coordinates, attributes } => {
                     (held.record.key, Some((coordinates, attributes)))
                 }
                 Body::Gone | Body::Data { .. } => (held.record.key, None),
             },
-            FollowerEvent::Removed { .. } | FollowerEvent::Record(_) => return,
+            FollowerEvent::Removed { .. } | FollowerEvent::Hidden(_) | FollowerEvent::Record(_) => return,
         };
         self.text.extend_from_slice(client);
         let id_end = self.text.len();

@@ -24,7 +24,7 @@ impl<B: Clone> Streams<B> {
     pub fn wants(&self, told: &FollowerEvent<'_>) -> bool {
         match told {
             FollowerEvent::Anew { .. } => !self.is_empty(),
-            FollowerEvent::Covered(_) => false,
+            FollowerEvent::Covered { .. } => false,
             FollowerEvent::Record(held) if held.record.kind == Kind::CLIENT => {
                 let key = held.record.key;
                 self.clients.find(key).is_some()
@@ -36,6 +36,9 @@ impl<B: Clone> Streams<B> {
                     }
             }
             FollowerEvent::Removed { kind, key } => *kind == Kind::CLIENT && self.clients.find(key).is_some(),
+            FollowerEvent::Hidden(held) => {
+                held.record.kind == Kind::CLIENT && self.clients.find(held.record.key).is_some()
+            }
             FollowerEvent::Record(_) => false,
         }
     }

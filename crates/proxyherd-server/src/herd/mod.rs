@@ -52,7 +52,7 @@ use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
-    durability::{Durability, Notice, Positions},
+    durability::{Durability, Notice},
     figures::Figures,
     internals::Internals,
     links::{Link, LinkConnection, Links},
@@ -66,7 +66,7 @@ use crate::{
     liveness::Liveness,
     places::{Looked, Places, ReservedQuota},
 };
-pub use proxyherd_core::command::Whereabouts;
+pub use proxyherd_core::command::{Positions, Whereabouts};
 
 /// One server of the herd.
 pub struct Herd {

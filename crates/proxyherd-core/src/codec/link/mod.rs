@@ -27,7 +27,7 @@ use self::{
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
     frame::{BodyReader, RawFrame},
-    heartbeat::{HEARTBEAT, NAMESAKE, OFFSET},
+    heartbeat::{HEARTBEAT, HORIZON, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
     record::{RECORD, decode_record},
     spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
@@ -109,6 +109,9 @@ pub enum Frame<'a> {
     },
     /// See [`Ack`].
     Ack(Ack),
+    /// The sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring back what
+    /// was forgotten. 0: the sender objects to no store.
+    Horizon(u64),
     /// A frame of an optional type that this version does not know.
     Skipped,
 }
@@ -148,6 +151,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
         ACKS_WANTED => decode_acks_wanted(&mut reader)
             .map(|(shard, incarnation)| Frame::AcksWanted { shard, incarnation }),
         ACK => decode_ack(&mut reader).map(Frame::Ack),
+        HORIZON => reader.u64().map(Frame::Horizon),
         _ if flags & OPTIONAL != 0 => return Ok(Some((Frame::Skipped, end))),
         unknown => return Err(FrameError::UnknownType(unknown)),
     };
@@ -183,6 +187,7 @@ fn name_of(kind: u8) -> &'static str {
         NAMESAKE => "NAMESAKE",
         ACKS_WANTED => "ACKS_WANTED",
         ACK => "ACK",
+        HORIZON => "HORIZON",
         _ => "unknown",
     }
 }
@@ -248,6 +253,7 @@ pub(super) mod tests {
         encoder.marker(15, &[(index, 13)]);
         encoder.heartbeat(1_621_464_827_959_498_503);
         encoder.namesake(8);
+        encoder.horizon(9);
         encoder.bytes().to_vec()
     }
 
@@ -275,7 +281,7 @@ pub(super) mod tests {
         assert!(!encoder.is_empty());
         let (frames, end) = frames(&bytes);
         assert_eq!(end, Ok(0));
-        assert_eq!(frames.len(), 10);
+        assert_eq!(frames.len(), 11);
         assert_eq!(frames[0], Frame::Hello(hello()));
         assert_eq!(frames[1], Frame::Refusal("another herd"));
         assert_eq!(frames[2], Frame::Origin { index: 0, origin: origin("Riley") });
@@ -289,7 +295,7 @@ pub(super) mod tests {
         let record = data(Kind(200), b"of a later version");
         assert_eq!(frames[6], Frame::Record { origin: 0, seq: 14, record });
         assert_eq!(frames[8], Frame::Heartbeat(1_621_464_827_959_498_503));
-        assert_eq!(frames[9], Frame::Namesake(8));
+        assert_eq!(frames[9..], [Frame::Namesake(8), Frame::Horizon(9)]);
     }
 
     #[test]
@@ -330,6 +336,7 @@ pub(super) mod tests {
             (NAMESAKE, "NAMESAKE"),
             (ACKS_WANTED, "ACKS_WANTED"),
             (ACK, "ACK"),
+            (HORIZON, "HORIZON"),
         ];
         for (kind, name) in names {
             assert_eq!(decode(&[1, 0, kind, 0, 0xff]), Err(FrameError::Length(name)));

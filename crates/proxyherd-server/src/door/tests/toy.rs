@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use proxyherd_config::clock;
-use proxyherd_core::flood::Wake;
+use proxyherd_core::{command::Position, flood::Wake};
 
 use super::{
     SharedBoard,
@@ -53,7 +53,7 @@ impl Toy {
             }
             ToyMessage::Keep(sequence) => {
                 let mut positions = Box::<Positions>::default();
-                positions.note(0, sequence.into());
+                positions.note(Position { shard: 0, seq: sequence.into() });
                 put_reply(out, b'd', &[sequence]);
                 return Some(NextStep::AwaitDurable(positions));
             }

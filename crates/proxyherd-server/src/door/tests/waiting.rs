@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use proxyherd_core::places::Query;
+use proxyherd_core::{command::Position, places::Query};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -69,7 +69,7 @@ struct FakeJournal {
 impl FakeJournal {
     fn cover(&self, sequence: u64) {
         let mut covered = Positions::default();
-        covered.note(0, sequence);
+        covered.note(Position { shard: 0, seq: sequence });
         let is_covered = |(positions, _): &mut (Positions, _)| positions.is_within(&covered);
         let covered: Vec<_> = self.waiting.lock().extract_if(.., is_covered).collect();
         covered.into_iter().for_each(|(_, notice)| notice.covered());

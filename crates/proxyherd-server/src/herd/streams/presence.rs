@@ -121,9 +121,10 @@ impl ServerPresence {
             FollowerEvent::Record(held) => {
                 (held.record.kind, held.record.key, Seen::of(&held.record, *client_ttl_ns))
             }
+            FollowerEvent::Hidden(held) => (held.record.kind, held.record.key, Some(Seen::Removed)),
             FollowerEvent::Removed { kind, key } => (*kind, *key, Some(Seen::Removed)),
             FollowerEvent::Anew { .. } => return self.is_void = true,
-            FollowerEvent::Covered(_) => return,
+            FollowerEvent::Covered { .. } => return,
         };
         if let Some(what) = what.filter(|_| kind == Kind::CLIENT) {
             ids.extend_from_slice(key);
@@ -168,7 +169,7 @@ impl Running {
     fn go_on(&mut self, now_ns: u64, replica: &Replica, links: &Links) {
         for _ in 0..SCAN_BITES {
             let Some((shard, slot)) = self.scan else { break };
-            let next = replica.visit_held(shard, slot, SCAN_BITE, |held| {
+            let next = replica.scan_shard(shard, slot, SCAN_BITE, |held| {
                 let seen = Seen::of(&held.record, self.client_ttl_ns);
                 if let Some(seen) = seen.filter(|_| held.record.kind == Kind::CLIENT) {
                     self.presence.note(now_ns, held.record.key, seen);

@@ -141,7 +141,7 @@ impl Reports<'_> {
 
 /// Says in the log whose reports are not taken, and why. `None`: all are taken.
 fn not_taken(offers: &[Offer<'_>], unread: &Unread) -> Option<(LogLevel, String)> {
-    let refused = || offers.iter().filter(|offer| offer.position().is_none());
+    let refused = || offers.iter().filter(|offer| !offer.outcome.is_taken());
     let mut level = refused().map(|offer| level_of(offer.outcome)).find(|&level| level == LogLevel::Info);
     let mut counts: BTreeMap<(&[u8], &str), usize> = BTreeMap::new();
     for offer in refused() {

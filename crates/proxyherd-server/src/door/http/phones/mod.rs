@@ -226,7 +226,7 @@ fn offer(herd: &Herd, caller: &Caller, report: Report<'_>, notes: &mut Notes) ->
     let client = offer.report.client;
     match Verdict::of(offer.outcome) {
         Verdict::Done => {
-            if offer.position().is_none() {
+            if !offer.outcome.is_taken() {
                 let why = offer.outcome.label();
                 let text = format!("a phone's report of the client {client:?} is not taken: {why}");
                 notes.not_taken = Some((level_of(offer.outcome), text));

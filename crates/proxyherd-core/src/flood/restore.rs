@@ -1,0 +1,262 @@
+//! How a shard takes back what a store has kept of an earlier life of this server.
+//!
+//! The caller restores records and removals in the order in which the store has them, then the last vector that the
+//! store knows, and then ends the restore ([`Replica::restore`](crate::replica::Replica::restore)). Records are merged
+//! by the same rules as records from neighbors. So the caller may restore while the server runs and its links are up (a
+//! *late* restore), and the order among the files of a store does not matter for records.
+//!
+//! Invariants:
+//! - A vector counts only if each record of the store that is not held any more has lost to a newer record, or has
+//!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
+//!   vector does not count, and neighbors send everything that may be missing.
+//! - No record is restored under an incarnation of this server's present life.
+//! - A tombstone is restored even if it has expired, because the store may also have an older record of the key. A
+//!   tombstone that expired while the server was off is issued again by this server, with the same version and the
+//!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
+//!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
+//!   expire, and not earlier: until then the original wins over the one that is issued again.
+//! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
+//!   records of the older half are issued again under the present life. Without this, neighbors would have to merge
+//!   these lives into one that no vector covers, and would send its records whenever a link comes up.
+//!
+//! This module does not know the format of a store.
+
+use std::{cmp::Ordering, collections::HashSet};
+
+use super::{Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
+use crate::{
+    flood::Offered,
+    limits::{OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
+    store::{Slot, SlotId},
+    types::{Body, Difference, KeyHash, Kind, Origin, Record, Timestamp},
+};
+
+/// The result of restoring one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// The record is held now.
+    Kept,
+    /// The record has expired, or the held record is at least as new.
+    Stale,
+    /// There is no room for the record.
+    Full,
+    /// No server would keep the record: its key is of another shard, or it is in the name of another server.
+    Impossible,
+}
+
+/// What a shard remembers while it is being restored.
+#[derive(Debug, Default)]
+pub(super) struct Restore {
+    /// Other servers or clients may already have changed the shard.
+    is_late: bool,
+    /// The hashes of the keys whose records were removed without having expired, and not restored again since.
+    removed: HashSet<u64>,
+    /// Something is missing, so no vector counts.
+    pub(super) has_missed: bool,
+}
+
+impl Shard {
+    /// Begins to restore, unless that has begun.
+    pub(crate) fn begin_restore(&mut self, is_late: bool) {
+        let is_late = is_late || self.changes > 0;
+        self.restore.get_or_insert_with(|| Box::new(Restore { is_late, ..Restore::default() }));
+    }
+
+    /// Takes a record out of a store. `guess` is as in [`Shard::apply`].
+    pub(crate) fn restore(
+        &mut self,
+        now_ns: u64,
+        told: Update<'_>,
+        hash: KeyHash,
+        guess: &mut u16,
+    ) -> (Restored, Wake) {
+        let stays = |restored| (restored, Wake::default());
+        let Update { record, origin, seq } = told;
+        if hash.shard() != usize::from(self.settings.index)
+            || room::is_in_anothers_name(&record, &origin.server)
+        {
+            return stays(Restored::Impossible);
+        }
+        let is_gone = record.body == Body::Gone;
+        if !is_gone && self.is_over(now_ns, &record) {
+            return stays(Restored::Stale);
+        }
+        let is_late = self.restore.as_ref().is_some_and(|restore| restore.is_late);
+        let held = self.store.find(record.kind, record.key);
+        if let Some(id) = held {
+            let order = self.contest_restored(now_ns, told, self.store.slot(id));
+            if order.is_le() || self.would_stay(told, id) {
+                return stays(Restored::Stale);
+            }
+            if self.store.slot(id).origin == ME {
+                self.own.displaced.note(now_ns, hash, &self.store.slot(id).record());
+            }
+        }
+        let is_renewed = is_late && is_gone && self.is_expired(now_ns, &record);
+        let record = if is_renewed { renewed(now_ns, &record) } else { record };
+        let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+        let taken = if is_renewed || self.is_of_this_life(origin) {
+            own
+        } else if let Some(place) = self.origins.place_or_insert(origin, *guess) {
+            *guess = place;
+            Taken { place, seq: seq.max(1), from: None }
+        } else if let Some(place) = self.origins.adopter(origin) {
+            Taken { place, seq: UNCOVERED, from: None }
+        } else {
+            self.miss();
+            return stays(Restored::Full);
+        };
+        let (offered, wake) = self.keep(held, &record, hash, taken);
+        if offered == Offered::Full {
+            self.miss();
+            return (Restored::Full, wake);
+        }
+        if let Some(restore) = self.restore.as_mut().filter(|restore| !restore.removed.is_empty()) {
+            restore.removed.remove(&hash.bits());
+        }
+        (Restored::Kept, wake)
+    }
+
+    /// Compares a record of a store with the held record of its key. Tombstones do not expire until the restore ends.
+    fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
+        if told.record.body != Body::Gone && !held.is_gone() {
+            return self.contest(now_ns, told, held);
+        }
+        let holder = self.origins.origin(held.origin);
+        told.record
+            .precedence(&told.origin.server, &held.record(), &holder.server)
+            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation))
+    }
+
+    /// Whether an origin is the present life of this server.
+    fn is_of_this_life(&self, origin: &Origin) -> bool {
+        origin.server == self.origins.origin(ME).server && self.own.knows(origin.incarnation)
+    }
+
+    /// Notes that something of the store is missing, so its vector does not count.
+    fn miss(&mut self) {
+        if let Some(restore) = &mut self.restore {
+            restore.has_missed = true;
+        }
+    }
+
+    /// Takes the removal of a key out of a store. In a late restore, the held record may be newer than the removal, so
+    /// the record stays.
+    pub(crate) fn restore_removed(&mut self, now_ns: u64, kind: Kind, key: &[u8]) -> Wake {
+        let is_late = self.restore.as_ref().is_none_or(|restore| restore.is_late);
+        let Some(id) = self.store.find(kind, key).filter(|_| !is_late) else { return Wake::default() };
+        let record = self.store.slot(id).record();
+        // Such a record was shown no longer, and is still held.
+        if is_hidden(now_ns, &record) && !self.is_expired(now_ns, &record) {
+            return Wake::default();
+        }
+        if !self.is_expired(now_ns, &record) {
+            let hash = KeyHash::of(key).bits();
+            if let Some(restore) = &mut self.restore {
+                restore.removed.insert(hash);
+                restore.has_missed |= restore.removed.len() > RESTORE_REMOVED_MAX;
+                if restore.has_missed {
+                    restore.removed.clear();
+                }
+            }
+        }
+        self.remove(id)
+    }
+
+    /// Takes the vector out of a store whose records are restored. Entries of origins without records do not matter.
+    /// Returns whether the vector counts.
+    pub(crate) fn restore_vector(&mut self, vector: &[(Origin, u64)]) -> (bool, Wake) {
+        let counts =
+            self.restore.as_ref().is_some_and(|restore| !restore.has_missed && restore.removed.is_empty());
+        if !counts {
+            return (false, Wake::default());
+        }
+        let mut is_news = false;
+        for (origin, covered) in vector {
+            if let Some(place) = self.origins.place_of(origin)
+                && place != ME
+                && !self.is_of_this_life(origin)
+            {
+                is_news |= self.origins.cover(place, *covered);
+            }
+        }
+        (true, if is_news { self.ready(self.up) } else { Wake::default() })
+    }
+
+    /// For the end of a restore: looks at the tombstones in up to `most` slots from `slot` on. Issues those again that
+    /// expired after `alive_until_ns`, and forgets those that expired before. Returns the slot at which to go on; `None`:
+    /// there are no more.
+    pub(crate) fn renew_tombstones(
+        &mut self,
+        now_ns: u64,
+        alive_until_ns: u64,
+        slot: usize,
+        most: usize,
+    ) -> (Option<usize>, Wake) {
+        let end = slot.saturating_add(most).min(self.store.slots_used());
+        let mut wake = Wake::default();
+        for id in (slot..end).map(|at| SlotId(at as u32)) {
+            let held = self.store.slot(id);
+            if !held.is_live() || !held.is_gone() || !self.is_expired(now_ns, &held.record()) {
+                continue;
+            }
+            // Sweeps and clocks are not exact, so a tombstone that expired shortly before is issued again, too.
+            if self.is_expired(alive_until_ns.saturating_sub(TOMBSTONE_RENEW_NS), &held.record()) {
+                wake = wake.and(self.remove(id));
+            } else {
+                wake = wake.and(self.reissue_tombstone(now_ns, id));
+            }
+        }
+        ((end < self.store.slots_used()).then_some(end), wake)
+    }
+
+    pub(super) fn reissue_tombstone(&mut self, now_ns: u64, id: SlotId) -> Wake {
+        let slot = self.store.slot(id).clone();
+        let record = renewed(now_ns, &slot.record());
+        let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
+        self.keep(Some(id), &record, KeyHash::of(record.key), own).1
+    }
+
+    /// Ends a restore. The caller has renewed the tombstones. Until `renew_until_ns`, tombstones that expire are issued
+    /// again.
+    pub(crate) fn end_restore(&mut self, renew_until_ns: u64) -> Wake {
+        self.renew_until_ns = renew_until_ns;
+        if self.restore.take().is_none() {
+            return Wake::default();
+        }
+        let server = self.origins.origin(ME).server.clone();
+        let mut lives = self.origins.incarnations(&server);
+        if lives.len() <= OWN_LIVES_MAX {
+            return Wake::default();
+        }
+        lives.truncate(lives.len() / 2);
+        self.reissue_lives(&lives)
+    }
+
+    /// Issues again, under the present incarnation, all records of the earlier incarnations at `lives`.
+    fn reissue_lives(&mut self, lives: &[u16]) -> Wake {
+        let is_older = |slot: &Slot| lives.contains(&slot.origin);
+        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
+        let mut wake = Wake::default();
+        for id in ids {
+            let seq = self.origins.covered(ME) + 1;
+            wake = wake.and(self.refile(id, ME, seq));
+            self.origins.cover(ME, seq);
+            self.store.slot_mut(id).set_from(None);
+            wake = wake.and(self.mark(id, self.up));
+        }
+        wake
+    }
+
+    /// Whether a sweep leaves a record, because the shard is being restored and the record is a tombstone.
+    pub(super) fn waits_for_restore(&self, slot: &Slot) -> bool {
+        self.restore.is_some() && slot.is_gone()
+    }
+}
+
+/// A tombstone with the same version, received at `now_ns`.
+fn renewed<'a>(now_ns: u64, record: &Record<'a>) -> Record<'a> {
+    let timestamp = Timestamp::from_nanos(record.version().0).unwrap_or(record.timestamp);
+    let received_ns = now_ns.max(record.received_ns());
+    Record { timestamp, difference: Difference::at_receipt(received_ns, timestamp), ..*record }
+}
