@@ -7,11 +7,8 @@ use std::sync::{
 };
 
 use proxyherd_core::{
-    journal::{
-        Positions,
-        ledger::{Ledger, Needed, Needs},
-    },
-    limits::SHARDS,
+    command::{Position, Positions},
+    journal::ledger::{Ledger, Needs},
     replica::Replica,
 };
 
@@ -39,8 +36,10 @@ pub(crate) struct Waiting {
     pub(crate) record: Taken,
     /// When the report came.
     pub(crate) since: Nanos,
-    /// The number of crashes in the herd before the report came.
+    /// The number of losses in the herd before the record was taken.
     pub(crate) moment: u64,
+    /// Whether copies at neighbors are promised, too. They are if the server itself has issued the record in this life.
+    pub(crate) is_own: bool,
 }
 
 impl Acks {

@@ -16,31 +16,22 @@ pub struct Needs {
     pub neighbors: bool,
 }
 
-/// Positions that a waiter needs, by coverage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needed {
-    /// What the journal has to have synced: positions among all changes that were kept.
-    pub journal: Positions,
-    /// What enough neighbors have to hold: positions among this server's own updates.
-    pub neighbors: Positions,
-}
-
 /// The waiters of one server.
 #[derive(Debug)]
 pub struct Ledger<W> {
     needs: Needs,
-    covered: Needed,
-    waiters: Vec<(Needed, W)>,
+    covered: Positions,
+    waiters: Vec<(Positions, W)>,
 }
 
 impl<W> Ledger<W> {
     /// A ledger without waiters, in which nothing is covered.
     pub fn new(needs: Needs) -> Ledger<W> {
-        Ledger { needs, covered: Needed::default(), waiters: Vec::new() }
+        Ledger { needs, covered: Positions::default(), waiters: Vec::new() }
     }
 
     /// Adds a waiter. Returns it at once if its positions are covered already.
-    pub fn wait(&mut self, needed: Needed, waiter: W) -> Option<W> {
+    pub fn wait(&mut self, needed: Positions, waiter: W) -> Option<W> {
         if self.is_covered(&needed) {
             return Some(waiter);
         }
@@ -48,9 +39,9 @@ impl<W> Ledger<W> {
         None
     }
 
-    fn is_covered(&self, needed: &Needed) -> bool {
-        (!self.needs.journal || needed.journal.is_within(&self.covered.journal))
-            && (!self.needs.neighbors || needed.neighbors.is_within(&self.covered.neighbors))
+    fn is_covered(&self, needed: &Positions) -> bool {
+        (!self.needs.journal || needed.is_within(&self.covered))
+            && (!self.needs.neighbors || needed.is_own_within(&self.covered))
     }
 
     /// The number of waiters.
@@ -66,22 +57,22 @@ impl<W> Ledger<W> {
     /// The journal has synced everything up to these positions. Returns the waiters that are released, in the order in
     /// which they came.
     pub fn journal_covers(&mut self, covered: &Positions) -> Vec<W> {
-        self.covered.journal = *covered;
+        self.covered.note_all(covered);
         self.release()
     }
 
     /// Enough neighbors hold everything up to these positions. Returns the waiters that are released, in the order in
     /// which they came.
     pub fn neighbors_cover(&mut self, covered: &Positions) -> Vec<W> {
-        self.covered.neighbors = *covered;
+        self.covered.note_all(covered);
         self.release()
     }
 
     fn release(&mut self) -> Vec<W> {
         let (needs, covered) = (self.needs, self.covered);
-        let is_covered = |(needed, _): &mut (Needed, W)| {
-            (!needs.journal || needed.journal.is_within(&covered.journal))
-                && (!needs.neighbors || needed.neighbors.is_within(&covered.neighbors))
+        let is_covered = |(needed, _): &mut (Positions, W)| {
+            (!needs.journal || needed.is_within(&covered))
+                && (!needs.neighbors || needed.is_own_within(&covered))
         };
         self.waiters.extract_if(.., is_covered).map(|(_, waiter)| waiter).collect()
     }

@@ -158,3 +158,8 @@ pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option
     let _ = (disk.list()?, identity);
     Ok(None)
 }
+
+impl Restore for crate::replica::Replica {
+    fn restore(&self, _: u64, _: usize, _: &[Restored<'_>]) {}
+    fn restore_vector(&self, _: usize, _: &[(Origin, u64)]) {}
+}

@@ -107,6 +107,7 @@ impl Checker {
     /// Notes that a server has taken a client's report, or has forgotten a client.
     pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, client: ClientId<'_>) {
         let entered = replica.locate(clock_ns, client, |held| {
+            self.note_taken(&Taken::from(held));
             self.ledger.enter_report(held);
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
                 // Records that the server has issued as answers to lies may have been replaced before the checker could

@@ -10,7 +10,7 @@
 //! that wins over it. What all servers of a whole herd once agreed on must not be replaced by anything older later, as
 //! long as one of the servers could keep it: otherwise something that was forgotten has come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proxyherd_core::replica::Replica;
 
@@ -31,6 +31,8 @@ pub(super) struct Promises {
     moment: u64,
     /// The last moment at which each server lost its memory.
     crashed_at: Vec<u64>,
+    /// The moment at which each record, by its hash, was taken.
+    taken_at: HashMap<u64, u64>,
     /// The last moment at which each server's disk lost something that it had to keep.
     spoiled_at: Vec<u64>,
     by_key: BTreeMap<Key, Vec<Promise>>,
@@ -93,9 +95,17 @@ impl Promises {
 }
 
 impl Checker {
-    /// The number of losses so far.
-    pub(crate) fn moment(&self) -> u64 {
-        self.promises.moment
+    /// Notes that a server has just taken a record.
+    pub(super) fn note_taken(&mut self, record: &Taken) {
+        let Promises { durability, taken_at, moment, .. } = &mut self.promises;
+        if *durability != Durability::default() {
+            taken_at.insert(record.hash(), *moment);
+        }
+    }
+
+    /// The number of losses before a record was taken.
+    pub(crate) fn moment_of(&self, record: &Taken) -> u64 {
+        self.promises.taken_at.get(&record.hash()).copied().unwrap_or(self.promises.moment)
     }
 
     /// Notes that a server has crashed.
@@ -118,18 +128,18 @@ impl Checker {
         waiting: Waiting,
         replicas: impl Iterator<Item = (usize, u64, &'a Replica)>,
     ) {
-        let Waiting { record, moment, .. } = waiting;
+        let Waiting { record, moment, is_own, .. } = waiting;
         let mut holders = Vec::new();
         for (holder, clock_ns, replica) in replicas {
             if self.is_covered(clock_ns, replica, &record) {
                 holders.push(holder);
             }
         }
-        // A neighbor that has crashed since the report came may have held it.
+        // A neighbor that has crashed since the record was taken may have held it.
         let crashed = self.promises.crashed_at.iter().enumerate();
         let had = crashed.filter(|(it, crashed)| !holders.contains(it) && **crashed > moment).count();
         let least = self.promises.durability.replicas + 1;
-        if holders.len() + had < least {
+        if is_own && holders.len() + had < least {
             let text = format!(
                 "server {server} acknowledges {record:?}, which only servers {holders:?} hold, not {least}"
             );

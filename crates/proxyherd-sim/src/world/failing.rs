@@ -32,7 +32,8 @@ impl World {
         }
         self.story.tell(self.now, || format!("fault {}: {fault:?}", self.faults_drawn));
         let end = if self.is_peace() { Nanos::MAX } else { self.peace_at };
-        let until = |length: Nanos| self.now.saturating_add(length).min(end);
+        let now = self.now;
+        let until = |length: Nanos| now.saturating_add(length).min(end);
         match fault {
             Fault::Crash { server, is_silent, length } => {
                 let until = until(length);

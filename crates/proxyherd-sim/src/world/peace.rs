@@ -2,7 +2,7 @@
 
 use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, replica::Replica, types::ServerName};
 
-use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
+use super::{AUDIT_INTERVAL, Event, Server, World, lying::name, storing::LATE_LOAD_MAX};
 use crate::{
     outcome::Symptom,
     timeline::{MILLISECOND, Nanos, SECOND},
@@ -47,6 +47,9 @@ impl World {
     pub(super) fn peace(&mut self) {
         let is_calm = self.calm_from.is_some();
         self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
+        if self.have_read_stores().is_err() {
+            self.peace_until += LATE_LOAD_MAX;
+        }
         if !is_calm && self.rounds_left > 1 && self.rng.chance(300) {
             let fault = self.faults.draw_lasting();
             self.inflict(fault);
@@ -253,7 +256,7 @@ impl World {
 
     /// Records that expire before this time need not be the same everywhere. The time is 0 as long as all servers keep
     /// to the rules, because then their clocks agree in herds where records expire.
-    fn compared_from_ns(&self) -> u64 {
+    pub(super) fn compared_from_ns(&self) -> u64 {
         if self.scenario.bad.is_none() {
             return 0;
         }

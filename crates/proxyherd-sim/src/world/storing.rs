@@ -144,12 +144,13 @@ impl World {
 
 /// Acknowledgements.
 impl World {
-    /// Lets an acknowledgement of a server wait until the record of this key is durable.
-    pub(super) fn hold_back(&mut self, server: usize, needed: Positions, record: Taken) {
-        let moment = self.checker.moment();
+    /// Lets an acknowledgement of a server wait until the record is durable. `is_own`: the server's present life has
+    /// issued the record.
+    pub(super) fn hold_back(&mut self, server: usize, needed: Positions, (record, is_own): (Taken, bool)) {
+        let moment = self.checker.moment_of(&record);
         let Some(Life { acks: Some(acks), .. }) = &mut self.servers[server].life else { return };
         self.tally.held_back += 1;
-        let released = acks.wait(needed, Waiting { record, since: self.now, moment });
+        let released = acks.wait(needed, Waiting { record, since: self.now, moment, is_own });
         self.acknowledge(server, released);
     }
 
