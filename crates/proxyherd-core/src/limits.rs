@@ -260,6 +260,28 @@ pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
 /// such a store only if no neighbor objects, and for this time issues tombstones of the store again when they expire.
 pub const TOMBSTONE_RENEW_NS: u64 = 3600 * 1_000_000_000;
 
+/// Number of bytes of changes that a journal keeps in memory until they are written. With that many it takes no more
+/// until it has written them. One bite of its follower may exceed the number.
+pub const STORE_BUFFER_LEN: usize = 4 * 1024 * 1024;
+/// Number of bytes after which a segment of a journal ends, if the disk has room for the next one.
+pub const SEGMENT_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Maximum time between two entries of a running server's store that say that the server was alive, nanoseconds.
+pub const STORE_ALIVE_NS: u64 = 10 * 1_000_000_000;
+/// Minimum time between two vectors of one shard in a store, nanoseconds.
+pub const STORE_VECTOR_NS: u64 = 1_000_000_000;
+/// Time after which a store is compacted because it may hold something that the herd has forgotten, nanoseconds. A
+/// compaction takes less than another half hour, so what was forgotten is gone from the disk within an hour.
+pub const STORE_FORGETS_NS: u64 = 30 * 60 * 1_000_000_000;
+/// A store is compacted when its files have more than twice the bytes of the held records, and this many more.
+pub const STORE_SLACK_LEN: u64 = 1024 * 1024;
+/// Time after a compaction that failed, for example on a full disk, before the next one, nanoseconds.
+pub const COMPACTION_RETRY_NS: u64 = 10 * 1_000_000_000;
+/// Number of slots of a shard that a compaction reads before others can take the shard's lock.
+pub const COMPACTION_BITE_SLOTS: usize = 1024;
+/// Number of bytes of a snapshot that are written at once. One bite of slots may exceed the number.
+pub const COMPACTION_WRITE_LEN: usize = 256 * 1024;
+/// Number of bytes of a snapshot after which the disk is synced, so that the journal never waits long for the disk.
+pub const COMPACTION_SYNC_LEN: usize = 1024 * 1024;
 /// Maximum number of damaged runs of bytes that a recovery lists. Further ones are not listed, and count as damage all
 /// the same.
 pub const STORE_DAMAGE_MAX: usize = 256;

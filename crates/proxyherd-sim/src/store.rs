@@ -7,13 +7,16 @@
 //!
 //! The store does not know what is acknowledged, nor what is wrong with the disk.
 
+use std::cell::RefCell;
+
 use proxyherd_core::{
-    flood::{Begin, FollowerId, Following},
+    command::Positions,
+    flood::{Begin, FollowerId, Following, Wake},
     journal::{
-        Compaction, DiskError, Journal, Part, Positions, Progress, RecoverError, Recovered, StoreIdentity,
-        alive_until, recover,
+        Compaction, Disk as _, DiskError, Journal, Part, Progress, RecoverError, Recovered, ReplicaRestore,
+        StoreIdentity, alive_until, recover,
     },
-    limits::TOMBSTONE_TTL_NS,
+    limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
     replica::Replica,
 };
 
@@ -23,7 +26,7 @@ use crate::{
 };
 
 /// A store that is older than this may bring something back that the herd has forgotten.
-const LONG_ABSENCE_NS: u64 = TOMBSTONE_TTL_NS - 3600 * SECOND;
+const LONG_ABSENCE_NS: u64 = TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS;
 /// The time for which a server waits for objections before it reads such a store.
 const OBJECTIONS_MAX: Nanos = 10 * SECOND;
 
@@ -94,6 +97,8 @@ pub(crate) enum Opened {
     Read(Recovered),
     /// It is so old that the server first waits for objections.
     Waits,
+    /// A neighbor objected, so it is discarded.
+    Discarded,
     /// It cannot be read.
     Refused(RecoverError),
 }
@@ -110,11 +115,12 @@ impl Store {
         let mut store =
             Store { disk, identity, salt, follower: None, stage: Stage::Failed, compaction: None };
         let opened = match alive_until(&store.disk, &store.identity) {
-            Ok(Some(alive_until_ns)) if alive_until_ns.saturating_add(LONG_ABSENCE_NS) < clock_ns => {
+            Ok(Some(alive_until_ns)) if alive_until_ns.saturating_add(LONG_ABSENCE_NS) <= clock_ns => {
                 store.stage = Stage::Waits { alive_until_ns, until: now + OBJECTIONS_MAX };
                 Opened::Waits
             }
-            Ok(_) => store.read(replica, clock_ns),
+            // Nobody is connected yet, so nobody has to be woken.
+            Ok(_) => store.read(replica, clock_ns).0,
             Err(error) => Opened::Refused(error),
         };
         // Everything that the replica gets from now on has to be written.
@@ -122,17 +128,51 @@ impl Store {
         (store, opened)
     }
 
-    fn read(&mut self, replica: &Replica, clock_ns: u64) -> Opened {
-        match recover(&self.disk, &self.identity, replica, clock_ns, Part::ALL, &mut |_| {}) {
+    /// Reads the store into the replica.
+    fn read(&mut self, replica: &Replica, clock_ns: u64) -> (Opened, Wake) {
+        let woken = RefCell::new(Wake::default());
+        let wake = |more| {
+            let before = woken.take();
+            woken.replace(before.and(more));
+        };
+        let into = ReplicaRestore::new(replica, wake);
+        match recover(&self.disk, &self.identity, &into, clock_ns, Part::ALL, &mut |_| {}) {
             Ok(recovered) => {
+                let wake = woken.take().and(replica.restore_end(clock_ns, recovered.alive_until_ns));
                 self.stage = Stage::Read(recovered.clone());
-                Opened::Read(recovered)
+                (Opened::Read(recovered), wake)
             }
             Err(error) => {
                 self.stage = Stage::Failed;
-                Opened::Refused(error)
+                (Opened::Refused(error), woken.take())
             }
         }
+    }
+
+    /// What becomes of a store that waits for objections: it is discarded when a neighbor objects, and read when all
+    /// neighbors have spoken or enough time has passed. `None`: nothing yet.
+    pub(crate) fn decide(
+        &mut self,
+        replica: &Replica,
+        (now, clock_ns): (Nanos, u64),
+    ) -> Option<(Opened, Wake)> {
+        let Stage::Waits { alive_until_ns, until } = self.stage else { return None };
+        let objection = replica.objection();
+        if objection.is_to(alive_until_ns) {
+            return Some((self.discard(), Wake::default()));
+        }
+        (objection.is_complete() || now >= until).then(|| self.read(replica, clock_ns))
+    }
+
+    /// Removes everything, and begins a new store.
+    fn discard(&mut self) -> Opened {
+        let files = self.disk.list().unwrap_or_default();
+        let removed = files.iter().try_for_each(|(name, _)| self.disk.remove(name));
+        self.stage = match removed.and_then(|()| self.disk.sync_names()) {
+            Ok(()) => Stage::Read(Recovered::default()),
+            Err(_) => Stage::Failed,
+        };
+        Opened::Discarded
     }
 
     /// Whether the store is read and written, so that reports can become durable.
@@ -219,9 +259,8 @@ impl Store {
             }
             Err(error) => {
                 if let Some(compaction) = self.compaction.take() {
-                    compaction.abort();
+                    journal.compaction_failed(&compaction.abort(), clock_ns);
                 }
-                journal.compaction_failed(clock_ns);
                 if let DiskError::Failed(_) = error {
                     self.stage = Stage::Failed;
                 }

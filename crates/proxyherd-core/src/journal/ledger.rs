@@ -5,7 +5,10 @@
 //! Coverages only grow. The ledger does not know what a waiter is, and knows no time: a waiter that loses its patience
 //! is simply never told.
 
-use super::Positions;
+use crate::{
+    command::{Position, Positions},
+    limits::SHARDS,
+};
 
 /// Which coverages count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Needs {
 #[derive(Debug)]
 pub struct Ledger<W> {
     needs: Needs,
+    /// What the journal has synced, by its positions among all changes, and what enough neighbors hold, by its
+    /// positions among this server's own updates.
     covered: Positions,
     waiters: Vec<(Positions, W)>,
 }
@@ -32,16 +37,11 @@ impl<W> Ledger<W> {
 
     /// Adds a waiter. Returns it at once if its positions are covered already.
     pub fn wait(&mut self, needed: Positions, waiter: W) -> Option<W> {
-        if self.is_covered(&needed) {
+        if is_covered(self.needs, &needed, &self.covered) {
             return Some(waiter);
         }
         self.waiters.push((needed, waiter));
         None
-    }
-
-    fn is_covered(&self, needed: &Positions) -> bool {
-        (!self.needs.journal || needed.is_within(&self.covered))
-            && (!self.needs.neighbors || needed.is_own_within(&self.covered))
     }
 
     /// The number of waiters.
@@ -57,28 +57,88 @@ impl<W> Ledger<W> {
     /// The journal has synced everything up to these positions. Returns the waiters that are released, in the order in
     /// which they came.
     pub fn journal_covers(&mut self, covered: &Positions) -> Vec<W> {
-        self.covered.note_all(covered);
+        for shard in 0..SHARDS {
+            self.covered.note(Position { shard, seq: covered.of(shard) });
+        }
         self.release()
     }
 
-    /// Enough neighbors hold everything up to these positions. Returns the waiters that are released, in the order in
-    /// which they came.
+    /// Enough neighbors hold all of this server's own updates up to these positions. Returns the waiters that are
+    /// released, in the order in which they came.
     pub fn neighbors_cover(&mut self, covered: &Positions) -> Vec<W> {
-        self.covered.note_all(covered);
+        for shard in 0..SHARDS {
+            self.covered.note_own(Position { shard, seq: covered.own_of(shard) });
+        }
         self.release()
     }
 
     fn release(&mut self) -> Vec<W> {
         let (needs, covered) = (self.needs, self.covered);
-        let is_covered = |(needed, _): &mut (Positions, W)| {
-            (!needs.journal || needed.is_within(&covered))
-                && (!needs.neighbors || needed.is_own_within(&covered))
-        };
-        self.waiters.extract_if(.., is_covered).map(|(_, waiter)| waiter).collect()
+        let released = self.waiters.extract_if(.., |(needed, _)| is_covered(needs, needed, &covered));
+        released.map(|(_, waiter)| waiter).collect()
     }
 
     /// Gives up all waiters, for example because the journal failed. The caller drops or refuses them.
     pub fn give_up(&mut self) -> Vec<W> {
         std::mem::take(&mut self.waiters).into_iter().map(|(_, waiter)| waiter).collect()
+    }
+}
+
+fn is_covered(needs: Needs, needed: &Positions, covered: &Positions) -> bool {
+    (!needs.journal || needed.is_within(covered)) && (!needs.neighbors || needed.is_own_within(covered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(shard: usize, seq: u64, own: u64) -> Positions {
+        let mut positions = Positions::default();
+        positions.note(Position { shard, seq });
+        positions.note_own(Position { shard, seq: own });
+        positions
+    }
+
+    #[test]
+    fn a_waiter_is_released_when_every_coverage_that_counts_includes_its_positions() {
+        let mut ledger = Ledger::new(Needs { journal: true, neighbors: true });
+        assert_eq!(ledger.wait(positions(3, 7, 5), "both"), None);
+        assert_eq!(ledger.wait(positions(4, 7, 5), "another shard"), None);
+        assert!(ledger.journal_covers(&positions(3, 6, 9)).is_empty());
+        assert!(
+            ledger.journal_covers(&positions(3, 7, 9)).is_empty(),
+            "the journal says nothing about neighbors"
+        );
+        assert!(ledger.neighbors_cover(&positions(3, 9, 4)).is_empty());
+        assert_eq!(ledger.neighbors_cover(&positions(3, 9, 5)), ["both"]);
+        assert_eq!((ledger.len(), ledger.is_empty()), (1, false));
+        assert_eq!(ledger.give_up(), ["another shard"]);
+        assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn only_the_coverages_that_are_needed_count() {
+        let check = |journal, neighbors, released: &[&str]| {
+            let mut ledger = Ledger::new(Needs { journal, neighbors });
+            let at_once = ledger.wait(positions(3, 7, 5), "it");
+            assert_eq!(at_once.is_some(), !journal && !neighbors);
+            assert_eq!(ledger.journal_covers(&positions(3, 7, 0)), released);
+            assert_eq!(ledger.neighbors_cover(&positions(3, 0, 5)).is_empty(), !neighbors);
+        };
+        check(false, false, &[]);
+        check(true, false, &["it"]);
+        check(false, true, &[]);
+        check(true, true, &[]);
+    }
+
+    #[test]
+    fn what_is_covered_already_needs_no_wait_and_coverage_never_shrinks() {
+        let mut ledger = Ledger::new(Needs { journal: true, neighbors: false });
+        assert!(ledger.journal_covers(&positions(3, 7, 0)).is_empty());
+        assert!(ledger.journal_covers(&positions(4, 1, 0)).is_empty());
+        assert_eq!(ledger.wait(positions(3, 7, 1), "it"), Some("it"));
+        assert_eq!(ledger.wait(positions(3, 8, 1), "next"), None);
+        assert_eq!(ledger.wait(positions(3, 8, 2), "after it"), None);
+        assert_eq!(ledger.journal_covers(&positions(3, 8, 0)), ["next", "after it"], "in their order");
     }
 }

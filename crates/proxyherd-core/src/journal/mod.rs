@@ -17,16 +17,18 @@ mod compaction;
 pub mod disk;
 mod format;
 pub mod ledger;
-mod positions;
+mod memory;
 mod recovery;
+mod scan;
 mod writer;
 
 pub use self::{
     compaction::{Compacted, Compaction, Progress},
     disk::{Disk, DiskError, DiskFile},
-    positions::Positions,
+    memory::{MemoryDisk, MemoryFile},
     recovery::{
-        Damage, Part, ReadProgress, RecoverError, Recovered, Restore, Restored, alive_until, recover,
+        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, Stored, alive_until,
+        recover,
     },
     writer::Journal,
 };

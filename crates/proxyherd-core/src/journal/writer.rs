@@ -1,7 +1,22 @@
 //! Writes the changes of a replica into segments.
 
-use super::{Compacted, Compaction, Disk, DiskError, Positions, Recovered, StoreIdentity};
-use crate::{flood::FollowerId, replica::Replica};
+use super::{
+    Compacted, Compaction, Disk, DiskError, DiskFile, Recovered, StoreIdentity,
+    format::{Blocks, FILE_HEADERS_LEN, FileHeader, FileName},
+};
+use crate::{
+    command::{Position, Positions},
+    flood::{FollowerEvent, FollowerId, Update},
+    limits::{
+        COMPACTION_RETRY_NS, FOLLOWER_BITE_MAX, SEGMENT_LEN_MAX, SHARDS, STORE_ALIVE_NS, STORE_BUFFER_LEN,
+        STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_VECTOR_NS,
+    },
+    replica::{Replica, shard_index},
+    types::{Body, Origin},
+};
+
+/// The number of bytes that a record takes on the disk, as long as no record has been written.
+const RECORD_LEN_GUESS: u64 = 80;
 
 /// The end of a store that is written. One thread owns it and repeats [`take`](Journal::take), [`write`](Journal::write)
 /// and [`sync`](Journal::sync). The three are apart, so that a crash can be simulated between them.
@@ -9,7 +24,43 @@ use crate::{flood::FollowerId, replica::Replica};
 pub struct Journal<D: Disk> {
     disk: D,
     identity: StoreIdentity,
+    salt: u64,
+    file: D::File,
+    blocks: Blocks,
+    positions: Stages,
+    /// Whether the file has bytes that were not synced.
+    is_unsynced: bool,
+    vectors: [ShardVector; SHARDS],
+    alive_ns: Option<u64>,
+    upkeep: Upkeep,
+}
+
+/// How far changes have come on their way to the disk.
+#[derive(Debug, Default)]
+struct Stages {
+    taken: Positions,
+    written: Positions,
     durable: Positions,
+}
+
+/// The last vector of a shard in the store.
+#[derive(Debug, Default)]
+struct ShardVector {
+    written: Vec<(Origin, u64)>,
+    asked_ns: Option<u64>,
+}
+
+/// What decides when a compaction is due.
+#[derive(Debug)]
+struct Upkeep {
+    /// The number of bytes of all files except the segment that is written.
+    others_len: u64,
+    /// The average number of bytes of a record: records, and their bytes.
+    records: (u64, u64),
+    is_damaged: bool,
+    is_running: bool,
+    not_before_ns: u64,
+    forgotten_since_ns: Option<u64>,
 }
 
 impl<D: Disk> Journal<D> {
@@ -22,71 +73,296 @@ impl<D: Disk> Journal<D> {
         salt: u64,
         now_ns: u64,
     ) -> Result<Journal<D>, DiskError> {
-        let _ = (recovered, salt, now_ns);
-        Ok(Journal { disk, identity: identity.clone(), durable: Positions::default() })
+        let others_len = clean_up(&disk)?;
+        let name = FileName::Segment { number: recovered.last_number + 1 };
+        let header = FileHeader { identity: identity.clone(), file: name, salt, is_first: true };
+        let file = create_segment(&disk, &header)?;
+        let mut journal = Journal {
+            disk,
+            identity: identity.clone(),
+            salt,
+            file,
+            blocks: Blocks::new(name, salt, FILE_HEADERS_LEN as u64),
+            positions: Stages::default(),
+            is_unsynced: false,
+            vectors: Default::default(),
+            alive_ns: None,
+            upkeep: Upkeep {
+                others_len,
+                records: (0, 0),
+                is_damaged: !recovered.damage.is_empty(),
+                is_running: false,
+                not_before_ns: 0,
+                forgotten_since_ns: recovered.forgotten_since_ns,
+            },
+        };
+        journal.note_alive(now_ns);
+        Ok(journal)
     }
 
     /// Takes changes that wait for the follower into the buffer. Returns whether everything that waited was taken. If
     /// not, the buffer is full: write it, and take again.
     ///
-    /// The follower must want removals, and begin with all held records or before the replica holds any that were not
-    /// recovered.
+    /// The follower has to want removals. It has to follow from a moment at which the replica holds only what was
+    /// recovered, or begin with all held records.
     pub fn take(&mut self, replica: &Replica, follower: &FollowerId, now_ns: u64) -> bool {
-        let _ = (replica, follower, now_ns);
-        true
+        let mut is_all = false;
+        while !is_all && self.blocks.len() < STORE_BUFFER_LEN {
+            is_all = replica.drain(follower, FOLLOWER_BITE_MAX, |event| self.note(event, now_ns));
+        }
+        if is_all {
+            self.ask_vectors(replica, follower, now_ns);
+        }
+        if self.blocks.len() < STORE_BUFFER_LEN {
+            self.note_alive(now_ns);
+        }
+        is_all
+    }
+
+    fn note(&mut self, event: FollowerEvent<'_>, now_ns: u64) {
+        match event {
+            FollowerEvent::Record(update) | FollowerEvent::Hidden(update) => {
+                self.note_record(&update, now_ns)
+            }
+            FollowerEvent::Removed { kind, key } => {
+                self.blocks.removed(shard_index(key) as u8, kind, key);
+                self.forgets(now_ns);
+            }
+            // The store keeps what it holds of the shard, because the records that follow win over it. Only removals
+            // are missing.
+            FollowerEvent::Anew { .. } => self.forgets(now_ns),
+            FollowerEvent::Covered { position, vector } => {
+                self.positions.taken.note(position);
+                let own = &mut self.vectors[position.shard];
+                if let Some(vector) = vector
+                    && own.is_due(now_ns)
+                {
+                    let mut entries = Vec::with_capacity(own.written.len());
+                    vector.for_each(|origin, seq| entries.push((origin.clone(), seq)));
+                    own.write(&mut self.blocks, position.shard, entries);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn note_record(&mut self, update: &Update<'_>, now_ns: u64) {
+        self.blocks.record(shard_index(update.record.key) as u8, update);
+        if update.record.body == Body::Gone {
+            self.forgets(now_ns);
+        }
+    }
+
+    fn forgets(&mut self, now_ns: u64) {
+        self.upkeep.forgotten_since_ns.get_or_insert(now_ns);
+    }
+
+    /// Asks for the vectors of shards whose last vector is old. A vector can advance without a change.
+    fn ask_vectors(&mut self, replica: &Replica, follower: &FollowerId, now_ns: u64) {
+        for shard in 0..SHARDS {
+            if !self.vectors[shard].is_due(now_ns) {
+                continue;
+            }
+            let seq = replica.changes(shard);
+            let mut entries = Vec::new();
+            if replica.vector_for(follower, shard, |origin, seq| entries.push((origin.clone(), seq))) {
+                // The queue was empty after the changes were counted, so all of these were taken.
+                self.positions.taken.note(Position { shard, seq });
+                self.vectors[shard].write(&mut self.blocks, shard, entries);
+            }
+        }
+        for vector in &mut self.vectors {
+            if vector.is_due(now_ns) {
+                vector.asked_ns = Some(now_ns);
+            }
+        }
+    }
+
+    fn note_alive(&mut self, now_ns: u64) {
+        if self.alive_ns.is_none_or(|alive_ns| now_ns.abs_diff(alive_ns) >= STORE_ALIVE_NS) {
+            self.blocks.alive(now_ns);
+            self.alive_ns = Some(now_ns);
+        }
     }
 
     /// Whether the buffer holds something to write, or something written waits for [`Journal::sync`].
     pub fn is_dirty(&self) -> bool {
-        false
+        self.blocks.len() > 0 || self.is_unsynced || self.positions.taken != self.positions.durable
     }
 
     /// Writes the buffer at the end of the segment. After [`DiskError::Full`] nothing is lost: the next call writes the
-    /// same bytes at the same place.
+    /// same bytes at the same place, and what was added to them.
     pub fn write(&mut self) -> Result<(), DiskError> {
+        let (offset, bytes) = self.blocks.waiting();
+        if !bytes.is_empty() {
+            self.is_unsynced = true;
+            self.file.write_at(offset, bytes)?;
+            self.blocks.written();
+        }
+        self.positions.written = self.positions.taken;
         Ok(())
     }
 
     /// Makes what was written durable. Returns the positions up to which all changes are durable. Begins a new segment
     /// when this one is long.
     pub fn sync(&mut self) -> Result<&Positions, DiskError> {
-        Ok(&self.durable)
+        if self.is_unsynced {
+            self.file.sync()?;
+            self.is_unsynced = self.blocks.len() > 0;
+            self.blocks.synced();
+        }
+        self.positions.durable = self.positions.written;
+        if self.blocks.offset() >= SEGMENT_LEN_MAX && self.blocks.len() == 0 {
+            match self.rotate() {
+                // The old segment grows until there is room for a new one.
+                Ok(()) | Err(DiskError::Full) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&self.positions.durable)
+    }
+
+    /// Ends the segment and begins the next one. Everything has to be written.
+    fn rotate(&mut self) -> Result<(), DiskError> {
+        self.blocks.end();
+        self.write()?;
+        self.file.sync()?;
+        self.blocks.synced();
+        self.is_unsynced = false;
+        let file = FileName::Segment { number: self.blocks.file().number() + 1 };
+        let header = FileHeader { identity: self.identity.clone(), file, salt: self.salt, is_first: false };
+        self.file = create_segment(&self.disk, &header)?;
+        self.upkeep.others_len += self.blocks.offset();
+        self.blocks.continue_in(file, FILE_HEADERS_LEN as u64);
+        // The segment shall say by itself until when the server was alive.
+        if let Some(alive_ns) = self.alive_ns {
+            self.blocks.alive(alive_ns);
+        }
+        Ok(())
     }
 
     /// The positions up to which all changes are durable.
     pub fn durable(&self) -> &Positions {
-        &self.durable
+        &self.positions.durable
     }
 
     /// The number of bytes of all files of the store.
     pub fn disk_bytes(&self) -> u64 {
-        0
+        self.upkeep.others_len + self.blocks.offset()
     }
 
     /// Whether a compaction should begin now. Never true while one runs.
     pub fn is_compaction_due(&self, replica: &Replica, now_ns: u64) -> bool {
-        let _ = (replica, now_ns);
-        false
+        let Upkeep { records, is_damaged, is_running, not_before_ns, forgotten_since_ns, .. } = self.upkeep;
+        if is_running || now_ns < not_before_ns {
+            return false;
+        }
+        let (count, len) = (records.0 + self.blocks.records().0, records.1 + self.blocks.records().1);
+        let record_len = len.checked_div(count).unwrap_or(RECORD_LEN_GUESS);
+        let is_large = self.disk_bytes() > 2 * record_len * replica.len() + STORE_SLACK_LEN;
+        let has_forgotten =
+            forgotten_since_ns.is_some_and(|since_ns| now_ns.abs_diff(since_ns) >= STORE_FORGETS_NS);
+        is_damaged || is_large || has_forgotten
     }
 
-    /// Begins a new segment and a compaction that makes all older files unnecessary. Writes and syncs the buffer first.
-    /// The compaction may run on another thread. End it with [`Journal::compacted`] or
+    /// Begins a new segment and a compaction that makes all older files unnecessary. Writes and syncs the buffer first,
+    /// so [`Journal::durable`] may grow. The compaction may run on another thread. End it with [`Journal::compacted`] or
     /// [`Journal::compaction_failed`].
     pub fn begin_compaction(&mut self, now_ns: u64) -> Result<Compaction<D>, DiskError>
     where
         D: Clone,
     {
-        let _ = now_ns;
-        Ok(Compaction::begin(self.disk.clone(), self.identity.clone()))
+        let begun = self.write().and_then(|()| self.sync().map(|_| ())).and_then(|()| self.rotate());
+        if let Err(error) = begun {
+            self.upkeep.not_before_ns = now_ns.saturating_add(COMPACTION_RETRY_NS);
+            return Err(error);
+        }
+        self.upkeep.is_running = true;
+        // What is forgotten from now on is in the new segment, or still in a snapshot.
+        self.upkeep.forgotten_since_ns = None;
+        let number = self.blocks.file().number();
+        Ok(Compaction::begin(self.disk.clone(), self.identity.clone(), self.salt, number))
     }
 
     /// The compaction has ended.
     pub fn compacted(&mut self, compacted: &Compacted) {
-        let _ = compacted;
+        self.upkeep.end(compacted);
+        self.upkeep.is_damaged = false;
+        if compacted.records > 0 {
+            self.upkeep.records = (compacted.records, compacted.record_bytes);
+        }
     }
 
-    /// The compaction was given up, for example because the disk is full. Another one is due a while later.
-    pub fn compaction_failed(&mut self, now_ns: u64) {
-        let _ = now_ns;
+    /// The compaction was given up, for example because the disk is full. Another one is due a while later. `aborted` is
+    /// what [`Compaction::abort`] has returned.
+    pub fn compaction_failed(&mut self, aborted: &Compacted, now_ns: u64) {
+        self.upkeep.end(aborted);
+        self.upkeep.not_before_ns = now_ns.saturating_add(COMPACTION_RETRY_NS);
+        // Whatever was the reason to compact is still there.
+        self.upkeep.forgotten_since_ns = Some(now_ns.saturating_sub(STORE_FORGETS_NS));
     }
+}
+
+impl Upkeep {
+    fn end(&mut self, done: &Compacted) {
+        self.is_running = false;
+        self.others_len = (self.others_len + done.bytes).saturating_sub(done.removed_bytes);
+    }
+}
+
+impl ShardVector {
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.asked_ns.is_none_or(|asked_ns| now_ns.abs_diff(asked_ns) >= STORE_VECTOR_NS)
+    }
+
+    /// Adds the vector to the blocks if it has changed.
+    fn write(&mut self, blocks: &mut Blocks, shard: usize, vector: Vec<(Origin, u64)>) {
+        if vector != self.written {
+            blocks.vector(shard as u8, &vector);
+            self.written = vector;
+        }
+    }
+}
+
+/// Creates a segment with its header. The segment has its name only when the header is durable.
+fn create_segment<D: Disk>(disk: &D, header: &FileHeader) -> Result<D::File, DiskError> {
+    let unfinished = header.file.unfinished();
+    // An earlier attempt may have failed.
+    if disk.list()?.iter().any(|(name, _)| *name == unfinished) {
+        disk.remove(&unfinished)?;
+    }
+    let mut file = disk.create(&unfinished)?;
+    file.write_at(0, &header.encode())?;
+    file.sync()?;
+    disk.rename(&unfinished, &header.file.to_string())?;
+    disk.sync_names()?;
+    Ok(file)
+}
+
+/// Removes files that do not count. Returns the number of bytes of the others.
+fn clean_up<D: Disk>(disk: &D) -> Result<u64, DiskError> {
+    let files = disk.list()?;
+    let mut newest = [0; SHARDS];
+    let parsed = || files.iter().filter_map(|(name, _)| FileName::parse(name));
+    for file in parsed() {
+        if let FileName::Snapshot { shard, number } = file {
+            newest[usize::from(shard)] = number.max(newest[usize::from(shard)]);
+        }
+    }
+    let oldest = newest.iter().copied().min().unwrap_or_default();
+    let mut kept_len = 0;
+    for (name, len) in &files {
+        let is_needed = match FileName::parse(name) {
+            Some(FileName::Segment { number }) => number >= oldest,
+            Some(FileName::Snapshot { shard, number }) => number == newest[usize::from(shard)],
+            None if FileName::is_unfinished(name) => false,
+            None => continue,
+        };
+        if is_needed {
+            kept_len += len;
+        } else {
+            disk.remove(name)?;
+        }
+    }
+    Ok(kept_len)
 }

@@ -191,6 +191,13 @@ impl Replica {
         vector.map(|vector| vector.for_each(visit)).is_some()
     }
 
+    /// Calls `visit` with each entry of one shard's vector. Returns the number of the shard's changes at that moment.
+    pub fn vector(&self, shard: usize, visit: impl FnMut(&Origin, u64)) -> u64 {
+        let counted = self.shards[shard].lock();
+        counted.shard.vector_view().for_each(visit);
+        counted.shard.changes()
+    }
+
     /// The number of changes of one shard since the start; see [`Position`](crate::command::Position).
     pub fn changes(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.changes()

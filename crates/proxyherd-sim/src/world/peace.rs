@@ -72,6 +72,7 @@ impl World {
                 self.note_what_was_said(server, u32::MAX);
             }
         }
+        self.decide_on_stores();
         self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
     }
 

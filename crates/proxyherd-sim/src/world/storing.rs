@@ -38,6 +38,10 @@ impl World {
                 self.story
                     .tell(self.now, || format!("server {server} waits for objections to its old store"));
             }
+            Opened::Discarded => {
+                self.tally.discarded += 1;
+                self.story.tell(self.now, || format!("server {server} discards its old store"));
+            }
             Opened::Refused(error) => {
                 let text = format!("server {server} cannot read its store: {error}");
                 self.checker.found(self.now, Symptom::Store, text);
@@ -72,6 +76,20 @@ impl World {
     fn step_time(&mut self) -> Nanos {
         let most = self.scenario.disks.step_max;
         if self.disks_rng.chance(50) { self.disks_rng.below(most) } else { self.disks_rng.below(most / 10) }
+    }
+
+    /// Decides about stores that wait for objections.
+    pub(super) fn decide_on_stores(&mut self) {
+        for server in 0..self.servers.len() {
+            let (now, clock_ns) = (self.now, self.clock_ns(server));
+            let Some(Life { store: Some(store), replica, .. }) = &mut self.servers[server].life else {
+                continue;
+            };
+            let Some((opened, wake)) = store.decide(replica, (now, clock_ns)) else { continue };
+            self.tally.late_loads += u64::from(matches!(opened, Opened::Read(_)));
+            self.note_opened(server, opened);
+            self.with(server, |life, out| life.wake(wake, out));
+        }
     }
 
     /// Does the next step of a server's commit.

@@ -10,7 +10,7 @@ use super::numbering::Numbering;
 /// Flag: a receiver that does not know the type of the frame skips the frame.
 pub const OPTIONAL: u8 = 0b1000_0000;
 
-pub(super) const HEADER_LEN: usize = 4;
+pub(crate) const HEADER_LEN: usize = 4;
 
 /// Why bytes are not a valid frame. The link that brought the bytes is closed; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,17 +30,17 @@ pub enum FrameError {
 }
 
 /// A frame of any type, before its body is read.
-pub(super) struct RawFrame<'a> {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) body: &'a [u8],
+pub(crate) struct RawFrame<'a> {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) body: &'a [u8],
     /// The number of bytes of the frame, including the header.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 impl RawFrame<'_> {
     /// The frame at the front of `bytes`. `None` if some of its bytes have not come yet.
-    pub(super) fn split(bytes: &[u8]) -> Option<RawFrame<'_>> {
+    pub(crate) fn split(bytes: &[u8]) -> Option<RawFrame<'_>> {
         let &[len_low, len_high, kind, flags] = bytes.first_chunk::<HEADER_LEN>()?;
         let end = HEADER_LEN + usize::from(u16::from_le_bytes([len_low, len_high]));
         Some(RawFrame { kind, flags, body: bytes.get(HEADER_LEN..end)?, end })
@@ -48,25 +48,25 @@ impl RawFrame<'_> {
 }
 
 /// Reads values off the front of a body. Each method returns `None` if the body ends too early.
-pub(super) struct BodyReader<'a> {
+pub(crate) struct BodyReader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> BodyReader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> BodyReader<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> BodyReader<'a> {
         BodyReader { rest: body }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The bytes that are left.
-    pub(super) fn rest(&mut self) -> &'a [u8] {
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }
 
-    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(taken)
@@ -78,24 +78,24 @@ impl<'a> BodyReader<'a> {
         Some(*taken)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A text with its length in one byte.
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
         let len = self.u8()?;
         std::str::from_utf8(self.take(usize::from(len))?).ok()
     }
@@ -137,24 +137,30 @@ impl Encoder {
     }
 
     pub(super) fn frame(&mut self, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.out.len();
-        self.out.extend_from_slice(&[0, 0, kind, flags]);
-        write_body(&mut self.out);
-        let len = self.out.len() - start - HEADER_LEN;
-        let len = u16::try_from(len).expect("all parts of a frame together are shorter than 64 KiB");
-        self.out[start..start + 2].copy_from_slice(&len.to_le_bytes());
+        put_frame(&mut self.out, kind, flags, write_body);
     }
 }
 
-pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
+/// Appends a frame with the body that `write_body` appends.
+#[inline]
+pub(crate) fn put_frame(out: &mut Vec<u8>, kind: u8, flags: u8, write_body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, kind, flags]);
+    write_body(out);
+    let len = out.len() - start - HEADER_LEN;
+    let len = u16::try_from(len).expect("all parts of a frame together are shorter than 64 KiB");
+    out[start..start + 2].copy_from_slice(&len.to_le_bytes());
+}
+
+pub(crate) fn put_u16(out: &mut Vec<u8>, value: u16) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.push(u8::try_from(text.len()).expect("names and reasons are shorter than 256 bytes"));
     out.extend_from_slice(text.as_bytes());
 }

@@ -26,11 +26,14 @@ use self::{
     acks::{ACK, ACKS_WANTED, decode_ack, decode_acks_wanted},
     check::{BRANCHES, Branches, CHECK, Check, LEAVES, Leaves},
     covered::{MARKER, ORIGIN, VECTOR, decode_covered, decode_origin},
-    frame::{BodyReader, RawFrame},
     heartbeat::{HEARTBEAT, HORIZON, NAMESAKE, OFFSET},
     hello::{HELLO, REFUSAL, decode_hello, decode_refusal},
-    record::{RECORD, decode_record},
+    record::RECORD,
     spanning_tree::{FENCE, GRAFT, IHAVE, ONCE, PASSED, PRUNE, STATE},
+};
+pub(crate) use self::{
+    frame::{BodyReader, RawFrame, put_frame, put_text, put_u16, put_u64},
+    record::{decode_record, put_record, record_flags},
 };
 use crate::types::{Advertisement, Origin, Record};
 

@@ -1,4 +1,5 @@
-//! The frame that carries a record: RECORD. `flood` knows what happens to it.
+//! The frame that carries a record: RECORD. `flood` knows what happens to it. The files of a store (`journal`) hold
+//! records in the same encoding.
 
 use super::frame::{BodyReader, Encoder, FrameError, put_u16, put_u64};
 use crate::{
@@ -14,7 +15,7 @@ const GONE: u8 = 0b0000_0001;
 const DATA: u8 = 0b0000_0010;
 
 /// A record, with the index of its origin and its sequence.
-pub(super) fn decode_record<'a>(
+pub(crate) fn decode_record<'a>(
     reader: &mut BodyReader<'a>,
     flags: u8,
 ) -> Result<Option<(u16, u64, Record<'a>)>, FrameError> {
@@ -52,37 +53,44 @@ pub(super) fn decode_record<'a>(
     Ok(Some((origin, seq, Record { kind: Kind(kind), key, body, timestamp, difference })))
 }
 
+/// The flags of the frame of a record.
+pub(crate) fn record_flags(record: &Record<'_>) -> u8 {
+    match record.body {
+        Body::Location { .. } => 0,
+        Body::Gone => GONE,
+        Body::Data { .. } => DATA,
+    }
+}
+
+/// Appends the body of the frame of a record, with the index of its origin.
+pub(crate) fn put_record(out: &mut Vec<u8>, origin: u16, seq: u64, record: &Record<'_>) {
+    put_u16(out, origin);
+    put_u64(out, seq);
+    out.push(record.kind.0);
+    put_u64(out, record.timestamp.nanos());
+    out.push(record.timestamp.shape());
+    put_u64(out, record.difference.nanos().cast_unsigned());
+    put_u16(out, record.key.len() as u16);
+    out.extend_from_slice(record.key);
+    match record.body {
+        Body::Location { coordinates, attributes } => {
+            put_u64(out, coordinates.latitude().to_bits());
+            put_u64(out, coordinates.longitude().to_bits());
+            out.extend_from_slice(attributes.as_bytes());
+        }
+        Body::Gone => {}
+        Body::Data { keep_s, bytes } => {
+            out.extend_from_slice(&keep_s.to_le_bytes());
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
 impl Encoder {
     /// Encodes a record, with the index of its origin.
     pub fn record(&mut self, origin: u16, seq: u64, record: &Record<'_>) {
         self.records += 1;
-        let flags = match record.body {
-            Body::Location { .. } => 0,
-            Body::Gone => GONE,
-            Body::Data { .. } => DATA,
-        };
-        self.frame(RECORD, flags, |out| {
-            put_u16(out, origin);
-            put_u64(out, seq);
-            out.push(record.kind.0);
-            put_u64(out, record.timestamp.nanos());
-            out.push(record.timestamp.shape());
-            put_u64(out, record.difference.nanos().cast_unsigned());
-            put_u16(out, record.key.len() as u16);
-            out.extend_from_slice(record.key);
-            match record.body {
-                Body::Location { coordinates, attributes } => {
-                    put_u64(out, coordinates.latitude().to_bits());
-                    put_u64(out, coordinates.longitude().to_bits());
-                    out.extend_from_slice(attributes.as_bytes());
-                }
-                Body::Gone => {}
-                Body::Data { keep_s, bytes } => {
-                    out.extend_from_slice(&keep_s.to_le_bytes());
-                    out.extend_from_slice(bytes);
-                }
-            }
-        });
+        self.frame(RECORD, record_flags(record), |out| put_record(out, origin, seq, record));
     }
 }
 

@@ -1,24 +1,70 @@
 //! Reads a store into a replica.
+//!
+//! For each shard, the newest snapshot is read, and then the segments from the snapshot's number on, in their order.
+//! Several threads can share the work: each takes some of the shards. `survey` finds out which files count and whose
+//! they are, and `read` reads them.
+//!
+//! Bytes that are wrong are either *torn* or *damaged*. They are torn if a process wrote them last, if nothing says that
+//! they were durable, and if they are in the last segment of that process. Then nobody was promised anything about them.
+//! Otherwise something is lost, so the vectors behind them do not count.
+
+mod read;
+mod survey;
 
 use super::{Disk, DiskError, StoreIdentity};
 use crate::{
-    flood::Update,
+    flood::{Update, Wake},
+    limits::STORE_DAMAGE_MAX,
+    replica::Replica,
     types::{Kind, Origin},
 };
 
 /// What receives the content of a store: a replica, or a command that shows the content.
 pub trait Restore {
     /// Merges changes of one shard, in their order.
-    fn restore(&self, now_ns: u64, shard: usize, changes: &[Restored<'_>]);
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Stored<'_>]);
 
     /// All that was restored of the shard is covered up to these sequences. Called at most once for each shard, after
     /// all its changes.
-    fn restore_vector(&self, shard: usize, vector: &[(Origin, u64)]);
+    fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]);
+}
+
+/// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake. The
+/// caller ends the restore with [`Replica::restore_end`], after the last part.
+pub struct ReplicaRestore<'a, W> {
+    replica: &'a Replica,
+    wake: W,
+}
+
+impl<'a, W: Fn(Wake)> ReplicaRestore<'a, W> {
+    /// Restores into this replica.
+    pub fn new(replica: &'a Replica, wake: W) -> ReplicaRestore<'a, W> {
+        ReplicaRestore { replica, wake }
+    }
+}
+
+impl<W: Fn(Wake)> Restore for ReplicaRestore<'_, W> {
+    fn restore(&self, now_ns: u64, shard: usize, changes: &[Stored<'_>]) {
+        (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
+            for change in changes {
+                match *change {
+                    Stored::Update(update) => drop(restoring.record(update)),
+                    Stored::Removed { kind, key } => restoring.removed(kind, key),
+                }
+            }
+        }));
+    }
+
+    fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]) {
+        (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
+            restoring.vector(vector);
+        }));
+    }
 }
 
 /// One change that a store holds.
 #[derive(Clone, Copy, Debug)]
-pub enum Restored<'a> {
+pub enum Stored<'a> {
     /// This update was held.
     Update(Update<'a>),
     /// The record of this key was removed. The store may not hold the record.
@@ -95,11 +141,27 @@ impl Recovered {
     /// What two parts found together.
     pub fn merge(mut self, other: Recovered) -> Recovered {
         self.records += other.records;
+        self.bytes = self.bytes.max(other.bytes);
+        self.torn = merged(self.torn, other.torn);
+        self.damage = merged(self.damage, other.damage);
+        self.alive_until_ns = self.alive_until_ns.max(other.alive_until_ns);
+        let sinces = [self.forgotten_since_ns, other.forgotten_since_ns];
+        self.forgotten_since_ns = sinces.into_iter().flatten().min();
+        self.last_number = self.last_number.max(other.last_number);
         self
     }
 }
 
-/// Why a store cannot be read. Nothing was restored in the last three cases.
+/// Runs that one of two parts found. Each part finds some runs by itself, and others together with all parts.
+fn merged(mut runs: Vec<Damage>, others: Vec<Damage>) -> Vec<Damage> {
+    runs.extend(others);
+    runs.sort();
+    runs.dedup();
+    runs.truncate(STORE_DAMAGE_MAX);
+    runs
+}
+
+/// Why a store cannot be read. Nothing was restored, unless the disk failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
     /// The disk cannot be read.
@@ -148,18 +210,13 @@ pub fn recover<D: Disk>(
     part: Part,
     progress: &mut dyn FnMut(ReadProgress),
 ) -> Result<Recovered, RecoverError> {
-    let _ = (disk.list()?, identity, into, now_ns, part, progress);
-    Ok(Recovered::default())
+    let survey = survey::Survey::of(disk, identity)?;
+    Ok(read::Reading::new(disk, &survey, into, now_ns, part, progress).run()?)
 }
 
 /// The last moment at which the server is known to have run with this store, POSIX time in nanoseconds; `None`: there
 /// is no store, or nothing in it says so. Reads little, and refuses the same stores as [`recover`].
 pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option<u64>, RecoverError> {
-    let _ = (disk.list()?, identity);
-    Ok(None)
-}
-
-impl Restore for crate::replica::Replica {
-    fn restore(&self, _: u64, _: usize, _: &[Restored<'_>]) {}
-    fn restore_vector(&self, _: usize, _: &[(Origin, u64)]) {}
+    let survey = survey::Survey::of(disk, identity)?;
+    Ok(read::alive_until(disk, &survey)?)
 }

@@ -1,2 +1,0 @@
-//! stub
-pub use crate::command::Positions;
