@@ -104,6 +104,12 @@ enum BadRule {
     BelieveStates,
     /// One server's name may have any number of incarnations
     OriginsUnbounded,
+    /// A journal says that changes are durable without a sync
+    SkipTheSync,
+    /// A journal says that changes are durable when they are written, before the sync
+    DurableWhenWritten,
+    /// Vectors behind damaged bytes of a store count
+    TrustBehindDamage,
 }
 
 impl BadRule {
@@ -125,6 +131,9 @@ impl BadRule {
             BadRule::CarryByOwnRule => Broken::CarryByOwnRule,
             BadRule::BelieveStates => Broken::BelieveStates,
             BadRule::OriginsUnbounded => Broken::OriginsUnbounded,
+            BadRule::SkipTheSync => Broken::SkipTheSync,
+            BadRule::DurableWhenWritten => Broken::DurableWhenWritten,
+            BadRule::TrustBehindDamage => Broken::TrustBehindDamage,
         }
     }
 }

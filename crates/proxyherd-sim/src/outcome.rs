@@ -90,6 +90,8 @@ pub struct Tally {
     pub held_back: u64,
     /// ... and acknowledgements that were released.
     pub acknowledged: u64,
+    /// Acknowledgements of which it was proved that the disk has their records.
+    pub proved: u64,
     /// Commits of journals that were synced.
     pub commits: u64,
     /// Compactions of stores that came to their end.
@@ -108,6 +110,8 @@ pub struct Tally {
     pub blackouts: u64,
     /// Nights: a server or the herd was away for longer than tombstones live.
     pub nights: u64,
+    /// Servers that started again while nothing happened.
+    pub quiet_restarts: u64,
     /// Stores that were discarded after a long absence ...
     pub discarded: u64,
     /// ... and stores that were read after a long absence.
@@ -162,6 +166,7 @@ impl Tally {
             presence: self.presence + other.presence,
             held_back: self.held_back + other.held_back,
             acknowledged: self.acknowledged + other.acknowledged,
+            proved: self.proved + other.proved,
             commits: self.commits + other.commits,
             compactions: self.compactions + other.compactions,
             recoveries: self.recoveries + other.recoveries,
@@ -171,6 +176,7 @@ impl Tally {
             disk_lies: self.disk_lies + other.disk_lies,
             blackouts: self.blackouts + other.blackouts,
             nights: self.nights + other.nights,
+            quiet_restarts: self.quiet_restarts + other.quiet_restarts,
             discarded: self.discarded + other.discarded,
             late_loads: self.late_loads + other.late_loads,
             links: self.links + other.links,

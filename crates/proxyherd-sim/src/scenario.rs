@@ -82,6 +82,10 @@ pub struct DiskSettings {
     pub commit_interval: Nanos,
     /// Maximum time that one step of a commit or of a compaction takes.
     pub step_max: Nanos,
+    /// The number of acknowledgements in a thousand of which it is proved that the disk has their records.
+    pub proved_per_mille: u64,
+    /// Average time between two compactions that no journal asks for.
+    pub compaction_interval: Nanos,
     /// Whether time passes now and then in which a server, or the whole herd, is away for longer than tombstones live.
     pub has_nights: bool,
 }
@@ -163,6 +167,8 @@ impl DiskSettings {
         DiskSettings {
             commit_interval: [10, 50, 500][rng.index(3)] * MILLISECOND,
             step_max: [1, 10, 100][rng.index(3)] * MILLISECOND,
+            proved_per_mille: 20,
+            compaction_interval: [5, 30][rng.index(2)] * SECOND,
             has_nights: rng.chance(500),
         }
     }

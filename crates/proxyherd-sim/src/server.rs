@@ -160,17 +160,7 @@ enum Phase {
 impl Life {
     /// A server that has just started.
     pub(crate) fn new(now: Nanos, settings: LifeSettings) -> Life {
-        let replica = Replica::new(ReplicaSettings {
-            me: settings.me.clone(),
-            seed: settings.seed,
-            max_clients: u64::MAX,
-            client_ttl_ns: settings.client_ttl,
-            client_interval_ns: 0,
-            report_rules: proxyherd_core::flood::ReportRules::default(),
-            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
-            client_index: true,
-            rules: settings.rules,
-        });
+        let replica = empty_replica(settings.me.clone(), settings.seed, settings.client_ttl, settings.rules);
         // As in a real server, the store is read before anybody is served.
         let (store, opened) = settings.open_store(now, &replica).unzip();
         let acks = Acks::new(settings.durability, &replica);
@@ -215,6 +205,13 @@ impl Life {
         let agreed = Agreed { version: HIGHEST, has_tree: false };
         let _ = self.replica.agree(link, neighbor, agreed, &mut Encoder::default());
         let _ = self.replica.link_down(link);
+    }
+
+    /// Another empty replica of this server, as its next life begins with.
+    pub(crate) fn next_replica(&self, client_ttl: Option<Nanos>) -> Replica {
+        let me = self.replica.origin();
+        let me = Origin { incarnation: me.incarnation + 1, ..me };
+        empty_replica(me, 0, client_ttl, Rules::default())
     }
 
     fn session(&self, now: Nanos, phase: Phase) -> Session {
@@ -498,6 +495,21 @@ impl Session {
             self.encoder.clear();
         }
     }
+}
+
+/// A replica that holds nothing.
+fn empty_replica(me: Origin, seed: u64, client_ttl: Option<Nanos>, rules: Rules) -> Replica {
+    Replica::new(ReplicaSettings {
+        me,
+        seed,
+        max_clients: u64::MAX,
+        client_ttl_ns: client_ttl,
+        client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
+        clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
+        client_index: true,
+        rules,
+    })
 }
 
 /// Returns these frames with other sums in their checks.

@@ -69,8 +69,8 @@ pub(crate) enum Stepped {
     Began,
     /// Changes are taken. They are written next.
     Taken,
-    /// They are written. They are synced next.
-    Written,
+    /// They are written, and synced next. Everything up to these positions is durable already.
+    Written(Positions),
     /// Everything up to these positions is durable.
     Durable(Positions),
     /// The store has just failed: nothing that waits will be durable.
@@ -82,6 +82,8 @@ pub(crate) enum Stepped {
 pub(crate) enum Compacting {
     /// No compaction runs.
     No,
+    /// A compaction has begun.
+    Begins,
     /// The next step follows.
     Continues,
     /// The compaction has come to its end.
@@ -133,7 +135,7 @@ impl Store {
         let woken = RefCell::new(Wake::default());
         let wake = |more| {
             let before = woken.take();
-            woken.replace(before.and(more));
+            *woken.borrow_mut() = before.and(more);
         };
         let into = ReplicaRestore::new(replica, wake);
         match recover(&self.disk, &self.identity, &into, clock_ns, Part::ALL, &mut |_| {}) {
@@ -195,6 +197,18 @@ impl Store {
         matches!(&self.stage, Stage::Open(journal, Step::Take) if !journal.is_dirty())
     }
 
+    /// What a start would find if the server crashed now and the disk dropped everything that is not synced. `None` if
+    /// the disk is not sound.
+    pub(crate) fn survivors(&self, empty: Replica, clock_ns: u64) -> Option<Replica> {
+        if !self.disk.is_sound() {
+            return None;
+        }
+        let into = ReplicaRestore::new(&empty, drop);
+        let disk = self.disk.synced();
+        recover(&disk, &self.identity, &into, clock_ns, Part::ALL, &mut |_| {}).ok()?;
+        Some(empty)
+    }
+
     /// Does the next step of a commit.
     pub(crate) fn step(&mut self, replica: &Replica, clock_ns: u64) -> Stepped {
         let stepped = match &mut self.stage {
@@ -219,7 +233,7 @@ impl Store {
                 }
                 Step::Write => journal.write().map(|()| {
                     *step = Step::Sync;
-                    Stepped::Written
+                    Stepped::Written(*journal.durable())
                 }),
                 Step::Sync => journal.sync().map(|durable| {
                     *step = Step::Take;
@@ -237,22 +251,23 @@ impl Store {
         }
     }
 
-    /// Begins a compaction if one is due, and does the next step of the one that runs.
-    pub(crate) fn compact(&mut self, replica: &Replica, clock_ns: u64) -> Compacting {
+    /// Begins a compaction if one is due or wanted, and does the next step of the one that runs.
+    pub(crate) fn compact(&mut self, replica: &Replica, clock_ns: u64, is_wanted: bool) -> Compacting {
         let Stage::Open(journal, step) = &mut self.stage else { return Compacting::No };
         let stepped = match &mut self.compaction {
-            None if *step != Step::Take || !journal.is_compaction_due(replica, clock_ns) => {
+            None if *step != Step::Take || !is_wanted && !journal.is_compaction_due(replica, clock_ns) => {
                 return Compacting::No;
             }
             None => journal.begin_compaction(clock_ns).map(|begun| {
                 self.compaction = Some(begun);
-                Progress::More
+                None
             }),
-            Some(compaction) => compaction.step(replica, journal.durable()),
+            Some(compaction) => compaction.step(replica, journal.durable()).map(Some),
         };
         match stepped {
-            Ok(Progress::More | Progress::WaitsForJournal) => Compacting::Continues,
-            Ok(Progress::Done(compacted)) => {
+            Ok(None) => Compacting::Begins,
+            Ok(Some(Progress::More | Progress::WaitsForJournal)) => Compacting::Continues,
+            Ok(Some(Progress::Done(compacted))) => {
                 journal.compacted(&compacted);
                 self.compaction = None;
                 Compacting::Done

@@ -108,6 +108,11 @@ impl Checker {
         self.promises.taken_at.get(&record.hash()).copied().unwrap_or(self.promises.moment)
     }
 
+    /// Whether a replica holds a record, or one that wins over it, as far as it has to.
+    pub(crate) fn holds(&self, clock_ns: u64, replica: &Replica, record: &Taken) -> bool {
+        self.is_covered(clock_ns, replica, record)
+    }
+
     /// Notes that a server has crashed.
     pub(crate) fn crashed(&mut self, server: usize) {
         self.promises.moment += 1;

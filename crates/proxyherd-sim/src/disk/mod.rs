@@ -62,8 +62,10 @@ struct State {
     is_lying: bool,
     /// Whether something that was said to be synced is lost since the last crash.
     has_forgotten: bool,
-    /// Syncs of files that succeeded, lies included.
-    syncs: u64,
+    /// The number of bits that have flipped ...
+    flips: u64,
+    /// ... and of those that had when the compaction began that runs.
+    flips_before: u64,
 }
 
 /// A file.
@@ -118,15 +120,23 @@ impl SimDisk {
         (state.room, state.failing_syncs, state.is_lying) = (None, 0, false);
     }
 
-    /// The bytes of all files that have a name.
-    pub(crate) fn used(&self) -> u64 {
+    /// Whether everything is on the disk that the server believes to be there.
+    pub(crate) fn is_sound(&self) -> bool {
         let state = self.state();
-        state.names.values().filter_map(|file| state.files.get(file)).map(|file| file.seen.len() as u64).sum()
+        let has_claims = state.claimed_names > 0 || state.files.values().any(|file| file.claimed > 0);
+        !has_claims && !state.has_forgotten && state.flips == 0
     }
 
-    /// The number of syncs of files that have succeeded.
-    pub(crate) fn syncs(&self) -> u64 {
-        self.state().syncs
+    /// A compaction begins, which replaces everything that is on the disk now.
+    pub(crate) fn begin_compaction(&self) {
+        let state = &mut *self.state();
+        state.flips_before = state.flips;
+    }
+
+    /// The compaction has come to its end.
+    pub(crate) fn end_compaction(&self) {
+        let state = &mut *self.state();
+        state.flips = state.flips.saturating_sub(state.flips_before);
     }
 
     /// What the server sees now.
@@ -176,6 +186,7 @@ impl SimDisk {
             is_here
         })?;
         let (name, bit) = (name.clone(), 1 << rng.below(8));
+        state.flips += 1;
         let file = state.files.get_mut(&id)?;
         file.seen[at] ^= bit;
         if let Some(byte) = file.synced.get_mut(at) {
@@ -286,7 +297,6 @@ impl DiskFile for SimFile {
         } else {
             file.sync();
         }
-        state.syncs += 1;
         Ok(())
     }
 }
@@ -312,6 +322,7 @@ impl State {
         self.names.clear();
         self.synced_names.clear();
         (self.name_changes, self.claimed_names) = (Vec::new(), 0);
+        (self.has_forgotten, self.flips) = (false, 0);
         self.life += 1;
     }
 

@@ -114,7 +114,7 @@ impl World {
         self.timeline.put(until, Event::Start(server));
     }
 
-    fn reset(&mut self, (a, b): (usize, usize)) {
+    pub(super) fn reset(&mut self, (a, b): (usize, usize)) {
         let Some(life) = &self.servers[a].life else { return };
         let shared: Vec<_> = life
             .connections()

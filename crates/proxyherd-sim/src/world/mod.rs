@@ -4,6 +4,7 @@
 //! that one may last (a server that is down, or a partition). No client reports, and every part of the herd has to
 //! agree.
 
+mod absences;
 mod asking;
 mod failing;
 mod following;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Rules;
 
+use self::absences::Restart;
 use crate::{
     checker::Checker,
     clients::Clients,
@@ -141,6 +143,10 @@ struct World {
     faults_drawn: u64,
     /// The time that passed in nights, in which nothing happens. All clocks have moved on by this much.
     slept: Nanos,
+    /// A short restart in peace.
+    restart: Restart,
+    /// The number of records that have come to each server over links.
+    received: Vec<u64>,
     story: Story,
 }
 
@@ -221,6 +227,8 @@ impl World {
             faults: Faults::new(&scenario, rng.split("faults")),
             checker: Checker::new(scenario.client_ttl, scenario.durability, scenario.servers),
             slept: 0,
+            restart: Restart::Not,
+            received: vec![0; scenario.servers],
             trace: Trace::default(),
             tally: Tally::default(),
             rounds_left: scenario.rounds,

@@ -2,7 +2,7 @@
 
 use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, replica::Replica, types::ServerName};
 
-use super::{AUDIT_INTERVAL, Event, Server, World, lying::name, storing::LATE_LOAD_MAX};
+use super::{AUDIT_INTERVAL, Event, Server, World, absences::Restart, lying::name, storing::LATE_LOAD_MAX};
 use crate::{
     outcome::Symptom,
     timeline::{MILLISECOND, Nanos, SECOND},
@@ -27,6 +27,7 @@ const REPAIR_MAX: Nanos = 20 * SECOND;
 impl World {
     /// Ends lasting faults, and begins a round.
     pub(super) fn begin_round(&mut self) {
+        self.night();
         self.peace_at = self.now + self.scenario.length / self.scenario.rounds;
         for (from, to) in std::mem::take(&mut self.lasting) {
             self.unblock(from, to);
@@ -64,6 +65,12 @@ impl World {
 
     /// Makes servers look at the link states, at the frames that they have received, and at their clocks.
     pub(super) fn look(&mut self) {
+        self.look_at_clocks();
+        self.decide_on_stores();
+        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
+    }
+
+    pub(super) fn look_at_clocks(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
@@ -72,8 +79,6 @@ impl World {
                 self.note_what_was_said(server, u32::MAX);
             }
         }
-        self.decide_on_stores();
-        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
     }
 
     /// Servers sweep a few slots each.
@@ -85,11 +90,11 @@ impl World {
     }
 
     /// Whether servers sweep. A server whose clock has jumped by years would forget all tombstones.
-    fn sweeps(&self) -> bool {
+    pub(super) fn sweeps(&self) -> bool {
         self.scenario.client_ttl.is_some() || !self.scenario.has_far_jumps
     }
 
-    fn sweep_slots(&self, slots: usize) {
+    pub(super) fn sweep_slots(&self, slots: usize) {
         for (server, Server { life, paused_until, .. }) in self.servers.iter().enumerate() {
             if let Some(life) = life
                 && *paused_until <= self.now
@@ -128,11 +133,13 @@ impl World {
     }
 
     fn agreed(&mut self) {
-        let taken = self.now - self.peace_at;
-        self.tally.agreements += 1;
         self.story.tell(self.now, || "the herd agrees".to_owned());
-        self.tally.settling += taken;
-        self.tally.settling_max = self.tally.settling_max.max(taken);
+        if self.restart == Restart::Not {
+            let taken = self.now - self.peace_at;
+            self.tally.agreements += 1;
+            self.tally.settling += taken;
+            self.tally.settling_max = self.tally.settling_max.max(taken);
+        }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let clocks_ns: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
         self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], replica);
@@ -151,6 +158,13 @@ impl World {
             self.count_payloads(from);
             if self.scenario.is_prompt() && self.tally.links == from.2 {
                 self.look_at_presence(self.peace_at - CALM);
+            }
+            if self.restarts() {
+                return;
+            }
+        } else if self.restart != Restart::Not {
+            if self.restarts() {
+                return;
             }
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
             return self.timeline.put(self.now + BEFORE_CALM, Event::Calm);
@@ -315,7 +329,7 @@ impl World {
     }
 
     /// The parts of the herd: the servers that are alive, grouped by reachability.
-    fn parts(&self) -> Vec<Vec<usize>> {
+    pub(super) fn parts(&self) -> Vec<Vec<usize>> {
         let mut part_of: Vec<usize> = (0..self.servers.len()).collect();
         // Spreads the lower number over each open path, once for each server.
         for _ in 0..self.servers.len() {

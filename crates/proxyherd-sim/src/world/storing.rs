@@ -112,7 +112,12 @@ impl World {
         };
         match store.step(replica, clock_ns) {
             Stepped::Rests => true,
-            Stepped::Began | Stepped::Taken | Stepped::Written => false,
+            Stepped::Began | Stepped::Taken => false,
+            Stepped::Written(durable) => {
+                let released = acks.journal_covers(&durable);
+                self.acknowledge(server, released);
+                false
+            }
             Stepped::Durable(durable) => {
                 self.tally.commits += 1;
                 let released = acks.journal_covers(&durable);
@@ -131,9 +136,17 @@ impl World {
     pub(super) fn compact(&mut self, server: usize) {
         let clock_ns = self.clock_ns(server);
         let Some(Life { store: Some(store), replica, .. }) = &mut self.servers[server].life else { return };
-        let at = match store.compact(replica, clock_ns) {
+        let settings = &self.scenario.disks;
+        let chance = 1000 * settings.commit_interval / settings.compaction_interval;
+        let is_wanted = self.disks_rng.chance(chance);
+        let at = match store.compact(replica, clock_ns, is_wanted) {
+            Compacting::Begins => {
+                self.servers[server].disk.begin_compaction();
+                self.now + self.step_time()
+            }
             Compacting::Continues => self.now + self.step_time(),
             Compacting::Done => {
+                self.servers[server].disk.end_compaction();
                 self.tally.compactions += 1;
                 self.story.tell(self.now, || format!("server {server} has compacted its store"));
                 self.now + self.step_time()
@@ -144,18 +157,23 @@ impl World {
     }
 
     /// Commits everything that waits, unless the disk is full or has failed.
-    fn commit_all(&mut self, server: usize) {
-        let mut rested = 0;
-        while rested < 2 && !self.rests(server) {
-            rested = if self.step(server) { rested + 1 } else { 0 };
+    pub(super) fn commit_all(&mut self, server: usize) {
+        let mut rests = 0;
+        while rests < 2 {
+            let has_rested = self.step(server);
+            rests = match has_rested && self.rests(server) {
+                true => 2,
+                false if has_rested => rests + 1,
+                false => 0,
+            };
         }
     }
 
-    fn rests(&self, server: usize) -> bool {
+    pub(super) fn rests(&self, server: usize) -> bool {
         self.store(server).is_none_or(Store::rests)
     }
 
-    fn store(&self, server: usize) -> Option<&Store> {
+    pub(super) fn store(&self, server: usize) -> Option<&Store> {
         self.servers[server].life.as_ref()?.store.as_ref()
     }
 }
@@ -187,11 +205,34 @@ impl World {
                 continue;
             }
             self.tally.acknowledged += 1;
+            self.prove(server, &waiting);
             let clocks: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
             let alive = self.servers.iter().enumerate();
             let alive =
                 alive.filter_map(|(at, server)| Some((at, clocks[at], &server.life.as_ref()?.replica)));
             self.checker.acknowledged(self.now, server, waiting, alive);
+        }
+    }
+}
+
+/// Proofs that acknowledgements do not leave too early.
+impl World {
+    /// Proves of some acknowledgements that the disk of the server has their records, whatever a crash drops.
+    fn prove(&mut self, server: usize, waiting: &Waiting) {
+        let per_mille = self.scenario.disks.proved_per_mille;
+        if !self.scenario.durability.has_journal || !self.disks_rng.chance(per_mille) {
+            return;
+        }
+        let clock_ns = self.clock_ns(server);
+        let Some(life) = &self.servers[server].life else { return };
+        let empty = life.next_replica(self.scenario.client_ttl);
+        let Some(survivors) = life.store.as_ref().and_then(|store| store.survivors(empty, clock_ns)) else {
+            return;
+        };
+        self.tally.proved += 1;
+        if !self.checker.holds(clock_ns, &survivors, &waiting.record) {
+            let text = format!("server {server} acknowledges {:?}, which its disk may lose", waiting.record);
+            self.checker.found(self.now, Symptom::TooEarly, text);
         }
     }
 }
@@ -271,6 +312,22 @@ impl World {
         waits.map_or(Ok(()), |server| Err(format!("server {server} still waits to read its store")))
     }
 
+    /// Checks that no acknowledgement waits for a journal that has written everything.
+    fn look_at_waiting(&mut self) {
+        let waits = |server: &usize| {
+            let Some(Life { store: Some(store), acks: Some(acks), .. }) = &self.servers[*server].life else {
+                return false;
+            };
+            store.is_open() && store.rests() && acks.len() > 0
+        };
+        if self.scenario.durability.replicas == 0
+            && let Some(server) = (0..self.servers.len()).find(waits)
+        {
+            let text = format!("acknowledgements of server {server} wait although its store is written");
+            self.checker.found(self.now, Symptom::Store, text);
+        }
+    }
+
     /// Checks that what was acknowledged is there, and that nothing has come back.
     pub(super) fn look_at_promises(&mut self) {
         if self.scenario.durability == Durability::default() {
@@ -283,6 +340,7 @@ impl World {
         let replica =
             |server: usize| &servers[server].life.as_ref().expect("no server crashes in peace").replica;
         checker.promises_kept(self.now, from_ns, |server| clocks[server], replica);
+        self.look_at_waiting();
         let is_whole = self.checker.parts().count() == 1 && self.servers.iter().all(|it| it.life.is_some());
         if is_whole {
             let on_disk: Vec<_> = (0..self.servers.len())

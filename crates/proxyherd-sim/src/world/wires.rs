@@ -160,7 +160,10 @@ impl World {
                 let (to, _) = self.scenario.neighbors(server)[place];
                 self.story.tell(self.now, || format!("server {server} has a link with {to}"));
             }
-            Action::Received(records) => self.tally.records += records,
+            Action::Received(records) => {
+                self.tally.records += records;
+                self.received[server] += records;
+            }
             Action::ClocksApart => self.tally.clocks_apart += 1,
             Action::Broken(conn, text) => {
                 if self.lied_on.contains(&conn) {

@@ -13,7 +13,7 @@ mod survey;
 
 use super::{Disk, DiskError, StoreIdentity};
 use crate::{
-    flood::{Update, Wake},
+    flood::{Rules, Update, Wake},
     limits::STORE_DAMAGE_MAX,
     replica::Replica,
     types::{Kind, Origin},
@@ -27,6 +27,11 @@ pub trait Restore {
     /// All that was restored of the shard is covered up to these sequences. Called at most once for each shard, after
     /// all its changes.
     fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]);
+
+    /// The rules of the server. Tests may break one of them.
+    fn rules(&self) -> Rules {
+        Rules::default()
+    }
 }
 
 /// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake. The
@@ -59,6 +64,10 @@ impl<W: Fn(Wake)> Restore for ReplicaRestore<'_, W> {
         (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
             restoring.vector(vector);
         }));
+    }
+
+    fn rules(&self) -> Rules {
+        self.replica.rules()
     }
 }
 
