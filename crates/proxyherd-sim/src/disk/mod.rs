@@ -38,7 +38,10 @@ pub(crate) struct SimFile {
 
 /// What a disk holds at one moment, as in a snapshot of a virtual machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Image(BTreeMap<String, Vec<u8>>);
+pub(crate) struct Image {
+    files: BTreeMap<String, Vec<u8>>,
+    flips: u64,
+}
 
 type FileId = u64;
 
@@ -143,16 +146,17 @@ impl SimDisk {
     pub(crate) fn image(&self) -> Image {
         let state = self.state();
         let seen = |file| state.files.get(file).map(|file| file.seen.clone()).unwrap_or_default();
-        Image(state.names.iter().map(|(name, file)| (name.clone(), seen(file))).collect())
+        let files = state.names.iter().map(|(name, file)| (name.clone(), seen(file))).collect();
+        Image { files, flips: state.flips }
     }
 
     /// Another disk, with what is left of this one if a crash drops everything that is not synced.
     pub(crate) fn synced(&self) -> SimDisk {
         let state = self.state();
         let synced = |file| state.files.get(file).map(|file| file.synced.clone()).unwrap_or_default();
-        let image = state.synced_names.iter().map(|(name, file)| (name.clone(), synced(file))).collect();
+        let files = state.synced_names.iter().map(|(name, file)| (name.clone(), synced(file))).collect();
         let disk = SimDisk::default();
-        disk.restore(&Image(image));
+        disk.restore(&Image { files, flips: state.flips });
         disk
     }
 
@@ -160,7 +164,8 @@ impl SimDisk {
     pub(crate) fn restore(&self, image: &Image) {
         let state = &mut *self.state();
         state.forget_all();
-        for (name, bytes) in &image.0 {
+        state.flips = image.flips;
+        for (name, bytes) in &image.files {
             let id = state.add(File { synced: bytes.clone(), seen: bytes.clone(), ..File::default() });
             state.names.insert(name.clone(), id);
         }
