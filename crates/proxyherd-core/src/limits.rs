@@ -152,8 +152,9 @@ pub const ORIGINS_MAX: usize = u16::MAX as usize - 1;
 /// more, the record is kept under another incarnation of that server, and is counted. Then the older half of the
 /// incarnations is merged into one, at most once each [`RENEWAL_INTERVAL_NS`]. After that there is room again.
 pub const INCARNATIONS_MAX: usize = 64;
-/// Maximum number of earlier lives of this server with live records in one shard, when a restore from a store ends. If
-/// there are more, this server issues the records of the older half again.
+/// Maximum number of earlier lives of this server with live records in one shard, if this server has restored records
+/// from a store. If there are more, this server issues the records of the half with the fewest records again. It does
+/// so once it is caught up, and at most once each [`RENEWAL_INTERVAL_NS`].
 pub const OWN_LIVES_MAX: usize = INCARNATIONS_MAX / 2;
 /// Maximum number of keys in one shard that a store removes before their end and does not have again. If there are more
 /// at a time, the store's vector does not count, and neighbors send everything that this server may lack.
@@ -256,8 +257,9 @@ pub const HERD_ID_LEN_MAX: usize = 64;
 
 /// Time for which a tombstone is kept after its receipt, nanoseconds: a day.
 pub const TOMBSTONE_TTL_NS: u64 = 24 * 3600 * 1_000_000_000;
-/// A store is old if it was last in use longer ago than tombstones are kept, less this time, nanoseconds. A server loads
-/// such a store only if no neighbor objects, and for this time issues tombstones of the store again when they expire.
+/// A store is old if it was last in use longer ago than tombstones are kept, less this time, nanoseconds. A server
+/// loads such a store only if no neighbor objects, and for this time issues tombstones of the store again when they
+/// expire.
 pub const TOMBSTONE_RENEW_NS: u64 = 3600 * 1_000_000_000;
 
 /// Number of bytes of changes that a journal keeps in memory until they are written. With that many it takes no more

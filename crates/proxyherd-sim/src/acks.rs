@@ -59,7 +59,8 @@ impl Acks {
 
     /// Lets an acknowledgement wait. Returns it if it need not wait.
     pub(crate) fn wait(&mut self, needed: Positions, waiting: Waiting) -> Option<Waiting> {
-        self.ledger.wait(needed, waiting)
+        let until = waiting.since + PATIENCE;
+        self.ledger.wait(needed, until, waiting)
     }
 
     /// The number of acknowledgements that wait.
@@ -68,12 +69,14 @@ impl Acks {
     }
 
     /// The journal has synced everything up to these positions. Returns what may leave now.
-    pub(crate) fn journal_covers(&mut self, durable: &Positions) -> Vec<Waiting> {
+    pub(crate) fn journal_covers(&mut self, now: Nanos, durable: &Positions) -> Vec<Waiting> {
+        drop(self.ledger.expire(now));
         self.ledger.journal_covers(durable)
     }
 
     /// Returns what may leave now because neighbors hold more than before.
-    pub(crate) fn neighbors_cover(&mut self, replica: &Replica) -> Vec<Waiting> {
+    pub(crate) fn neighbors_cover(&mut self, now: Nanos, replica: &Replica) -> Vec<Waiting> {
+        drop(self.ledger.expire(now));
         if !self.has_more_copies.swap(false, Relaxed) {
             return Vec::new();
         }
@@ -87,12 +90,5 @@ impl Acks {
     /// Drops everything that waits: it will never be durable.
     pub(crate) fn give_up(&mut self) {
         drop(self.ledger.give_up());
-    }
-}
-
-impl Waiting {
-    /// Whether the client still waits for the acknowledgement.
-    pub(crate) fn is_in_time(&self, now: Nanos) -> bool {
-        now - self.since <= PATIENCE
     }
 }

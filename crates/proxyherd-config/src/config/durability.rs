@@ -1,15 +1,11 @@
 //! When servers acknowledge reports: the keys `journal`, `replicas` and `ack_timeout_ms`. They stand in `[herd]`, and a
 //! `[[server]]` can replace each of them for itself.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use super::{
-    diagnostic::Diagnostic,
-    reader::Reader,
-    section::Section,
-    servers::{Draft, LINKS_PER_SERVER_MAX},
-    value::Placed,
-};
+use proxyherd_core::limits::LINKS_MAX;
+
+use super::{section::Section, value::Placed};
 
 /// The range of `ack_timeout_ms`.
 const ACK_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1..=600_000;
@@ -42,8 +38,8 @@ impl DurabilitySettings {
 /// The three values where the file has them.
 pub(super) struct GivenDurability {
     journal: Placed<bool>,
-    replicas: Placed<u64>,
-    ack_timeout_ms: Placed<u64>,
+    pub(super) replicas: Placed<u64>,
+    pub(super) ack_timeout_ms: Placed<u64>,
     /// Whether the section itself sets `replicas`, and whether it sets `ack_timeout_ms`.
     gives: [bool; 2],
 }
@@ -56,7 +52,7 @@ impl GivenDurability {
         let ack_timeout_ms = default.ack_timeout.as_millis() as u64;
         GivenDurability {
             journal: section.boolean("journal", default.journal),
-            replicas: section.integer("replicas", 0..=LINKS_PER_SERVER_MAX as u64, default.replicas as u64),
+            replicas: section.integer("replicas", 0..=LINKS_MAX as u64, default.replicas as u64),
             ack_timeout_ms: section.integer("ack_timeout_ms", ACK_TIMEOUT_MS, ack_timeout_ms),
             gives,
         }
@@ -67,7 +63,7 @@ impl GivenDurability {
         let gives = ["replicas", "ack_timeout_ms"].map(|key| section.is_given(key));
         let is_given = section.is_given("journal");
         let journal = section.boolean("journal", self.journal.value);
-        let replicas = section.integer("replicas", 0..=LINKS_PER_SERVER_MAX as u64, self.replicas.value);
+        let replicas = section.integer("replicas", 0..=LINKS_MAX as u64, self.replicas.value);
         let ack_timeout_ms = section.integer("ack_timeout_ms", ACK_TIMEOUT_MS, self.ack_timeout_ms.value);
         GivenDurability {
             journal: if is_given { journal } else { self.journal.clone() },
@@ -77,10 +73,19 @@ impl GivenDurability {
         }
     }
 
-    /// Whether the section sets another time than the default, and none of the servers waits.
-    fn sets_unused_timeout(&self, drafts: &[&Draft]) -> bool {
-        let differs = self.settings().ack_timeout != DurabilitySettings::default().ack_timeout;
-        self.gives[1] && differs && !drafts.iter().any(|draft| draft.durability.settings().waits())
+    /// Whether the section itself sets `replicas`.
+    pub(super) fn gives_replicas(&self) -> bool {
+        self.gives[0]
+    }
+
+    /// Whether the section itself sets another `ack_timeout_ms` than the default.
+    pub(super) fn gives_other_timeout(&self) -> bool {
+        self.gives[1] && self.settings().ack_timeout != DurabilitySettings::default().ack_timeout
+    }
+
+    /// Whether an acknowledgement waits for anything.
+    pub(super) fn waits(&self) -> bool {
+        self.settings().waits()
     }
 
     /// The values.
@@ -91,49 +96,4 @@ impl GivenDurability {
             ack_timeout: Duration::from_millis(self.ack_timeout_ms.value),
         }
     }
-}
-
-/// Reports servers that wait for more neighbors than they have, and a time that nobody waits.
-pub(super) fn check(
-    herd: &GivenDurability,
-    drafts: &[Draft],
-    links: &[BTreeSet<usize>],
-    reader: &mut Reader<'_>,
-) {
-    for (draft, linked) in drafts.iter().zip(links) {
-        let replicas = &draft.durability.replicas;
-        if replicas.value > linked.len() as u64 {
-            reader.report(too_many_replicas(draft, linked.len()));
-        }
-        if draft.durability.sets_unused_timeout(&[draft]) {
-            reader.report(no_effect(&draft.durability.ack_timeout_ms));
-        }
-    }
-    if herd.sets_unused_timeout(&drafts.iter().collect::<Vec<_>>()) {
-        reader.report(no_effect(&herd.ack_timeout_ms));
-    }
-}
-
-fn too_many_replicas(draft: &Draft, neighbors: usize) -> Diagnostic {
-    let replicas = &draft.durability.replicas;
-    let server = draft.name.as_ref().map_or_else(|| draft.path.clone(), |name| name.value.to_string());
-    let count = match neighbors {
-        0 => "has no neighbor".to_owned(),
-        1 => "has only 1 neighbor".to_owned(),
-        more => format!("has only {more} neighbors"),
-    };
-    let message = format!("is more than server {server} can have: {server} {count}");
-    let help = if draft.durability.gives[0] {
-        format!("write at most {neighbors}, or give {server} more neighbors")
-    } else {
-        format!("write replicas = {neighbors} below the [[server]] {server}, or give {server} more neighbors")
-    };
-    let mistake = Diagnostic::error(replicas.site.clone(), &replicas.key, message);
-    mistake.found(format!("found {}", replicas.value)).help(help)
-}
-
-fn no_effect(ack_timeout_ms: &Placed<u64>) -> Diagnostic {
-    let message = "has no effect: without `journal` and `replicas`, a report is acknowledged at once";
-    let help = "leave it out, or write journal = true or replicas = 1";
-    Diagnostic::warning(ack_timeout_ms.site.clone(), &ack_timeout_ms.key, message).help(help)
 }

@@ -15,7 +15,7 @@ use super::{
     address::Address,
     diagnostic::Diagnostic,
     doors::GivenCertificate,
-    durability::{self, GivenDurability},
+    durability::GivenDurability,
     nearest,
     reader::Reader,
     servers::{Draft, LINKS_PER_SERVER_MAX, dials},
@@ -55,7 +55,7 @@ pub(super) fn check(drafts: &[Draft], tls: &Tls, durability: &GivenDurability, r
     check_advertised(drafts, reader);
     // If names or neighbors are wrong, a server without links is probably a consequence of that mistake.
     if !reader.has_errors() {
-        durability::check(durability, drafts, &links, reader);
+        check_durability(durability, drafts, &links, reader);
         warn_of_parts(drafts, &links, reader);
     }
 }
@@ -297,6 +297,50 @@ fn check_advertised(drafts: &[Draft], reader: &mut Reader<'_>) {
             reader.report(mistake.related(site.clone(), "first here").help(help));
         }
     }
+}
+
+/// Reports servers that wait for more neighbors than they have, and a time that nobody waits.
+fn check_durability(
+    herd: &GivenDurability,
+    drafts: &[Draft],
+    links: &LinkedServers,
+    reader: &mut Reader<'_>,
+) {
+    for (draft, linked) in drafts.iter().zip(links) {
+        let durability = &draft.durability;
+        if durability.replicas.value > linked.len() as u64 {
+            reader.report(too_many_replicas(draft, linked.len()));
+        }
+        // What a server takes from [herd] is reported once, below.
+        if durability.gives_other_timeout() && !durability.waits() {
+            reader.report(unused_timeout(&durability.ack_timeout_ms));
+        }
+    }
+    if herd.gives_other_timeout() && !drafts.iter().any(|draft| draft.durability.waits()) {
+        reader.report(unused_timeout(&herd.ack_timeout_ms));
+    }
+}
+
+fn too_many_replicas(draft: &Draft, neighbors: usize) -> Diagnostic {
+    let replicas = &draft.durability.replicas;
+    let server = draft.name.as_ref().map_or_else(|| draft.path.clone(), |name| name.value.to_string());
+    let count = match neighbors {
+        0 => "has no neighbor".to_owned(),
+        1 => "has only 1 neighbor".to_owned(),
+        more => format!("has only {more} neighbors"),
+    };
+    let help = if draft.durability.gives_replicas() {
+        format!("write at most {neighbors}, or give {server} more neighbors")
+    } else {
+        format!("write replicas = {neighbors} below the [[server]] {server}, or give {server} more neighbors")
+    };
+    let message = format!("is more than server {server} can have: {server} {count}");
+    error(replicas, &message).found(format!("found {}", replicas.value)).help(help)
+}
+
+fn unused_timeout(ack_timeout_ms: &Placed<u64>) -> Diagnostic {
+    let message = "has no effect: without `journal` and `replicas`, a report is acknowledged at once";
+    warning(ack_timeout_ms, message).help("leave it out, or write journal = true or replicas = 1")
 }
 
 /// Warns of servers that have no path to the rest of the herd. An operator may intend such a herd for a while, so this

@@ -18,13 +18,16 @@
 //! - This server acknowledges an update only when its vector, by a marker, covers the update.
 //! - Without a wish, nothing is kept or sent, and a marker costs one comparison.
 //!
+//! A server that comes back with its journal holds records of its earlier lives, which nobody acknowledges. If a client
+//! reports such a record again, because it got no acknowledgement, this server issues the record again.
+//!
 //! This module does not know who waits for copies, nor how many copies they need.
 
 use super::{LinkId, Shard, Wake, links::bits, origins::ME};
 use crate::{
     codec::link::{Ack, Encoder},
     limits::LINKS_MAX,
-    store::LinkMask,
+    store::{LinkMask, SlotId},
     types::{Origin, ServerName},
 };
 
@@ -194,6 +197,26 @@ impl Shard {
     /// Whether what any neighbor covers has changed since the last call.
     pub fn take_copies_changed(&mut self) -> bool {
         std::mem::take(&mut self.acks.has_changed)
+    }
+
+    /// Issues a held record again, with the same content, if an earlier life of this server has issued it. To be called
+    /// when a report is acknowledged because of the held record: neighbors acknowledge only what this life has issued.
+    #[inline]
+    pub(super) fn issue_for_copies(&mut self, id: SlotId) -> Wake {
+        if !self.acks.is_wanted { Wake::default() } else { self.issue_earlier_again(id) }
+    }
+
+    #[cold]
+    fn issue_earlier_again(&mut self, id: SlotId) -> Wake {
+        let place = self.store.slot(id).origin;
+        if place == ME || self.origins.origin(place).server != self.origins.origin(ME).server {
+            return Wake::default();
+        }
+        let seq = self.origins.covered(ME) + 1;
+        self.origins.cover(ME, seq);
+        let wake = self.refile(id, ME, seq);
+        self.store.slot_mut(id).set_from(None);
+        wake.and(self.mark(id, self.up))
     }
 
     /// Whether markers name this server's present origin even if it has no live record. A server that waits for copies

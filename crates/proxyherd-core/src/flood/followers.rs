@@ -20,8 +20,8 @@
 //! time, it is first told to forget everything that it was sent of the shard. Then the shard is scanned once, and the
 //! follower is sent every held record. A follower that wants all held records at its start begins the same way.
 //!
-//! **Positions.** A marker holds the number of changes that the shard had made when the marker was queued. The marker is
-//! behind everything queued by then. When a follower takes the marker, the follower has been sent each of those
+//! **Positions.** A marker holds the number of changes that the shard had made when the marker was queued. The marker
+//! is behind everything queued by then. When a follower takes the marker, the follower has been sent each of those
 //! changes, or a newer change of the same key. Under load there is always one marker in the queue. Without load, an
 //! empty queue shows the same. Only an empty queue shows more: what the follower was sent makes up for everything that
 //! the vector covers, so the follower is shown the vector, too.

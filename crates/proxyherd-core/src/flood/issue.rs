@@ -67,7 +67,7 @@ impl Shard {
         let record = Record { kind: Kind::CLIENT, key, body, timestamp, difference };
         if let Some(id) = held {
             if self.stays(now_ns, id, has_expired, &record) {
-                return refused(Outcome::Stale);
+                return (Outcome::Stale, self.issue_for_copies(id));
             }
             if self.settings.client_interval_ns > 0 && self.is_too_soon(now_ns, id, spacing) {
                 return refused(Outcome::TooSoon);
@@ -95,8 +95,8 @@ impl Shard {
         Expected { hash, table_hash }
     }
 
-    /// The number of updates that this server has issued since its start, under all its incarnations. This is the number
-    /// of the last update. Unlike a sequence, this number never goes back.
+    /// The number of updates that this server has issued since its start, under all its incarnations. This is the
+    /// number of the last update. Unlike a sequence, this number never goes back.
     pub fn taken(&self) -> u64 {
         self.own.taken_before + self.origins.covered(ME)
     }
@@ -116,6 +116,7 @@ impl Shard {
             Some(id) if !self.has_expired(now_ns, id) && !self.store.slot(id).is_gone() => {
                 self.tell_body(now_ns, kind, key, Body::Gone)
             }
+            Some(id) if !self.has_expired(now_ns, id) => (Offered::Stale, self.issue_for_copies(id)),
             _ => (Offered::Stale, Wake::default()),
         }
     }

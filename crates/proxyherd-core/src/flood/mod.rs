@@ -19,6 +19,9 @@
 //! - For other origins only markers advance the vector. Arriving records must not advance it: a server could replace a
 //!   record before it has passed the record on, count the record's sequence as covered, and then crash.
 //!
+//! What a store has kept of an earlier life of this server comes back by the same rules as what a neighbor sends
+//! (`restore`).
+//!
 //! Shards are independent. Each has its own sequences, vector and outboxes, under one lock that the shard's owner
 //! provides. A shard knows no socket, no clock and no lock.
 
@@ -158,6 +161,8 @@ pub struct Shard {
     changes: u64,
     /// Tombstones that expire before this time are issued again.
     renew_until_ns: u64,
+    /// Whether records of a store were restored.
+    was_restored: bool,
     /// `Some` while records of a store are being restored.
     restore: Option<Box<Restore>>,
     #[cfg(feature = "broken-rules")]
@@ -183,6 +188,7 @@ impl Shard {
             swept: 0,
             changes: 0,
             renew_until_ns: 0,
+            was_restored: false,
             restore: None,
             #[cfg(feature = "broken-rules")]
             memory: broken_rules::Memory::default(),

@@ -468,6 +468,9 @@ impl Shard {
     /// incarnations into one, whose records no vector covers. Other servers need not be sent this change. Returns
     /// whether there was anything to merge.
     pub fn fold(&mut self) -> (bool, Wake) {
+        if let Some(wake) = self.fold_own_lives() {
+            return (true, wake);
+        }
         let nothing = (false, Wake::default());
         let Some(server) = self.origins.take_crowded() else { return nothing };
         let mut older = self.origins.incarnations(&server);

@@ -10,23 +10,29 @@
 //!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
-//! - A tombstone is restored even if it has expired, because the store may also have an older record of the key. A
+//! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store may
+//!   also have an older record of the key. A
 //!   tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
 //!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
 //!   expire, and not earlier: until then the original wins over the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
-//!   records of the older half are issued again under the present life. Without this, neighbors would have to merge
-//!   these lives into one that no vector covers, and would send its records whenever a link comes up.
+//!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
+//!   Without this, neighbors would have to merge these lives into one that no vector covers, and would send its records
+//!   whenever a link comes up.
 //!
 //! This module does not know the format of a store.
 
 use std::{cmp::Ordering, collections::HashSet};
 
-use super::{Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
+use super::{
+    Offered, Shard, Taken, UNCOVERED, Update, Wake,
+    expiry::{is_hidden, own_ttl_ns},
+    origins::ME,
+    room,
+};
 use crate::{
-    flood::Offered,
-    limits::{OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
+    limits::{INCARNATIONS_MAX, OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
     store::{Slot, SlotId},
     types::{Body, Difference, KeyHash, Kind, Origin, Record, Timestamp},
 };
@@ -78,7 +84,7 @@ impl Shard {
             return stays(Restored::Impossible);
         }
         let is_gone = record.body == Body::Gone;
-        if !is_gone && self.is_over(now_ns, &record) {
+        if !ends_older(&record) && self.is_over(now_ns, &record) {
             return stays(Restored::Stale);
         }
         let is_late = self.restore.as_ref().is_some_and(|restore| restore.is_late);
@@ -117,9 +123,10 @@ impl Shard {
         (Restored::Kept, wake)
     }
 
-    /// Compares a record of a store with the held record of its key. Tombstones do not expire until the restore ends.
+    /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
+    /// expire until the restore ends.
     fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
-        if told.record.body != Body::Gone && !held.is_gone() {
+        if !ends_older(&told.record) && !ends_older(&held.record()) {
             return self.contest(now_ns, told, held);
         }
         let holder = self.origins.origin(held.origin);
@@ -184,8 +191,8 @@ impl Shard {
     }
 
     /// For the end of a restore: looks at the tombstones in up to `most` slots from `slot` on. Issues those again that
-    /// expired after `alive_until_ns`, and forgets those that expired before. Returns the slot at which to go on; `None`:
-    /// there are no more.
+    /// expired after `alive_until_ns`, and forgets those that expired before. Returns the slot at which to go on.
+    /// `None`: there are no more.
     pub(crate) fn renew_tombstones(
         &mut self,
         now_ns: u64,
@@ -219,24 +226,33 @@ impl Shard {
 
     /// Ends a restore. The caller has renewed the tombstones. Until `renew_until_ns`, tombstones that expire are issued
     /// again.
-    pub(crate) fn end_restore(&mut self, renew_until_ns: u64) -> Wake {
+    pub(crate) fn end_restore(&mut self, renew_until_ns: u64) {
         self.renew_until_ns = renew_until_ns;
-        if self.restore.take().is_none() {
-            return Wake::default();
+        self.was_restored |= self.restore.take().is_some();
+    }
+
+    /// If this server has restored records of too many of its earlier lives, issues those of the lives with the fewest
+    /// records again. `None`: there was nothing to do.
+    pub(super) fn fold_own_lives(&mut self) -> Option<Wake> {
+        if !self.was_restored {
+            return None;
         }
         let server = self.origins.origin(ME).server.clone();
         let mut lives = self.origins.incarnations(&server);
-        if lives.len() <= OWN_LIVES_MAX {
-            return Wake::default();
+        // Neighbors that are down would send the records of these lives when they come back.
+        let is_time = self.is_caught_up || lives.len() + 1 >= INCARNATIONS_MAX;
+        if lives.len() <= OWN_LIVES_MAX || !is_time {
+            return None;
         }
+        lives.sort_by_key(|&place| self.origins.live(place));
         lives.truncate(lives.len() / 2);
-        self.reissue_lives(&lives)
+        Some(self.reissue_lives(&lives))
     }
 
-    /// Issues again, under the present incarnation, all records of the earlier incarnations at `lives`.
+    /// Issues all records of the earlier incarnations at `lives` again, under the present incarnation.
     fn reissue_lives(&mut self, lives: &[u16]) -> Wake {
-        let is_older = |slot: &Slot| lives.contains(&slot.origin);
-        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_older(slot)).map(|(id, _)| id).collect();
+        let is_of_them = |slot: &Slot| lives.contains(&slot.origin);
+        let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_of_them(slot)).map(|(id, _)| id).collect();
         let mut wake = Wake::default();
         for id in ids {
             let seq = self.origins.covered(ME) + 1;
@@ -248,10 +264,16 @@ impl Shard {
         wake
     }
 
-    /// Whether a sweep leaves a record, because the shard is being restored and the record is a tombstone.
+    /// Whether a sweep leaves a record, because the shard is being restored and the record ends older ones.
     pub(super) fn waits_for_restore(&self, slot: &Slot) -> bool {
-        self.restore.is_some() && slot.is_gone()
+        self.restore.is_some() && ends_older(&slot.record())
     }
+}
+
+/// Whether a record can expire before an older record of its key: it is a tombstone, or has a time to live of its own.
+/// The store may also have the older record.
+fn ends_older(record: &Record<'_>) -> bool {
+    record.body == Body::Gone || own_ttl_ns(record).is_some()
 }
 
 /// A tombstone with the same version, received at `now_ns`.

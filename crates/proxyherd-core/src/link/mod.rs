@@ -62,6 +62,9 @@
 //!   shard. A wrong incarnation only keeps the acknowledgements from the neighbor itself.
 //! - **ACK**: as for MARKER, for this server's own updates. A neighbor that acknowledges wrongly counts as a copy that
 //!   does not exist. Nothing but the neighbor's own copy can show this, so `replicas` relies on honest members.
+//! - **HORIZON**: a time later than an honest server can tell counts as the latest possible time. A neighbor that tells
+//!   a wrong time makes this server discard a store that is older than a day, or load such a store; nothing else
+//!   depends on the time. Such frames are not counted.
 //! - **Unknown types**: a frame of an unknown type is skipped if it is optional. Otherwise it is an error.
 
 mod backoff;

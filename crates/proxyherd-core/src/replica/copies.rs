@@ -16,6 +16,7 @@ use std::{
 use super::Replica;
 use crate::{
     codec::link::Ack,
+    command::{Position, Positions},
     flood::{LinkId, Shard, Wake},
     limits::SHARDS,
 };
@@ -58,10 +59,14 @@ impl Replica {
         self.shards.iter().enumerate().map(ask).fold(Wake::default(), Wake::and)
     }
 
-    /// For each shard, the own position that enough neighbors cover, as [`Replica::want_acks`] was told. All zero
-    /// before that call.
-    pub fn copies(&self) -> [u64; SHARDS] {
-        self.copies.covered.each_ref().map(|covered| covered.load(SeqCst))
+    /// For each shard, the own position that enough neighbors cover, as [`Replica::want_acks`] was told. Nothing before
+    /// that call.
+    pub fn copies(&self) -> Positions {
+        let mut copies = Positions::default();
+        for (shard, covered) in self.copies.covered.iter().enumerate() {
+            copies.note_own(Position { shard, seq: covered.load(SeqCst) });
+        }
+        copies
     }
 
     /// The own position up to which the neighbor at `link` covers this server's updates of a shard. 0 while the link is

@@ -183,8 +183,8 @@ impl Replica {
     }
 
     /// Calls `visit` with each entry of one shard's vector, if the follower has been sent everything of the shard.
-    /// Returns whether it has. The vector can advance without any change: when a neighbor's marker counts. So a follower
-    /// that keeps vectors asks for them from time to time.
+    /// Returns whether it has. The vector can advance without any change: when a neighbor's marker counts. So a
+    /// follower that keeps vectors asks for them from time to time.
     pub fn vector_for(&self, follower: &FollowerId, shard: usize, visit: impl FnMut(&Origin, u64)) -> bool {
         let counted = self.shards[shard].lock();
         let vector = counted.shard.vector_for(usize::from(follower.0));

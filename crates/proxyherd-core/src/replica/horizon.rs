@@ -2,8 +2,8 @@
 //!
 //! A tombstone, like a revoked token, wins over older records of its key, but only as long as it is kept. So a store
 //! that was last in use before that time may bring back what the herd has forgotten. Each server tells its neighbors
-//! its horizon, in a HORIZON frame, when a link comes up and when the horizon has risen. A server with an old store asks
-//! [`Replica::objection`] whether it may load the store.
+//! its horizon, in a HORIZON frame, when a link comes up and when the horizon has risen. A server with an old store
+//! asks [`Replica::objection`] whether it may load the store.
 //!
 //! A server's horizon is the greatest of these:
 //! - If the server has run for longer than tombstones are kept: the present time less that time.
@@ -84,8 +84,8 @@ impl Horizon {
 /// Which stores the neighbors object to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Objection {
-    /// A store that was last in use before this time may bring back what was forgotten, POSIX time in nanoseconds. 0: no
-    /// neighbor objects to any store.
+    /// A store that was last in use before this time may bring back what was forgotten, POSIX time in nanoseconds.
+    /// 0: no neighbor objects to any store.
     pub before_ns: u64,
     /// The links that are up, one bit each ...
     pub links: u32,
@@ -105,8 +105,8 @@ impl Objection {
     }
 }
 
-/// Whether a store that was last in use at `alive_until_ns` is so old that a server loads it only if no neighbor objects:
-/// all its tombstones have expired or expire within [`TOMBSTONE_RENEW_NS`].
+/// Whether a store that was last in use at `alive_until_ns` is so old that a server loads it only if no neighbor
+/// objects: all its tombstones have expired or expire within [`TOMBSTONE_RENEW_NS`].
 pub(super) fn is_old(now_ns: u64, alive_until_ns: u64) -> bool {
     now_ns.saturating_sub(alive_until_ns) >= TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS
 }

@@ -222,8 +222,8 @@ impl Replica {
         (offers[0].outcome, wake)
     }
 
-    /// Takes up to [`BATCH_LEN_MAX`](crate::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock, and notes the outcome of each.
-    /// Reports of one client keep their order. Each shard is visited once.
+    /// Takes up to [`BATCH_LEN_MAX`](crate::limits::BATCH_LEN_MAX) reports at `now_ns` by this server's clock, and
+    /// notes the outcome of each. Reports of one client keep their order. Each shard is visited once.
     pub fn report_all(&self, now_ns: u64, offers: &mut [Offer<'_>]) -> Wake {
         if self.clients() + offers.len() as u64 > self.max_clients {
             return self.report_in_turn(now_ns, offers);
@@ -271,10 +271,8 @@ impl Replica {
             if matches!(outcome, Outcome::Added | Outcome::Moved | Outcome::Stale) {
                 offer.stands_at(shard.changes(), shard.taken());
             }
-            if outcome.is_taken() {
-                if offer.report.stamp == Stamp::Server {
-                    offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
-                }
+            if outcome.is_taken() && offer.report.stamp == Stamp::Server {
+                offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
             }
         }
         self.recount(&mut guard);
@@ -282,8 +280,8 @@ impl Replica {
         self.ready(index, wake)
     }
 
-    /// Forgets a client in the whole herd. Returns whether the client was known. [`Replica::positions_of`] has what must
-    /// be durable before this is acknowledged.
+    /// Forgets a client in the whole herd. Returns whether the client was known. [`Replica::positions_of`] has what
+    /// must be durable before this is acknowledged.
     pub fn forget(&self, now_ns: u64, client: ClientId<'_>) -> (bool, Wake) {
         let (index, mut counted) = self.shard_of(client.as_bytes());
         let (offered, wake) = counted.shard.forget(now_ns, client);

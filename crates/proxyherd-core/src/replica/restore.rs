@@ -37,8 +37,8 @@ impl Restoring<'_> {
     }
 
     /// The store's vector of this shard, to be called once, after all records and removals that precede the vector in
-    /// the store. Entries only raise what is covered. Returns whether the vector counts: it does not if something of the
-    /// store is missing here. Then neighbors send everything that the replica may lack.
+    /// the store. Entries only raise what is covered. Returns whether the vector counts: it does not if something of
+    /// the store is missing here. Then neighbors send everything that the replica may lack.
     pub fn vector(&mut self, vector: &[(Origin, u64)]) -> bool {
         let (counts, wake) = self.shard.restore_vector(vector);
         self.wake = std::mem::take(&mut self.wake).and(wake);
@@ -99,10 +99,10 @@ impl Replica {
             let mut next = Some(0);
             while let Some(slot) = next {
                 let mut counted = self.shards[shard].lock();
-                let (more, mut woken) =
+                let (more, woken) =
                     counted.shard.renew_tombstones(now_ns, alive_until_ns, slot, SLOTS_PER_BITE);
                 if more.is_none() {
-                    woken = woken.and(counted.shard.end_restore(renew_until_ns));
+                    counted.shard.end_restore(renew_until_ns);
                 }
                 next = more;
                 self.recount(&mut counted);

@@ -110,7 +110,8 @@ fn followers_are_told_once_that_a_report_is_no_longer_shown() {
         let _ = riley.drain(follower, FOLLOWER_BITE_MAX, |event| match event {
             FollowerEvent::Record(_) => told.push("record"),
             FollowerEvent::Removed { .. } => told.push("removed"),
-            FollowerEvent::Anew { .. } | FollowerEvent::Covered(_) => {}
+            FollowerEvent::Hidden(_) => told.push("hidden"),
+            FollowerEvent::Anew { .. } | FollowerEvent::Covered { .. } => {}
         });
         told
     };
@@ -124,7 +125,7 @@ fn followers_are_told_once_that_a_report_is_no_longer_shown() {
     let _ = riley.sweep(NOW_NS + TTL_NS - 1, 1000);
     assert_eq!(drain(&stream), [""; 0]);
     let _ = riley.sweep(NOW_NS + TTL_NS, 1000);
-    assert_eq!((drain(&stream), drain(&store)), (vec!["removed"], vec!["record"]));
+    assert_eq!((drain(&stream), drain(&store)), (vec!["hidden"], vec!["record"]));
     let _ = riley.sweep(NOW_NS + TTL_NS + 1, 1000);
     assert_eq!(drain(&stream), [""; 0]);
     let _ = tell(&riley, NOW_NS + TTL_NS + 2, Attributes::NONE);
@@ -143,7 +144,7 @@ fn followers_are_told_that_a_report_has_expired_before_the_server_stops_passing_
     let removed = || {
         let mut removed = 0;
         let _ = riley.drain(&follower, FOLLOWER_BITE_MAX, |event| {
-            removed += usize::from(matches!(event, FollowerEvent::Removed { .. }));
+            removed += usize::from(matches!(event, FollowerEvent::Removed { .. } | FollowerEvent::Hidden(_)));
         });
         removed
     };

@@ -55,11 +55,14 @@ impl Mirror {
                 self.told.push(text(held.record.key));
                 self.held.insert(key, (seen(held), held.origin.clone(), held.seq));
             }
+            FollowerEvent::Hidden(held) => {
+                self.take(FollowerEvent::Removed { kind: held.record.kind, key: held.record.key });
+            }
             FollowerEvent::Removed { kind, key } => {
                 self.held.remove(&(kind, key.to_vec()));
                 self.told.push(format!("no {}", text(key)));
             }
-            FollowerEvent::Covered(Position { shard, seq }) => {
+            FollowerEvent::Covered { position: Position { shard, seq }, .. } => {
                 assert!(seq > self.covered[shard], "positions go forward");
                 self.covered[shard] = seq;
             }
@@ -378,7 +381,10 @@ fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
     settle(&mut one, &mut other);
     let mut told = mirror.drain(&riley, &follower);
     told.sort();
-    assert_eq!((told, mirror.covered), (vec!["fence".to_owned(), "kiwi".to_owned()], [0; SHARDS]));
+    assert_eq!(told, ["fence", "kiwi"]);
+    let changes: Vec<u64> = (0..SHARDS).map(|shard| riley.changes(shard)).collect();
+    assert_eq!((mirror.covered.to_vec(), changes.iter().sum::<u64>()), (changes, 2));
+    assert!((0..SHARDS).all(|shard| riley.taken(shard) == 0), "the neighbor has issued both");
 }
 
 /// What happens to a replica that is followed.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps tests is a test too")]
 
 mod accounts;
+mod acks;
 mod backlog;
 mod check;
 mod data;
@@ -22,6 +23,7 @@ mod plausible;
 mod quota;
 #[path = "../phones/requests.rs"]
 mod requests;
+mod restore;
 mod shards;
 mod stamps;
 mod states;

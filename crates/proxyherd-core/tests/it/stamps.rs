@@ -4,7 +4,7 @@ use std::mem::size_of;
 
 use proptest::prelude::*;
 use proxyherd_core::{
-    command::{Condition, Outcome},
+    command::{Condition, Outcome, Position},
     flood::Wake,
     limits::BATCH_LEN_MAX,
     replica::{Offer, Replica, ReplicaSettings, shard_index},
@@ -32,7 +32,7 @@ fn shown(replica: &Replica, now_ns: u64, client: &[u8]) -> Option<(Timestamp, Di
 
 #[test]
 fn what_reports_can_ask_for_makes_them_no_larger() {
-    assert_eq!((size_of::<Report<'_>>(), size_of::<Offer<'_>>()), (64, 96));
+    assert_eq!((size_of::<Report<'_>>(), size_of::<Offer<'_>>()), (64, 104));
 }
 
 #[test]
@@ -188,10 +188,15 @@ fn each_report_that_is_taken_is_told_its_position() {
     let mut offers: Vec<_> = clients.iter().map(|client| Offer::new(undated(client.as_bytes()))).collect();
     offers.push(Offer::new(report(b"client-1", 1)));
     let _ = replica.report_all(NOW_NS, &mut offers);
-    assert_eq!(offers.last().unwrap().position(), None, "it is older than what is held");
+    let stale = offers.last().unwrap();
+    let shard = shard_index(b"client-1");
+    assert_eq!(stale.outcome, Outcome::Stale);
+    let all = [replica.changes(shard), replica.taken(shard)].map(|seq| Some(Position { shard, seq }));
+    assert_eq!([stale.position(), stale.own_position()], all, "it waits for the record that is held");
     let mut latest = std::collections::BTreeMap::new();
     for offer in offers.iter().filter(|offer| offer.outcome.is_taken()) {
         let position = offer.position().unwrap();
+        assert_eq!(offer.own_position(), Some(position), "no other server has issued anything");
         assert_eq!(position.shard, shard_index(offer.report.client.as_bytes()));
         let before = latest.insert((position.shard, offer.report.client.as_bytes()), position.seq);
         assert!(before < Some(position.seq));

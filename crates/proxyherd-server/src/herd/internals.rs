@@ -27,7 +27,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::{
-    Durability, Herd, HerdCounters, Link, Links,
+    Durability, Herd, HerdCounters, Link, Links, ServerDurability,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -71,6 +71,8 @@ impl Herd {
         let links = Arc::new(Links::new(config.links_of(&server.name)));
         let presence = presence_rules(config, &links);
         let requests_max = config.places.requests_max();
+        let server_durability = ServerDurability::new(&replica, &server.durability);
+        let durability = server_durability.clone().map(|own| own as Arc<dyn Durability>);
         let room = descriptors::left_for_clients(links.all().len(), requests_max);
         Arc::new(Herd {
             identity: Identity {
@@ -91,7 +93,8 @@ impl Herd {
             log,
             liveness: Liveness::default(),
             counters: HerdCounters::default(),
-            durability: OnceLock::new(),
+            durability: durability.map_or_else(OnceLock::new, OnceLock::from),
+            server_durability,
             streams: HerdStreams::new(&replica, presence),
             tokens: Tokens::new(&config.access, config.herd.max_clients, &replica),
             replica,
@@ -197,6 +200,10 @@ pub trait Internals {
     /// Records that the server is stopping. From now on its readiness tells load balancers.
     fn drain(&self);
 
+    /// What makes reports durable, if the settings say that acknowledgements wait. The journal's thread tells it what
+    /// is synced.
+    fn server_durability(&self) -> Option<&Arc<ServerDurability>>;
+
     /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call
     /// counts.
     fn set_durability(&self, durability: Arc<dyn Durability>);
@@ -276,6 +283,9 @@ impl Internals for Herd {
             );
         }
         self.places.sweep();
+        if let Some(durability) = &self.server_durability {
+            durability.sweep();
+        }
     }
 
     fn make_room_for_links(&self) {
@@ -293,6 +303,10 @@ impl Internals for Herd {
     fn drain(&self) {
         self.is_draining.store(true, Relaxed);
         self.streams.stop();
+    }
+
+    fn server_durability(&self) -> Option<&Arc<ServerDurability>> {
+        self.server_durability.as_ref()
     }
 
     fn set_durability(&self, durability: Arc<dyn Durability>) {

@@ -52,7 +52,7 @@ use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
     denied::{Denied, SearchError},
-    durability::{Durability, Notice},
+    durability::{Durability, Notice, ServerDurability},
     figures::Figures,
     internals::Internals,
     links::{Link, LinkConnection, Links},
@@ -81,6 +81,9 @@ pub struct Herd {
     counters: HerdCounters,
     /// Makes reports durable before they are acknowledged. `None`: reports are acknowledged at once.
     durability: OnceLock<Arc<dyn Durability>>,
+    /// The same, with what the journal tells it. `None`: reports are acknowledged at once, or a test has set another
+    /// durability.
+    server_durability: Option<Arc<ServerDurability>>,
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,
@@ -223,6 +226,11 @@ impl Herd {
             self.log.event(LogLevel::Info, Subject::Client(caller.address), message);
         }
         Ok(was_known)
+    }
+
+    /// What must be durable before a door acknowledges a change of a key, such as a forgotten client or a new token.
+    pub(crate) fn positions_of(&self, key: &[u8]) -> Positions {
+        self.replica.positions_of(key)
     }
 
     /// Opens a stream of the clients that the caller may read and that match the request, or resumes one. The door

@@ -75,7 +75,7 @@ impl World {
     /// The time that a step of a commit or a compaction takes.
     fn step_time(&mut self) -> Nanos {
         let most = self.scenario.disks.step_max;
-        if self.disks_rng.chance(50) { self.disks_rng.below(most) } else { self.disks_rng.below(most / 10) }
+        self.disks_rng.below(most)
     }
 
     /// Decides about stores that wait for objections.
@@ -114,13 +114,13 @@ impl World {
             Stepped::Rests => true,
             Stepped::Began | Stepped::Taken => false,
             Stepped::Written(durable) => {
-                let released = acks.journal_covers(&durable);
+                let released = acks.journal_covers(self.now, &durable);
                 self.acknowledge(server, released);
                 false
             }
             Stepped::Durable(durable) => {
                 self.tally.commits += 1;
-                let released = acks.journal_covers(&durable);
+                let released = acks.journal_covers(self.now, &durable);
                 self.acknowledge(server, released);
                 true
             }
@@ -193,17 +193,14 @@ impl World {
     /// Lets acknowledgements leave that waited for copies at neighbors.
     pub(super) fn release_copied(&mut self, server: usize) {
         if let Some(Life { acks: Some(acks), replica, .. }) = &mut self.servers[server].life {
-            let released = acks.neighbors_cover(replica);
+            let released = acks.neighbors_cover(self.now, replica);
             self.acknowledge(server, released);
         }
     }
 
-    /// Acknowledgements leave a server. Those that come too late for their clients count for nothing.
+    /// Acknowledgements leave a server.
     fn acknowledge(&mut self, server: usize, released: impl IntoIterator<Item = Waiting>) {
         for waiting in released {
-            if !waiting.is_in_time(self.now) {
-                continue;
-            }
             self.tally.acknowledged += 1;
             self.prove(server, &waiting);
             let clocks: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();

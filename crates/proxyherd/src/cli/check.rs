@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(server) = name {
         findings.extend(check_places(&config));
         findings.extend(check_addresses(server));
-        findings.extend(check_files(&config, &server.name));
+        findings.extend(check_files(&config, server));
     }
     let errors = outcome::show_findings(&findings);
     if errors > 0 {
@@ -152,13 +152,14 @@ fn check_addresses(server: &ServerConfig) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Checks that the server can write its log. If there is a places budget, the server must also be able to write the
-/// account of its requests.
-fn check_files(config: &Config, name: &ServerName) -> impl Iterator<Item = Finding> {
-    let log = ServerLog::check(&config.log, name).err().map(|error| error.to_string());
+/// Checks that the server can write its log. If there is a places budget or a journal, the server must also be able to
+/// write into its own directory of `data`.
+fn check_files(config: &Config, server: &ServerConfig) -> impl Iterator<Item = Finding> {
+    let log = ServerLog::check(&config.log, &server.name).err().map(|error| error.to_string());
     let has_budget = config.places_budget.per_day > 0 || config.places_budget.per_month > 0;
-    let data = config.herd.data.join(name.as_str());
-    let refused = has_budget.then(|| refusal::check_writable(&data).err()).flatten();
+    let needs_data = has_budget || server.durability.journal;
+    let data = config.herd.data.join(server.name.as_str());
+    let refused = needs_data.then(|| refusal::check_writable(&data).err()).flatten();
     let data = refused.map(|error| {
         let advice = refusal::advice(&data, &error, "or set `data` in [herd] to another directory");
         format!("cannot write into {}: {error}; {advice}", data.display())

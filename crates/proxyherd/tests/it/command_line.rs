@@ -201,6 +201,18 @@ fn check_finds_what_serve_would_refuse() {
 }
 
 #[test]
+fn check_finds_a_journal_without_a_directory() {
+    let herd = Plan::single().herd("journal = true\ndata = \"file\"").prepare();
+    assert_eq!(run(herd.dir(), "check --name Riley").code, 0);
+    fs::write(herd.dir().join("file"), "").unwrap();
+    let checked = run(herd.dir(), "check --name Riley");
+    assert_eq!(checked.code, 78, "{checked:?}");
+    assert!(checked.err.contains("cannot write into file/Riley"), "{checked:?}");
+    let without = run(herd.dir(), "check --name Riley --set herd.journal=false");
+    assert_eq!(without.code, 0, "{without:?}");
+}
+
+#[test]
 fn hints_fit_what_is_the_matter() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();

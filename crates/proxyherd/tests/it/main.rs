@@ -45,6 +45,7 @@ mod phones;
 mod places_kept;
 mod places_osm;
 mod readme;
+mod replicas;
 mod shares;
 mod signals;
 mod slow_clients;

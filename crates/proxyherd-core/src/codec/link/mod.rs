@@ -112,8 +112,8 @@ pub enum Frame<'a> {
     },
     /// See [`Ack`].
     Ack(Ack),
-    /// The sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring back what
-    /// was forgotten. 0: the sender objects to no store.
+    /// The sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring back
+    /// what was forgotten. 0: the sender objects to no store.
     Horizon(u64),
     /// A frame of an optional type that this version does not know.
     Skipped,

@@ -19,7 +19,7 @@ use proxyherd_core::{
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::{media, problem::Problem, query::Query, request_body, small_json};
+use super::{durability, media, problem::Problem, query::Query, request_body, small_json};
 use crate::{
     access::{NewToken, TokenError},
     caller::Caller,
@@ -76,8 +76,10 @@ pub(super) async fn post_token(
     Query::of(&uri, &[], &[])?;
     media::of_body(&headers, &[small_json::MEDIA_TYPE])?;
     let new = wanted(&request_body::whole(body).await?)?;
-    let made = waiting(move || herd.make_token(&caller, clock::now_ns(), new)).await?;
+    let maker = Arc::clone(&herd);
+    let made = waiting(move || maker.make_token(&caller, clock::now_ns(), new)).await?;
     let (text, record) = made?;
+    durability::wait_for_key(&herd, text.id().as_str().as_bytes()).await?;
     let shown = Shown { token: Some(text.reveal().to_owned()), ..Shown::of(text.id(), &record) };
     Ok((StatusCode::CREATED, small_json::answer(&shown)).into_response())
 }
@@ -105,7 +107,9 @@ pub(super) async fn delete_token(
     Query::of(&uri, &[], &[])?;
     let id = uri.path().rsplit('/').next().unwrap_or_default();
     let id = TokenId::parse(id).map_err(|bad| Problem::invalid(bad.to_string()))?;
-    waiting(move || herd.revoke_token(&caller, clock::now_ns(), &id)).await??;
+    let (revoker, key) = (Arc::clone(&herd), id.clone());
+    waiting(move || revoker.revoke_token(&caller, clock::now_ns(), &id)).await??;
+    durability::wait_for_key(&herd, key.as_str().as_bytes()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

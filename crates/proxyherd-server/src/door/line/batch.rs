@@ -2,13 +2,15 @@
 //!
 //! The function neither waits nor allocates for a line. It gathers reports and offers them to the herd together. Every
 //! other line is answered only after the reports before that line. So replies and effects keep the order of the lines.
-//! This module knows no sockets.
+//! If the herd makes reports durable, the replies of a read are withheld until the reports are durable. A line after
+//! which the connection may have to wait for something else then stays in the input until that time. This module knows
+//! no sockets.
 
 use arrayvec::ArrayVec;
 use proxyherd_config::clock;
 use proxyherd_core::{
     codec::line::{self as codec, Line},
-    command::{Command, Nearby, Outcome},
+    command::{Command, Nearby, Outcome, Positions},
     flood::Wake,
     limits::{BATCH_LEN_MAX, LINE_LEN_MAX},
     replica::Offer,
@@ -57,19 +59,25 @@ pub(super) fn answer_lines(
         report_lines: ArrayVec::new(),
         lines_out: 0,
         places_max,
+        positions: context.herd.durability().map(|_| Box::default()),
         out,
     };
     let (mut consumed, mut lines_in) = (0, 0);
     let next = loop {
         match lines.next(&input.bytes[consumed..], codec::StreamState::new(input.is_last)) {
             codec::NextLine::Line(line, len) => {
+                let read = codec::parse(line);
+                if batch.positions.is_some() && batch.must_wait_before(&read) {
+                    break NextStep::WriteFirst;
+                }
                 consumed += len;
                 lines_in += 1;
-                if let Some(next) = batch.answer(line) {
+                if let Some(next) = batch.answer(line, read) {
                     break next;
                 }
             }
             codec::NextLine::Incomplete => break NextStep::ReadMore,
+            codec::NextLine::TooLong(_) if batch.has_unacknowledged() => break NextStep::WriteFirst,
             codec::NextLine::TooLong(start) => {
                 batch.answer_reports();
                 batch.answer_invalid(start);
@@ -81,6 +89,16 @@ pub(super) fn answer_lines(
         }
     };
     batch.answer_reports();
+    let next = match batch.positions.take().filter(|positions| !positions.is_empty()) {
+        Some(positions) => {
+            debug_assert!(
+                matches!(next, NextStep::ReadMore | NextStep::WriteFirst),
+                "a line with another next step waits until the reports before it are durable"
+            );
+            NextStep::AwaitDurable(positions)
+        }
+        None => next,
+    };
     TakeOutput { consumed, units_in: lines_in, units_out: batch.lines_out, wake: batch.wake, next }
 }
 
@@ -101,6 +119,8 @@ struct Batch<'a, 'i> {
     report_lines: ArrayVec<ReportLine<'i>, BATCH_LEN_MAX>,
     lines_out: u64,
     places_max: &'a mut u8,
+    /// What must be durable before the replies are written. `None`: the herd makes nothing durable.
+    positions: Option<Box<Positions>>,
     out: &'a mut Vec<u8>,
 }
 
@@ -114,8 +134,8 @@ struct ReportLine<'i> {
 
 impl<'i> Batch<'_, 'i> {
     /// Answers a line, or gathers the line if it is a report. `None`: the next line can be taken.
-    fn answer(&mut self, line: &'i [u8]) -> Option<NextStep> {
-        match codec::parse(line) {
+    fn answer(&mut self, line: &'i [u8], read: Line<'i>) -> Option<NextStep> {
+        match read {
             Line::Command(Command::Report { report, condition }, echo) => {
                 self.offers.push(Offer::on(condition, report));
                 self.report_lines.push(ReportLine { echo, line });
@@ -164,6 +184,27 @@ impl<'i> Batch<'_, 'i> {
         }
     }
 
+    /// Whether a line must wait because the reports before it are not durable yet, and the connection may have to wait
+    /// for something else after the line, or to close.
+    fn must_wait_before(&mut self, read: &Line<'_>) -> bool {
+        let may_wait = match read {
+            Line::Command(Command::Nearby(_), _) | Line::Auth(_) | Line::HttpRequest => true,
+            Line::Command(..) | Line::Blank | Line::InvalidReport | Line::InvalidAuth | Line::Invalid => {
+                false
+            }
+        };
+        may_wait && self.has_unacknowledged()
+    }
+
+    /// Whether replies of this read have to wait until reports are durable.
+    fn has_unacknowledged(&mut self) -> bool {
+        if self.positions.is_none() {
+            return false;
+        }
+        self.answer_reports();
+        self.positions.as_ref().is_some_and(|positions| !positions.is_empty())
+    }
+
     /// Offers the gathered reports to the herd, and answers them.
     fn answer_reports(&mut self) {
         if self.offers.is_empty() {
@@ -180,6 +221,9 @@ impl<'i> Batch<'_, 'i> {
                     if reported.is_ok() =>
                 {
                     self.lines_out += 1;
+                    if let Some(positions) = &mut self.positions {
+                        positions.note_offer(&offer);
+                    }
                     codec::write_at_reply(self.out, self.herd.name(), difference, report_line.echo);
                 }
                 (outcome, _) => {
@@ -285,10 +329,17 @@ pub(super) fn write_places(out: &mut Vec<u8>, answered: &Answered, places_max: u
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use proxyherd_core::limits::SHARDS;
+
     use super::*;
     use crate::{
         caller::Rights,
-        herd::tests::{alone, caller},
+        herd::{
+            Durability, Internals, Notice,
+            tests::{alone, caller},
+        },
     };
 
     fn replies(rights: Rights, input: &[u8]) -> String {
@@ -297,6 +348,65 @@ mod tests {
         let context = CallContext::of_test(&herd, &caller);
         let _ = answer_lines(&context, &mut LineProtocol::default(), input, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    /// A durability that covers nothing.
+    #[derive(Debug)]
+    struct Never;
+
+    impl Durability for Never {
+        fn await_covered(&self, _: Positions, notice: Notice) {
+            drop(notice);
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    /// The number of lines that one call takes, the replies, and the shards whose updates the replies wait for. `None`:
+    /// they wait for nothing.
+    fn settled(herd: &Herd, input: &[u8]) -> (usize, String, Option<usize>) {
+        let (caller, mut out) = (caller(Rights::ALL), Vec::new());
+        let input = Input { bytes: input, is_last: false, units_max: u64::MAX };
+        let context = CallContext::of_test(herd, &caller);
+        let output = answer_lines(&context, &mut LineProtocol::default(), input, &mut out);
+        let waits = match output.next {
+            NextStep::AwaitDurable(positions) => Some(
+                (0..SHARDS).filter(|&shard| positions.own_of(shard) > 0 && positions.of(shard) > 0).count(),
+            ),
+            _ => None,
+        };
+        (output.units_in as usize, String::from_utf8(out).unwrap(), waits)
+    }
+
+    #[tokio::test]
+    async fn replies_wait_together_until_all_reports_that_they_acknowledge_are_durable() {
+        let herd = alone();
+        let report = |client: &str| format!("IAMAT {client} +34.06-118.44 1000\n");
+        let all: String = (0..100).map(|client| report(&format!("c{client}"))).collect();
+        assert_eq!(settled(&herd, report("kiwi").as_bytes()).2, None, "nothing has to be durable");
+        herd.set_durability(Arc::new(Never));
+        let (lines, replies, waits) = settled(&herd, format!("{all}nonsense\n").as_bytes());
+        assert_eq!((lines, replies.lines().count(), waits), (101, 101, Some(SHARDS)));
+        // A report that is not newer is acknowledged, too.
+        assert_eq!(settled(&herd, report("kiwi").as_bytes()).2, Some(1));
+        assert_eq!(settled(&herd, b"nonsense\n").2, None);
+        assert_eq!(settled(&herd, b"IAMAT kiwi +34.06-118.44 later\n").2, None, "it is refused");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_may_wait_for_something_else_is_taken_when_the_reports_before_it_are_durable() {
+        let herd = alone();
+        herd.set_durability(Arc::new(Never));
+        let report = "IAMAT kiwi +34.06-118.44 1000\n";
+        let long = "x".repeat(LINE_LEN_MAX + 1);
+        for other in ["WHATSAT kiwi 10 0\n", "AUTH phd_x\n", "GET / HTTP/1.1\n", &long] {
+            let (lines, replies, waits) = settled(&herd, format!("{report}{other}{report}").as_bytes());
+            assert_eq!((lines, replies.lines().count(), waits), (1, 1, Some(1)), "{other}");
+            let (_, replies, waits) = settled(&herd, format!("{other}\n").as_bytes());
+            assert!(!replies.is_empty() && waits.is_none(), "{other} is taken when nothing is before it");
+        }
     }
 
     #[tokio::test]

@@ -36,6 +36,8 @@ pub(super) enum CloseReason {
     NoRoom,
     /// The client's reports did not become durable in time.
     NotDurable(Duration),
+    /// The client's reports cannot become durable, because the journal has failed.
+    NeverDurable,
     /// This server failed.
     Failed(&'static str),
     /// This server is stopping.
@@ -53,7 +55,8 @@ impl CloseReason {
             | CloseReason::HalfUnit(..)
             | CloseReason::NotReading(_)
             | CloseReason::NoRoom
-            | CloseReason::NotDurable(_) => LogLevel::Warn,
+            | CloseReason::NotDurable(_)
+            | CloseReason::NeverDurable => LogLevel::Warn,
             CloseReason::Protocol(end) if end.is_fault => LogLevel::Warn,
             CloseReason::Handshake(_) => LogLevel::Info,
             CloseReason::Broken(_)
@@ -95,6 +98,9 @@ impl fmt::Display for CloseReason {
                     "the client's reports were not durable within {:.1} s, so the client got no reply",
                     limit.as_secs_f64()
                 )
+            }
+            CloseReason::NeverDurable => {
+                f.write_str("the client's reports cannot become durable now, so the client got no reply")
             }
             CloseReason::Failed(how) => f.write_str(how),
             CloseReason::Stopping => write!(f, "this server is stopping"),

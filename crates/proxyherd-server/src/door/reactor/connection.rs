@@ -192,6 +192,11 @@ impl<P: Protocol> Connection<P> {
         self.restart_limits(now);
     }
 
+    /// Whether replies are withheld until reports are durable.
+    pub(super) fn awaits_durable(&self) -> bool {
+        matches!(self.phase, Phase::AwaitingDurable(_))
+    }
+
     /// Releases the withheld replies, because the reports that they acknowledge are durable.
     pub(super) fn take_durable(&mut self, herd: &Herd, now: Instant) {
         if matches!(self.phase, Phase::AwaitingDurable(_)) {

@@ -17,8 +17,8 @@ pub(super) enum InboxMessage<P> {
     Connection(Box<Connection<P>>),
     /// The answer to the connection's query about places. `None`: the query was dropped without an answer.
     Answer { slot: usize, serial: u64, answer: Option<Box<Answered>> },
-    /// The reports that the connection's withheld replies acknowledge are durable.
-    Durable { slot: usize, serial: u64 },
+    /// The reports that the connection's withheld replies acknowledge are durable, or cannot become durable.
+    Durable { slot: usize, serial: u64, is_durable: bool },
     /// The connection's bell was rung.
     Rung { slot: usize, serial: u64 },
     /// The thread must answer the input that has arrived, and then end.
@@ -79,6 +79,35 @@ impl<P: Send> Rings for Inbox<P> {
     fn ring(&self, slot: usize, serial: u64) {
         // If the thread has ended, it has closed the connection.
         let _ = self.send(InboxMessage::Rung { slot, serial });
+    }
+}
+
+/// A connection whose replies are withheld until its reports are durable. If this value is dropped before
+/// [`PendingDurable::end`], the connection receives a message that its reports cannot become durable.
+pub(super) struct PendingDurable<P> {
+    inbox: Arc<Inbox<P>>,
+    slot: usize,
+    serial: u64,
+    is_durable: bool,
+}
+
+impl<P> PendingDurable<P> {
+    /// The connection with this slot and serial.
+    pub(super) fn new(inbox: &Arc<Inbox<P>>, slot: usize, serial: u64) -> PendingDurable<P> {
+        PendingDurable { inbox: Arc::clone(inbox), slot, serial, is_durable: false }
+    }
+
+    /// Notes that the reports are durable.
+    pub(super) fn end(mut self) {
+        self.is_durable = true;
+    }
+}
+
+impl<P> Drop for PendingDurable<P> {
+    fn drop(&mut self) {
+        let PendingDurable { slot, serial, is_durable, .. } = *self;
+        // If the thread has ended, it has closed the connection.
+        let _ = self.inbox.send(InboxMessage::Durable { slot, serial, is_durable });
     }
 }
 

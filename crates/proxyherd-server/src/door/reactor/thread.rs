@@ -25,7 +25,7 @@ use super::{
     Threads,
     close_reason::CloseReason,
     connection::Connection,
-    inbox::{Inbox, InboxMessage, PendingQuestion},
+    inbox::{Inbox, InboxMessage, PendingDurable, PendingQuestion},
     protocol::Protocol,
     turn::{Scratch, TurnContext, TurnOutcome},
 };
@@ -169,8 +169,15 @@ impl<P: Protocol> Reactor<P> {
                         );
                     }
                 }
-                InboxMessage::Durable { slot, serial } => {
+                InboxMessage::Durable { slot, serial, is_durable: true } => {
                     self.tell(slot, serial, |connection, herd| connection.take_durable(herd, now));
+                }
+                InboxMessage::Durable { slot, serial, is_durable: false } => {
+                    // A connection that has lost its patience may still be there, and may wait for other reports.
+                    let is_waiting = self.connections.get(slot).is_some_and(|held| held.awaits_durable());
+                    if is_waiting && self.tell(slot, serial, |_, _| {}) {
+                        self.close(slot, &Err(CloseReason::NeverDurable));
+                    }
                 }
                 InboxMessage::Rung { slot, serial } => {
                     self.tell(slot, serial, |connection, _| connection.is_rung = true);
@@ -296,14 +303,11 @@ impl<P: Protocol> Reactor<P> {
 
     fn await_durable(&mut self, slot: usize, positions: Positions, now: Instant) {
         let connection = &self.connections[slot];
-        let (inbox, serial) = (Arc::clone(&self.inbox), connection.serial);
+        let pending = PendingDurable::new(&self.inbox, slot, connection.serial);
         if let Some(until) = connection.deadline(&self.limits) {
             self.sweep_at = self.sweep_at.min(until.max(now + SWEEP_INTERVAL_MIN));
         }
-        let notice = Notice::new(move || {
-            // If the thread has ended, it has closed the connection.
-            let _ = inbox.send(InboxMessage::Durable { slot, serial });
-        });
+        let notice = Notice::new(move || pending.end());
         let durability =
             self.herd.durability().expect("a connection waits only if the herd has a durability");
         durability.await_covered(positions, notice);

@@ -75,6 +75,12 @@ impl FakeJournal {
         covered.into_iter().for_each(|(_, notice)| notice.covered());
     }
 
+    /// Covers everything that somebody waits for now.
+    fn cover_all(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(|(_, notice)| notice.covered());
+    }
+
     fn wait_for(&self, count: usize) {
         eventually("somebody waits", || self.waiting.lock().len() == count);
     }
@@ -147,6 +153,32 @@ async fn what_is_not_durable_in_time_is_not_acknowledged_and_its_connection_ends
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_never_be_durable_is_told_at_once() {
+    let (house, journal) = house_with_journal(PATIENCE).await;
+    let toy = house.toy(false).await;
+    let (mut client, mut bystander) = (house.dial(toy, false), house.dial(toy, false));
+    client.write_all(&message(b'd', &[7])).unwrap();
+    assert_eq!(reply(&mut *client).0, 'h');
+    journal.wait_for(1);
+    let began = Instant::now();
+    journal.waiting.lock().clear();
+    assert_eq!(rest(&mut *client), b"", "no reply");
+    house.wait_for_log("the client's reports cannot become durable now");
+    bystander.write_all(&message(b'e', b"here")).unwrap();
+    assert_eq!((reply(&mut *bystander).0, reply(&mut *bystander)), ('h', ('e', b"here".to_vec())));
+    let phones = house.door(DoorKind::Phones, &[false]).await[0];
+    let mut phone = house.dial(phones, false);
+    let get = format!("GET /?id=a&lat=1&lon=2 HTTP/1.1\r\nHost: {phones}\r\nConnection: close\r\n\r\n");
+    phone.write_all(get.as_bytes()).unwrap();
+    journal.wait_for(1);
+    journal.waiting.lock().clear();
+    let answer = String::from_utf8(rest(&mut *phone)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("cannot become durable now"), "{answer}");
+    assert!(began.elapsed() < PATIENCE, "nobody has waited for the end of the patience");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_is_answered_when_its_report_is_durable_and_told_to_try_later_otherwise() {
     let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
     let door = house.door(DoorKind::Phones, &[false]).await[0];
@@ -173,6 +205,91 @@ async fn a_phone_is_answered_when_its_report_is_durable_and_told_to_try_later_ot
     journal.covers_at_once.store(true, SeqCst);
     assert!(get(2).starts_with("HTTP/1.1 200 "));
     assert!(ask(&batch).starts_with("HTTP/1.1 200 "));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_client_is_answered_when_its_reports_are_durable_and_what_comes_behind_them_waits_too() {
+    for is_tls in [false, true] {
+        let (house, journal) = house_with_journal(PATIENCE).await;
+        let mut client = house.dial(house.line(is_tls).await, is_tls);
+        let lines = "IAMAT kiwi +34.06-118.44 1000\nIAMAT kiwi +34.06-118.44 999\nnonsense\nAUTH x\n\
+                     IAMAT lime +34.06-118.44 1000\nWHATSAT kiwi 10 0\n";
+        client.write_all(lines.as_bytes()).unwrap();
+        journal.wait_for(1);
+        client.tcp().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(client.read(&mut [0]).is_err(), "nothing is durable yet");
+        client.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        journal.cover_all();
+        assert!(line(&mut *client).ends_with(" kiwi +34.06-118.44 1000\n"));
+        assert!(
+            line(&mut *client).ends_with(" kiwi +34.06-118.44 999\n"),
+            "a stale report waits like others"
+        );
+        assert_eq!(line(&mut *client), "? nonsense\n");
+        journal.wait_for(1);
+        journal.cover_all();
+        assert_eq!(line(&mut *client), "AUTH ok\n");
+        assert!(line(&mut *client).ends_with(" lime +34.06-118.44 1000\n"));
+        assert!(line(&mut *client).ends_with(" kiwi +34.06-118.44 1000\n"), "the answer to WHATSAT");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_client_whose_stale_report_is_not_durable_in_time_gets_no_reply() {
+    let (house, journal) = house_with_journal(Duration::from_millis(300)).await;
+    let door = house.line(false).await;
+    journal.covers_at_once.store(true, SeqCst);
+    let mut client = tcp(door);
+    client.write_all(b"IAMAT kiwi +34.06-118.44 1000\n").unwrap();
+    assert!(line(&mut client).starts_with("AT "));
+    journal.covers_at_once.store(false, SeqCst);
+    client.write_all(b"IAMAT kiwi +34.06-118.44 1000\n").unwrap();
+    assert_eq!(rest(&mut client), b"");
+    house.wait_for_log("the client's reports were not durable within 0.3 s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_http_client_changes_is_acknowledged_when_it_is_durable_and_503_is_told_otherwise() {
+    let (house, journal) = house_with_journal(Duration::from_millis(100)).await;
+    let door = house.door(DoorKind::Http, &[false]).await[0];
+    let ask = |method: &str, path: &str, body: &str| {
+        let mut client = house.dial(door, false);
+        let len = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {door}\r\nContent-Type: application/json\r\n\
+             Content-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+        );
+        client.write_all(request.as_bytes()).unwrap();
+        let answer = String::from_utf8(rest(&mut *client)).unwrap();
+        let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+        (status, answer)
+    };
+    let report = r#"{"lat":1,"lon":2,"time":"2020-01-01T00:00:00Z"}"#;
+    let share = r#"{"id":"kiwi","expires_s":60}"#;
+    let requests = [
+        ("PUT", "/v1/clients/kiwi/location", report, "200"),
+        // The second report is stale.
+        ("PUT", "/v1/clients/kiwi/location", report, "200"),
+        ("POST", "/v1/shares", share, "201"),
+        ("DELETE", "/v1/clients/kiwi", "", "204"),
+        // The client is forgotten already. Whether that is durable is not known.
+        ("DELETE", "/v1/clients/kiwi", "", "204"),
+    ];
+    for (number, (method, path, body, _)) in requests.iter().enumerate() {
+        let (status, answer) = ask(method, path, body);
+        assert_eq!(status, "503", "{method} {path}: {answer}");
+        assert_eq!(journal.waiting.lock().len(), number + 1);
+    }
+    journal.covers_at_once.store(true, SeqCst);
+    for (method, path, body, expected) in requests {
+        let (status, answer) = ask(method, path, body);
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+    }
+    let (_, made) = ask("POST", "/v1/shares", share);
+    let id = made.split("\"share\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    journal.covers_at_once.store(false, SeqCst);
+    assert_eq!(ask("DELETE", &format!("/v1/shares/{id}"), "").0, "503");
     house.stop().await;
 }
 

@@ -14,7 +14,7 @@ use proxyherd_core::codec::json;
 use super::{GEO_JSON, JSON, PRIVATE, client_id::PathId};
 use crate::{
     caller::Caller,
-    door::http::{conditional, media, problem::Problem, query::Query},
+    door::http::{conditional, durability, media, problem::Problem, query::Query},
     herd::Herd,
 };
 
@@ -52,5 +52,6 @@ pub(in crate::door::http) async fn delete_client(
     let id = PathId::of(&uri)?;
     Query::of(&uri, &[], &[])?;
     herd.forget(&caller, clock::now_ns(), id.client())?;
+    durability::wait_for_key(&herd, id.client().as_bytes()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

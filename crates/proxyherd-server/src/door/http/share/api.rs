@@ -25,7 +25,7 @@ use crate::{
     access::TokenError,
     caller::Caller,
     door::http::{
-        media,
+        durability, media,
         problem::Problem,
         query::Query,
         request_body,
@@ -85,15 +85,17 @@ pub(in crate::door::http) async fn post_share(
     Query::of(&uri, &[], &[])?;
     media::of_body(&headers, &[small_json::MEDIA_TYPE])?;
     let (id, expires_s) = wanted(&request_body::whole(body).await?)?;
-    let asker = caller.clone();
+    let (asker, maker) = (caller.clone(), Arc::clone(&herd));
     let making = move |_: &_| {
         let client = ClientId::new(id.as_bytes()).expect("only valid IDs are read");
-        let made = herd.make_share(&asker, clock::now_ns(), client, expires_s)?;
-        let known = herd.locate(&asker, clock::now_ns(), client, |_| ())?.is_some();
+        let made = maker.make_share(&asker, clock::now_ns(), client, expires_s)?;
+        let known = maker.locate(&asker, clock::now_ns(), client, |_| ())?.is_some();
         Ok::<_, TokenRefusal>((made, known))
     };
-    let (made, _turn) = searches.run(&caller, making).await.map_err(not_done)?;
+    let (made, turn) = searches.run(&caller, making).await.map_err(not_done)?;
+    drop(turn);
     let ((text, record), known) = made?;
+    durability::wait_for_key(&herd, text.id().as_str().as_bytes()).await?;
     let Some(share) = &record.share else { return Err(Problem::unavailable("the share was not made")) };
     let made = Made {
         url: base.link(&headers, &text),
@@ -137,15 +139,17 @@ pub(in crate::door::http) async fn delete_share(
     let id = uri.path().rsplit('/').next().unwrap_or_default();
     let id =
         TokenId::parse(id).map_err(|bad| Problem::invalid(format!("a share's ID is a token's: {bad}")))?;
-    let asker = caller.clone();
-    let revoking = move |_: &_| herd.revoke_share(&asker, clock::now_ns(), &id);
-    let (revoked, _turn) = searches.run(&caller, revoking).await.map_err(not_done)?;
+    let (asker, revoker, key) = (caller.clone(), Arc::clone(&herd), id.clone());
+    let revoking = move |_: &_| revoker.revoke_share(&asker, clock::now_ns(), &id);
+    let (revoked, turn) = searches.run(&caller, revoking).await.map_err(not_done)?;
+    drop(turn);
     match revoked {
         Err(TokenRefusal::Failed(TokenError::Unknown)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "no share that has not ended has this ID at this server"))
         }
         revoked => {
             revoked?;
+            durability::wait_for_key(&herd, key.as_str().as_bytes()).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
     }
