@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use proxyherd_core::{
-    command::{Position, Positions},
+    command::Positions,
     journal::ledger::{Ledger, Needs},
     replica::Replica,
 };
@@ -80,11 +80,7 @@ impl Acks {
         if !self.has_more_copies.swap(false, Relaxed) {
             return Vec::new();
         }
-        let mut covered = Positions::default();
-        for (shard, seq) in replica.copies().into_iter().enumerate() {
-            covered.note_own(Position { shard, seq });
-        }
-        self.ledger.neighbors_cover(&covered)
+        self.ledger.neighbors_cover(&replica.copies())
     }
 
     /// Drops everything that waits: it will never be durable.
