@@ -8,7 +8,7 @@ use proxyherd_core::{
 };
 
 use super::{Event, Server, World};
-use crate::{clients::Request, ledger::Taken, server::Life};
+use crate::{clients::Request, ledger::Taken, scenario::Durability, server::Life};
 
 impl World {
     pub(super) fn ask(&mut self) {
@@ -75,6 +75,12 @@ impl World {
             }
         }
         let mut shards = 0;
+        if self.scenario.durability != Durability::default() {
+            // A server issues records of its earlier lives again before it acknowledges them.
+            let asked = batch.iter().map(|request| request.client());
+            let shards = asked.fold(0, |shards, client| shards | 1 << shard_index(client.as_bytes()));
+            self.checker.said_by_itself(now, server, &life.replica, shards);
+        }
         for client in news {
             self.trace.note_bytes(client.as_bytes());
             self.story.tell(now, || format!("server {server} takes {client:?}"));

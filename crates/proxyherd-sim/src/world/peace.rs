@@ -85,6 +85,7 @@ impl World {
     pub(super) fn sweep(&mut self) {
         if self.sweeps() {
             self.sweep_slots(SWEEP_SLOTS);
+            self.note_what_servers_said();
         }
         self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
     }
@@ -110,6 +111,7 @@ impl World {
             // The first sweep continues where the last sweep ended, and the second begins at the first slot. Bad
             // members may have invented many more clients than there are.
             (0..2).for_each(|_| self.sweep_slots(ALL_SLOTS));
+            self.note_what_servers_said();
         }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let agreed = self.have_no_leftovers().and_then(|()| {

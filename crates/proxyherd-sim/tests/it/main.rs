@@ -86,7 +86,10 @@ fn what_a_journal_acknowledged_survives_crashes_and_disks_that_tear_lie_fill_up_
     assert!(acknowledged * 100 > held_back * 90 && acknowledged > 20_000 && proved > 100, "{tally:?}");
     assert!(commits > 20_000 && compactions > 500 && recoveries > 1000, "{tally:?}");
     let Tally { torn, damage, disk_troubles, disk_lies, blackouts, .. } = tally;
-    assert!(torn > 10 && damage > 50 && disk_troubles > 500 && disk_lies > 20 && blackouts > 100, "{tally:?}");
+    assert!(
+        torn > 10 && damage > 50 && disk_troubles > 500 && disk_lies > 20 && blackouts > 100,
+        "{tally:?}"
+    );
     let Tally { nights, late_loads, discarded, quiet_restarts, .. } = tally;
     assert!(nights > 10 && late_loads > 10 && discarded > 5 && quiet_restarts > 5, "{tally:?}");
 }
