@@ -77,28 +77,25 @@ fn bad_members_and_clocks_that_are_off_by_years_cost_themselves_only() {
 #[test]
 fn what_a_journal_acknowledged_survives_crashes_and_disks_that_tear_lie_fill_up_and_come_back_old() {
     let mut tally = Tally::default();
-    for seed in 2000..2030 {
-        let outcome = run_twice(Scenario::draw(seed, JOURNALS), Rules::default());
+    for seed in 2000..2016 {
+        let outcome = run_seed(seed, JOURNALS, Rules::default());
         assert_sound(&outcome, " --servers 5 --journal");
         tally = tally.and(outcome.tally);
     }
     let Tally { held_back, acknowledged, proved, commits, compactions, recoveries, .. } = tally;
-    assert!(acknowledged * 100 > held_back * 90 && acknowledged > 20_000 && proved > 100, "{tally:?}");
-    assert!(commits > 20_000 && compactions > 500 && recoveries > 1000, "{tally:?}");
+    assert!(acknowledged * 100 > held_back * 90 && acknowledged > 10_000 && proved > 50, "{tally:?}");
+    assert!(commits > 10_000 && compactions > 200 && recoveries > 500, "{tally:?}");
     let Tally { torn, damage, disk_troubles, disk_lies, blackouts, .. } = tally;
-    assert!(
-        torn > 10 && damage > 50 && disk_troubles > 500 && disk_lies > 20 && blackouts > 100,
-        "{tally:?}"
-    );
+    assert!(torn > 5 && damage > 20 && disk_troubles > 200 && disk_lies > 10 && blackouts > 50, "{tally:?}");
     let Tally { nights, late_loads, discarded, quiet_restarts, .. } = tally;
-    assert!(nights > 10 && late_loads > 10 && discarded > 5 && quiet_restarts > 5, "{tally:?}");
+    assert!(nights > 3 && late_loads > 3 && discarded > 1 && quiet_restarts > 3, "{tally:?}");
 }
 
 #[test]
 fn what_neighbors_hold_is_acknowledged_and_survives_the_crash_of_any_of_them() {
     for (seed, has_journal, replicas) in [(0, false, 1), (1, false, 2), (2, true, 1), (4, true, 2)] {
         let durability = Some(Durability { has_journal, replicas });
-        for seed in 2100 + 10 * seed..2105 + 10 * seed {
+        for seed in 2100 + 10 * seed..2102 + 10 * seed {
             let outcome = run_seed(seed, Given { durability, ..REPLICAS }, Rules::default());
             let journal = if has_journal { " --journal" } else { "" };
             assert_sound(&outcome, &format!(" --servers 5{journal} --replicas {replicas}"));
@@ -110,8 +107,8 @@ fn what_neighbors_hold_is_acknowledged_and_survives_the_crash_of_any_of_them() {
 /// The tally of some herds in which every acknowledgement is proved.
 fn prove_all(rules: Rules) -> (Tally, Vec<Symptom>) {
     let (mut tally, mut symptoms) = (Tally::default(), Vec::new());
-    for seed in 2200..2203 {
-        let mut scenario = Scenario::draw(seed, Given { length: 150 * SECOND, ..JOURNALS });
+    for seed in 2200..2202 {
+        let mut scenario = Scenario::draw(seed, Given { length: 60 * SECOND, ..JOURNALS });
         scenario.clients.count = 20;
         scenario.disks = DiskSettings { proved_per_mille: 1000, ..scenario.disks };
         let outcome = run(scenario, rules);
@@ -127,7 +124,7 @@ fn no_acknowledgement_leaves_before_its_fsync() {
     let (Tally { acknowledged, proved, .. }, symptoms) = prove_all(Rules::default());
     assert_eq!(symptoms, []);
     // The others left while a disk was lying or had damage.
-    assert!(proved > 300 && proved * 2 > acknowledged, "{proved} of {acknowledged}");
+    assert!(proved > 50 && proved * 3 > acknowledged, "{proved} of {acknowledged}");
     for broken in [Broken::SkipTheSync, Broken::DurableWhenWritten] {
         let (_, symptoms) = prove_all(Rules { broken: Some(broken) });
         assert!(symptoms.contains(&Symptom::TooEarly), "{broken:?}: {symptoms:?}");
@@ -214,7 +211,11 @@ fn the_shortest_way_to_a_failure_needs_few_faults_and_clients() {
 #[test]
 fn a_failure_of_a_journal_is_shortened_too() {
     let rules = Rules { broken: Some(Broken::SkipTheSync) };
-    let scenario = |seed| Scenario::draw(seed, Given { length: 150 * SECOND, ..JOURNALS });
+    let scenario = |seed| {
+        let mut scenario = Scenario::draw(seed, Given { length: 60 * SECOND, ..JOURNALS });
+        scenario.clients.count = 5;
+        scenario
+    };
     let fails = |seed: &u64| {
         run(scenario(*seed), rules).violations.iter().any(|it| it.symptom == Symptom::Durability)
     };
