@@ -11,6 +11,8 @@ use crate::{
 const SNAPSHOT_AGE_MAX: Nanos = 60 * SECOND;
 /// Maximum time for which a member is bad.
 const LIE_MAX: Nanos = 20 * SECOND;
+/// Maximum number of bytes that still fit on a disk that fills up.
+const FULL_AFTER_MAX: u64 = 20_000;
 /// A year.
 pub(crate) const YEAR: Nanos = 365 * 24 * 3600 * SECOND;
 
@@ -76,6 +78,20 @@ pub(crate) enum Fault {
         /// The age of the snapshot.
         ago: Nanos,
     },
+    /// All servers crash at the same moment, and start again one by one.
+    Blackout {
+        /// The time for which each server is down.
+        lengths: Vec<Nanos>,
+    },
+    /// Something is wrong with a server's disk, for `length`.
+    Disk {
+        /// The server.
+        server: usize,
+        /// What is wrong.
+        trouble: DiskTrouble,
+        /// The time for which it is wrong, or for which the server is down.
+        length: Nanos,
+    },
     /// A server's clock is put forward or back, and shows the right time again after `length`.
     Jump {
         /// The server.
@@ -85,6 +101,23 @@ pub(crate) enum Fault {
         /// The time for which the clock is wrong.
         length: Nanos,
     },
+}
+
+/// What can be wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskTrouble {
+    /// The disk is full after this many more bytes.
+    Full(u64),
+    /// A sync fails. The store is of no use until the server starts again.
+    FailedSync,
+    /// The disk says that writes are synced, and forgets some of them at the next crash.
+    Lies,
+    /// A bit flips.
+    FlippedBit,
+    /// The server crashes, and the disk comes back as it was some time before.
+    Old,
+    /// The server crashes, and gets an empty disk.
+    Empty,
 }
 
 /// Draws faults and their times.
@@ -97,6 +130,7 @@ pub(crate) struct Faults {
     has_far_jumps: bool,
     may_lie: bool,
     has_lost_years: bool,
+    has_disks: bool,
     rng: Rng,
 }
 
@@ -115,6 +149,7 @@ impl Faults {
             has_far_jumps: scenario.has_far_jumps,
             may_lie,
             has_lost_years,
+            has_disks: scenario.durability.has_journal,
             rng,
         }
     }
@@ -129,6 +164,9 @@ impl Faults {
         let length = self.rng.between(10 * MILLISECOND, self.settings.length_max);
         if self.may_lie && self.rng.chance(200) {
             return self.lie();
+        }
+        if self.has_disks && self.rng.chance(200) {
+            return self.disk_fault(length);
         }
         match self.rng.below(100) {
             0..21 => self.crash(length),
@@ -186,6 +224,22 @@ impl Faults {
         }
         let (manner, stays_away) = (Manner::draw(&mut self.rng), self.rng.chance(300));
         Fault::Lie { server, manner, length: self.rng.between(SECOND, LIE_MAX), stays_away }
+    }
+
+    fn disk_fault(&mut self, length: Nanos) -> Fault {
+        let trouble = match self.rng.below(10) {
+            0..2 => DiskTrouble::Full(self.rng.below(FULL_AFTER_MAX)),
+            2 => DiskTrouble::FailedSync,
+            3..5 => DiskTrouble::Lies,
+            5 => DiskTrouble::FlippedBit,
+            6 => DiskTrouble::Old,
+            7 => DiskTrouble::Empty,
+            _ => {
+                let lengths = (0..self.servers).map(|_| self.rng.between(MILLISECOND, length)).collect();
+                return Fault::Blackout { lengths };
+            }
+        };
+        Fault::Disk { server: self.rng.index(self.servers), trouble, length }
     }
 
     fn jump(&mut self, length: Nanos) -> Fault {

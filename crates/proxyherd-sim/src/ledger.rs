@@ -368,6 +368,17 @@ impl Ledger {
         self.bytes.len()
     }
 
+    /// The number of records of a key that were ever taken or sent.
+    pub(crate) fn contents_len(&self, key: &Key) -> usize {
+        self.contents.get(key).map_or(0, Vec::len)
+    }
+
+    /// Whether a record is among the first `known` ones of its key that were taken or sent.
+    pub(crate) fn is_among_first(&self, record: &Taken, known: usize) -> bool {
+        let contents = self.contents.get(&record.key).map_or(&[][..], Vec::as_slice);
+        contents[..known.min(contents.len())].contains(record)
+    }
+
     /// An upper bound of the bytes that a whole replica takes on the wire.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.values().sum()

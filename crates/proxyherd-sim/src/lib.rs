@@ -42,6 +42,13 @@
 //! then unblocked one by one, wires that are choked, pieces that are lost and delay the pieces behind them, clocks that
 //! jump.
 //!
+//! In a third of the herds, *acknowledgements wait*: for a journal, for copies at neighbors, or for both (`--journal`,
+//! `--replicas`). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a crash,
+//! and so are changes of names. A commit has three steps, a compaction has many, and the server can crash between any
+//! two of them. Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by empty ones, and
+//! come back as they were some time before. Sometimes all servers crash at once. After some rounds a *night* comes: a
+//! server, or the whole herd, is off for longer than tombstones live, while the clocks of all move on.
+//!
 //! *Bad members* come with `--bad-members`: for some seconds a server sends anything that the link protocol can
 //! express. The bad member forges records under other servers' present, past and invented incarnations, with any
 //! sequence; times of receipt years in the future; markers, vectors, IHAVE and GRAFT; link states of servers that exist
@@ -69,6 +76,12 @@
 //! - After a peace the herd may be *calm*: clients report and nothing goes wrong. Then the transmissions of each change
 //!   are counted. Along a tree, each change is sent once to each server other than the first.
 //! - In a calm on fast wires with clocks that agree, all servers tell the same events of presence with the same IDs.
+//! - What was acknowledged survives as the chosen durability says. With a journal: any crashes of the server, unless its
+//!   disk lied, changed or lost what it held. With `k` copies: the crashes of any `k` servers.
+//! - When an acknowledgement leaves, enough neighbors hold the record. For some acknowledgements the disk is read as a
+//!   crash would leave it that drops everything that is not synced: the record must be there.
+//! - Nothing comes back that all servers of a herd had replaced or forgotten, also not after a night.
+//! - A server that starts from its store while nobody reports is sent almost nothing.
 //! - Enough happened; otherwise the run does not count.
 //! - Each seed is run twice and has to leave the same trace.
 //!
@@ -118,6 +131,12 @@
 //! - `remove-silently`: a record expires or is removed, and followers that want removals are not told. Readers of
 //!   streams notice this, too.
 //!
+//! With `--journal`, these broken rules, too:
+//!
+//! - `skip-the-sync`: a journal says that changes are durable, and has not synced its file;
+//! - `durable-when-written`: a journal says so as soon as it has written its file, before the sync;
+//! - `trust-behind-damage`: when a store is read, vectors behind damaged bytes count.
+//!
 //! With `--bad-members`, these broken rules, too:
 //!
 //! - `close-on-lies`: a server does not answer lies in its own name;
@@ -129,12 +148,15 @@
 //! # Where things are
 //!
 //! `scenario` draws a scenario from a seed; `network`, `server`, `follower`, `streaming`, `presence`, `clients`,
-//! `faults` and `liar` are its parts. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the
+//! `faults` and `liar` are its parts. `disk` is a server's disk, `store` the journal on it, and `acks` the
+//! acknowledgements that wait. `world` runs them. `ledger` and `checker` know what must hold. `outcome` is the
 //! result, and `story` tells a person what happened. `shorten` looks for the smallest run that still fails. Imports go
 //! in this direction only: no server knows of a fault, and no wire knows of a frame.
 
+mod acks;
 mod checker;
 mod clients;
+mod disk;
 mod faults;
 mod follower;
 mod ledger;
@@ -146,6 +168,7 @@ mod rng;
 pub mod scenario;
 mod server;
 mod shorten;
+mod store;
 mod story;
 mod streaming;
 pub mod timeline;

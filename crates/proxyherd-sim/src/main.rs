@@ -16,7 +16,7 @@ use proxyherd_core::flood::{Broken, Rules};
 use proxyherd_sim::{
     Shortest,
     outcome::Outcome,
-    scenario::{Given, SERVERS_MAX, SERVERS_MIN, Scenario},
+    scenario::{Durability, Given, SERVERS_MAX, SERVERS_MIN, Scenario},
     shorten,
     timeline::SECOND,
 };
@@ -51,6 +51,13 @@ struct Arguments {
     /// Let members turn bad for a while: they send anything that the link protocol can express
     #[arg(long)]
     bad_members: bool,
+    /// Let each server have a journal, on a disk with faults, and acknowledge reports when they are durable there
+    #[arg(long)]
+    journal: bool,
+    /// Let each server acknowledge reports when this many neighbors hold them, and, with --journal, when its own
+    /// journal does, too
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=8))]
+    replicas: Option<u64>,
     /// Break a rule of the flood, to check that the checkers notice
     #[arg(long, value_name = "NAME")]
     bad_rule: Option<BadRule>,
@@ -97,6 +104,12 @@ enum BadRule {
     BelieveStates,
     /// One server's name may have any number of incarnations
     OriginsUnbounded,
+    /// A journal says that changes are durable without a sync
+    SkipTheSync,
+    /// A journal says that changes are durable when they are written, before the sync
+    DurableWhenWritten,
+    /// Vectors behind damaged bytes of a store count
+    TrustBehindDamage,
 }
 
 impl BadRule {
@@ -118,6 +131,9 @@ impl BadRule {
             BadRule::CarryByOwnRule => Broken::CarryByOwnRule,
             BadRule::BelieveStates => Broken::BelieveStates,
             BadRule::OriginsUnbounded => Broken::OriginsUnbounded,
+            BadRule::SkipTheSync => Broken::SkipTheSync,
+            BadRule::DurableWhenWritten => Broken::DurableWhenWritten,
+            BadRule::TrustBehindDamage => Broken::TrustBehindDamage,
         }
     }
 }
@@ -139,8 +155,16 @@ impl Arguments {
             servers: self.servers.map(|servers| servers as usize),
             length: self.minutes * 60 * SECOND,
             has_bad_members: self.bad_members,
+            durability: self.durability(),
         };
         Scenario::draw(seed, given)
+    }
+
+    /// What acknowledgements wait for. `None`: each seed decides.
+    fn durability(&self) -> Option<Durability> {
+        let replicas = self.replicas.map(|replicas| replicas as usize);
+        let is_given = self.journal || replicas.is_some();
+        is_given.then_some(Durability { has_journal: self.journal, replicas: replicas.unwrap_or(0) })
     }
 
     fn rules(&self) -> Rules {
@@ -164,6 +188,12 @@ impl Arguments {
         }
         if self.bad_members {
             command += " --bad-members";
+        }
+        if self.journal {
+            command += " --journal";
+        }
+        if let Some(replicas) = self.replicas {
+            command += &format!(" --replicas {replicas}");
         }
         if let Some(name) = self.bad_rule.and_then(|rule| rule.to_possible_value()) {
             command += &format!(" --bad-rule {}", name.get_name());

@@ -86,6 +86,36 @@ pub struct Tally {
     pub resumed: u64,
     /// Events of presence that were compared with those of other servers.
     pub presence: u64,
+    /// Reports whose acknowledgements were held back ...
+    pub held_back: u64,
+    /// ... and acknowledgements that were released.
+    pub acknowledged: u64,
+    /// Acknowledgements of which it was proved that the disk has their records.
+    pub proved: u64,
+    /// Commits of journals that were synced.
+    pub commits: u64,
+    /// Compactions of stores that came to their end.
+    pub compactions: u64,
+    /// Stores that were read at a start ...
+    pub recoveries: u64,
+    /// ... ends of files that were torn ...
+    pub torn: u64,
+    /// ... and runs of damaged bytes that were found.
+    pub damage: u64,
+    /// Troubles of disks.
+    pub disk_troubles: u64,
+    /// Disks that had lied and forgot something at a crash.
+    pub disk_lies: u64,
+    /// Moments at which all servers crashed.
+    pub blackouts: u64,
+    /// Nights: a server or the herd was away for longer than tombstones live.
+    pub nights: u64,
+    /// Servers that started again while nothing happened.
+    pub quiet_restarts: u64,
+    /// Stores that were discarded after a long absence ...
+    pub discarded: u64,
+    /// ... and stores that were read after a long absence.
+    pub late_loads: u64,
     /// Links that came up.
     pub links: u64,
     /// Flushes that left something for later.
@@ -134,6 +164,21 @@ impl Tally {
             stream_resets: self.stream_resets + other.stream_resets,
             resumed: self.resumed + other.resumed,
             presence: self.presence + other.presence,
+            held_back: self.held_back + other.held_back,
+            acknowledged: self.acknowledged + other.acknowledged,
+            proved: self.proved + other.proved,
+            commits: self.commits + other.commits,
+            compactions: self.compactions + other.compactions,
+            recoveries: self.recoveries + other.recoveries,
+            torn: self.torn + other.torn,
+            damage: self.damage + other.damage,
+            disk_troubles: self.disk_troubles + other.disk_troubles,
+            disk_lies: self.disk_lies + other.disk_lies,
+            blackouts: self.blackouts + other.blackouts,
+            nights: self.nights + other.nights,
+            quiet_restarts: self.quiet_restarts + other.quiet_restarts,
+            discarded: self.discarded + other.discarded,
+            late_loads: self.late_loads + other.late_loads,
             links: self.links + other.links,
             partial_flushes: self.partial_flushes + other.partial_flushes,
             agreements: self.agreements + other.agreements,
@@ -168,6 +213,16 @@ pub enum Symptom {
     Presence,
     /// An outbox is longer than it may be.
     Outbox,
+    /// A report was acknowledged and is gone, although the chosen durability promises that it survives.
+    Durability,
+    /// An acknowledgement left before the report was durable.
+    TooEarly,
+    /// Something that the herd had forgotten came back.
+    CameBack,
+    /// A server sent a neighbor that had started from its store much more than the neighbor lacked.
+    CaughtUp,
+    /// A store could not be read or written although its disk was sound, or it took too much room.
+    Store,
     /// The core's bookkeeping contradicts itself.
     Bookkeeping,
     /// An honest server broke the protocol.
@@ -200,6 +255,11 @@ impl fmt::Display for Symptom {
             Symptom::Stream => "a reader was told something wrong",
             Symptom::Presence => "servers told different events of presence",
             Symptom::Outbox => "an outbox beyond its bound",
+            Symptom::Durability => "an acknowledged report was lost",
+            Symptom::TooEarly => "an acknowledgement left too early",
+            Symptom::CameBack => "something forgotten came back",
+            Symptom::CaughtUp => "catching up took too much",
+            Symptom::Store => "a store failed on a sound disk",
             Symptom::Bookkeeping => "bookkeeping contradicts itself",
             Symptom::Protocol => "a server broke the protocol",
             Symptom::Future => "a time of receipt in the future",

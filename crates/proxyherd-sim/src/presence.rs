@@ -54,7 +54,9 @@ impl PresenceReader {
     ) -> PresenceReader {
         let is_woken = Arc::new(AtomicBool::new(false));
         let waker = Arc::clone(&is_woken);
-        let following = Following { begins: Begin::Now, wants_removed: true };
+        // A replica that was read from a store holds clients already.
+        let begins = if replica.is_empty() { Begin::Now } else { Begin::WithAllHeld };
+        let following = Following { begins, wants_removed: true };
         let follower = replica.follow(following, move || waker.store(true, Relaxed));
         let presence = Presence::new(PresenceSettings { silent_ns: Some(SILENT_NS), began_ns, seed });
         PresenceReader { presence, follower, is_woken, client_ttl_ns, told: Vec::new(), has_lost: false }

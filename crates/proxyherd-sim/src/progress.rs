@@ -114,6 +114,21 @@ impl Progress {
                  snapshots and {lost_years} clocks jumped by years"
             );
         }
+        let Tally { held_back, acknowledged, commits, compactions, recoveries, torn, damage, .. } =
+            self.tally;
+        if held_back > 0 {
+            println!(
+                "{acknowledged} of {held_back} acknowledgements left in time, after {commits} commits and \
+                 {compactions} compactions; {recoveries} stores were read, with {torn} torn ends and {damage} damages"
+            );
+        }
+        let Tally { disk_troubles, disk_lies, blackouts, nights, late_loads, discarded, .. } = self.tally;
+        if commits > 0 {
+            println!(
+                "through {disk_troubles} troubles of disks, {disk_lies} lies and {blackouts} blackouts; after {nights} \
+                 nights {late_loads} old stores were read and {discarded} discarded"
+            );
+        }
         let Tally { agreements, settling, settling_max, time, .. } = self.tally;
         let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
         println!(

@@ -60,6 +60,34 @@ pub struct Scenario {
     pub has_far_jumps: bool,
     /// The possible behavior of bad members, if there are any.
     pub bad: Option<BadSettings>,
+    /// What the acknowledgements of reports wait for.
+    pub durability: Durability,
+    /// The disks, and how servers use them. Without a journal nobody uses them.
+    pub disks: DiskSettings,
+}
+
+/// What the acknowledgements of reports wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durability {
+    /// The server's own journal.
+    pub has_journal: bool,
+    /// Copies at this many neighbors.
+    pub replicas: usize,
+}
+
+/// The disks of a herd, and how its servers use them.
+#[derive(Clone, Debug)]
+pub struct DiskSettings {
+    /// Average time between two commits of a journal.
+    pub commit_interval: Nanos,
+    /// Maximum time that one step of a commit or of a compaction takes.
+    pub step_max: Nanos,
+    /// The number of acknowledgements in a thousand of which it is proved that the disk has their records.
+    pub proved_per_mille: u64,
+    /// Average time between two compactions that no journal asks for.
+    pub compaction_interval: Nanos,
+    /// Whether time passes now and then in which a server, or the whole herd, is away for longer than tombstones live.
+    pub has_nights: bool,
 }
 
 /// The possible behavior of the bad members of a herd.
@@ -118,6 +146,32 @@ pub struct Given {
     pub length: Nanos,
     /// Whether members turn bad for a while.
     pub has_bad_members: bool,
+    /// What acknowledgements wait for. `None`: in a third of the herds for a journal, and in a few for neighbors.
+    pub durability: Option<Durability>,
+}
+
+impl Durability {
+    /// What acknowledgements wait for in the herd of a seed, if that is not given.
+    fn of_seed(seed: u64) -> Durability {
+        match seed % 12 {
+            0 | 6 => Durability { has_journal: true, replicas: 0 },
+            3 => Durability { has_journal: true, replicas: 1 },
+            9 => Durability { has_journal: false, replicas: 1 + seed as usize / 12 % 2 },
+            _ => Durability::default(),
+        }
+    }
+}
+
+impl DiskSettings {
+    fn draw(rng: &mut Rng) -> DiskSettings {
+        DiskSettings {
+            commit_interval: [10, 50, 500][rng.index(3)] * MILLISECOND,
+            step_max: [1, 10, 100][rng.index(3)] * MILLISECOND,
+            proved_per_mille: 20,
+            compaction_interval: [5, 30][rng.index(2)] * SECOND,
+            has_nights: rng.chance(500),
+        }
+    }
 }
 
 impl Scenario {
@@ -165,7 +219,13 @@ impl Scenario {
             has_tree: rng.chance(800),
             has_far_jumps: rng.chance(250),
             bad: None,
+            durability: Durability::default(),
+            disks: DiskSettings::draw(&mut Rng::new(seed).split("disks")),
         };
+        // Bad members make it uncertain which records must survive.
+        scenario.durability = given.durability.unwrap_or_else(|| {
+            if given.has_bad_members { Durability::default() } else { Durability::of_seed(seed) }
+        });
         if given.has_bad_members {
             scenario.turn_bad(rng);
         }

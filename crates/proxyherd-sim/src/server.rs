@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use proxyherd_core::{
     codec::link::{Encoder, Frame, check::Check, decode, numbering::Named},
     flood::{LinkId, Rules, Wake},
+    journal::StoreIdentity,
     limits::{HANDSHAKE_MAX, LINK_SILENCE_MAX, ORIGINS_NAMED_MAX},
     link::{Backoff, HIGHEST, Identity, Incoming, LinkError, Refused},
     replica::{Agreed, Replica, ReplicaSettings, shard_index},
@@ -15,9 +16,20 @@ use proxyherd_core::{
 };
 
 use crate::{
-    follower::Follower, liar::Saying, network::ConnId, presence::PresenceReader,
-    scenario::CLOCK_OFFSET_MAX_NS, streaming::Streaming, timeline::Nanos,
+    acks::Acks,
+    disk::SimDisk,
+    follower::Follower,
+    liar::Saying,
+    network::ConnId,
+    presence::PresenceReader,
+    scenario::{CLOCK_OFFSET_MAX_NS, Durability},
+    store::{Opened, Store},
+    streaming::Streaming,
+    timeline::Nanos,
 };
+
+/// The ID of the simulated herd.
+const HERD: &str = "sim";
 
 /// An action that a server wants.
 #[derive(Debug)]
@@ -51,6 +63,12 @@ pub(crate) struct Life {
     pub(crate) streaming: Streaming,
     /// The presence of clients.
     pub(crate) presence_reader: PresenceReader,
+    /// The store, if the server has a journal.
+    pub(crate) store: Option<Store>,
+    /// The acknowledgements that wait. `None`: they wait for nothing.
+    pub(crate) acks: Option<Acks>,
+    /// What became of the store at the start.
+    pub(crate) opened: Option<Opened>,
     identity: Identity,
     neighbors: Vec<(ServerName, bool)>,
     links: Vec<Link>,
@@ -91,6 +109,20 @@ pub(crate) struct LifeSettings {
     pub(crate) may_lie: bool,
     /// The rules of the flood. One of them may be broken.
     pub(crate) rules: Rules,
+    /// What acknowledgements wait for.
+    pub(crate) durability: Durability,
+    /// The disk of the store, and a number for the store that clients cannot know.
+    pub(crate) disk: (SimDisk, u64),
+}
+
+impl LifeSettings {
+    /// Opens the store, if the server has one, and reads it into the replica.
+    fn open_store(&self, now: Nanos, replica: &Replica) -> Option<(Store, Opened)> {
+        let identity = StoreIdentity { herd: HERD.to_owned(), server: self.me.server.clone() };
+        let (disk, salt) = self.disk.clone();
+        let open = || Store::open(disk, identity, replica, (now, self.clock_ns), salt);
+        self.durability.has_journal.then(open)
+    }
 }
 
 #[derive(Debug)]
@@ -127,18 +159,11 @@ enum Phase {
 
 impl Life {
     /// A server that has just started.
-    pub(crate) fn new(settings: LifeSettings) -> Life {
-        let replica = Replica::new(ReplicaSettings {
-            me: settings.me.clone(),
-            seed: settings.seed,
-            max_clients: u64::MAX,
-            client_ttl_ns: settings.client_ttl,
-            client_interval_ns: 0,
-            report_rules: proxyherd_core::flood::ReportRules::default(),
-            clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
-            client_index: true,
-            rules: settings.rules,
-        });
+    pub(crate) fn new(now: Nanos, settings: LifeSettings) -> Life {
+        let replica = empty_replica(settings.me.clone(), settings.seed, settings.client_ttl, settings.rules);
+        // As in a real server, the store is read before anybody is served.
+        let (store, opened) = settings.open_store(now, &replica).unzip();
+        let acks = Acks::new(settings.durability, &replica);
         let streaming = Streaming::new(&replica, settings.seed);
         let presence_reader =
             PresenceReader::new(&replica, settings.clock_ns, settings.seed, settings.client_ttl);
@@ -148,8 +173,11 @@ impl Life {
             followers: [None, None],
             streaming,
             presence_reader,
+            store,
+            acks,
+            opened,
             identity: Identity {
-                herd: "sim".into(),
+                herd: HERD.into(),
                 me: settings.me,
                 // The seed decides which of the earlier versions the server speaks.
                 link_version: if settings.is_old {
@@ -177,6 +205,13 @@ impl Life {
         let agreed = Agreed { version: HIGHEST, has_tree: false };
         let _ = self.replica.agree(link, neighbor, agreed, &mut Encoder::default());
         let _ = self.replica.link_down(link);
+    }
+
+    /// Another empty replica of this server, as its next life begins with.
+    pub(crate) fn next_replica(&self, client_ttl: Option<Nanos>) -> Replica {
+        let me = self.replica.origin();
+        let me = Origin { incarnation: me.incarnation + 1, ..me };
+        empty_replica(me, 0, client_ttl, Rules::default())
     }
 
     fn session(&self, now: Nanos, phase: Phase) -> Session {
@@ -460,6 +495,21 @@ impl Session {
             self.encoder.clear();
         }
     }
+}
+
+/// A replica that holds nothing.
+fn empty_replica(me: Origin, seed: u64, client_ttl: Option<Nanos>, rules: Rules) -> Replica {
+    Replica::new(ReplicaSettings {
+        me,
+        seed,
+        max_clients: u64::MAX,
+        client_ttl_ns: client_ttl,
+        client_interval_ns: 0,
+        report_rules: proxyherd_core::flood::ReportRules::default(),
+        clock_offset_max_ns: CLOCK_OFFSET_MAX_NS,
+        client_index: true,
+        rules,
+    })
 }
 
 /// Returns these frames with other sums in their checks.

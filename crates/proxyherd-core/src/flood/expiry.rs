@@ -69,7 +69,7 @@ pub(super) fn is_hidden(now_ns: u64, record: &Record<'_>) -> bool {
 }
 
 /// The time to live that the record itself has, nanoseconds.
-fn own_ttl_ns(record: &Record<'_>) -> Option<u64> {
+pub(super) fn own_ttl_ns(record: &Record<'_>) -> Option<u64> {
     let Body::Location { attributes, .. } = record.body else { return None };
     attributes.ttl_s().map(|ttl_s| u64::from(ttl_s.get()) * NANOS_PER_SECOND)
 }

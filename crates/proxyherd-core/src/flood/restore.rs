@@ -10,7 +10,8 @@
 //!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
-//! - A tombstone is restored even if it has expired, because the store may also have an older record of the key. A
+//! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store may
+//!   also have an older record of the key. A
 //!   tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
 //!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
@@ -24,7 +25,12 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use super::{Offered, Shard, Taken, UNCOVERED, Update, Wake, expiry::is_hidden, origins::ME, room};
+use super::{
+    Offered, Shard, Taken, UNCOVERED, Update, Wake,
+    expiry::{is_hidden, own_ttl_ns},
+    origins::ME,
+    room,
+};
 use crate::{
     limits::{INCARNATIONS_MAX, OWN_LIVES_MAX, RESTORE_REMOVED_MAX, TOMBSTONE_RENEW_NS},
     store::{Slot, SlotId},
@@ -78,7 +84,7 @@ impl Shard {
             return stays(Restored::Impossible);
         }
         let is_gone = record.body == Body::Gone;
-        if !is_gone && self.is_over(now_ns, &record) {
+        if !ends_older(&record) && self.is_over(now_ns, &record) {
             return stays(Restored::Stale);
         }
         let is_late = self.restore.as_ref().is_some_and(|restore| restore.is_late);
@@ -117,9 +123,10 @@ impl Shard {
         (Restored::Kept, wake)
     }
 
-    /// Compares a record of a store with the held record of its key. Tombstones do not expire until the restore ends.
+    /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
+    /// expire until the restore ends.
     fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
-        if told.record.body != Body::Gone && !held.is_gone() {
+        if !ends_older(&told.record) && !ends_older(&held.record()) {
             return self.contest(now_ns, told, held);
         }
         let holder = self.origins.origin(held.origin);
@@ -257,10 +264,16 @@ impl Shard {
         wake
     }
 
-    /// Whether a sweep leaves a record, because the shard is being restored and the record is a tombstone.
+    /// Whether a sweep leaves a record, because the shard is being restored and the record ends older ones.
     pub(super) fn waits_for_restore(&self, slot: &Slot) -> bool {
-        self.restore.is_some() && slot.is_gone()
+        self.restore.is_some() && ends_older(&slot.record())
     }
+}
+
+/// Whether a record can expire before an older record of its key: it is a tombstone, or has a time to live of its own.
+/// The store may also have the older record.
+fn ends_older(record: &Record<'_>) -> bool {
+    record.body == Body::Gone || own_ttl_ns(record).is_some()
 }
 
 /// A tombstone with the same version, received at `now_ns`.

@@ -57,6 +57,12 @@ pub enum Broken {
     RemoveSilently,
     /// A link state is believed even if its stamp is far ahead of all clocks.
     BelieveStates,
+    /// A journal says that changes are durable, and has not synced its file.
+    SkipTheSync,
+    /// A journal says that changes are durable as soon as they are written, before its file is synced.
+    DurableWhenWritten,
+    /// When a store is read, vectors behind damaged bytes count.
+    TrustBehindDamage,
 }
 
 impl Rules {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     command::{Position, Positions},
-    flood::{FollowerEvent, FollowerId, Update},
+    flood::{Broken, FollowerEvent, FollowerId, Rules, Update},
     limits::{
         COMPACTION_RETRY_NS, FOLLOWER_BITE_MAX, SEGMENT_LEN_MAX, SHARDS, STORE_ALIVE_NS, STORE_BUFFER_LEN,
         STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_VECTOR_NS,
@@ -35,6 +35,7 @@ pub struct Journal<D: Disk> {
     vectors: [ShardVector; SHARDS],
     alive_ns: Option<u64>,
     upkeep: Upkeep,
+    rules: Rules,
 }
 
 /// How far changes have come on their way to the disk.
@@ -98,6 +99,7 @@ impl<D: Disk> Journal<D> {
                 not_before_ns: 0,
                 forgotten_since_ns: recovered.forgotten_since_ns,
             },
+            rules: Rules::default(),
         };
         if recovered.last_number > 0 {
             // Records in the store may have expired while the server was off. Nothing says so later.
@@ -113,6 +115,7 @@ impl<D: Disk> Journal<D> {
     /// The follower has to want removals. It has to follow from a moment at which the replica holds only what was
     /// recovered, or begin with all held records.
     pub fn take(&mut self, replica: &Replica, follower: &FollowerId, now_ns: u64) -> bool {
+        self.rules = replica.rules();
         let mut is_all = false;
         while !is_all && self.blocks.len() < STORE_BUFFER_LEN {
             is_all = replica.drain(follower, FOLLOWER_BITE_MAX, |event| self.note(event, now_ns));
@@ -217,13 +220,16 @@ impl<D: Disk> Journal<D> {
             self.blocks.written();
         }
         self.positions.written = self.positions.taken;
+        if self.rules.breaks(Broken::DurableWhenWritten) {
+            self.positions.durable = self.positions.written;
+        }
         Ok(())
     }
 
     /// Makes what was written durable. Returns the positions up to which all changes are durable. Begins a new segment
     /// when this one is long.
     pub fn sync(&mut self) -> Result<&Positions, DiskError> {
-        if self.is_unsynced {
+        if self.is_unsynced && !self.rules.breaks(Broken::SkipTheSync) {
             self.file.sync()?;
             self.is_unsynced = self.blocks.len() > 0;
             self.blocks.synced();

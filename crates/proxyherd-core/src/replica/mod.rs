@@ -87,6 +87,7 @@ pub struct ReplicaSettings {
 #[derive(Debug)]
 pub struct Replica {
     me: Origin,
+    rules: Rules,
     shards: Box<[Mutex<Counted>]>,
     /// For each link, the shards that have something to flush, one bit each.
     ready: Box<[AtomicU32]>,
@@ -167,8 +168,14 @@ impl Replica {
             max_clients: settings.max_clients,
             client_ttl_ns: settings.client_ttl_ns.unwrap_or(0),
             clock_offset_max_ns: settings.clock_offset_max_ns,
+            rules: settings.rules,
             me: settings.me,
         }
+    }
+
+    /// The rules of this server. Tests may break one of them.
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// This life of this server, with the incarnation under which it began to issue updates. [`Replica::origin`] has

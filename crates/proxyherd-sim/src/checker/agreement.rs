@@ -148,6 +148,11 @@ impl Checker {
 }
 
 impl Floor {
+    /// The servers of the part.
+    pub(super) fn servers(&self) -> &[usize] {
+        &self.servers
+    }
+
     fn of(replicas: Vec<(usize, &Replica)>, counts: impl Fn(&Taken) -> bool) -> Floor {
         let mut held: BTreeMap<Key, Taken> = BTreeMap::new();
         for (_, replica) in &replicas {

@@ -12,8 +12,11 @@
 //! - Bounds, every half minute and whenever the herd agrees: an outbox holds each slot at most once, and at most one
 //!   marker.
 //! - Bookkeeping, equally often: see `Replica::contradiction`.
+//! - Promises, in each peace (`promises`): what was acknowledged survives as the chosen durability says, and nothing
+//!   that the herd had replaced comes back.
 
 mod agreement;
+mod promises;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -25,11 +28,11 @@ use proxyherd_core::{
     types::{ClientId, Origin, ServerName, Stamp},
 };
 
-use self::agreement::Floor;
+use self::{agreement::Floor, promises::Promises};
 use crate::{
     ledger::{Ledger, Taken},
     outcome::{Symptom, Violation},
-    scenario::CLOCK_OFFSET_MAX_NS,
+    scenario::{CLOCK_OFFSET_MAX_NS, Durability},
     timeline::Nanos,
 };
 
@@ -51,6 +54,8 @@ pub(crate) struct Checker {
     answered: HashMap<(LifeId, Box<[u8]>), Taken>,
     /// The records that each part of the herd must hold, or better ones, when it agrees.
     floors: Vec<Floor>,
+    /// What servers have acknowledged.
+    promises: Promises,
     violations: Vec<Violation>,
     /// The number of lies in its own name that each server has received.
     answered_lies: HashMap<usize, u64>,
@@ -62,8 +67,8 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// A checker that has seen nothing.
-    pub(crate) fn new(client_ttl: Option<Nanos>) -> Checker {
-        Checker { client_ttl, ..Checker::default() }
+    pub(crate) fn new(client_ttl: Option<Nanos>, durability: Durability, servers: usize) -> Checker {
+        Checker { client_ttl, promises: Promises::new(durability, servers), ..Checker::default() }
     }
 
     /// Whether this update is covered. There are four ways: the update, or a record that wins over it, is held; or the
@@ -102,7 +107,13 @@ impl Checker {
     /// Notes that a server has taken a client's report, or has forgotten a client.
     pub(crate) fn took(&mut self, at: Nanos, clock_ns: u64, replica: &Replica, client: ClientId<'_>) {
         let entered = replica.locate(clock_ns, client, |held| {
+            self.note_taken(&Taken::from(held));
             self.ledger.enter_report(held);
+            if self.ledger.knows(held) {
+                // The record was entered together with others that the server had issued by itself.
+                self.said = self.said.saturating_sub(1);
+                return Ok(());
+            }
             match self.ledger.is_lied_about(shard_index(held.record.key)) {
                 // Records that the server has issued as answers to lies may have been replaced before the checker could
                 // see them.

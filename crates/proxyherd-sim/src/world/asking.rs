@@ -1,19 +1,21 @@
 //! Clients' requests, and the servers' answers.
 
 use proxyherd_core::{
+    command::Positions,
     limits::BATCH_LEN_MAX,
     replica::{Offer, shard_index},
+    types::{ClientId, Kind},
 };
 
-use super::{EPOCH_NS, Event, Server, World};
-use crate::{clients::Request, server::Life};
+use super::{Event, Server, World};
+use crate::{clients::Request, ledger::Taken, scenario::Durability, server::Life};
 
 impl World {
     pub(super) fn ask(&mut self) {
         if self.is_peace() {
             return;
         }
-        let requests = self.clients.ask(EPOCH_NS + self.now);
+        let requests = self.clients.ask(self.now_ns());
         for server in 0..self.servers.len() {
             let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
             // If a client asks twice, it gets its answers one after the other.
@@ -46,9 +48,13 @@ impl World {
         let mut wake = life.replica.report_all(clock_ns, &mut offers);
         let is_news = |offer: &&Offer<'_>| offer.outcome.is_taken();
         let mut news: Vec<_> = offers.iter().filter(is_news).map(|offer| offer.report.client).collect();
+        let mut held_back = Vec::new();
         for offer in &offers {
             life.followers.iter_mut().flatten().for_each(|follower| follower.hold(offer));
             self.checker.answered(now, clock_ns, &life.replica, offer);
+            let mut needed = Positions::default();
+            needed.note_offer(offer);
+            held_back.push((needed, offer.report.client));
         }
         self.tally.reports += offers.len() as u64;
         for request in batch.iter().filter(|request| request.is_to_read()) {
@@ -61,12 +67,20 @@ impl World {
         for request in batch.iter().filter(|request| request.is_to_forget()) {
             let (was_known, woken) = life.replica.forget(clock_ns, request.client());
             wake = wake.and(woken);
+            let needed = life.replica.positions_of(request.client().as_bytes());
+            held_back.push((needed, request.client()));
             if was_known {
                 self.tally.forgotten += 1;
                 news.push(request.client());
             }
         }
         let mut shards = 0;
+        if self.scenario.durability != Durability::default() {
+            // A server issues records of its earlier lives again before it acknowledges them.
+            let asked = batch.iter().map(|request| request.client());
+            let shards = asked.fold(0, |shards, client| shards | 1 << shard_index(client.as_bytes()));
+            self.checker.said_by_itself(now, server, &life.replica, shards);
+        }
         for client in news {
             self.trace.note_bytes(client.as_bytes());
             self.story.tell(now, || format!("server {server} takes {client:?}"));
@@ -77,6 +91,20 @@ impl World {
         if is_judged {
             self.checker.vectors(now, (server, *lives), clock_ns, &life.replica, shards);
         }
+        let promised = held_back.into_iter().filter(|(needed, _)| !needed.is_empty());
+        let promised: Vec<_> =
+            promised.filter_map(|(needed, client)| Some((needed, self.held_by(server, client)?))).collect();
         self.with(server, |life: &mut Life, out| life.wake(wake, out));
+        for (needed, record) in promised {
+            self.hold_back(server, needed, record);
+        }
+    }
+
+    /// The record of a client that a server holds, even if it is no longer shown, and whether the server's present life
+    /// has issued it.
+    fn held_by(&self, server: usize, client: ClientId<'_>) -> Option<(Taken, bool)> {
+        let replica = &self.servers[server].life.as_ref()?.replica;
+        let me = replica.origin();
+        replica.find(0, Kind::CLIENT, client.as_bytes(), |held| (Taken::from(held), *held.origin == me))
     }
 }

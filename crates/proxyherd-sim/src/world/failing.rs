@@ -32,7 +32,8 @@ impl World {
         }
         self.story.tell(self.now, || format!("fault {}: {fault:?}", self.faults_drawn));
         let end = if self.is_peace() { Nanos::MAX } else { self.peace_at };
-        let until = |length: Nanos| self.now.saturating_add(length).min(end);
+        let now = self.now;
+        let until = |length: Nanos| now.saturating_add(length).min(end);
         match fault {
             Fault::Crash { server, is_silent, length } => {
                 let until = until(length);
@@ -75,6 +76,17 @@ impl World {
                 let until = until(length);
                 self.turn_bad(server, manner, until, stays_away);
             }
+            Fault::Blackout { lengths } => {
+                self.tally.blackouts += 1;
+                for (server, length) in lengths.into_iter().enumerate() {
+                    let until = until(length);
+                    self.crash(server, false, until);
+                }
+            }
+            Fault::Disk { server, trouble, length } => {
+                let until = until(length);
+                self.trouble_disk(server, trouble, until);
+            }
             Fault::Restore { server, ago } => self.restore(server, ago),
             Fault::Jump { server, by, length } => {
                 self.tally.jumps += 1;
@@ -98,10 +110,11 @@ impl World {
                 self.break_off(conn);
             }
         }
+        self.crash_disk(server);
         self.timeline.put(until, Event::Start(server));
     }
 
-    fn reset(&mut self, (a, b): (usize, usize)) {
+    pub(super) fn reset(&mut self, (a, b): (usize, usize)) {
         let Some(life) = &self.servers[a].life else { return };
         let shared: Vec<_> = life
             .connections()
@@ -138,18 +151,25 @@ impl World {
         self.story.tell(self.now, || format!("{} starts its life {life}", Scenario::name(server)));
         place.paused_until = self.now;
         place.started_at = self.now;
-        place.life = Some(Life::new(LifeSettings {
-            me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
-            clock_ns,
-            seed: self.rng.bits(),
-            neighbors: neighbors.into_iter().map(name).zip(dials.iter().copied()).collect(),
-            dials: dials.clone(),
-            client_ttl: self.scenario.client_ttl,
-            has_tree: self.scenario.has_tree,
-            is_old: self.scenario.old_servers[server],
-            may_lie: self.scenario.bad.is_some(),
-            rules: self.rules,
-        }));
+        let disk = (place.disk.clone(), self.disks_rng.bits());
+        place.life = Some(Life::new(
+            self.now,
+            LifeSettings {
+                me: Origin { server: name(server), incarnation: incarnation.unwrap_or(clock_ns + life) },
+                clock_ns,
+                seed: self.rng.bits(),
+                neighbors: neighbors.into_iter().map(name).zip(dials.iter().copied()).collect(),
+                dials: dials.clone(),
+                client_ttl: self.scenario.client_ttl,
+                has_tree: self.scenario.has_tree,
+                is_old: self.scenario.old_servers[server],
+                may_lie: self.scenario.bad.is_some(),
+                rules: self.rules,
+                durability: self.scenario.durability,
+                disk,
+            },
+        ));
+        self.store_opened(server);
         for link in (0..dials.len()).filter(|&link| dials[link]) {
             self.timeline.put(self.now, Event::Own(server, self.servers[server].lives, Own::Dial(link)));
         }

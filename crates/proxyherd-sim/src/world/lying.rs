@@ -7,7 +7,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{EPOCH_NS, Event, World};
+use super::{Event, World};
 use crate::{
     liar::{Claim, Known, Manner, Saying},
     network::ConnId,
@@ -70,7 +70,7 @@ impl World {
             ledger: &self.checker.ledger,
             current: &current,
             names: &names,
-            now_ns: EPOCH_NS + self.now,
+            now_ns: self.now_ns(),
             clients: self.scenario.clients.count,
             heard: &self.servers[server].heard,
             bandwidth: self.scenario.network.bandwidth,

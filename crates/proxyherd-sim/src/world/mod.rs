@@ -4,21 +4,25 @@
 //! that one may last (a server that is down, or a partition). No client reports, and every part of the herd has to
 //! agree.
 
+mod absences;
 mod asking;
 mod failing;
 mod following;
 mod lying;
 mod peace;
 mod reading;
+mod storing;
 mod wires;
 
 use std::collections::BTreeSet;
 
 use proxyherd_core::flood::Rules;
 
+use self::absences::Restart;
 use crate::{
     checker::Checker,
     clients::Clients,
+    disk::{Image, SimDisk},
     faults::Faults,
     liar::{Manner, Saying},
     network::{ConnId, Network, Side},
@@ -53,6 +57,8 @@ enum Event {
     Fail,
     /// A server starts.
     Start(usize),
+    /// What was wrong with a server's disk ends.
+    DiskMends(usize),
     /// A path is unblocked.
     Unblock(usize, usize),
     /// A path has its full bandwidth again.
@@ -87,6 +93,10 @@ enum Own {
     Flush(ConnId),
     Tick(ConnId),
     Dial(usize),
+    /// The next step of a commit.
+    Commit,
+    /// The next step of a compaction.
+    Compact,
 }
 
 /// The state of a run.
@@ -101,6 +111,8 @@ struct World {
     followers_rng: Rng,
     /// A random stream of its own for readers of streams.
     readers_rng: Rng,
+    /// A random stream of its own for disks and the times at which they are used.
+    disks_rng: Rng,
     readers: Vec<Reader>,
     network: Network,
     servers: Vec<Server>,
@@ -129,6 +141,12 @@ struct World {
     /// Connections on which lies were sent. On these connections the other end may report a broken protocol.
     lied_on: BTreeSet<ConnId>,
     faults_drawn: u64,
+    /// The time that passed in nights, in which nothing happens. All clocks have moved on by this much.
+    slept: Nanos,
+    /// A short restart in peace.
+    restart: Restart,
+    /// The number of records that have come to each server over links.
+    received: Vec<u64>,
     story: Story,
 }
 
@@ -146,6 +164,10 @@ struct Server {
     manner: Option<Manner>,
     /// Some of the frames that the server's lives have received.
     heard: Vec<Saying>,
+    /// The server's disk, which outlives the server's lives.
+    disk: SimDisk,
+    /// What the disk held at some moment.
+    image: Option<Image>,
 }
 
 /// Runs a scenario to its end, or until the herd fails to agree.
@@ -196,13 +218,17 @@ impl World {
             now: 0,
             readers: (0..READERS).map(|number| Reader::new(number, &mut readers_rng)).collect(),
             readers_rng,
+            disks_rng: Rng::new(scenario.seed).split("crashes of disks"),
             followers_rng: Rng::new(scenario.seed).split("followers"),
             timeline: Timeline::default(),
             network: Network::new(scenario.network.clone(), scenario.servers, rng.split("network")),
             servers: (0..scenario.servers).map(|_| Server::default()).collect(),
             clients: Clients::new(&scenario, rng.split("clients")),
             faults: Faults::new(&scenario, rng.split("faults")),
-            checker: Checker::new(scenario.client_ttl),
+            checker: Checker::new(scenario.client_ttl, scenario.durability, scenario.servers),
+            slept: 0,
+            restart: Restart::Not,
+            received: vec![0; scenario.servers],
             trace: Trace::default(),
             tally: Tally::default(),
             rounds_left: scenario.rounds,
@@ -257,6 +283,7 @@ impl World {
             Event::Ask => self.ask(),
             Event::Fail => self.fail(),
             Event::Start(server) => self.start(server),
+            Event::DiskMends(server) => self.disk_mends(server),
             Event::Unblock(from, to) => self.unblock(from, to),
             Event::Unchoke(from, to) => self.unchoke(from, to),
             Event::Jump(server, by) => self.jump(server, by),
@@ -276,6 +303,11 @@ impl World {
     /// The time on a server's clock now.
     fn clock_ns(&self, server: usize) -> u64 {
         let ahead = self.scenario.clock_offsets[server] + self.servers[server].jumped;
-        (EPOCH_NS + self.now).saturating_add_signed(ahead)
+        self.now_ns().saturating_add_signed(ahead)
+    }
+
+    /// The time on a clock that is right.
+    fn now_ns(&self) -> u64 {
+        EPOCH_NS + self.slept + self.now
     }
 }

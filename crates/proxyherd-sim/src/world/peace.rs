@@ -2,7 +2,7 @@
 
 use proxyherd_core::{flood::LinkId, limits::CHECK_MARGIN_NS, replica::Replica, types::ServerName};
 
-use super::{AUDIT_INTERVAL, Event, Server, World, lying::name};
+use super::{AUDIT_INTERVAL, Event, Server, World, absences::Restart, lying::name, storing::LATE_LOAD_MAX};
 use crate::{
     outcome::Symptom,
     timeline::{MILLISECOND, Nanos, SECOND},
@@ -27,6 +27,7 @@ const REPAIR_MAX: Nanos = 20 * SECOND;
 impl World {
     /// Ends lasting faults, and begins a round.
     pub(super) fn begin_round(&mut self) {
+        self.night();
         self.peace_at = self.now + self.scenario.length / self.scenario.rounds;
         for (from, to) in std::mem::take(&mut self.lasting) {
             self.unblock(from, to);
@@ -47,6 +48,9 @@ impl World {
     pub(super) fn peace(&mut self) {
         let is_calm = self.calm_from.is_some();
         self.peace_until = self.now + self.scenario.settling_max(self.checker.ledger.bytes());
+        if self.have_read_stores().is_err() {
+            self.peace_until += LATE_LOAD_MAX;
+        }
         if !is_calm && self.rounds_left > 1 && self.rng.chance(300) {
             let fault = self.faults.draw_lasting();
             self.inflict(fault);
@@ -54,13 +58,19 @@ impl World {
         let parts = self.parts();
         let with_replica = |server: usize| Some((server, replica_of(&self.servers, server)?));
         let parts = parts.into_iter().map(|part| part.into_iter().filter_map(with_replica).collect());
-        self.checker.peace(super::EPOCH_NS + self.now, parts);
+        self.checker.peace(self.now_ns(), parts);
         self.story.tell(self.now, || "peace begins".to_owned());
         self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
     }
 
     /// Makes servers look at the link states, at the frames that they have received, and at their clocks.
     pub(super) fn look(&mut self) {
+        self.look_at_clocks();
+        self.decide_on_stores();
+        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
+    }
+
+    pub(super) fn look_at_clocks(&mut self) {
         let members: Vec<_> = (0..self.servers.len()).map(name).collect();
         for server in 0..self.servers.len() {
             if self.servers[server].paused_until <= self.now {
@@ -69,23 +79,23 @@ impl World {
                 self.note_what_was_said(server, u32::MAX);
             }
         }
-        self.timeline.put(self.now + LOOK_INTERVAL, Event::Look);
     }
 
     /// Servers sweep a few slots each.
     pub(super) fn sweep(&mut self) {
         if self.sweeps() {
             self.sweep_slots(SWEEP_SLOTS);
+            self.note_what_servers_said();
         }
         self.timeline.put(self.now + SWEEP_INTERVAL, Event::Sweep);
     }
 
     /// Whether servers sweep. A server whose clock has jumped by years would forget all tombstones.
-    fn sweeps(&self) -> bool {
+    pub(super) fn sweeps(&self) -> bool {
         self.scenario.client_ttl.is_some() || !self.scenario.has_far_jumps
     }
 
-    fn sweep_slots(&self, slots: usize) {
+    pub(super) fn sweep_slots(&self, slots: usize) {
         for (server, Server { life, paused_until, .. }) in self.servers.iter().enumerate() {
             if let Some(life) = life
                 && *paused_until <= self.now
@@ -101,6 +111,7 @@ impl World {
             // The first sweep continues where the last sweep ended, and the second begins at the first slot. Bad
             // members may have invented many more clients than there are.
             (0..2).for_each(|_| self.sweep_slots(ALL_SLOTS));
+            self.note_what_servers_said();
         }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let agreed = self.have_no_leftovers().and_then(|()| {
@@ -108,6 +119,8 @@ impl World {
             agreed.map_err(|text| (Symptom::NeverConverged, text))
         });
         let agreed = agreed.and_then(|()| self.have_one_tree().map_err(|text| (Symptom::Tree, text)));
+        let agreed =
+            agreed.and_then(|()| self.have_read_stores().map_err(|text| (Symptom::NeverConverged, text)));
         match agreed {
             Err(_) if self.now < self.peace_until => {
                 self.timeline.put(self.now + ASKING_INTERVAL, Event::Agree);
@@ -122,11 +135,13 @@ impl World {
     }
 
     fn agreed(&mut self) {
-        let taken = self.now - self.peace_at;
-        self.tally.agreements += 1;
         self.story.tell(self.now, || "the herd agrees".to_owned());
-        self.tally.settling += taken;
-        self.tally.settling_max = self.tally.settling_max.max(taken);
+        if self.restart == Restart::Not {
+            let taken = self.now - self.peace_at;
+            self.tally.agreements += 1;
+            self.tally.settling += taken;
+            self.tally.settling_max = self.tally.settling_max.max(taken);
+        }
         let replica = |server| replica_of(&self.servers, server).expect("no server crashes in peace");
         let clocks_ns: Vec<_> = (0..self.servers.len()).map(|server| self.clock_ns(server)).collect();
         self.checker.losses(self.now, self.compared_from_ns(), |server| clocks_ns[server], replica);
@@ -136,6 +151,7 @@ impl World {
                 self.checker.vectors_again(self.now, (server, *lives), clock_ns, &life.replica);
             }
         }
+        self.look_at_promises();
         self.look_at_names();
         self.look_at_books();
         self.look_at_followers();
@@ -144,6 +160,13 @@ impl World {
             self.count_payloads(from);
             if self.scenario.is_prompt() && self.tally.links == from.2 {
                 self.look_at_presence(self.peace_at - CALM);
+            }
+            if self.restarts() {
+                return;
+            }
+        } else if self.restart != Restart::Not {
+            if self.restarts() {
+                return;
             }
         } else if self.lasting.is_empty() && self.servers.iter().all(|server| server.life.is_some()) {
             return self.timeline.put(self.now + BEFORE_CALM, Event::Calm);
@@ -235,6 +258,7 @@ impl World {
 
     pub(super) fn audit(&mut self) {
         self.look_at_books();
+        self.take_images();
         self.timeline.put(self.now + AUDIT_INTERVAL, Event::Audit);
     }
 
@@ -249,7 +273,7 @@ impl World {
 
     /// Records that expire before this time need not be the same everywhere. The time is 0 as long as all servers keep
     /// to the rules, because then their clocks agree in herds where records expire.
-    fn compared_from_ns(&self) -> u64 {
+    pub(super) fn compared_from_ns(&self) -> u64 {
         if self.scenario.bad.is_none() {
             return 0;
         }
@@ -307,7 +331,7 @@ impl World {
     }
 
     /// The parts of the herd: the servers that are alive, grouped by reachability.
-    fn parts(&self) -> Vec<Vec<usize>> {
+    pub(super) fn parts(&self) -> Vec<Vec<usize>> {
         let mut part_of: Vec<usize> = (0..self.servers.len()).collect();
         // Spreads the lower number over each open path, once for each server.
         for _ in 0..self.servers.len() {

@@ -48,6 +48,7 @@ impl World {
         self.with(server, |life, out| touched = life.receive(now, clock_ns, conn, bytes, out));
         self.remember_heard(server);
         self.note_what_was_said(server, touched);
+        self.release_copied(server);
         if touched != 0 && self.is_judged(server) && self.servers[server].life.is_some() {
             let id = (server, self.servers[server].lives);
             let life = self.servers[server].life.as_ref().expect("it has just received");
@@ -75,6 +76,8 @@ impl World {
             Own::Flush(_) => {}
             Own::Tick(conn) => self.tick(server, conn),
             Own::Dial(place) => self.dial(server, place),
+            Own::Commit => self.commit(server),
+            Own::Compact => self.compact(server),
         }
     }
 
@@ -157,7 +160,10 @@ impl World {
                 let (to, _) = self.scenario.neighbors(server)[place];
                 self.story.tell(self.now, || format!("server {server} has a link with {to}"));
             }
-            Action::Received(records) => self.tally.records += records,
+            Action::Received(records) => {
+                self.tally.records += records;
+                self.received[server] += records;
+            }
             Action::ClocksApart => self.tally.clocks_apart += 1,
             Action::Broken(conn, text) => {
                 if self.lied_on.contains(&conn) {

@@ -4,14 +4,21 @@ use proxyherd_core::flood::{Broken, Rules};
 use proxyherd_sim::{
     outcome::{Outcome, Symptom, Tally},
     run, run_twice,
-    scenario::{Given, Scenario},
+    scenario::{DiskSettings, Durability, Given, Scenario},
     shorten,
     timeline::SECOND,
 };
 
-const FIVE_SERVERS: Given = Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false };
+const FIVE_SERVERS: Given =
+    Given { servers: Some(5), length: 600 * SECOND, has_bad_members: false, durability: None };
 /// Members turn bad for a while.
 const BAD_MEMBERS: Given = Given { has_bad_members: true, ..FIVE_SERVERS };
+/// Every server has a journal, on a disk with faults.
+const JOURNALS: Given =
+    Given { durability: Some(Durability { has_journal: true, replicas: 0 }), ..FIVE_SERVERS };
+/// Acknowledgements wait for copies at neighbors.
+const REPLICAS: Given =
+    Given { durability: Some(Durability { has_journal: false, replicas: 1 }), ..FIVE_SERVERS };
 const THE_TRAP: Rules = Rules { broken: Some(Broken::AdvanceByRecord) };
 
 fn run_seed(seed: u64, given: Given, rules: Rules) -> Outcome {
@@ -65,6 +72,72 @@ fn bad_members_and_clocks_that_are_off_by_years_cost_themselves_only() {
     }
     let Tally { bad_members, lies, restored, lost_years, .. } = tally;
     assert!(bad_members > 500 && lies > 20_000 && restored > 20 && lost_years > 20, "{tally:?}");
+}
+
+#[test]
+fn what_a_journal_acknowledged_survives_crashes_and_disks_that_tear_lie_fill_up_and_come_back_old() {
+    let mut tally = Tally::default();
+    for seed in 2000..2016 {
+        let outcome = run_seed(seed, JOURNALS, Rules::default());
+        assert_sound(&outcome, " --servers 5 --journal");
+        tally = tally.and(outcome.tally);
+    }
+    let Tally { held_back, acknowledged, proved, commits, compactions, recoveries, .. } = tally;
+    assert!(acknowledged * 100 > held_back * 90 && acknowledged > 10_000 && proved > 50, "{tally:?}");
+    assert!(commits > 10_000 && compactions > 200 && recoveries > 500, "{tally:?}");
+    let Tally { torn, damage, disk_troubles, disk_lies, blackouts, .. } = tally;
+    assert!(torn > 5 && damage > 20 && disk_troubles > 200 && disk_lies > 10 && blackouts > 50, "{tally:?}");
+    let Tally { nights, late_loads, discarded, quiet_restarts, .. } = tally;
+    assert!(nights > 3 && late_loads > 3 && discarded > 1 && quiet_restarts > 3, "{tally:?}");
+}
+
+#[test]
+fn what_neighbors_hold_is_acknowledged_and_survives_the_crash_of_any_of_them() {
+    for (seed, has_journal, replicas) in [(0, false, 1), (1, false, 2), (2, true, 1), (4, true, 2)] {
+        let durability = Some(Durability { has_journal, replicas });
+        for seed in 2100 + 10 * seed..2102 + 10 * seed {
+            let outcome = run_seed(seed, Given { durability, ..REPLICAS }, Rules::default());
+            let journal = if has_journal { " --journal" } else { "" };
+            assert_sound(&outcome, &format!(" --servers 5{journal} --replicas {replicas}"));
+            assert!(outcome.tally.acknowledged > 100, "{:?}", outcome.tally);
+        }
+    }
+}
+
+/// The tally of some herds in which every acknowledgement is proved.
+fn prove_all(rules: Rules) -> (Tally, Vec<Symptom>) {
+    let (mut tally, mut symptoms) = (Tally::default(), Vec::new());
+    for seed in 2200..2202 {
+        let mut scenario = Scenario::draw(seed, Given { length: 60 * SECOND, ..JOURNALS });
+        scenario.clients.count = 20;
+        scenario.disks = DiskSettings { proved_per_mille: 1000, ..scenario.disks };
+        let outcome = run(scenario, rules);
+        tally = tally.and(outcome.tally);
+        symptoms.extend(outcome.violations.iter().map(|violation| violation.symptom));
+    }
+    symptoms.retain(|symptom| *symptom != Symptom::Gate);
+    (tally, symptoms)
+}
+
+#[test]
+fn no_acknowledgement_leaves_before_its_fsync() {
+    let (Tally { acknowledged, proved, .. }, symptoms) = prove_all(Rules::default());
+    assert_eq!(symptoms, []);
+    // The others left while a disk was lying or had damage.
+    assert!(proved > 50 && proved * 3 > acknowledged, "{proved} of {acknowledged}");
+    for broken in [Broken::SkipTheSync, Broken::DurableWhenWritten] {
+        let (_, symptoms) = prove_all(Rules { broken: Some(broken) });
+        assert!(symptoms.contains(&Symptom::TooEarly), "{broken:?}: {symptoms:?}");
+    }
+}
+
+#[test]
+fn every_rule_of_journals_that_is_broken_is_noticed() {
+    let noticed = |broken, symptoms: &[Symptom]| check_noticed_in(JOURNALS, broken, symptoms);
+    noticed(Broken::SkipTheSync, &[Symptom::Durability]);
+    noticed(Broken::SkipTheSync, &[Symptom::TooEarly]);
+    noticed(Broken::DurableWhenWritten, &[Symptom::TooEarly]);
+    noticed(Broken::TrustBehindDamage, &[Symptom::Invariant1]);
 }
 
 /// Runs seeds until the checkers notice that a rule is broken, by any of these symptoms.
@@ -133,6 +206,23 @@ fn the_shortest_way_to_a_failure_needs_few_faults_and_clients() {
     let shortest = shorten(&Scenario::draw(failed.seed, FIVE_SERVERS), THE_TRAP, symptom).unwrap();
     assert_eq!(shortest.violation.symptom, symptom);
     assert!(shortest.faults.0 as u64 * 4 < shortest.faults.1 && !shortest.story.is_empty(), "{shortest:?}");
+}
+
+#[test]
+fn a_failure_of_a_journal_is_shortened_too() {
+    let rules = Rules { broken: Some(Broken::SkipTheSync) };
+    let scenario = |seed| {
+        let mut scenario = Scenario::draw(seed, Given { length: 60 * SECOND, ..JOURNALS });
+        scenario.clients.count = 5;
+        scenario
+    };
+    let fails = |seed: &u64| {
+        run(scenario(*seed), rules).violations.iter().any(|it| it.symptom == Symptom::Durability)
+    };
+    let seed = (2300..2400).find(fails).expect("one of them fails");
+    let shortest = shorten(&scenario(seed), rules, Symptom::Durability).unwrap();
+    assert!(shortest.faults.0 as u64 * 2 < shortest.faults.1, "{shortest:?}");
+    assert!(shortest.story.iter().any(|line| line.contains("fault")), "{shortest:?}");
 }
 
 #[test]

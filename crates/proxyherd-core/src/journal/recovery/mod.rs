@@ -12,7 +12,12 @@ mod read;
 mod survey;
 
 use super::{Disk, DiskError, StoreIdentity, Stored};
-use crate::{flood::Wake, limits::STORE_DAMAGE_MAX, replica::Replica, types::Origin};
+use crate::{
+    flood::{Rules, Wake},
+    limits::STORE_DAMAGE_MAX,
+    replica::Replica,
+    types::Origin,
+};
 
 /// What receives the content of a store: a replica, or a command that shows the content.
 pub trait Restore {
@@ -22,6 +27,11 @@ pub trait Restore {
     /// All that was restored of the shard is covered up to these sequences. Called at most once for each shard, after
     /// all its changes.
     fn restore_vector(&self, now_ns: u64, shard: usize, vector: &[(Origin, u64)]);
+
+    /// The rules of the server. Tests may break one of them.
+    fn rules(&self) -> Rules {
+        Rules::default()
+    }
 }
 
 /// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake. The
@@ -54,6 +64,10 @@ impl<W: Fn(Wake)> Restore for ReplicaRestore<'_, W> {
         (self.wake)(self.replica.restore(now_ns, shard, |restoring| {
             restoring.vector(vector);
         }));
+    }
+
+    fn rules(&self) -> Rules {
+        self.replica.rules()
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     survey::{StoreFile, Survey},
 };
 use crate::{
+    flood::Broken,
     journal::{
         Disk, DiskError,
         format::{BLOCK_HEADER_LEN, FileName, NO_SHARD, Payload, VectorPart},
@@ -240,8 +241,9 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
         if !changes.is_empty() {
             self.into.restore(self.now_ns, usize::from(shard), &changes);
         }
+        let trusts_all = self.into.rules().breaks(Broken::TrustBehindDamage);
         for part in vectors {
-            self.shards[usize::from(shard)].take_part(part);
+            self.shards[usize::from(shard)].take_part(part, trusts_all);
         }
         Some(is_end)
     }
@@ -281,8 +283,8 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
 }
 
 impl ShardReading {
-    fn take_part(&mut self, part: VectorPart) {
-        if self.is_damaged || self.is_torn {
+    fn take_part(&mut self, part: VectorPart, trusts_all: bool) {
+        if (self.is_damaged || self.is_torn) && !trusts_all {
             return;
         }
         if part.is_first {
