@@ -46,7 +46,7 @@ pub mod where_clause;
 pub type Check = fn(&[u8]);
 
 /// All codecs. Its fuzz target and its folder in `corpora` have the same name as the codec.
-pub const CODECS: [(&str, Check); 28] = [
+pub const CODECS: [(&str, Check); 29] = [
     ("attributes", attributes::check),
     ("batch", batch::check),
     ("certificate", certificate::check),

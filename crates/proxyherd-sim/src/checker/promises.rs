@@ -172,7 +172,7 @@ impl Checker {
             promises.retain(|promise| !self.promises.is_void(promise));
             for promise in promises.iter().filter(|promise| self.is_agreed_on(&promise.record, from_ns)) {
                 let parts = self.floors.iter().filter(|floor| self.promises.binds(promise, floor.servers()));
-                let mut servers = parts.flat_map(|floor| floor.servers()).copied();
+                let mut servers = parts.flat_map(super::agreement::Floor::servers).copied();
                 let lacks =
                     |&server: &usize| !self.is_covered(clock_ns(server), replica(server), &promise.record);
                 if let Some(lacking) = servers.find(lacks) {
