@@ -198,9 +198,9 @@ pub const HORIZON_STEP_NS: u64 = 600 * 1_000_000_000;
 /// Maximum time between two looks of a server at its clock, nanoseconds. After a longer time the server may have been
 /// restored from a snapshot, so it begins a new incarnation.
 pub const ABSENCE_NS: u64 = 30 * 1_000_000_000;
-/// Time after a server that had no link gets its first link, nanoseconds. If neighbors show during this time that they
-/// know more updates of the server than it has issued, the server believes them: it may have been restored from a
-/// snapshot younger than [`ABSENCE_NS`]. The server then begins a new incarnation.
+/// Time for which a server that had no link believes its neighbors after its first link has come up, nanoseconds. If
+/// they show that they know more updates of the server than it has issued, it begins a new incarnation: it may have
+/// been restored from a snapshot younger than [`ABSENCE_NS`].
 pub const REUNION_NS: u64 = 5 * 1_000_000_000;
 /// Minimum step of a clock that counts as put back, nanoseconds. With a smaller step the clock is only being adjusted.
 pub const CLOCK_STEP_NS: u64 = 1_000_000_000;
@@ -289,8 +289,8 @@ pub const CHECK_LEAF_RECORDS_MAX: u32 = 2;
 pub const GAP_PAUSE_MIN: u16 = 5;
 /// Maximum of the pause that begins at [`GAP_PAUSE_MIN`], heartbeats.
 pub const GAP_PAUSE_MAX: u16 = 640;
-/// Number of slices into which the time is cut for which a record is kept. Sums leave out whole slices, so each server
-/// may choose when to forget expired records.
+/// Number of slices into which a record's time to live is cut. Sums leave out whole slices, so each server may choose
+/// when to forget expired records.
 pub const CHECK_SLICES: u64 = 16;
 /// Minimum length of a slice, nanoseconds.
 pub const CHECK_SLICE_MIN_NS: u64 = 1_000_000_000;

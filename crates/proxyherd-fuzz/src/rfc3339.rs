@@ -4,8 +4,8 @@ use proxyherd_core::codec::rfc3339;
 
 use crate::memory::bounded;
 
-/// A time that was read and written is the same time with the same decimals. The server's own times are times of some
-/// text.
+/// A time that was read and then written is the same time, with the same decimals. What the server writes of a time of
+/// its own is read as that time, or refused because it is out of range.
 pub fn check(input: &[u8]) {
     if let Ok(time) = bounded(0, 0, 0, || rfc3339::parse(input)) {
         let mut text = Vec::new();

@@ -1,4 +1,8 @@
-//! The herd's servers: sockets, files and clocks around `proxyherd-core`.
+//! One server of a herd: sockets, files, threads and clocks around the pure crates `proxyherd-core` and
+//! `proxyherd-streams`.
+//!
+//! [`server`] puts a server together. [`herd`] is the handle that everything in it shares. Clients come in through
+//! [`door`], and neighbors through `peer`.
 
 pub mod access;
 pub mod admission;

@@ -446,8 +446,8 @@ impl Known<'_> {
         }
     }
 
-    /// Several present lives say that a client is at one place, or each life says that it is at another place. Their
-    /// versions are equal or rise, in any order of the lives.
+    /// Several present lives report the same client: all at one place, or each at a place of its own. The lives come in
+    /// any order, and their versions are equal or rise.
     fn in_several_names(&self, rng: &mut Rng) -> Vec<Saying> {
         let (key, step) = (self.key(rng), [0, 1, 1000, SECOND][rng.index(4)]);
         let begin_ns = self.now_ns + rng.below(SECOND);

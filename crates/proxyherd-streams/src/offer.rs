@@ -130,7 +130,8 @@ impl<B: Clone> Streams<B> {
     }
 
     /// Queues a presence event for the streams that want it: those whose filters match the client's ID and, if a filter
-    /// depends on records, that hold the client or match it now.
+    /// depends on records, that hold the client or match it now. A stream in whose queue the client waits also wants
+    /// the event that the client is gone.
     pub fn offer_presence(&mut self, replica: &Replica, now_ns: u64, event: &PresenceEvent<'_>) {
         if !self.wants_presence() {
             return;
@@ -179,10 +180,12 @@ impl<B: Clone> Streams<B> {
             return stream.matcher.matches_id(event.client);
         }
         let entry = client.and_then(|client| stream.entries.find(client));
-        // The reader may have been told that the client is gone before presence has found out.
-        let is_just_gone = event.kind == PresenceKind::Gone;
-        let is_member =
-            entry.is_some_and(|entry| entry.has(Flag::Held) || is_just_gone && entry.has(Flag::Gone));
+        // A reader that was told that the client came is also told that the client is gone: if it has been told `gone`
+        // before presence has found out, and if it is so slow that it has not taken the client since it came.
+        let is_gone = event.kind == PresenceKind::Gone;
+        let is_member = entry.is_some_and(|entry| {
+            entry.has(Flag::Held) || is_gone && (entry.has(Flag::Gone) || entry.has(Flag::Queued))
+        });
         is_member
             || present.is_some_and(|(at, attributes)| stream.matcher.matches(event.client, at, attributes))
     }

@@ -33,11 +33,11 @@ const TIME: &str = "0000000000.000000000";
 pub(crate) enum Kind {
     /// The report of one client.
     Put,
-    /// So many reports, one a line.
+    /// This many reports, each in a line of its own.
     Ndjson(u32),
-    /// So many reports as an array.
+    /// This many reports as an array.
     Json(u32),
-    /// The ten clients nearest to a point, within so many meters.
+    /// The ten clients nearest to a point, within this many meters.
     Near { radius_m: u32 },
 }
 

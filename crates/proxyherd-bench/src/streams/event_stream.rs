@@ -34,9 +34,9 @@ enum Expected {
     Head,
     /// The line with the length of the next chunk.
     Length,
-    /// So many bytes of a chunk.
+    /// The rest of a chunk: this many bytes.
     Chunk(usize),
-    /// So many bytes of the line break after a chunk.
+    /// The rest of the line break after a chunk: this many bytes.
     LineBreak(usize),
 }
 

@@ -30,12 +30,14 @@ Only `proxyherd init` needs it: keep it off the servers, and a copy of it in a s
 /// made. Returns whether the authority is new.
 pub(super) fn make(dir: &Path, herd: &str, servers: &[ServerName], days: u32) -> anyhow::Result<bool> {
     let is_new = !authority_path(dir).exists();
-    let missing = |server: &&ServerName| !is_complete(&Paths::new(dir, server));
+    // No certificate that is there already is of a new authority.
+    let missing = |server: &&ServerName| is_new || !is_complete(&Paths::new(dir, server));
     let missing: Vec<&ServerName> = servers.iter().filter(missing).collect();
     if !is_new && missing.is_empty() {
         return Ok(false);
     }
-    // If a server has only a certificate or only a key, a newly made counterpart would not match it.
+    // If only one of a server's certificate, its key and the authority is there, the others, newly made, would not
+    // match it.
     let halves = missing.iter().flat_map(|server| Paths::new(dir, server).own());
     if let Some(half) = halves.into_iter().find(|path| path.exists()) {
         bail!("{} is there already, without what belongs to it; move it away first", half.display());

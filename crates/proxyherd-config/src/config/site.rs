@@ -69,8 +69,8 @@ impl FileText<'_> {
 }
 
 impl Site {
-    /// The stretch of `width` characters from `column` on, in a line that may hold a secret. One character replaces the
-    /// secret. A stretch in the secret becomes that character, so neither column nor width reveals the secret's length.
+    /// The `width` characters from `column` on, in a line that may hold a secret. One character replaces the secret. If
+    /// the given characters are in the secret, the site is that one character, so nobody learns the secret's length.
     pub(super) fn new(source: ValueSource, line: &str, column: usize, width: usize) -> Site {
         let mut site = Site { source, text: without_secret(line), column, width: width.max(1) };
         if site.is_hidden() {

@@ -5,23 +5,24 @@
 //! a change that the follower does not want is neither queued nor copied.
 //!
 //! **What a follower is sent.** A change is queued if the interest wants the record before the change or the record
-//! after it. So a follower is told when a client enters and when it leaves what is wanted:
+//! after it. So a follower is told when a client begins to be wanted and when it ceases to be.
 //!
-//! So a follower that has read the shard, under the shard's lock and after its interest had begun to want these
-//! records, knows all wanted records as soon as its queue is empty. For each change, one of three cases holds:
+//! **Proof that nothing is missed.** A follower reads the shard, under the shard's lock, after its interest has begun
+//! to want certain records. From then on, the follower knows all these records whenever its queue is empty. For each
+//! change, one of three cases holds:
 //!
 //! - *The change came before the follower read the shard.* Then the follower has found the changed record.
 //! - *The change came later, and the record before it or after it is wanted.* Both events take the shard's lock, so the
 //!   interest already wanted the record when it was asked, and the change was queued. The follower takes the slot later
 //!   and is sent what the slot holds then: the record after the change, or one that has replaced it, or its removal.
-//! - *The change came later, and neither record is wanted.* Then the follower did not know the one, and need not know
-//!   the other.
+//! - *The change came later, and neither record is wanted.* Then the follower did not know the record before the
+//!   change, and need not know the record after it.
 //!
-//! An interest may want more than the follower: the follower is then sent more. The interest may only begin to want
-//! less when the follower wants less.
+//! An interest may want more than the follower: the follower is then sent more. It may cease to want a record only when
+//! the follower has ceased to want it.
 //!
-//! A follower with an interest is always sent removals. Otherwise it would not be told that a record that it knows is
-//! gone, and after that a record of the same key that it does not want would not be sent either.
+//! A follower with an interest is also sent the removals of wanted records. Otherwise it would go on to know a record
+//! that was removed: a later record of the same key is not sent if the interest does not want it.
 //!
 //! An interest must decide by the record alone, it must be quick, and it must not lock anything. It reads what it needs
 //! from atomics, in any order: whoever changes them and then locks the shard makes the change visible to everybody who

@@ -26,7 +26,7 @@ const NAMES: [&str; 3] = ["Riley", "Jaquez", "Juzang"];
 const PHASES: u64 = 60;
 /// Reports of each server in each phase.
 const REPORTS: u64 = 6_000;
-/// So many that a new link is sent more than a batch.
+/// The number of clients. They do not fit into the first batch of a new link.
 const CLIENTS: u64 = 2000;
 const BATCH_LEN: usize = 4;
 

@@ -381,6 +381,24 @@ fn presence_is_told_to_the_streams_that_hold_or_match_the_client() {
 }
 
 #[test]
+fn a_slow_reader_is_told_that_a_client_came_and_is_gone() {
+    let mut world = World::new();
+    let reader = world.open(here(), StreamKinds::default().with(StreamKind::Presence)).unwrap();
+    world.settle();
+    let offer = |world: &mut World, kind, id| {
+        world.follow_all();
+        world.streams.offer_presence(&world.replica, world.now_ns, &presence(kind, b"kiwi", id));
+        world.ring();
+    };
+    world.report("kiwi", HERE, 1);
+    offer(&mut world, PresenceKind::Came, 1);
+    world.forget("kiwi");
+    offer(&mut world, PresenceKind::Gone, 2);
+    world.settle();
+    assert_eq!(world.readers[reader].view.presence, [1, 2], "the reader never held the client");
+}
+
+#[test]
 fn presence_events_are_not_conflated_and_a_reader_that_resumes_is_told_those_it_lacks() {
     let mut world = World::new();
     let kinds = StreamKinds::NONE.with(StreamKind::Presence);

@@ -214,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn no_new_authority_is_made_beside_certificates_of_a_lost_one() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path()).unwrap();
+        let certs = dir.path().join("certs");
+        for file in ["ca.pem", "ca.key"] {
+            fs::remove_file(certs.join(file)).unwrap();
+        }
+        let error = put_again(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(" is there already, without what belongs to it"), "{error}");
+        assert!(!certs.join("ca.pem").exists() && !certs.join("ca.key").exists());
+    }
+
+    #[test]
     fn one_server_is_added_or_renewed_by_the_authority_that_is_there() {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path()).unwrap();

@@ -160,8 +160,8 @@ impl Page {
         page.to_writer(text)
     }
 
-    /// The other pages of a page: those of the commands above it, below it and beside it. The main page names its own
-    /// commands in a section of their own.
+    /// The pages to which this page refers: those of the commands above it, below it and beside it. The main page
+    /// refers to none here, because it has a section with its commands.
     fn others<'p>(&self, pages: &'p [Page]) -> Vec<&'p str> {
         let (name, main) = (self.name(), "proxyherd");
         if name == main {

@@ -139,8 +139,8 @@ impl ClientIndex {
         }
     }
 
-    /// The slots in `rest`, and all slots in the branches that are within reach. `None`: the visitor does not note
-    /// slots.
+    /// The slots that a search has not visited: those in `rest`, and all in the branches within reach. `None`: the
+    /// visitor does not want them.
     fn rest(&self, branches: &[Branch], visitor: &impl Nearest, mut rest: Vec<u32>) -> Option<Vec<SlotId>> {
         if !visitor.notes_rest() {
             return None;

@@ -30,7 +30,7 @@ pub(super) const HOURS_KEPT_MAX_S: i64 = 86_400;
 /// extract. Real extracts refer to a node about once in ten bytes, and each reference takes 16 bytes. So this limit is
 /// twenty times the need of real extracts. An extract that needs more is damaged.
 pub(super) const WAITING_RATIO_MAX: u64 = 32;
-/// The maximum memory for waiting objects of extracts shorter than half a megabyte, bytes: enough for a million nodes.
+/// Minimum value of this limit, bytes, which holds for extracts shorter than half a megabyte. A million nodes fit.
 pub(super) const WAITING_LEN_MIN: u64 = 16 * 1024 * 1024;
 /// Maximum number of fallbacks in the opening hours of one place. Hours with more fallbacks count as unreadable. The
 /// reason for the limit: each fallback may be written and parsed together with all rules after it.

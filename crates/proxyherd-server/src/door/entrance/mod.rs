@@ -120,7 +120,7 @@ impl Entrance {
         while self.stop.run_until_cancelled(service.ready()).await.is_some() {
             let taken = listen::accept_any(&self.listeners, first, self.herd.log(), &self.stop).await;
             let Some((index, stream, address)) = taken else { break };
-            // The next accept begins with the next socket. So many connections at one socket don't delay the others.
+            // The next accept begins with the next socket. So the connections of a busy socket don't delay the others.
             first = index + 1;
             let Ok(ticket) = self.admit::<S>(address) else { continue };
             let entered = self.herd.admission().enter(self.kind);

@@ -35,7 +35,7 @@ impl<S> MeteredStream<S> {
         MeteredStream { stream, slot, stuck_since: None, timer: None }
     }
 
-    /// Passes on what the socket says to bytes for it, or an error if it has taken nothing for too long.
+    /// Passes on the result of a write to the socket, or an error if the socket has taken nothing for too long.
     fn in_time<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.stuck_since = None;

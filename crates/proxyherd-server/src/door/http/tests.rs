@@ -187,7 +187,7 @@ async fn echo(request: Request) -> impl IntoResponse {
     (StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
-/// So many KiB of text that gzip packs into about two thirds.
+/// A text of this many KiB. gzip makes it about a third shorter.
 async fn long(Path(kib): Path<u32>) -> String {
     (0..kib * 64)
         .map(|number| format!("{:016x}", u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)))

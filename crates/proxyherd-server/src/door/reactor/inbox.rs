@@ -26,7 +26,7 @@ pub(super) enum InboxMessage<P> {
 }
 
 /// The place where other threads leave messages for one thread. A bell can leave another message after each turn of its
-/// connection. Of any other kind, at most one message waits for each connection.
+/// connection. At most one message of any other kind waits for each connection.
 pub(super) struct Inbox<P> {
     /// `None` once the thread has ended.
     messages: Mutex<Option<Vec<InboxMessage<P>>>>,

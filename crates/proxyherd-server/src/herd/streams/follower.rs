@@ -29,7 +29,7 @@ use std::{
 use parking_lot::MutexGuard;
 use proxyherd_config::clock;
 use proxyherd_core::{
-    flood::{Begin, FollowerId, Interest},
+    flood::{Begin, FollowerEvent, FollowerId, Interest},
     limits::SHARDS,
     replica::Replica,
 };
@@ -51,8 +51,8 @@ const REST_MAX: Duration = Duration::from_millis(75);
 const REST_FULL_LOAD_MAX: Duration = Duration::from_millis(500);
 /// Time for which the thread rests for each change that it has offered, unless one of the other limits holds.
 const REST_A_CHANGE: Duration = Duration::from_micros(50);
-/// Rate of the reports from which on the thread may rest for longer than [`REST_MAX`]: at twice this rate, for twice as
-/// long.
+/// Rate of the reports above which the thread may rest for longer than [`REST_MAX`]. At twice this rate, the longest
+/// rest is twice as long.
 const BUSY_REPORTS_PER_S: u32 = 50_000;
 /// Time after which the thread looks at kept streams and at presence, even if nothing has changed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -70,24 +70,8 @@ pub(super) fn start(
     presence: PresenceRules,
     liveness: &Liveness,
 ) -> Option<SyncSender<()>> {
-    let (wake_thread, woken) = sync_channel(1);
-    let mut follower =
-        Follower { replica: Arc::clone(&hub.replica), id: None, wake_thread: wake_thread.clone() };
-    if !follower.follow(state) {
-        return None;
-    }
-    let worker = Worker {
-        hub: Arc::clone(hub),
-        follower,
-        woken,
-        pulse: liveness.pulse("telling streams"),
-        batch: ChangeBatch::default(),
-        presence: ServerPresence::new(presence),
-        rings: Vec::new(),
-        offered: 0,
-        is_behind: false,
-        pace: Pace::new(hub.replica.report_counts().accepted),
-    };
+    let worker = Worker::new(hub, state, presence, liveness)?;
+    let wake_thread = worker.follower.wake_thread.clone();
     thread::Builder::new().name("streams".to_owned()).spawn(move || worker.run()).ok()?;
     Some(wake_thread)
 }
@@ -173,6 +157,11 @@ impl Pace {
     }
 }
 
+/// Whether an event is a change. A queue also tells when nothing is left in it, which is no entry of the queue.
+fn is_change(told: &FollowerEvent<'_>) -> bool {
+    !matches!(told, FollowerEvent::Covered { .. })
+}
+
 /// Maximum rest at this rate of reports.
 fn longest_rest(reports_per_s: f64) -> Duration {
     let busy = (reports_per_s / f64::from(BUSY_REPORTS_PER_S)).clamp(1.0, 100.0);
@@ -180,6 +169,29 @@ fn longest_rest(reports_per_s: f64) -> Duration {
 }
 
 impl Worker {
+    /// `None`: the replica has no place for the follower.
+    fn new(
+        hub: &Arc<Hub>,
+        state: &StreamsState,
+        presence: PresenceRules,
+        liveness: &Liveness,
+    ) -> Option<Worker> {
+        let (wake_thread, woken) = sync_channel(1);
+        let mut follower = Follower { replica: Arc::clone(&hub.replica), id: None, wake_thread };
+        follower.follow(state).then(|| Worker {
+            hub: Arc::clone(hub),
+            follower,
+            woken,
+            pulse: liveness.pulse("telling streams"),
+            batch: ChangeBatch::default(),
+            presence: ServerPresence::new(presence),
+            rings: Vec::new(),
+            offered: 0,
+            is_behind: false,
+            pace: Pace::new(hub.replica.report_counts().accepted),
+        })
+    }
+
     fn run(mut self) {
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() && self.recover() {}
     }
@@ -200,8 +212,8 @@ impl Worker {
         }
     }
 
-    /// Offers everything that is queued now. What is queued meanwhile waits for the next turn: otherwise a turn under
-    /// full load would not end.
+    /// Offers as many changes as are queued now. If more come meanwhile, they wait for the next turn: otherwise a turn
+    /// under full load would not end.
     fn take_turn(&mut self) -> Bite {
         self.offered = 0;
         let queued = self.queued();
@@ -245,13 +257,15 @@ impl Worker {
         let Some(id) = &follower.id else { return Bite::Idle };
         #[cfg(test)]
         assert!(!std::mem::take(&mut state.fails), "a test says so");
-        let StreamsState { streams, .. } = &mut *state;
+        let StreamsState { streams, offered_ns, .. } = &mut *state;
         let is_all = follower.replica.drain(id, BITE_LEN, |told| {
             batch.take(streams, &told);
             presence.take(&told);
-            *offered = offered.saturating_add(1);
+            *offered = offered.saturating_add(u32::from(is_change(&told)));
         });
         streams.offer(batch);
+        // Later than every clock by which an offered report has expired.
+        *offered_ns = clock::now_ns();
         streams.expire(now_ns);
         let is_released = streams.release(RELEASE_LEN);
         streams.take_rings(rings);
@@ -303,11 +317,50 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use proxyherd_core::{
+        replica::Offer,
+        types::{Attributes, ClientId, Coordinates, Report, Stamp},
+    };
+    use proxyherd_streams::{StreamFilter, StreamKinds};
+
     use super::*;
+    use crate::{
+        caller::Rights,
+        herd::{
+            StreamRequest,
+            tests::{alone, caller},
+        },
+    };
 
     #[test]
     fn the_longest_rest_grows_with_the_rate_of_reports_only_at_full_load() {
         let longest = [0.0, 50_000.0, 100_000.0, 5e6].map(|rate| longest_rest(rate).as_millis());
         assert_eq!(longest, [75, 75, 150, 500]);
+    }
+
+    #[tokio::test]
+    async fn a_turn_offers_what_was_queued_when_it_began() {
+        let herd = alone();
+        let streams = &herd.streams;
+        let (filter, kinds) = (StreamFilter::default(), StreamKinds::default());
+        let request = StreamRequest { filter, kinds, last_event_id: None };
+        let _stream = herd.stream(&caller(Rights::ALL), clock::now_ns(), request, || ()).unwrap();
+        let presence = streams.presence.clone();
+        let worker = Worker::new(&streams.hub, &streams.hub.state.lock(), presence, herd.liveness());
+        let mut worker = worker.unwrap();
+        // Little more than a bite: a bite tells of many shards that nothing is left in their queues.
+        let names: Vec<_> = (0..BITE_LEN + SHARDS / 2).map(|number| format!("kea-{number}")).collect();
+        for name in &names {
+            let report = Report {
+                client: ClientId::new(name.as_bytes()).unwrap(),
+                coordinates: Coordinates::parse(b"+34-118").unwrap(),
+                stamp: Stamp::Server,
+                attributes: Attributes::NONE,
+            };
+            let mut offers = [Offer::new(report)];
+            herd.wake(herd.report(&caller(Rights::ALL), clock::now_ns(), &mut offers).unwrap());
+        }
+        assert_eq!(worker.queued() as usize, names.len());
+        assert_eq!((worker.take_turn(), worker.queued()), (Bite::Done, 0));
     }
 }

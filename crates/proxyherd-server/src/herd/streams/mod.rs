@@ -78,6 +78,8 @@ struct StreamsState {
     wake_thread: Option<SyncSender<()>>,
     /// Whether no stream can be opened any more, because the server has ended or is stopping.
     is_over: bool,
+    /// The time at which the thread last offered changes.
+    offered_ns: u64,
     /// The number of clients whose presence the thread follows.
     presence_clients: usize,
     /// Whether a panic has left the streams in a state that cannot be repaired. They are not touched any more.
@@ -141,6 +143,7 @@ impl HerdStreams {
             callers: CallerStreams::default(),
             wake_thread: None,
             is_over: false,
+            offered_ns: 0,
             presence_clients: 0,
             has_failed: false,
             #[cfg(test)]
@@ -276,8 +279,8 @@ impl StreamHandle {
         Ok(())
     }
 
-    /// Takes the next event, with the client's record as it is at `now_ns`. `tell` may be called under locks, so it
-    /// must be quick, and it must not call the herd.
+    /// Takes the next event, with the client's record as it is at `now_ns`, or when changes were last offered if that
+    /// was later. `tell` may be called under locks, so it must be quick, and it must not call the herd.
     pub fn take<T>(&self, now_ns: u64, tell: impl FnOnce(&StreamEvent<'_>, EventId) -> T) -> Taken<T> {
         if !self.connection.rights.are_valid(now_ns) {
             return Taken::Ended(StreamEnd::RightsEnded);
@@ -286,6 +289,9 @@ impl StreamHandle {
         if state.has_failed {
             return Taken::Ended(StreamEnd::Failed);
         }
+        // The caller can have read its clock before a report expired, and take after the thread has offered that. With
+        // the earlier time, the report would be told again, and nothing would tell its end.
+        let now_ns = now_ns.max(state.offered_ns);
         let taken = state.streams.take(self.key, &self.hub.replica, now_ns, tell);
         let mut rings = state.take_rings();
         drop(state);

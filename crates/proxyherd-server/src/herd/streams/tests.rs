@@ -252,6 +252,23 @@ async fn a_client_that_expires_is_gone_without_any_other_traffic() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_read_its_clock_before_a_report_expired_is_not_told_the_report_afterwards() {
+    let herd = alone();
+    let mut reader = Reader::synced(&herd, &["kiwi"]);
+    assert_eq!(reader.take(clock::now_ns()), Taken::Empty);
+    let mut attributes = AttributesBuf::default();
+    attributes.set_ttl_s(NonZeroU32::MIN).unwrap();
+    take_all(&herd, &mut [Offer::new(report_at("kiwi", 1, "+1+1", attributes.borrow()))]);
+    let early_ns = clock::now_ns();
+    reader.bell.recv_timeout(PATIENCE).expect("the bell rings");
+    eventually("the thread offers that the report has expired", || {
+        herd.replica().sweep(clock::now_ns(), 1000);
+        herd.streams.counts().conflated == 1
+    });
+    assert_eq!(reader.take(early_ns), Taken::Empty, "it would never be told that the client is gone");
+}
+
+#[tokio::test]
 async fn a_reader_resumes_where_it_was_and_another_server_or_owner_begins_anew() {
     let herd = alone();
     let (mut reader, mut other_reader) = (Reader::synced(&herd, &["k*"]), Reader::synced(&herd, &["k*"]));

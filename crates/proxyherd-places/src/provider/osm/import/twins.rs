@@ -4,8 +4,8 @@
 //! find this object, [`Twins::rank`] appends a rank to each record. Of all records with the same ID, the record with
 //! the greatest rank is kept.
 //!
-//! Extracts are sorted by ID. So an object can occur again only if an ID is not greater than the previous ID. Only in
-//! this case [`Twins::find`] searches for repeated objects. The search needs 24 bytes for each place (up to twice as
+//! Extracts are sorted by ID. So an object can occur again only if an ID is not greater than the previous ID. Only
+//! then does [`Twins::find`] search for repeated objects. The search needs 24 bytes for each place (up to twice as
 //! much while the list grows). After the search, each record that is left out takes some 16 bytes. This module reads
 //! nothing of a record except for its ID.
 
