@@ -6,9 +6,11 @@ use crate::journal::{
     scan::{Found, Scan},
 };
 
-/// A server whose segment has some commits, with vectors between them. Returns the lengths of the segment after each
-/// commit, and what was held then.
-fn history() -> (Server, Vec<(usize, BTreeMap<Key, Whole>)>) {
+/// The length of the segment after a commit, and what was held then.
+type Commit = (usize, BTreeMap<Key, Whole>);
+
+/// A server whose segment has some commits, with vectors between them.
+fn history() -> (Server, Vec<Commit>) {
     let mut server = Server::new();
     let mut commits = Vec::new();
     for round in 0..6 {
