@@ -240,8 +240,13 @@ pub const STORE_VECTOR_NS: u64 = 1_000_000_000;
 /// Time after which a store is compacted because it may hold something that the herd has forgotten, nanoseconds. A
 /// compaction takes less than another half hour, so what was forgotten is gone from the disk within an hour.
 pub const STORE_FORGETS_NS: u64 = 30 * 60 * 1_000_000_000;
-/// A store is compacted when its files have more than twice the bytes of the held records, and this many more.
-pub const STORE_SLACK_LEN: u64 = 1024 * 1024;
+/// A store is compacted when its files have more than twice the bytes of the held records, and this many more ...
+pub const STORE_SLACK_LEN: u64 = 4 * 1024 * 1024;
+/// ... or, sooner than [`COMPACTION_PAUSE_NS`] after the last compaction began, this many more.
+pub const STORE_SLACK_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Minimum time between the beginnings of two compactions, unless the files have [`STORE_SLACK_LEN_MAX`] too many bytes,
+/// nanoseconds. Without a minimum, a store with few records would be compacted all the time at full load.
+pub const COMPACTION_PAUSE_NS: u64 = 500_000_000;
 /// Time after a compaction that failed, for example on a full disk, before the next one, nanoseconds.
 pub const COMPACTION_RETRY_NS: u64 = 10 * 1_000_000_000;
 /// Number of slots of a shard that a compaction reads before others can take the shard's lock.

@@ -8,8 +8,8 @@ use crate::{
     command::{Position, Positions},
     flood::{Broken, FollowerEvent, FollowerId, Rules, Update},
     limits::{
-        COMPACTION_RETRY_NS, FOLLOWER_BITE_MAX, SEGMENT_LEN_MAX, SHARDS, STORE_ALIVE_NS, STORE_BUFFER_LEN,
-        STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_VECTOR_NS,
+        COMPACTION_PAUSE_NS, COMPACTION_RETRY_NS, FOLLOWER_BITE_MAX, SEGMENT_LEN_MAX, SHARDS, STORE_ALIVE_NS,
+        STORE_BUFFER_LEN, STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_SLACK_LEN_MAX, STORE_VECTOR_NS,
     },
     replica::{Replica, shard_index},
     types::{Body, Origin},
@@ -63,6 +63,8 @@ struct Upkeep {
     is_damaged: bool,
     is_running: bool,
     not_before_ns: u64,
+    /// When the last compaction began.
+    begun_ns: Option<u64>,
     forgotten_since_ns: Option<u64>,
 }
 
@@ -97,6 +99,7 @@ impl<D: Disk> Journal<D> {
                 is_damaged: !recovered.damage.is_empty(),
                 is_running: false,
                 not_before_ns: 0,
+                begun_ns: None,
                 forgotten_since_ns: recovered.forgotten_since_ns,
             },
             rules: Rules::default(),
@@ -292,7 +295,9 @@ impl<D: Disk> Journal<D> {
         if is_running || now_ns < not_before_ns {
             return false;
         }
-        let is_large = self.disk_bytes() > 2 * self.live_bytes(replica) + STORE_SLACK_LEN;
+        let is_soon = self.upkeep.begun_ns.is_some_and(|ns| now_ns.abs_diff(ns) < COMPACTION_PAUSE_NS);
+        let slack_len = if is_soon { STORE_SLACK_LEN_MAX } else { STORE_SLACK_LEN };
+        let is_large = self.disk_bytes() > 2 * self.live_bytes(replica) + slack_len;
         let has_forgotten =
             forgotten_since_ns.is_some_and(|since_ns| now_ns.abs_diff(since_ns) >= STORE_FORGETS_NS);
         is_damaged || is_large || has_forgotten
@@ -311,6 +316,7 @@ impl<D: Disk> Journal<D> {
             return Err(error);
         }
         self.upkeep.is_running = true;
+        self.upkeep.begun_ns = Some(now_ns);
         // What is forgotten from now on is in the new segment, or still in a snapshot.
         self.upkeep.forgotten_since_ns = None;
         let number = self.blocks.file().number();
