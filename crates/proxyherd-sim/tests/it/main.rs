@@ -135,7 +135,6 @@ fn no_acknowledgement_leaves_before_its_fsync() {
 fn every_rule_of_journals_that_is_broken_is_noticed() {
     let noticed = |broken, symptoms: &[Symptom]| check_noticed_in(JOURNALS, broken, symptoms);
     noticed(Broken::SkipTheSync, &[Symptom::Durability]);
-    noticed(Broken::SkipTheSync, &[Symptom::TooEarly]);
     noticed(Broken::DurableWhenWritten, &[Symptom::TooEarly]);
     noticed(Broken::TrustBehindDamage, &[Symptom::Invariant1]);
 }
