@@ -32,7 +32,7 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("Exit codes"),
     "  0   the dump is written
-  1   the dump could not be written, or the store is damaged; the dump then has what could be read
+  1   there is no dump, or it has only what could be read of a damaged store
   2   the command line is wrong
   78  the configuration is wrong
 ",
