@@ -28,7 +28,7 @@ use crate::{
         entrance::{DoorListener, DoorTls, Entrance},
     },
     herd::{Herd, Internals, Link},
-    journal::{JournalError, OpenStore, ServerJournal},
+    journal::{JournalError, OpenStore, ServerJournal, warn_of_unused_store},
     listen::{self, ListenError},
     peer::{self, Peers},
     places::{self, OpenError, Quota, Unlimited},
@@ -207,6 +207,9 @@ impl PreparedServer {
         let tls = open_tls(config, server)?.map(Arc::new);
         let disk = OpenStore::lock(config, server)?;
         let log = ServerLog::open(&config.log, &server.name).map_err(StartError::Log)?;
+        if disk.is_none() {
+            warn_of_unused_store(config, server, &log);
+        }
         let store = disk.map(|disk| OpenStore::open(disk, config, server, &log)).transpose()?;
         let quota = HerdQuota::open(config, &server.name)?;
         let reserved = quota.as_ref().map(|quota| Arc::clone(quota.reserved()));

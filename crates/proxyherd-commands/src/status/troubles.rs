@@ -106,8 +106,9 @@ fn of_journal(name: &str, journal: &JournalStatus) -> Option<String> {
             "{name}'s journal has failed, and {name} acknowledges no report until it is started again: {why}"
         )),
         "running" if journal.damage > 0 => Some(format!(
-            "{name} found {} damaged places in its store when it started: look at its log and its disk",
-            journal.damage
+            "{name} found {} damaged {} in its store when it started: look at its log and its disk",
+            journal.damage,
+            if journal.damage == 1 { "place" } else { "places" }
         )),
         "running" if journal.fsync_running_ms > SYNC_MS_MAX => Some(format!(
             "{name}'s disk has been syncing the journal for {:.1} s, and no report is acknowledged meanwhile",

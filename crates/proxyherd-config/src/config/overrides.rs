@@ -155,7 +155,9 @@ fn site(source: ValueSource, text: &str, before: usize, stretch: &str) -> Site {
 fn stray_flag(entry: &OutsideValue, offered: &[&str]) -> Diagnostic {
     let width = entry.name.chars().count().max(1);
     let site = Site { column: "--set ".len() + 1, width, ..entry.site.clone() };
-    let help = match nearest::of(&entry.name, offered.iter().copied()) {
+    // `journal` is the most likely mistake for `herd.journal`, and far from it in letters.
+    let without_section = offered.iter().copied().find(|path| path.ends_with(&format!(".{}", entry.name)));
+    let help = match without_section.or_else(|| nearest::of(&entry.name, offered.iter().copied())) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("a flag can set any single value of {}", sections_in_words()),
     };

@@ -232,9 +232,10 @@ pub(super) fn refuse_sections(root: &mut Section<'_, '_>) {
 }
 
 pub(super) fn refuse_database(mut section: Section<'_, '_>) {
+    let instead = "leave it out: this version keeps records in memory, and with `journal = true` in [herd] on disk, too";
     for key in ["url", "url_env"] {
         if let Some(given) = section.not_built(key) {
-            section.refuse_unbuilt(&given, "leave it out: this version keeps the herd in memory");
+            section.refuse_unbuilt(&given, instead);
         }
     }
     section.finish();

@@ -1,8 +1,8 @@
 //! The store of a server: what its replica holds, on a disk.
 //!
 //! A store is a folder of files. A [`Journal`] is a follower of the replica. It appends every change to the newest
-//! *segment* and says which changes are durable ([`Journal::sync`]). A [`Compaction`] writes what the replica holds into
-//! one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. A
+//! *segment* and says which changes are durable ([`Journal::sync`]). A [`Compaction`] writes what the replica holds
+//! into one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. A
 //! [`Ledger`](ledger::Ledger) knows who waits for which changes to be durable. All of them work on a [`Disk`], so the
 //! simulator runs the same code on a disk with faults.
 //!
@@ -10,8 +10,8 @@
 //! an older state of the replica that is consistent, and a torn tail can be cut. Behind damage, records still count,
 //! because the last writer wins. Vectors behind damage do not count, so neighbors send what may be missing.
 //!
-//! Nothing here opens a file, waits or knows threads. The caller decides when to write and when to sync, and wakes those
-//! who wait.
+//! Nothing here opens a file, waits or knows threads. The caller decides when to write and when to sync, and wakes
+//! those who wait.
 
 mod compaction;
 pub mod disk;

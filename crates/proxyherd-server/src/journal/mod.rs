@@ -38,6 +38,7 @@ use proxyherd_core::{
 use proxyherd_log::ServerLog;
 
 pub(crate) use self::committer::Listener;
+pub(crate) use self::store::warn_of_unused_store;
 pub use self::store::{JournalError, OpenStore, check};
 use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{

@@ -133,6 +133,18 @@ impl OpenStore {
     }
 }
 
+/// Warns of a store that a server without a journal has from before. It holds positions, and nothing clears it.
+pub(crate) fn warn_of_unused_store(config: &Config, server: &ServerConfig, log: &ServerLog) {
+    if let Ok(disk) = FileDisk::read_only(&config.herd.data, &server.name) {
+        let message = format_args!(
+            "the store {} is not used, because `journal` is off, and keeps the positions that it has: remove it, unless \
+             you turn `journal` on again",
+            disk.path().display()
+        );
+        log.event(LogLevel::Warn, Subject::Server, message);
+    }
+}
+
 /// Whether the store of `server`, if there is one, is its own and has a format that this version reads. Changes
 /// nothing, and works while the server runs.
 pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {

@@ -95,7 +95,7 @@ fn a_configuration_that_is_wrong_is_refused_by_key_and_line() {
             &["herd.tls", "did you mean \\\"off\\\"?", "herd.toml:2"],
         ),
         (right.replace("tls = \"off\"", ""), &["there is no", "certs/ca.pem", "proxyherd init"]),
-        (right.replace("tls = \"off\"", "tls = \"off\"\njournal = true"), &["herd.journal", "herd.toml:3"]),
+        (right.replace("tls = \"off\"", "tls = \"off\"\njournal = 9"), &["herd.journal", "herd.toml:3"]),
         (right.replace("[log]", "[log"), &["herd.toml:"]),
         (String::new(), &["server"]),
     ] {

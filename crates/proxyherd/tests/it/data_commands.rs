@@ -211,7 +211,7 @@ fn a_flipped_byte_is_found_with_its_file_and_offset_and_the_rest_is_dumped() {
     for line in ["data check --name Riley --json", "data check --dir data/Riley/journal --json"] {
         let said = run(herd.dir(), line);
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.err.contains("is damaged: 1 run of bytes"), "{said:?}");
+        assert!(said.err.contains("has 1 damaged place"), "{said:?}");
         let checked: Value = serde_json::from_str(&said.out).unwrap();
         let damage = &checked["damage"][0];
         let (offset, length) = (damage["offset"].as_u64().unwrap(), damage["length"].as_u64().unwrap());

@@ -199,3 +199,13 @@ fn a_full_disk_stops_acknowledgements_and_not_answers() {
         assert_eq!(get(http, &format!("/v1/clients/{client}")).0, 200, "{client}");
     }
 }
+
+#[test]
+fn a_server_whose_journal_was_turned_off_warns_that_the_old_store_keeps_positions() {
+    let mut herd = Plan::single().herd("journal = true").start();
+    report(&herd, "Riley", 0..1);
+    herd.stop("Riley", "TERM");
+    herd.write_file("herd.toml", &herd.text().replace("journal = true", "journal = false"));
+    herd.start("Riley");
+    herd.wait_for_log("Riley", "data/Riley/journal is not used, because `journal` is off");
+}

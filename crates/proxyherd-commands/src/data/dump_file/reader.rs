@@ -23,7 +23,8 @@ pub enum DumpError {
     Unreadable(#[from] io::Error),
     /// The input is something else.
     #[error(
-        "this is no dump of proxyherd: the first line is not the header that `proxyherd data dump` writes"
+        "this is no dump of proxyherd: the first line is not the header that `proxyherd data dump` writes; if it \
+         is compressed, decompress it first"
     )]
     NotADump,
     /// A later version of the program has made the dump.

@@ -147,7 +147,7 @@ fn what_is_not_built_yet_is_refused_unless_it_is_off() {
     check_added(
         "[database]\nurl = \"s3cret\"",
         &["herd.toml:5:7: error: `database.url` is not available in this version: \
-             leave it out: this version keeps the herd in memory"],
+             leave it out: this version keeps records in memory, and with `journal = true` in [herd] on disk, too"],
     );
     check(
         "name = \"b\"",
@@ -225,7 +225,14 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
             ("PROXYHERD_LOG_LEVL", "x"),
             ("PROXYHERD_PLACES_OSM_FIL", "x"),
         ],
-        &["log.keep=many", "places.fallback=osm", "places.osm=x", "server.name=x", "herd.journal"],
+        &[
+            "log.keep=many",
+            "places.fallback=osm",
+            "places.osm=x",
+            "journal=true",
+            "server.name=x",
+            "herd.journal",
+        ],
     )
     .unwrap_err();
     let lines: Vec<String> = error.iter().map(ToString::to_string).collect();
@@ -244,6 +251,8 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              for example `--set log.level=debug`",
             "flag --set: error: `places.osm` cannot be set by a flag: \
              did you mean `places.osm.file`?",
+            "flag --set: error: `journal` cannot be set by a flag: \
+             did you mean `herd.journal`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
              [reports], [log], [access]",
@@ -253,7 +262,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              a list can only be set in the file",
         ]
     );
-    assert_eq!((error.error_count(), error.warning_count()), (7, 2));
+    assert_eq!((error.error_count(), error.warning_count()), (8, 2));
 }
 
 #[test]

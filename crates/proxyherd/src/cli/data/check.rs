@@ -63,9 +63,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         checked.sound,
-        "{} is damaged: {}. The server reads the rest, and its neighbors send what is missing",
+        "{} has {}. The server reads the rest, and its neighbors send what is missing",
         checked.dir,
-        counted(checked.damage.len(), "run") + " of bytes"
+        counted(checked.damage.len(), "damaged place")
     );
     Ok(())
 }

@@ -69,9 +69,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let _ = writeln!(anstream::stderr(), "Dumped {records} of {}, {bytes}", identity.server);
     anyhow::ensure!(
         dumped.damage.is_empty(),
-        "{} is damaged: {} of bytes. The dump has what could be read; `proxyherd data check` says where",
+        "{} has {}. The dump has what could be read; `proxyherd data check` says where",
         store.path().display(),
-        counted(dumped.damage.len(), "run")
+        counted(dumped.damage.len(), "damaged place")
     );
     Ok(())
 }
@@ -87,6 +87,8 @@ fn dump_to(store: &SteadyStore, identity: &StoreIdentity, out: impl Write) -> an
 fn dump_to_file(store: &SteadyStore, identity: &StoreIdentity, path: &Path) -> anyhow::Result<Dumped> {
     let cannot = || format!("cannot write {}", path.display());
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The error of a file in a missing directory would name a file that the operator does not know.
+    anyhow::ensure!(dir.is_dir(), "{}: there is no directory {}", cannot(), dir.display());
     // The file has the mode 0600, and is removed unless it gets its name.
     let file = NamedTempFile::new_in(dir).with_context(cannot)?;
     let dumped = dump_to(store, identity, file.as_file()).with_context(cannot)?;

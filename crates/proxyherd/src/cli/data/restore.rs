@@ -106,7 +106,10 @@ fn summary(done: &Restoration, herd: &str) -> String {
         );
     }
     if done.left_out > 0 {
-        text += &format!("  left out: {}\n", many(done.left_out, "record"));
+        text += &format!(
+            "  left out, as they are tokens, shares or accounts of places budgets: {}\n",
+            many(done.left_out, "record")
+        );
     }
     if done.stale > 0 {
         text += &format!(
