@@ -36,7 +36,7 @@ use self::{
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
     effort::{Effort, Unfinished},
-    horizon::Objection,
+    horizon::{Objection, is_old_store},
     links::Agreed,
     list::ClientPage,
     near::FoundClient,

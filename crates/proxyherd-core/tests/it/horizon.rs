@@ -5,7 +5,7 @@ use proxyherd_core::{
     codec::link::Encoder,
     limits::TOMBSTONE_TTL_NS,
     link::HIGHEST,
-    replica::{Agreed, Objection, Replica},
+    replica::{Agreed, Objection, Replica, is_old_store},
     types::ServerName,
 };
 
@@ -32,6 +32,13 @@ fn hear(now_ns: u64, replica: &Replica, encoder: &Encoder) {
     let mut incoming = proxyherd_core::link::Incoming::new(link(0)).with_version(HIGHEST);
     let taken = incoming.receive(replica, now_ns, encoder.bytes(), &mut Default::default()).unwrap();
     assert_eq!(taken, encoder.len());
+}
+
+#[test]
+fn a_store_is_old_an_hour_before_the_herd_forgets_what_it_has_forgotten() {
+    assert!(!is_old_store(NOW_NS, NOW_NS - 23 * HOUR_NS + 1));
+    assert!(is_old_store(NOW_NS, NOW_NS - 23 * HOUR_NS));
+    assert!(!is_old_store(NOW_NS, NOW_NS + HOUR_NS), "a clock that was set back does not make a store old");
 }
 
 #[test]
