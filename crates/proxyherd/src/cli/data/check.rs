@@ -53,7 +53,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (store, identity) = args.store.open()?;
     let bar = Bar::new("Reading");
-    let checked = check(&store, &identity, clock::now_ns(), &mut |share, _| bar.set(share))?;
+    let checked = check(&store, &identity, clock::now_ns(), &mut |share| bar.set(share))?;
     drop(bar);
     if args.json {
         let text = serde_json::to_string_pretty(&checked)?;
