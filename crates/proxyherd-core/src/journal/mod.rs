@@ -41,6 +41,17 @@ use crate::types::ServerName;
 /// The version of the format of stores that this program writes, and the only one that it reads.
 pub const STORE_VERSION: u16 = format::VERSION;
 
+/// Whether a file of this name counts as a file of a store. Files that are not complete do not count.
+///
+/// ```
+/// use proxyherd_core::journal::is_store_file;
+/// assert!(is_store_file("journal-7") && is_store_file("snapshot-15-7"));
+/// assert!(!is_store_file("snapshot-15-7.tmp") && !is_store_file("journal.lock"));
+/// ```
+pub fn is_store_file(name: &str) -> bool {
+    format::FileName::parse(name).is_some()
+}
+
 /// Whose store it is. A store of another herd or another server is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreIdentity {
