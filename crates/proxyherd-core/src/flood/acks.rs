@@ -212,16 +212,12 @@ impl Shard {
         if place == ME || self.origins.origin(place).server != self.origins.origin(ME).server {
             return Wake::default();
         }
-        let seq = self.origins.covered(ME) + 1;
-        self.origins.cover(ME, seq);
-        let wake = self.refile(id, ME, seq);
-        self.store.slot_mut(id).set_from(None);
-        wake.and(self.mark(id, self.up))
+        self.reissue(id)
     }
 
-    /// Whether markers name this server's present origin even if it has no live record. A server that waits for copies
-    /// has to be told that its last update is covered, even if another server's record has replaced that update.
-    pub(super) fn always_tells_of_me(&self) -> bool {
-        self.acks.is_wanted
+    /// The place of the origin that markers name even if it has no live record: this server's present one, if it waits
+    /// for copies. Neighbors then acknowledge its last update, even if another server's record has replaced that update.
+    pub(super) fn always_told(&self) -> Option<u16> {
+        self.acks.is_wanted.then_some(ME)
     }
 }

@@ -255,11 +255,7 @@ impl Shard {
         let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_of_them(slot)).map(|(id, _)| id).collect();
         let mut wake = Wake::default();
         for id in ids {
-            let seq = self.origins.covered(ME) + 1;
-            wake = wake.and(self.refile(id, ME, seq));
-            self.origins.cover(ME, seq);
-            self.store.slot_mut(id).set_from(None);
-            wake = wake.and(self.mark(id, self.up));
+            wake = wake.and(self.reissue(id));
         }
         wake
     }

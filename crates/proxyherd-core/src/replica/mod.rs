@@ -443,14 +443,6 @@ impl Replica {
 
 /// Observations for tests, status and the simulator's checkers.
 impl Replica {
-    /// Calls `visit` with each entry of the vector of one shard: an origin, and the sequence up to which it is
-    /// covered.
-    pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
-        for (origin, covered) in self.shards[shard].lock().shard.vector() {
-            visit(origin, covered);
-        }
-    }
-
     /// Whether one shard's lock can be taken within `wait`.
     pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
         self.shards[shard].try_lock_for(wait).is_some()
