@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 
-use crate::durability::{Probe, bytes_in};
+use crate::disk::{Probe, bytes_in};
 use crate::format::{BOLD, DIM, duration, grouped, size, verdict};
 use crate::load::roam::{self, RoamCounts, RoamPlan};
 use crate::load::{self, Dialect, LOS_ANGELES, LoadPlan};
