@@ -107,7 +107,7 @@ impl OpenStore {
                 "the store {} was last written {}. The herd may have forgotten since then what is in it, so it is not \
                  read before the neighbors are heard",
                 disk.path().display(),
-                ago(clock::now_ns().saturating_sub(alive_until_ns))
+                ago(alive_until_ns)
             );
             log.event(LogLevel::Warn, Subject::Server, message);
             late.push(LateStore { disk: disk.set_aside()?, alive_until_ns });
