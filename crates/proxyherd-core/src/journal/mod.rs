@@ -2,22 +2,20 @@
 //!
 //! A store is a folder of files. A [`Journal`] is a follower of the replica. It appends every change to the newest
 //! *segment* and says which changes are durable ([`Journal::sync`]). A [`Compaction`] writes what the replica holds into
-//! one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. A
-//! [`Ledger`](ledger::Ledger) knows who waits for which changes to be durable. All of them work on a [`Disk`], so the
-//! simulator runs the same code on a disk with faults.
+//! one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. All of
+//! them work on a [`Disk`], so the simulator runs the same code on a disk with faults.
 //!
 //! Invariant: a vector in a file claims only updates that the store holds before it. So every beginning of the files is
 //! an older state of the replica that is consistent, and a torn tail can be cut. Behind damage, records still count,
 //! because the last writer wins. Vectors behind damage do not count, so neighbors send what may be missing.
 //!
-//! Nothing here opens a file, waits or knows threads. The caller decides when to write and when to sync, and wakes those
-//! who wait.
+//! Nothing here opens a file, waits or knows threads. The caller decides when to write and when to sync. Who waits for
+//! changes to be durable is in [`ledger`](crate::ledger).
 
 mod compaction;
 pub mod disk;
 mod format;
 pub mod fuzzing;
-pub mod ledger;
 mod memory;
 mod recovery;
 mod scan;

@@ -5,7 +5,7 @@
 //!
 //! [`ServerDurability`] is what a server uses: the reports must be in the journal, or at enough neighbors, or both, as
 //! the settings say. The thread of the journal says what is synced ([`ServerDurability::cover_journal`]), and the
-//! replica says what neighbors hold. Core's `journal::ledger` decides who is released.
+//! replica says what neighbors hold. Core's `ledger` decides who is released.
 //!
 //! This module knows no file and no link.
 
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use proxyherd_config::{clock, config::DurabilitySettings};
 use proxyherd_core::{
     command::Positions,
-    journal::ledger::{Ledger, Needs},
+    ledger::{Ledger, Needs},
     replica::Replica,
 };
 
