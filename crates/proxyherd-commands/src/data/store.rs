@@ -17,7 +17,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    journal::{Disk, DiskError, DiskFile, RecoverError, StoreIdentity, alive_until, is_store_file},
+    journal::{Disk, DiskError, DiskFile, RecoverError, StoreIdentity, identity_of, is_store_file},
     types::ServerName,
 };
 use proxyherd_journal::{FileDisk, StoreError, disk_error};
@@ -103,25 +103,7 @@ impl SteadyStore {
 
     /// Whose store it is, as its files say. `None`: no file says so.
     pub fn identity(&self) -> Result<Option<StoreIdentity>, ReadError> {
-        // No herd has an empty ID. So core refuses the store and says whose it is: first the herd, then the server.
-        let server = ServerName::new("x").map_err(|error| self.failed(&error.to_string()))?;
-        let mut asked = StoreIdentity { herd: String::new(), server };
-        for _ in 0..2 {
-            match alive_until(self, &asked) {
-                Ok(_) => break,
-                Err(RecoverError::OtherHerd { herd, .. }) if asked.herd.is_empty() => asked.herd = herd,
-                Err(RecoverError::OtherServer { server, .. }) => {
-                    asked.server =
-                        ServerName::new(&server).map_err(|error| self.failed(&error.to_string()))?;
-                }
-                Err(error) => return Err(self.refused(error)),
-            }
-        }
-        Ok(Some(asked).filter(|asked| !asked.herd.is_empty()))
-    }
-
-    fn failed(&self, why: &str) -> ReadError {
-        self.refused(DiskError::Failed(why.to_owned()).into())
+        identity_of(self).map_err(|error| self.refused(error))
     }
 
     /// The store's directory.

@@ -215,3 +215,9 @@ pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option
     let survey = survey::Survey::of(disk, identity)?;
     Ok(read::alive_until(disk, &survey)?)
 }
+
+/// Whose store it is, as the first file with an intact header says; `None`: no file says so. [`recover`] refuses the
+/// store if another file says otherwise.
+pub fn identity_of<D: Disk>(disk: &D) -> Result<Option<StoreIdentity>, RecoverError> {
+    survey::identity_of(disk)
+}
