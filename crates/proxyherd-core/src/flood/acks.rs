@@ -8,7 +8,7 @@
 //! A neighbor's vectors, markers and IHAVE show the same, so they count, too. A server of an earlier version skips
 //! ACKS_WANTED. Such a neighbor only counts by these other frames, which may come seconds later or not at all.
 //!
-//! What a neighbor covers is counted in *own positions* ([`Shard::taken`]): they go on when this server begins a new
+//! What a neighbor covers is counted in *own positions* ([`Shard::issued`]): they go on when this server begins a new
 //! incarnation. This server then asks again. Updates of earlier incarnations count as covered when the neighbor covers
 //! all records that were issued again.
 //!
@@ -176,7 +176,7 @@ impl Shard {
         if !self.acks.is_wanted || seq < self.acks.reissued || self.outboxes[link.index()].is_none() {
             return;
         }
-        let position = self.own.taken_before + seq;
+        let position = self.own.issued_before + seq;
         let covered = &mut self.acks.ends[link.index()].covered;
         self.acks.has_changed |= position > *covered;
         *covered = position.max(*covered);

@@ -205,14 +205,14 @@ impl Replica {
     }
 
     /// The number of updates that this server has issued in one shard since its start.
-    pub fn taken(&self, shard: usize) -> u64 {
-        self.shards[shard].lock().shard.taken()
+    pub fn issued(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.issued()
     }
 
     /// The number of updates that this server issued in one shard before its present incarnation. Sequences begin anew
     /// with each incarnation.
-    pub fn taken_before(&self, shard: usize) -> u64 {
-        self.shards[shard].lock().shard.taken_before()
+    pub fn issued_before(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.issued_before()
     }
 
     /// The number of entries in a follower's queue in one shard.

@@ -269,7 +269,7 @@ impl Replica {
             wake = wake.and(woken);
             reports.note(outcome);
             if matches!(outcome, Outcome::Added | Outcome::Moved | Outcome::Stale) {
-                offer.stands_at(shard.changes(), shard.taken());
+                offer.stands_at(shard.changes(), shard.issued());
             }
             if outcome.is_taken() && offer.report.stamp == Stamp::Server {
                 offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
@@ -307,7 +307,7 @@ impl Replica {
         let (shard, counted) = self.shard_of(key);
         let mut positions = Positions::default();
         positions.note(Position { shard, seq: counted.shard.changes() });
-        positions.note_own(Position { shard, seq: counted.shard.taken() });
+        positions.note_own(Position { shard, seq: counted.shard.issued() });
         positions
     }
 

@@ -298,7 +298,7 @@ fn a_record_under_the_present_incarnation_becomes_the_next_own_update_and_its_ve
     let mut covered = Vec::new();
     riley.for_each_covered(shard, |origin, seq| covered.push((origin.clone(), seq)));
     assert_eq!(covered, [(origin("Riley", 1), 1)]);
-    assert_eq!(riley.taken(shard), 1);
+    assert_eq!(riley.issued(shard), 1);
 }
 
 #[test]
