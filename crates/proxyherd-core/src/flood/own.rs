@@ -60,7 +60,7 @@ pub(super) struct Own {
     /// The incarnations whose updates are all either held here or replaced by newer records. The last one is the
     /// present incarnation.
     incarnations: Vec<u64>,
-    /// The number of updates that the server took under all incarnations before the present one.
+    /// The number of updates that the server issued under all incarnations before the present one.
     pub(super) issued_before: u64,
     /// Other servers hold something wrong about the present incarnation.
     is_lied_about: bool,

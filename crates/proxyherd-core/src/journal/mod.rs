@@ -13,7 +13,7 @@
 //! changes to be durable is in [`ledger`](crate::ledger).
 
 mod compaction;
-pub mod disk;
+mod disk;
 mod format;
 pub mod fuzzing;
 mod memory;

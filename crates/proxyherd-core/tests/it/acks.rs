@@ -126,7 +126,7 @@ fn counted(mut bytes: &[u8], strips: bool) -> (Vec<u8>, usize, usize) {
     (kept, wanted, acks)
 }
 
-/// Wants so many copies. Returns the number of wakes.
+/// Wants this number of copies. Returns the number of wakes.
 fn want(replica: &Replica, count: usize) -> Arc<AtomicUsize> {
     let wakes = Arc::new(AtomicUsize::new(0));
     let told = Arc::clone(&wakes);
@@ -216,7 +216,7 @@ fn a_neighbor_on_a_lazy_link_acknowledges_what_other_links_have_brought() {
 }
 
 #[test]
-fn so_many_copies_are_there_as_the_neighbor_that_is_so_far_back_covers() {
+fn two_copies_exist_of_what_the_slower_neighbor_covers() {
     let mut net = Net::new(["Riley", "Jaquez", "Juzang"].map(replica).into());
     net.link(0, 1, false);
     net.link(0, 2, false);

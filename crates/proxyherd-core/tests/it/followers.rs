@@ -346,7 +346,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
     assert!(journal.released.len() > 50, "{} replies have left under load", journal.released.len());
     while !journal.write(&replica, &follower, 5) {}
     assert!(journal.waiting.is_empty(), "{:?} wait for ever", journal.waiting);
-    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| replica.issued(shard)));
+    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| replica.changes(shard)));
 }
 
 #[test]
@@ -571,9 +571,9 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
                     });
                 }
             });
-            let taken: [u64; SHARDS] = std::array::from_fn(|shard| replica.issued(shard));
+            let changes: [u64; SHARDS] = std::array::from_fn(|shard| replica.changes(shard));
             let mirror = shared.mirror.lock().unwrap();
-            let lags = |mirror: &mut Mirror| mirror.covered != taken;
+            let lags = |mirror: &mut Mirror| mirror.covered != changes;
             let (mirror, late) = shared.drained.wait_timeout_while(mirror, WAKE_MAX, lags).unwrap();
             let is_held = mirror.held == held(&replica);
             drop(mirror);

@@ -85,7 +85,7 @@ impl Part {
     pub const ALL: Part = Part { part: 0, parts: 1 };
 
     /// Whether the shard belongs to this part.
-    pub fn has(self, shard: usize) -> bool {
+    fn has(self, shard: usize) -> bool {
         shard % self.parts == self.part
     }
 }
