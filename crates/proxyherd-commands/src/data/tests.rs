@@ -262,8 +262,7 @@ fn a_flipped_byte_is_named_with_its_file_and_offset_and_everything_else_is_dumpe
     assert_eq!(checked.records.clients, 0, "nothing of the damaged block counts");
     let store = SteadyStore::open(&config.herd.data, &riley).unwrap();
     let mut text = Vec::new();
-    let dumped =
-        dump(&store, &identity(&config, &riley), "0.1.0", NOW_NS, &mut text, &mut |_| {}).unwrap();
+    let dumped = dump(&store, &identity(&config, &riley), "0.1.0", NOW_NS, &mut text, &mut |_| {}).unwrap();
     assert_eq!(dumped.damage.len(), 1);
     assert!(entries(&text).contains_key("k1w1") && !entries(&text).contains_key("of-Riley"));
 }

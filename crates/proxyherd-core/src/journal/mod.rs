@@ -29,8 +29,8 @@ pub use self::{
     disk::{Disk, DiskError, DiskFile},
     memory::{MemoryDisk, MemoryFile},
     recovery::{
-        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, alive_until, identity_of,
-        recover,
+        Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, alive_until,
+        identity_of, recover,
     },
     stored::Stored,
     writer::Journal,
