@@ -60,9 +60,11 @@ fn parts_for(bytes: u64) -> usize {
     usize::try_from(bytes / PART_BYTES + 1).unwrap_or(SHARDS).min(SHARDS)
 }
 
+type Key = (Kind, Box<[u8]>);
+
 /// The newest record of each key, while a store is read.
 #[derive(Debug, Default)]
-struct NewestRecords(Mutex<HashMap<(Kind, Box<[u8]>), Entry>>);
+struct NewestRecords(Mutex<HashMap<Key, Entry>>);
 
 impl NewestRecords {
     fn into_entries(self) -> impl Iterator<Item = Entry> {
