@@ -1,4 +1,5 @@
-//! The disk on which measured servers have their data: how long it takes for an fdatasync, and how much the servers take.
+//! The disk on which measured servers have their data: how long it takes for an fdatasync, and how much the servers
+//! take.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The files of a server's store. A file is read with its checksums as they are, and the entries of its blocks also with
-//! correct checksums, because a fuzzer cannot guess them.
+//! The files of a server's store. A file is read with its checksums as they are, and the entries of its blocks also
+//! with correct checksums, because a fuzzer cannot guess them.
 
 use std::cell::Cell;
 
@@ -29,8 +29,8 @@ impl Restore for Counting {
     fn restore_vector(&self, _now_ns: u64, _shard: usize, _vector: &[(Origin, u64)]) {}
 }
 
-/// A store with any bytes is read without a panic, and with memory that the number of its bytes bounds. Every entry that
-/// was read is the same after it was written and read again.
+/// A store with any bytes is read without a panic, and with memory that the number of its bytes bounds. Every entry
+/// that was read is the same after it was written and read again.
 pub fn check(input: &[u8]) {
     read(input.to_vec());
     let sealed = read(fuzzing::segment(input));

@@ -43,11 +43,11 @@
 //! jump.
 //!
 //! In a third of the herds, *acknowledgements wait*: for a journal, for copies at neighbors, or for both (`--journal`,
-//! `--replicas`). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a crash,
-//! and so are changes of names. A commit has three steps, a compaction has many, and the server can crash between any
-//! two of them. Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by empty ones, and
-//! come back as they were some time before. Sometimes all servers crash at once. After some rounds a *night* comes: a
-//! server, or the whole herd, is off for longer than tombstones live, while the clocks of all move on.
+//! `--replicas`). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a
+//! crash, and so are changes of names. A commit has three steps, a compaction has many, and the server can crash
+//! between any two of them. Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by
+//! empty ones, and come back as they were some time before. Sometimes all servers crash at once. After some rounds a
+//! *night* comes: a server, or the whole herd, is off for longer than tombstones live, while the clocks of all move on.
 //!
 //! *Bad members* come with `--bad-members`: for some seconds a server sends anything that the link protocol can
 //! express. The bad member forges records under other servers' present, past and invented incarnations, with any
@@ -76,8 +76,8 @@
 //! - After a peace the herd may be *calm*: clients report and nothing goes wrong. Then the transmissions of each change
 //!   are counted. Along a tree, each change is sent once to each server other than the first.
 //! - In a calm on fast wires with clocks that agree, all servers tell the same events of presence with the same IDs.
-//! - What was acknowledged survives as the chosen durability says. With a journal: any crashes of the server, unless its
-//!   disk lied, changed or lost what it held. With `k` copies: the crashes of any `k` servers.
+//! - What was acknowledged survives as the chosen durability says. With a journal: any crashes of the server, unless
+//!   its disk lied, changed or lost what it held. With `k` copies: the crashes of any `k` servers.
 //! - When an acknowledgement leaves, enough neighbors hold the record. For some acknowledgements the disk is read as a
 //!   crash would leave it that drops everything that is not synced: the record must be there.
 //! - Nothing comes back that all servers of a herd had replaced or forgotten, also not after a night.

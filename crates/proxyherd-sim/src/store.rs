@@ -1,9 +1,9 @@
 //! The store of one life of a server: the core's journal on a simulated disk. This module does what the threads of a
 //! real server do around the journal, one step at a time, so that the server can crash between any two steps.
 //!
-//! A commit has three steps: changes are taken from the replica, written, and synced. A compaction has many steps, which
-//! come between those of commits. A full disk delays the steps. After any other error the store is of no use until the
-//! server starts again.
+//! A commit has three steps: changes are taken from the replica, written, and synced. A compaction has many steps,
+//! which come between those of commits. A full disk delays the steps. After any other error the store is of no use
+//! until the server starts again.
 //!
 //! The store does not know what is acknowledged, nor what is wrong with the disk.
 

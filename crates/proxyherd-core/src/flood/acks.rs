@@ -216,7 +216,8 @@ impl Shard {
     }
 
     /// The place of the origin that markers name even if it has no live record: this server's present one, if it waits
-    /// for copies. Neighbors then acknowledge its last update, even if another server's record has replaced that update.
+    /// for copies. Neighbors then acknowledge its last update, even if another server's record has replaced that
+    /// update.
     pub(super) fn always_told(&self) -> Option<u16> {
         self.acks.is_wanted.then_some(ME)
     }

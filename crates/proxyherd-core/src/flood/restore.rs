@@ -10,8 +10,8 @@
 //!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
-//! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store may
-//!   also have an older record of the key.
+//! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store
+//!   may also have an older record of the key.
 //! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
 //!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they

@@ -1,9 +1,9 @@
 //! Writes snapshots of the shards, so that older files can go.
 //!
 //! The journal begins a segment, and the compaction gives its snapshots the number of that segment. The compaction goes
-//! shard by shard. It notes the shard's vector, reads the shard's records bite by bite, and writes them to a file that is
-//! not complete yet. Changes that happen meanwhile are in the new segment, too. At its end the snapshot has the vector,
-//! which claims only what the shard held when the snapshot began.
+//! shard by shard. It notes the shard's vector, reads the shard's records bite by bite, and writes them to a file that
+//! is not complete yet. Changes that happen meanwhile are in the new segment, too. At its end the snapshot has the
+//! vector, which claims only what the shard held when the snapshot began.
 //!
 //! A snapshot counts from the moment at which it gets its name. Before that, the journal has to have synced all changes
 //! that the shard had made when the snapshot began. Otherwise a crash could keep the removal of a record, and lose that
@@ -86,8 +86,8 @@ impl<D: Disk> Compaction<D> {
     }
 
     /// Does a small part of the work: reads some records of a shard under its lock, or writes or syncs some bytes.
-    /// `durable` are the newest positions that [`Journal::sync`](super::Journal::sync) has returned. After an error call
-    /// [`Compaction::abort`].
+    /// `durable` are the newest positions that [`Journal::sync`](super::Journal::sync) has returned. After an error
+    /// call [`Compaction::abort`].
     pub fn step(&mut self, replica: &Replica, durable: &Positions) -> Result<Progress, DiskError> {
         if self.shard >= SHARDS {
             self.remove(|file| matches!(file, FileName::Segment { .. }))?;

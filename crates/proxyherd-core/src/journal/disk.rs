@@ -1,8 +1,8 @@
 //! The disk of a store, as this module sees it: files of one folder, by name.
 //!
 //! The server implements [`Disk`] with files, and the simulator with memory that tears, drops and lies. A file is
-//! written at known offsets, so a write that failed can be repeated. A name is safe only after [`Disk::sync_names`], and
-//! bytes are safe only after [`DiskFile::sync`]. Until then a crash may keep any part of them.
+//! written at known offsets, so a write that failed can be repeated. A name is safe only after [`Disk::sync_names`],
+//! and bytes are safe only after [`DiskFile::sync`]. Until then a crash may keep any part of them.
 
 /// Why the disk did not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! The private format of the store, for fuzzing only. Only `proxyherd-fuzz` may use this module, and it changes with the
-//! format.
+//! The private format of the store, for fuzzing only. Only `proxyherd-fuzz` may use this module, and it changes with
+//! the format.
 
 use super::{
     StoreIdentity, Stored,

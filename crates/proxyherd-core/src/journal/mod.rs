@@ -1,9 +1,9 @@
 //! The store of a server: what its replica holds, on a disk.
 //!
 //! A store is a folder of files. A [`Journal`] is a follower of the replica. It appends every change to the newest
-//! *segment* and says which changes are durable ([`Journal::sync`]). A [`Compaction`] writes what the replica holds into
-//! one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. All of
-//! them work on a [`Disk`], so the simulator runs the same code on a disk with faults.
+//! *segment* and says which changes are durable ([`Journal::sync`]). A [`Compaction`] writes what the replica holds
+//! into one *snapshot* for each shard, so that older files can go. [`recover`] reads a store into an empty replica. All
+//! of them work on a [`Disk`], so the simulator runs the same code on a disk with faults.
 //!
 //! Invariant: a vector in a file claims only updates that the store holds before it. So every beginning of the files is
 //! an older state of the replica that is consistent, and a torn tail can be cut. Behind damage, records still count,

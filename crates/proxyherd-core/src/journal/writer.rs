@@ -18,8 +18,9 @@ use crate::{
 /// The number of bytes that a record takes on the disk, as long as no record has been written.
 const RECORD_LEN_GUESS: u64 = 80;
 
-/// The end of a store that is written. One thread owns it and repeats [`take`](Journal::take), [`write`](Journal::write)
-/// and [`sync`](Journal::sync). The three are apart, so that a crash can be simulated between them.
+/// The end of a store that is written. One thread owns it and repeats [`take`](Journal::take),
+/// [`write`](Journal::write) and [`sync`](Journal::sync). The three are apart, so that a crash can be simulated between
+/// them.
 #[derive(Debug)]
 pub struct Journal<D: Disk> {
     disk: D,
@@ -299,8 +300,8 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Begins a new segment and a compaction that makes all older files unnecessary. Writes and syncs the buffer first,
-    /// so [`Journal::durable`] may grow. The compaction may run on another thread. End it with [`Journal::compacted`] or
-    /// [`Journal::compaction_failed`].
+    /// so [`Journal::durable`] may grow. The compaction may run on another thread. End it with [`Journal::compacted`]
+    /// or [`Journal::compaction_failed`].
     pub fn begin_compaction(&mut self, now_ns: u64) -> Result<Compaction<D>, DiskError>
     where
         D: Clone,
@@ -326,8 +327,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// The compaction was given up, for example because the disk is full. Another one is due a while later. `aborted` is
-    /// what [`Compaction::abort`] has returned.
+    /// The compaction was given up, for example because the disk is full. Another one is due a while later. `aborted`
+    /// is what [`Compaction::abort`] has returned.
     pub fn compaction_failed(&mut self, aborted: &Compacted, now_ns: u64) {
         self.upkeep.end(aborted);
         self.upkeep.not_before_ns = now_ns.saturating_add(COMPACTION_RETRY_NS);

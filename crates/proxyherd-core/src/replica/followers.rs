@@ -191,8 +191,8 @@ impl Replica {
         vector.map(|vector| vector.for_each(visit)).is_some()
     }
 
-    /// Calls `visit` with each entry of one shard's vector: an origin, and the sequence up to which it is covered. Returns
-    /// the number of the shard's changes at that moment.
+    /// Calls `visit` with each entry of one shard's vector: an origin, and the sequence up to which it is covered.
+    /// Returns the number of the shard's changes at that moment.
     pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) -> u64 {
         let counted = self.shards[shard].lock();
         counted.shard.vector().for_each(|(origin, covered)| visit(origin, covered));

@@ -87,8 +87,8 @@ impl<'a> Offer<'a> {
         (seq > 0).then(|| Position { shard: self.hash.shard(), seq })
     }
 
-    /// Notes that the shard holds the report, or a record that wins over it. Up to now the shard has made this number of
-    /// changes and has issued this number of updates.
+    /// Notes that the shard holds the report, or a record that wins over it. Up to now the shard has made this number
+    /// of changes and has issued this number of updates.
     pub(super) fn stands_at(&mut self, changes: u64, issued: u64) {
         (self.position, self.own_position) = (changes, issued);
     }

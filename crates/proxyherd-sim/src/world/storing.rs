@@ -1,4 +1,5 @@
-//! Stores and acknowledgements: commits and compactions step by step, what goes wrong with disks, and what must survive.
+//! Stores and acknowledgements: commits and compactions step by step, what goes wrong with disks, and what must
+//! survive.
 
 use proxyherd_core::command::Positions;
 

@@ -1,8 +1,9 @@
 //! The bytes of the files of a store: the same format for segments and snapshots.
 //!
-//! A file is a [`FileHeader`], twice, and then blocks. A block has a header (`block`) and entries of one shard (`entry`,
-//! `payload`). Numbers are little endian. The checksums of a block (XXH3) depend on the store's salt, the file and the
-//! block's offset. So a block is valid only where it was written, and no client can forge a block inside its own data.
+//! A file is a [`FileHeader`], twice, and then blocks. A block has a header (`block`) and entries of one shard
+//! (`entry`, `payload`). Numbers are little endian. The checksums of a block (XXH3) depend on the store's salt, the
+//! file and the block's offset. So a block is valid only where it was written, and no client can forge a block inside
+//! its own data.
 //!
 //! Everything that is read from a file counts as untrusted: a length is checked before anything is allocated, and
 //! a value is made only if it is valid. Bytes that are read as a value are the bytes that this module writes for the

@@ -50,7 +50,8 @@ impl<'a> Payload<'a> {
         (origins.len() <= 1 << 16).then_some(origins)
     }
 
-    /// Reads all entries of a block of `shard`. `origins` are those of [`Payload::origins`]. `None`: the block is wrong.
+    /// Reads all entries of a block of `shard`. `origins` are those of [`Payload::origins`]. `None`: the block is
+    /// wrong.
     pub(in crate::journal) fn decode(
         shard: u8,
         payload: &'a [u8],

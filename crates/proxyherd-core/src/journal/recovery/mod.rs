@@ -4,9 +4,9 @@
 //! Several threads can share the work: each takes some of the shards. `survey` finds out which files count and whose
 //! they are, and `read` reads them.
 //!
-//! Bytes that are wrong are either *torn* or *damaged*. They are torn if a process wrote them last, if nothing says that
-//! they were durable, and if they are in the last segment of that process. Then nobody was promised anything about them.
-//! Otherwise something is lost, so the vectors behind them do not count.
+//! Bytes that are wrong are either *torn* or *damaged*. They are torn if a process wrote them last, if nothing says
+//! that they were durable, and if they are in the last segment of that process. Then nobody was promised anything about
+//! them. Otherwise something is lost, so the vectors behind them do not count.
 
 mod read;
 mod survey;
@@ -34,8 +34,8 @@ pub trait Restore {
     }
 }
 
-/// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake. The
-/// caller ends the restore with [`Replica::restore_end`], after the last part.
+/// A replica that a store is restored into. `wake` wakes links; only a replica whose links are up has links to wake.
+/// The caller ends the restore with [`Replica::restore_end`], after the last part.
 pub struct ReplicaRestore<'a, W> {
     replica: &'a Replica,
     wake: W,
