@@ -16,6 +16,7 @@
 //! servers. Each measurement has a module of its own, which prints its results with the help of [`mod@format`].
 
 mod abuse;
+mod disk;
 mod durability;
 mod floor;
 mod format;

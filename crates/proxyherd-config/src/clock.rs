@@ -1,4 +1,5 @@
-//! This machine's time and randomness. Core has no clock and takes both as arguments.
+//! This machine's time and randomness. Core has no clock and takes both as arguments. [`age_text`] tells people a time
+//! that has passed.
 //!
 //! Doors ask for the time at every read, so [`now_ns`] and [`monotonic_ns`] are compiled where they are called: this
 //! crate is not optimized for speed.
@@ -36,7 +37,28 @@ pub fn monotonic_ns() -> u64 {
     u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// A time that has passed, in one unit: `90 s`, `5 h`.
+pub fn age_text(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// A number that nobody outside can predict. It is good enough for jitter and for hash tables, but not for keys.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_one_unit() {
+        let told = [0, 119, 120, 7199, 7200, 172_800].map(age_text);
+        assert_eq!(told, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
 }

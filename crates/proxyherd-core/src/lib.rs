@@ -11,6 +11,7 @@ pub mod codec;
 pub mod command;
 pub mod flood;
 pub mod journal;
+pub mod ledger;
 pub mod limits;
 pub mod link;
 pub mod places;

@@ -180,7 +180,7 @@ impl Disk for FileDisk {
     type File = StoreFile;
 
     fn list(&self) -> Result<Vec<(String, u64)>, DiskError> {
-        let failed = |error: io::Error| told("list", &self.dir, &error);
+        let failed = |error: io::Error| disk_error("list", &self.dir, &error);
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -194,7 +194,7 @@ impl Disk for FileDisk {
                 Ok(_) => {}
                 // A server that runs beside a command has removed the file.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(told("read the length of", &entry.path(), &error)),
+                Err(error) => return Err(disk_error("read the length of", &entry.path(), &error)),
             }
         }
         files.sort();
@@ -203,7 +203,7 @@ impl Disk for FileDisk {
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
         let path = self.path_of(name)?;
-        let failed = |error: io::Error| told("read", &path, &error);
+        let failed = |error: io::Error| disk_error("read", &path, &error);
         let file = File::open(&path).map_err(failed)?;
         let mut read = 0;
         while read < into.len() {
@@ -234,7 +234,7 @@ impl Disk for FileDisk {
     fn remove(&self, name: &str) -> Result<(), DiskError> {
         self.check_writable()?;
         let path = self.path_of(name)?;
-        fs::remove_file(&path).map_err(|error| told("remove", &path, &error))
+        fs::remove_file(&path).map_err(|error| disk_error("remove", &path, &error))
     }
 
     fn sync_names(&self) -> Result<(), DiskError> {
@@ -242,7 +242,7 @@ impl Disk for FileDisk {
         if self.skips_syncs {
             return Ok(());
         }
-        self.handle.sync_all().map_err(|error| told("sync the directory", &self.dir, &error))
+        self.handle.sync_all().map_err(|error| disk_error("sync the directory", &self.dir, &error))
     }
 }
 
@@ -257,7 +257,7 @@ impl DiskFile for StoreFile {
         if self.skips_syncs {
             return Ok(());
         }
-        self.file.sync_data().map_err(|error| told("sync", &self.path, &error))
+        self.file.sync_data().map_err(|error| disk_error("sync", &self.path, &error))
     }
 }
 
@@ -290,11 +290,12 @@ fn sync_dir(dir: &Path) -> Result<(), StoreError> {
 fn full_or(doing: &str, path: &Path, error: &io::Error) -> DiskError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => DiskError::Full,
-        _ => told(doing, path, error),
+        _ => disk_error(doing, path, error),
     }
 }
 
-fn told(doing: &str, path: &Path, error: &io::Error) -> DiskError {
+/// The error of an operation that the system refuses. `doing` is the operation, such as `read`.
+pub fn disk_error(doing: &str, path: &Path, error: &io::Error) -> DiskError {
     DiskError::Failed(format!("cannot {doing} {}: {}", path.display(), refusal::refused(path, error)))
 }
 

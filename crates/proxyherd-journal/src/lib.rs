@@ -29,6 +29,6 @@ mod names;
 mod store;
 
 pub use self::{
-    disk::{FileDisk, StoreFile},
+    disk::{FileDisk, StoreFile, disk_error},
     store::{StoreError, directory},
 };

@@ -8,7 +8,7 @@ use std::sync::{
 
 use proxyherd_core::{
     command::Positions,
-    journal::ledger::{Ledger, Needs},
+    ledger::{Ledger, Needs},
     replica::Replica,
 };
 

@@ -16,8 +16,7 @@ use proxyherd_core::{
         Compaction, Disk as _, DiskError, Journal, Part, Progress, RecoverError, Recovered, ReplicaRestore,
         StoreIdentity, alive_until, recover,
     },
-    limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
-    replica::Replica,
+    replica::{Replica, is_old_store},
 };
 
 use crate::{
@@ -25,9 +24,7 @@ use crate::{
     timeline::{Nanos, SECOND},
 };
 
-/// A store that is older than this may bring something back that the herd has forgotten.
-const LONG_ABSENCE_NS: u64 = TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS;
-/// The time for which a server waits for objections before it reads such a store.
+/// The time for which a server waits for objections before it reads an old store.
 const OBJECTIONS_MAX: Nanos = 10 * SECOND;
 
 /// The store of one life.
@@ -117,7 +114,7 @@ impl Store {
         let mut store =
             Store { disk, identity, salt, follower: None, stage: Stage::Failed, compaction: None };
         let opened = match alive_until(&store.disk, &store.identity) {
-            Ok(Some(alive_until_ns)) if alive_until_ns.saturating_add(LONG_ABSENCE_NS) <= clock_ns => {
+            Ok(Some(alive_until_ns)) if is_old_store(clock_ns, alive_until_ns) => {
                 store.stage = Stage::Waits { alive_until_ns, until: now + OBJECTIONS_MAX };
                 Opened::Waits
             }

@@ -8,14 +8,13 @@
 
 mod output;
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::disk::Probe;
 use crate::load::{self, Dialect, LOS_ANGELES, LoadPlan};
 use crate::stats::{Histogram, Spread};
 use crate::target;
@@ -30,9 +29,6 @@ const TARGET: f64 = 0.5;
 const SYNC_MAX: Duration = Duration::from_millis(1);
 /// Number of clients.
 const CLIENTS: u32 = 10_000;
-/// Number of times that the disk is measured in each round, and the bytes that are written before each fdatasync.
-const SYNCS: u32 = 20;
-const SYNC_LEN: usize = 16 * 1024;
 
 /// What to measure.
 #[derive(Args)]
@@ -189,45 +185,6 @@ fn drive(group: &Group, plan: &DurabilityPlan, depth: u32) -> Result<load::LoadR
     })
 }
 
-/// A file that grows as a journal does, on the same disk.
-pub(crate) struct Probe {
-    file: File,
-    pub(crate) sync: Histogram,
-}
-
-impl Probe {
-    pub(crate) fn create(dir: &Path) -> Result<Probe> {
-        let path = dir.join("fdatasync");
-        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Probe { file, sync: Histogram::new() })
-    }
-
-    /// Measures the disk some times.
-    pub(crate) fn measure(&mut self) -> Result<()> {
-        for _ in 0..SYNCS {
-            self.file.write_all(&[0xA5; SYNC_LEN]).context("cannot write to the disk")?;
-            let began = Instant::now();
-            self.file.sync_data().context("the disk refuses an fdatasync")?;
-            self.sync.record(began.elapsed());
-        }
-        Ok(())
-    }
-}
-
-/// The number of bytes of all files in a folder and in the folders in it. A file that goes meanwhile does not count.
-pub(crate) fn bytes_in(dir: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
-        let path = entry?.path();
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => bytes += bytes_in(&path)?,
-            Ok(found) => bytes += found.len(),
-            Err(_) => {}
-        }
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,16 +203,5 @@ mod tests {
             ];
             assert_eq!(DepthResult { depth, choices }.is_met(), is_met, "{depth} {rate}");
         }
-    }
-
-    #[test]
-    fn files_in_folders_count() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("inner")).unwrap();
-        fs::write(dir.path().join("one"), [0; 10]).unwrap();
-        fs::write(dir.path().join("inner/other"), [0; 7]).unwrap();
-        assert_eq!(bytes_in(dir.path()).unwrap(), 17);
-        Probe::create(dir.path()).unwrap().measure().unwrap();
-        assert!(bytes_in(dir.path()).unwrap() > 17);
     }
 }

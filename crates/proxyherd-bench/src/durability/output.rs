@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{ChoiceRounds, DepthResult, DurabilityResult, SYNC_LEN, SYNC_MAX, TARGET};
+use super::{ChoiceRounds, DepthResult, DurabilityResult, SYNC_MAX, TARGET};
+use crate::disk::SYNC_LEN;
 use crate::format::{BOLD, DIM, duration, grouped, verdict};
 use crate::stats::Spread;
 use crate::target;

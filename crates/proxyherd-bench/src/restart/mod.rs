@@ -1,7 +1,7 @@
 //! Measures how a server with a journal restarts, how much disk it takes, and how long reports wait while it compacts.
 //!
-//! A server is filled with clients, killed, and started again. Then its clients report so much that the server compacts
-//! its store. Meanwhile the size of the store is read again and again, and clients at a moderate rate measure how long
+//! A server is filled with clients, killed, and started again. Then its clients report until the server compacts its
+//! store. Meanwhile the size of the store is read again and again, and clients at a moderate rate measure how long
 //! reports wait. These clients also measure the waits without a compaction, because a busy machine makes reports wait,
 //! too. At the end the server is killed and started once more, so that it also reads snapshots.
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 
-use crate::durability::{Probe, bytes_in};
+use crate::disk::{Probe, bytes_in};
 use crate::format::{BOLD, DIM, duration, grouped, size, verdict};
 use crate::load::roam::{self, RoamCounts, RoamPlan};
 use crate::load::{self, Dialect, LOS_ANGELES, LoadPlan};

@@ -1,7 +1,6 @@
 //! Reads all of a store and says what it holds and what is damaged.
 
 use proxyherd_core::{
-    codec::rfc3339,
     flood::Update,
     journal::{Damage, Recovered, STORE_VERSION, StoreIdentity},
     types::{Body, Kind},
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     Progress, content,
+    dump_file::time_text,
     store::{ReadError, SteadyStore},
 };
 
@@ -125,10 +125,4 @@ pub fn check(
         torn: torn.iter().map(Run::from).collect(),
         damage: damage.iter().map(Run::from).collect(),
     })
-}
-
-fn time_text(nanos: u64) -> String {
-    let mut text = Vec::new();
-    rfc3339::write_received(&mut text, nanos);
-    String::from_utf8_lossy(&text).into_owned()
 }

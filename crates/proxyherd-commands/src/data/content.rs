@@ -35,24 +35,23 @@ pub(super) fn visit(
     mut show: impl FnMut(&Update<'_>) -> Result<(), ReadError>,
 ) -> Result<Recovered, ReadError> {
     let parts = parts_for(store.bytes());
-    let (mut found, mut shown): (Option<Recovered>, u64) = (None, 0);
+    let mut found: Option<Recovered> = None;
     for part in 0..parts {
-        let content = Content::default();
+        let newest = NewestRecords::default();
         let mut tell = |read: ReadProgress| {
             let share = if read.total == 0 { 1.0 } else { read.read as f64 / read.total as f64 };
-            progress((part as f64 + share.min(1.0)) / parts as f64, shown);
+            progress((part as f64 + share.min(1.0)) / parts as f64);
         };
-        let recovered = recover(store, identity, &content, now_ns, Part { part, parts }, &mut tell)
+        let recovered = recover(store, identity, &newest, now_ns, Part { part, parts }, &mut tell)
             .map_err(|error| store.refused(error))?;
         found = Some(match found {
             Some(earlier) => earlier.merge(recovered),
             None => recovered,
         });
-        for entry in content.into_entries() {
+        for entry in newest.into_entries() {
             show(&entry.update())?;
-            shown += 1;
         }
-        progress((part + 1) as f64 / parts as f64, shown);
+        progress((part + 1) as f64 / parts as f64);
     }
     Ok(found.unwrap_or_default())
 }
@@ -61,20 +60,19 @@ fn parts_for(bytes: u64) -> usize {
     usize::try_from(bytes / PART_BYTES + 1).unwrap_or(SHARDS).min(SHARDS)
 }
 
-/// The newest record of each key.
-type Newest = HashMap<(Kind, Box<[u8]>), Entry>;
+type Key = (Kind, Box<[u8]>);
 
 /// The newest record of each key, while a store is read.
 #[derive(Debug, Default)]
-struct Content(Mutex<Newest>);
+struct NewestRecords(Mutex<HashMap<Key, Entry>>);
 
-impl Content {
+impl NewestRecords {
     fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_values()
     }
 }
 
-impl Restore for Content {
+impl Restore for NewestRecords {
     fn restore(&self, _now_ns: u64, _shard: usize, changes: &[Stored<'_>]) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
@@ -117,8 +115,8 @@ mod tests {
     fn the_newest_record_of_each_key_is_held_and_a_removed_one_is_not() {
         let (one, other) = (origin(1), origin(2));
         let update = |record, origin, seq| Stored::Update(Update { record, origin, seq });
-        let content = Content::default();
-        content.restore(
+        let newest = NewestRecords::default();
+        newest.restore(
             0,
             0,
             &[
@@ -131,7 +129,7 @@ mod tests {
                 Stored::Removed { kind: Kind(200), key: b"never" },
             ],
         );
-        let mut held: Vec<_> = content.into_entries().collect();
+        let mut held: Vec<_> = newest.into_entries().collect();
         held.sort_by_key(|entry| entry.update().seq);
         let held: Vec<_> = held.iter().map(|entry| (entry.update().record.key, entry.update().seq)).collect();
         assert_eq!(held, [(&b"a"[..], 1), (b"b", 4)]);

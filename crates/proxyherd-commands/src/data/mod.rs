@@ -18,5 +18,5 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-/// The share of some work that is done, from 0 to 1, and the number of records so far.
-pub type Progress<'p> = &'p mut dyn FnMut(f64, u64);
+/// Is told which share of the work is done, from 0 to 1.
+pub type Progress<'p> = &'p mut dyn FnMut(f64);

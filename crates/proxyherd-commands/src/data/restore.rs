@@ -31,6 +31,17 @@ use super::{
     dump_file::{DumpError, DumpReader, Header},
 };
 
+/// The dump that is restored.
+#[derive(Debug)]
+pub struct Source<'s, R> {
+    /// The dump.
+    pub input: R,
+    /// Its name, for messages.
+    pub name: &'s str,
+    /// The number of its bytes. `None`: it is not known, so the progress stays at 0.
+    pub len: Option<u64>,
+}
+
 /// What a restore is to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'c> {
@@ -97,11 +108,9 @@ pub enum RestoreError {
     },
 }
 
-/// Restores a dump. `dump`: the name of the dump, for messages. `now_ns`: POSIX time in nanoseconds. `salt`: a random
-/// number that clients cannot know. `progress` gets the number of bytes that were read so far as its share.
-pub fn restore(
-    input: impl BufRead,
-    dump: &str,
+/// Restores a dump. `now_ns`: POSIX time in nanoseconds. `salt`: a random number that clients cannot know.
+pub fn restore<R: BufRead>(
+    source: Source<'_, R>,
     wanted: &Wanted<'_>,
     now_ns: u64,
     salt: u64,
@@ -110,9 +119,11 @@ pub fn restore(
     let data = &wanted.config.herd.data;
     refuse_in_use(data, wanted)?;
     let replica = write::replica(wanted, now_ns, salt);
-    let taken =
-        take(input, wanted, now_ns, |shard, update| write::hold(&replica, now_ns, shard, update), progress)
-            .map_err(|reason| RestoreError::Dump { dump: dump.to_owned(), reason })?;
+    let Source { input, name, len } = source;
+    let mut read = |bytes: u64| progress(len.map_or(0.0, |len| bytes as f64 / len.max(1) as f64));
+    let hold = |shard, update: Update<'_>| write::hold(&replica, now_ns, shard, update);
+    let taken = take(input, wanted, now_ns, hold, &mut read)
+        .map_err(|reason| RestoreError::Dump { dump: name.to_owned(), reason })?;
     let identity = StoreIdentity { herd: wanted.config.herd.id.clone(), server: wanted.server.clone() };
     let alive_until_ns = alive_until(&taken.header, &identity.herd, now_ns);
     write::put(data, wanted, &identity, &replica, alive_until_ns, salt)?;
@@ -167,13 +178,13 @@ struct Taken {
     refused: u64,
 }
 
-/// Reads the whole dump. `hold` takes each record.
+/// Reads the whole dump. `hold` takes each record, and `read` is told the number of bytes so far.
 fn take(
     input: impl BufRead,
     wanted: &Wanted<'_>,
     now_ns: u64,
     mut hold: impl FnMut(usize, Update<'_>) -> Restored,
-    progress: Progress<'_>,
+    read: &mut dyn FnMut(u64),
 ) -> Result<Taken, DumpError> {
     let mut reader = DumpReader::open(input)?;
     let header = reader.header().clone();
@@ -200,7 +211,7 @@ fn take(
             Restored::Stale => taken.stale += 1,
             Restored::Full | Restored::Impossible => taken.refused += 1,
         }
-        progress(reader.bytes() as f64, taken.records.total());
+        read(reader.bytes());
     }
     Ok(taken)
 }

@@ -17,21 +17,16 @@ use std::{
 };
 
 use proxyherd_core::{
-    journal::{Disk, DiskError, DiskFile, RecoverError, StoreIdentity, alive_until},
+    journal::{Disk, DiskError, DiskFile, RecoverError, StoreIdentity, identity_of, is_store_file},
     types::ServerName,
 };
-use proxyherd_journal::{FileDisk, StoreError};
-use proxyherd_log::refusal;
+use proxyherd_journal::{FileDisk, StoreError, disk_error};
 
 /// Maximum number of times that the files are opened until the server has removed none of them meanwhile. Beyond it,
 /// the command gives up. A server rarely removes files more than once a second.
 const OPENINGS_MAX: usize = 100;
 /// How long the command waits before it opens the files again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How the names of files begin that can belong to a store. Other files in the directory are not read.
-const BEGINNINGS: [&str; 2] = ["journal-", "snapshot-"];
-/// How the name of a file ends that is not complete. Such a file does not count.
-const INCOMPLETE: &str = ".tmp";
 
 /// Why a store cannot be read. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -108,25 +103,7 @@ impl SteadyStore {
 
     /// Whose store it is, as its files say. `None`: no file says so.
     pub fn identity(&self) -> Result<Option<StoreIdentity>, ReadError> {
-        // No herd has an empty ID. So core refuses the store and says whose it is: first the herd, then the server.
-        let server = ServerName::new("x").map_err(|error| self.failed(&error.to_string()))?;
-        let mut asked = StoreIdentity { herd: String::new(), server };
-        for _ in 0..2 {
-            match alive_until(self, &asked) {
-                Ok(_) => break,
-                Err(RecoverError::OtherHerd { herd, .. }) if asked.herd.is_empty() => asked.herd = herd,
-                Err(RecoverError::OtherServer { server, .. }) => {
-                    asked.server =
-                        ServerName::new(&server).map_err(|error| self.failed(&error.to_string()))?;
-                }
-                Err(error) => return Err(self.refused(error)),
-            }
-        }
-        Ok(Some(asked).filter(|asked| !asked.herd.is_empty()))
-    }
-
-    fn failed(&self, why: &str) -> ReadError {
-        self.refused(DiskError::Failed(why.to_owned()).into())
+        identity_of(self).map_err(|error| self.refused(error))
     }
 
     /// The store's directory.
@@ -150,12 +127,10 @@ impl SteadyStore {
     }
 }
 
+/// The names of the files that count.
 fn names_of(disk: &FileDisk) -> Result<Vec<String>, DiskError> {
     let names = disk.list()?.into_iter().map(|(name, _)| name);
-    let counts = |name: &String| {
-        BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) && !name.ends_with(INCOMPLETE)
-    };
-    Ok(names.filter(counts).collect())
+    Ok(names.filter(|name| is_store_file(name)).collect())
 }
 
 /// Opens the files. `None`: one of them is gone.
@@ -170,14 +145,10 @@ fn open_all(dir: &Path, names: &[String]) -> Result<Option<OpenFiles>, DiskError
         match opened {
             Ok(opened) => files.insert(name.clone(), opened),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(&path, &error)),
+            Err(error) => return Err(disk_error("read", &path, &error)),
         };
     }
     Ok(Some(files))
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> DiskError {
-    DiskError::Failed(format!("cannot read {}: {}", path.display(), refusal::refused(path, error)))
 }
 
 impl SteadyStore {
@@ -195,7 +166,7 @@ impl Disk for SteadyStore {
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
         let path = self.dir.join(name);
-        let missing = || unreadable(&path, &ErrorKind::NotFound.into());
+        let missing = || disk_error("read", &path, &ErrorKind::NotFound.into());
         let (file, len) = self.files.get(name).ok_or_else(missing)?;
         let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = into.len().min(left);
@@ -205,7 +176,7 @@ impl Disk for SteadyStore {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(&path, &error)),
+                Err(error) => return Err(disk_error("read", &path, &error)),
             }
         }
         Ok(read)

@@ -20,7 +20,7 @@ use super::{
     check::{Checked, RecordCounts, check},
     dump::dump,
     dump_file::{DumpReader, DumpWriter, Entry, Header},
-    restore::{Restoration, RestoreError, Wanted, restore},
+    restore::{Restoration, RestoreError, Source, Wanted, restore},
     store::{ReadError, SteadyStore},
 };
 
@@ -82,7 +82,11 @@ fn dump_text(herd: &str, servers: &[&str]) -> Vec<u8> {
 }
 
 fn restored(text: &[u8], wanted: &Wanted<'_>) -> Result<Restoration, RestoreError> {
-    restore(text, "riley.dump", wanted, NOW_NS, 42, &mut |_, _| {})
+    let mut shares = Vec::new();
+    let source = Source { input: text, name: "riley.dump", len: Some(text.len() as u64) };
+    let restored = restore(source, wanted, NOW_NS, 42, &mut |share| shares.push(share));
+    assert!(shares.is_sorted() && shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
+    restored
 }
 
 fn wanted<'c>(config: &'c Config, server: &'c ServerName) -> Wanted<'c> {
@@ -95,7 +99,7 @@ fn identity(config: &Config, server: &ServerName) -> StoreIdentity {
 
 fn checked(config: &Config, server: &ServerName) -> Checked {
     let store = SteadyStore::open(&config.herd.data, server).unwrap();
-    check(&store, &identity(config, server), NOW_NS, &mut |_, _| {}).unwrap()
+    check(&store, &identity(config, server), NOW_NS, &mut |_| {}).unwrap()
 }
 
 /// The records of the store, by their keys.
@@ -103,7 +107,7 @@ fn held(config: &Config, server: &ServerName) -> BTreeMap<String, Entry> {
     let store = SteadyStore::open(&config.herd.data, server).unwrap();
     let mut text = Vec::new();
     let mut shares = Vec::new();
-    let mut progress = |share, _| shares.push(share);
+    let mut progress = |share| shares.push(share);
     let dumped = dump(&store, &identity(config, server), "0.1.0", NOW_NS, &mut text, &mut progress).unwrap();
     assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
     assert_eq!((dumped.bytes, dumped.damage), (text.len() as u64, Vec::new()));
@@ -258,8 +262,7 @@ fn a_flipped_byte_is_named_with_its_file_and_offset_and_everything_else_is_dumpe
     assert_eq!(checked.records.clients, 0, "nothing of the damaged block counts");
     let store = SteadyStore::open(&config.herd.data, &riley).unwrap();
     let mut text = Vec::new();
-    let dumped =
-        dump(&store, &identity(&config, &riley), "0.1.0", NOW_NS, &mut text, &mut |_, _| {}).unwrap();
+    let dumped = dump(&store, &identity(&config, &riley), "0.1.0", NOW_NS, &mut text, &mut |_| {}).unwrap();
     assert_eq!(dumped.damage.len(), 1);
     assert!(entries(&text).contains_key("k1w1") && !entries(&text).contains_key("of-Riley"));
 }
@@ -275,7 +278,7 @@ fn a_store_says_whose_it_is_and_others_are_refused() {
         [("other", "Riley", "belongs to the herd herd"), ("herd", "Jaquez", "server Riley")]
     {
         let other = StoreIdentity { herd: herd.to_owned(), server: server(name) };
-        let error = check(&store, &other, NOW_NS, &mut |_, _| {}).unwrap_err();
+        let error = check(&store, &other, NOW_NS, &mut |_| {}).unwrap_err();
         assert!(matches!(&error, ReadError::Refused { .. }) && error.to_string().contains(reason), "{error}");
     }
 }

@@ -40,47 +40,48 @@ pub(super) struct GivenDurability {
     journal: Placed<bool>,
     pub(super) replicas: Placed<u64>,
     pub(super) ack_timeout_ms: Placed<u64>,
-    /// Whether the section itself sets `replicas`, and whether it sets `ack_timeout_ms`.
-    gives: [bool; 2],
+    gives_replicas: bool,
+    gives_ack_timeout: bool,
 }
 
 impl GivenDurability {
     /// Reads `[herd]`.
     pub(super) fn read(section: &mut Section<'_, '_>) -> GivenDurability {
         let default = DurabilitySettings::default();
-        let gives = ["replicas", "ack_timeout_ms"].map(|key| section.is_given(key));
         let ack_timeout_ms = default.ack_timeout.as_millis() as u64;
         GivenDurability {
             journal: section.boolean("journal", default.journal),
             replicas: section.integer("replicas", 0..=LINKS_MAX as u64, default.replicas as u64),
             ack_timeout_ms: section.integer("ack_timeout_ms", ACK_TIMEOUT_MS, ack_timeout_ms),
-            gives,
+            gives_replicas: section.is_given("replicas"),
+            gives_ack_timeout: section.is_given("ack_timeout_ms"),
         }
     }
 
     /// Reads a `[[server]]`. What it does not set is as in `[herd]`.
     pub(super) fn read_server(&self, section: &mut Section<'_, '_>) -> GivenDurability {
-        let gives = ["replicas", "ack_timeout_ms"].map(|key| section.is_given(key));
-        let is_given = section.is_given("journal");
+        let [gives_journal, gives_replicas, gives_ack_timeout] =
+            ["journal", "replicas", "ack_timeout_ms"].map(|key| section.is_given(key));
         let journal = section.boolean("journal", self.journal.value);
         let replicas = section.integer("replicas", 0..=LINKS_MAX as u64, self.replicas.value);
         let ack_timeout_ms = section.integer("ack_timeout_ms", ACK_TIMEOUT_MS, self.ack_timeout_ms.value);
         GivenDurability {
-            journal: if is_given { journal } else { self.journal.clone() },
-            replicas: if gives[0] { replicas } else { self.replicas.clone() },
-            ack_timeout_ms: if gives[1] { ack_timeout_ms } else { self.ack_timeout_ms.clone() },
-            gives,
+            journal: if gives_journal { journal } else { self.journal.clone() },
+            replicas: if gives_replicas { replicas } else { self.replicas.clone() },
+            ack_timeout_ms: if gives_ack_timeout { ack_timeout_ms } else { self.ack_timeout_ms.clone() },
+            gives_replicas,
+            gives_ack_timeout,
         }
     }
 
     /// Whether the section itself sets `replicas`.
     pub(super) fn gives_replicas(&self) -> bool {
-        self.gives[0]
+        self.gives_replicas
     }
 
     /// Whether the section itself sets another `ack_timeout_ms` than the default.
     pub(super) fn gives_other_timeout(&self) -> bool {
-        self.gives[1] && self.settings().ack_timeout != DurabilitySettings::default().ack_timeout
+        self.gives_ack_timeout && self.settings().ack_timeout != DurabilitySettings::default().ack_timeout
     }
 
     /// Whether an acknowledgement waits for anything.

@@ -10,12 +10,7 @@ use std::{
 
 use proxyherd_core::{limits::HERD_ID_LEN_MAX, link::HIGHEST};
 
-use super::{
-    diagnostic::Diagnostic,
-    durability::{DurabilitySettings, GivenDurability},
-    section::Section,
-    value::Placed,
-};
+use super::{diagnostic::Diagnostic, durability::GivenDurability, section::Section, value::Placed};
 
 /// The longest period of any setting: ten years, in seconds.
 pub(super) const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3600;
@@ -46,8 +41,6 @@ pub struct HerdSettings {
     pub clock_offset_max: Duration,
     /// What a running server does when this file no longer names the server.
     pub removed: Removed,
-    /// When servers acknowledge reports, unless [`super::ServerConfig::durability`] differs.
-    pub durability: DurabilitySettings,
 }
 
 /// What a running server does when the file no longer names the server.
@@ -112,7 +105,6 @@ impl Default for HerdSettings {
             link_version: HIGHEST,
             clock_offset_max: Duration::from_secs(60),
             removed: Removed::Stop,
-            durability: DurabilitySettings::default(),
         }
     }
 }
@@ -162,7 +154,6 @@ pub(super) fn read_herd(mut section: Section<'_, '_>, base: &Path) -> (HerdSetti
         link_version: link_version as u16,
         clock_offset_max: Duration::from_secs(clock_offset_max_s.value),
         removed: removed.map_or(default.removed, |removed| removed.value),
-        durability: durability.settings(),
     };
     (settings, durability)
 }

@@ -14,11 +14,11 @@ use super::{
 use crate::door_kind::DoorKind;
 
 /// Collects the keys of the values that differ between two sections. The pattern names every field, so the compiler
-/// reports a field that is missing here. The macro does not compare the fields after `but`: they take effect
-/// at once, or are compared elsewhere.
+/// reports a field that is missing here. The field after `but` takes effect at once, so the macro does not compare this
+/// field.
 macro_rules! compare {
-    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $($now:ident),+)?) => {
-        let ($type { $($field,)* $($($now: _,)+)? }, after) = ($before, $after);
+    ($keys:ident, $before:expr, $after:expr, $type:ident { $($field:ident: $key:expr),* $(,)? } $(but $now:ident)?) => {
+        let ($type { $($field,)* $($now: _)? }, after) = ($before, $after);
         $(if *$field != after.$field { $keys.push($key); })*
     };
 }
@@ -60,7 +60,7 @@ fn compare_herd(before: &HerdSettings, after: &HerdSettings, keys: &mut Vec<&'st
             flood: "herd.flood",
             link_version: "herd.link_version",
             clock_offset_max: "herd.max_clock_offset_s",
-        } but removed, durability
+        } but removed
     );
 }
 

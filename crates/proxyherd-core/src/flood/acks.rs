@@ -8,7 +8,7 @@
 //! A neighbor's vectors, markers and IHAVE show the same, so they count, too. A server of an earlier version skips
 //! ACKS_WANTED. Such a neighbor only counts by these other frames, which may come seconds later or not at all.
 //!
-//! What a neighbor covers is counted in *own positions* ([`Shard::taken`]): they go on when this server begins a new
+//! What a neighbor covers is counted in *own positions* ([`Shard::issued`]): they go on when this server begins a new
 //! incarnation. This server then asks again. Updates of earlier incarnations count as covered when the neighbor covers
 //! all records that were issued again.
 //!
@@ -176,7 +176,7 @@ impl Shard {
         if !self.acks.is_wanted || seq < self.acks.reissued || self.outboxes[link.index()].is_none() {
             return;
         }
-        let position = self.own.taken_before + seq;
+        let position = self.own.issued_before + seq;
         let covered = &mut self.acks.ends[link.index()].covered;
         self.acks.has_changed |= position > *covered;
         *covered = position.max(*covered);
@@ -212,16 +212,13 @@ impl Shard {
         if place == ME || self.origins.origin(place).server != self.origins.origin(ME).server {
             return Wake::default();
         }
-        let seq = self.origins.covered(ME) + 1;
-        self.origins.cover(ME, seq);
-        let wake = self.refile(id, ME, seq);
-        self.store.slot_mut(id).set_from(None);
-        wake.and(self.mark(id, self.up))
+        self.reissue(id)
     }
 
-    /// Whether markers name this server's present origin even if it has no live record. A server that waits for copies
-    /// has to be told that its last update is covered, even if another server's record has replaced that update.
-    pub(super) fn always_tells_of_me(&self) -> bool {
-        self.acks.is_wanted
+    /// The place of the origin that markers name even if it has no live record: this server's present one, if it waits
+    /// for copies. Neighbors then acknowledge its last update, even if another server's record has replaced that
+    /// update.
+    pub(super) fn always_told(&self) -> Option<u16> {
+        self.acks.is_wanted.then_some(ME)
     }
 }

@@ -67,6 +67,15 @@ impl Shard {
         self.tell_followers(id, 0)
     }
 
+    /// Issues a held record again, with the same content, as this server's next update. All eager links are sent it.
+    pub(super) fn reissue(&mut self, id: SlotId) -> Wake {
+        let seq = self.origins.covered(ME) + 1;
+        self.origins.cover(ME, seq);
+        let wake = self.refile(id, ME, seq);
+        self.store.slot_mut(id).set_from(None);
+        wake.and(self.mark(id, self.up))
+    }
+
     /// Notes that the origin at `place` has one live record less.
     pub(super) fn leave(&mut self, place: u16) {
         if self.origins.remove_live(place) {

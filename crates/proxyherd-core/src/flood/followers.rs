@@ -357,11 +357,6 @@ impl Shard {
         }
     }
 
-    /// The vector.
-    pub(crate) fn vector_view(&self) -> VectorView<'_> {
-        VectorView(&self.origins)
-    }
-
     /// The vector, if the follower at `at` has been sent everything.
     pub(crate) fn vector_for(&self, at: usize) -> Option<VectorView<'_>> {
         let queue = self.followers.queues[at].as_ref()?;

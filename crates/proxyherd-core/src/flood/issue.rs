@@ -97,14 +97,14 @@ impl Shard {
 
     /// The number of updates that this server has issued since its start, under all its incarnations. This is the
     /// number of the last update. Unlike a sequence, this number never goes back.
-    pub fn taken(&self) -> u64 {
-        self.own.taken_before + self.origins.covered(ME)
+    pub fn issued(&self) -> u64 {
+        self.own.issued_before + self.origins.covered(ME)
     }
 
     /// The number of updates that this server issued before its present incarnation. Sequences begin anew with each
     /// incarnation.
-    pub fn taken_before(&self) -> u64 {
-        self.own.taken_before
+    pub fn issued_before(&self) -> u64 {
+        self.own.issued_before
     }
 
     /// Forgets a client in the whole herd, by a tombstone that wins over the held record.

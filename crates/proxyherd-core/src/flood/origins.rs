@@ -300,14 +300,14 @@ impl Origins {
 
     /// The vector: every origin with live records, and the sequence up to which it is covered.
     pub(super) fn vector(&self) -> impl Iterator<Item = (u16, &Origin, u64)> {
-        self.vector_of(false)
+        self.vector_with(None)
     }
 
-    /// The vector. If `always_me` is true, it names this server's present origin even if that has no live record.
-    pub(super) fn vector_of(&self, always_me: bool) -> impl Iterator<Item = (u16, &Origin, u64)> {
+    /// The vector. It names the origin at `always`, if there is one, even if that origin has no live record.
+    pub(super) fn vector_with(&self, always: Option<u16>) -> impl Iterator<Item = (u16, &Origin, u64)> {
         let numbered = (0..).zip(&self.entries).skip(usize::from(self.is_unsure_of_me));
         let told = numbered
-            .filter(move |(place, entry)| (entry.live > 0 || always_me && *place == ME) && entry.covered > 0);
+            .filter(move |(place, entry)| (entry.live > 0 || always == Some(*place)) && entry.covered > 0);
         told.map(|(place, entry)| (place, &entry.origin, entry.covered))
     }
 

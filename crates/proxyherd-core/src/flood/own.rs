@@ -60,8 +60,8 @@ pub(super) struct Own {
     /// The incarnations whose updates are all either held here or replaced by newer records. The last one is the
     /// present incarnation.
     incarnations: Vec<u64>,
-    /// The number of updates that the server took under all incarnations before the present one.
-    pub(super) taken_before: u64,
+    /// The number of updates that the server issued under all incarnations before the present one.
+    pub(super) issued_before: u64,
     /// Other servers hold something wrong about the present incarnation.
     is_lied_about: bool,
     /// This server may have lost or changed something that it issued.
@@ -136,7 +136,7 @@ impl Own {
     pub(super) fn new(incarnation: u64) -> Own {
         Own {
             incarnations: vec![incarnation],
-            taken_before: 0,
+            issued_before: 0,
             is_lied_about: false,
             has_forgotten: false,
             has_dropped: [false; Class::ALL.len()],
@@ -446,7 +446,7 @@ impl Shard {
 
     /// Begins a new incarnation and issues all own records again under it.
     pub fn renew(&mut self, incarnation: u64, renewal: Renewal) -> Wake {
-        self.own.taken_before += self.origins.covered(ME);
+        self.own.issued_before += self.origins.covered(ME);
         let incarnation = self.origins.renew_me(incarnation);
         self.own.began(incarnation, renewal == Renewal::Fresh || self.own.has_forgotten);
         for outbox in self.outboxes.iter_mut().flatten() {

@@ -11,11 +11,11 @@
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
 //! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store
-//!   may also have an older record of the key. A tombstone that expired while the server was off is issued again by
-//!   this server, with the same version and the present time as its time of receipt. Otherwise another server that was
-//!   off could bring back the record that the tombstone has ended. After the load of an old store, tombstones that
-//!   expire soon are issued again when they expire, and not earlier: until then the original wins over the one that is
-//!   issued again.
+//!   may also have an older record of the key.
+//! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
+//!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
+//!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
+//!   expire, and not earlier: until then the original wins over the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
 //!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
 //!   Without this, neighbors would have to merge these lives into one that no vector covers, and would send its records
@@ -255,11 +255,7 @@ impl Shard {
         let ids: Vec<_> = self.store.live().filter(|(_, slot)| is_of_them(slot)).map(|(id, _)| id).collect();
         let mut wake = Wake::default();
         for id in ids {
-            let seq = self.origins.covered(ME) + 1;
-            wake = wake.and(self.refile(id, ME, seq));
-            self.origins.cover(ME, seq);
-            self.store.slot_mut(id).set_from(None);
-            wake = wake.and(self.mark(id, self.up));
+            wake = wake.and(self.reissue(id));
         }
         wake
     }

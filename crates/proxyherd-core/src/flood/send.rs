@@ -109,7 +109,7 @@ impl Shard {
     /// The vector's entries that the neighbor has not been sent yet. From now on these entries count as sent.
     pub(super) fn news_of_vector(&self, outbox: &mut Outbox) -> Vec<(u16, u64)> {
         let mut news = outbox.spare_marker();
-        let vector = self.origins.vector_of(self.always_tells_of_me());
+        let vector = self.origins.vector_with(self.always_told());
         let untold = vector.filter(|&(place, _, covered)| outbox.tell(place, covered));
         news.extend(untold.map(|(place, _, covered)| (place, covered)));
         news

@@ -114,7 +114,7 @@ impl<D: Disk> Compaction<D> {
             self.disk.remove(&unfinished)?;
         }
         let mut vector = Vec::new();
-        let needed = replica.vector(self.shard, |origin, seq| vector.push((origin.clone(), seq)));
+        let needed = replica.for_each_covered(self.shard, |origin, seq| vector.push((origin.clone(), seq)));
         let mut file = self.disk.create(&unfinished)?;
         let header =
             FileHeader { identity: self.identity.clone(), file: name, salt: self.salt, is_first: false };

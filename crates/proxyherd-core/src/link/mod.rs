@@ -231,79 +231,53 @@ impl Incoming {
     ) -> Result<(), LinkError> {
         match frame {
             Frame::Record { origin, seq, record } => {
-                self.take_record(replica, now_ns, origin, seq, &record, wake)
+                self.take_record(replica, now_ns, origin, seq, &record, wake)?;
             }
-            Frame::Marker(covered) => self.take_marker(replica, covered, wake),
-            Frame::Vector(covered) => self.take_vector(replica, covered, wake),
-            Frame::Origin { index, origin } => self.introduce(index, origin),
+            Frame::Marker(covered) => self.take_marker(replica, covered, wake)?,
+            Frame::Vector(covered) => self.take_vector(replica, covered, wake)?,
+            Frame::Origin { index, origin } => self.introduce(index, origin)?,
             Frame::Heartbeat(clock_ns) => {
                 self.clocks.hear(now_ns, clock_ns);
-                self.compare_clocks(replica)
+                self.compare_clocks(replica)?;
             }
             Frame::Offset(ahead_ns) => {
                 self.clocks.be_told(ahead_ns);
-                self.compare_clocks(replica)
+                self.compare_clocks(replica)?;
             }
             Frame::Check(check) => {
                 let shard = shard_index(check.shard)?;
                 let (differs, woken) = replica.check(self.link, shard, now_ns, &check);
                 self.mismatches += u64::from(differs);
                 *wake = wake.and(woken);
-                Ok(())
             }
             Frame::Branches(branches) => {
                 *wake = wake.and(replica.compare(self.link, shard_index(branches.level.shard)?, &branches));
-                Ok(())
             }
-            Frame::State(state) => {
-                *wake = wake.and(replica.hear_state(self.link, now_ns, state));
-                Ok(())
+            Frame::Leaves(leaves) => {
+                *wake = wake.and(replica.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
             }
+            Frame::State(state) => *wake = wake.and(replica.hear_state(self.link, now_ns, state)),
             Frame::Ihave(covered) => {
                 replica.hear_promise(self.link, shard_index(covered.shard)?, self.named(covered)?);
-                Ok(())
             }
             Frame::Graft { covered, mode } => {
                 let shard = shard_index(covered.shard)?;
                 *wake = wake.and(replica.graft(self.link, shard, &self.named(covered)?, mode));
-                Ok(())
             }
-            Frame::Prune => {
-                *wake = wake.and(replica.prune(self.link));
-                Ok(())
-            }
-            Frame::Namesake(incarnation) => {
-                replica.hear_of_namesake(incarnation);
-                Ok(())
-            }
-            Frame::Horizon(horizon_ns) => {
-                replica.hear_horizon(self.link, now_ns, horizon_ns);
-                Ok(())
-            }
-            Frame::Leaves(leaves) => {
-                *wake = wake.and(replica.answer_leaves(self.link, shard_index(leaves.level.shard)?, &leaves));
-                Ok(())
-            }
-            Frame::Fence { shard, number } => {
-                replica.hear_fence(self.link, shard_index(shard)?, number);
-                Ok(())
-            }
-            Frame::Passed { shard, number } => {
-                replica.hear_passed(self.link, shard_index(shard)?, number);
-                Ok(())
-            }
+            Frame::Prune => *wake = wake.and(replica.prune(self.link)),
+            Frame::Fence { shard, number } => replica.hear_fence(self.link, shard_index(shard)?, number),
+            Frame::Passed { shard, number } => replica.hear_passed(self.link, shard_index(shard)?, number),
+            Frame::Namesake(incarnation) => replica.hear_of_namesake(incarnation),
+            Frame::Horizon(horizon_ns) => replica.hear_horizon(self.link, now_ns, horizon_ns),
             Frame::AcksWanted { shard, incarnation } => {
                 *wake = wake.and(replica.hear_acks_wanted(self.link, shard_index(shard)?, incarnation));
-                Ok(())
             }
-            Frame::Ack(ack) => {
-                replica.hear_ack(self.link, shard_index(ack.shard)?, &ack);
-                Ok(())
-            }
-            Frame::Skipped => Ok(()),
-            Frame::Refusal(reason) => Err(LinkError::Refused(reason.to_owned())),
-            Frame::Hello(_) => Err(LinkError::LateHandshake),
+            Frame::Ack(ack) => replica.hear_ack(self.link, shard_index(ack.shard)?, &ack),
+            Frame::Skipped => {}
+            Frame::Refusal(reason) => return Err(LinkError::Refused(reason.to_owned())),
+            Frame::Hello(_) => return Err(LinkError::LateHandshake),
         }
+        Ok(())
     }
 
     fn compare_clocks(&self, replica: &Replica) -> Result<(), LinkError> {

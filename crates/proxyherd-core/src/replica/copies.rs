@@ -1,9 +1,11 @@
 //! Which of this server's own updates its neighbors hold copies of.
 //!
-//! A server that acknowledges reports only when `copies` neighbors cover them calls [`Replica::want_acks`] once. From
-//! then on the neighbors acknowledge this server's updates, and [`Replica::copies`] has, for each shard, the own
-//! position that so many neighbors cover. A position can go back: a neighbor whose link is down does not count, because
-//! it may have died.
+//! A server that acknowledges reports only when enough neighbors cover them calls [`Replica::want_acks`] once, with the
+//! number of neighbors. From then on the neighbors acknowledge this server's updates, and [`Replica::copies`] has, for
+//! each shard, the own position that this number of neighbors covers. A position can go back: a neighbor whose link is
+//! down does not count, because it may have died.
+//!
+//! This module does not know what waits for the copies.
 
 use std::{
     fmt,

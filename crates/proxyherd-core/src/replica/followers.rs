@@ -191,10 +191,11 @@ impl Replica {
         vector.map(|vector| vector.for_each(visit)).is_some()
     }
 
-    /// Calls `visit` with each entry of one shard's vector. Returns the number of the shard's changes at that moment.
-    pub fn vector(&self, shard: usize, visit: impl FnMut(&Origin, u64)) -> u64 {
+    /// Calls `visit` with each entry of one shard's vector: an origin, and the sequence up to which it is covered.
+    /// Returns the number of the shard's changes at that moment.
+    pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) -> u64 {
         let counted = self.shards[shard].lock();
-        counted.shard.vector_view().for_each(visit);
+        counted.shard.vector().for_each(|(origin, covered)| visit(origin, covered));
         counted.shard.changes()
     }
 
@@ -204,14 +205,14 @@ impl Replica {
     }
 
     /// The number of updates that this server has issued in one shard since its start.
-    pub fn taken(&self, shard: usize) -> u64 {
-        self.shards[shard].lock().shard.taken()
+    pub fn issued(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.issued()
     }
 
     /// The number of updates that this server issued in one shard before its present incarnation. Sequences begin anew
     /// with each incarnation.
-    pub fn taken_before(&self, shard: usize) -> u64 {
-        self.shards[shard].lock().shard.taken_before()
+    pub fn issued_before(&self, shard: usize) -> u64 {
+        self.shards[shard].lock().shard.issued_before()
     }
 
     /// The number of entries in a follower's queue in one shard.

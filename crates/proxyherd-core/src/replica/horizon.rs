@@ -106,8 +106,9 @@ impl Objection {
 }
 
 /// Whether a store that was last in use at `alive_until_ns` is so old that a server loads it only if no neighbor
-/// objects: all its tombstones have expired or expire within [`TOMBSTONE_RENEW_NS`].
-pub(super) fn is_old(now_ns: u64, alive_until_ns: u64) -> bool {
+/// [objects](Replica::objection): all its tombstones have expired or expire within [`TOMBSTONE_RENEW_NS`]. A clock that
+/// was set back makes no store old.
+pub fn is_old_store(now_ns: u64, alive_until_ns: u64) -> bool {
     now_ns.saturating_sub(alive_until_ns) >= TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS
 }
 
@@ -116,7 +117,7 @@ impl Replica {
     /// [`Replica::restore_end`] does this.
     pub fn set_horizon(&self, now_ns: u64, alive_until_ns: u64) {
         let horizon = &self.horizon;
-        let holds_ns = if is_old(now_ns, alive_until_ns) { TOMBSTONE_TTL_NS } else { 0 };
+        let holds_ns = if is_old_store(now_ns, alive_until_ns) { TOMBSTONE_TTL_NS } else { 0 };
         horizon.loaded_until_ns.store(now_ns.saturating_add(holds_ns), Relaxed);
         horizon.loaded_ns.store(alive_until_ns.saturating_sub(TOMBSTONE_TTL_NS), Relaxed);
     }

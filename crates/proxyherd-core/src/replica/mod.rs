@@ -36,7 +36,7 @@ use self::{
 pub use self::{
     counts::{RefusedCounts, ReportCounts},
     effort::{Effort, Unfinished},
-    horizon::Objection,
+    horizon::{Objection, is_old_store},
     links::Agreed,
     list::ClientPage,
     near::FoundClient,
@@ -269,7 +269,7 @@ impl Replica {
             wake = wake.and(woken);
             reports.note(outcome);
             if matches!(outcome, Outcome::Added | Outcome::Moved | Outcome::Stale) {
-                offer.stands_at(shard.changes(), shard.taken());
+                offer.stands_at(shard.changes(), shard.issued());
             }
             if outcome.is_taken() && offer.report.stamp == Stamp::Server {
                 offer.stamped_ns = shard.stamped_ns(offer.report.client).unwrap_or_default();
@@ -307,7 +307,7 @@ impl Replica {
         let (shard, counted) = self.shard_of(key);
         let mut positions = Positions::default();
         positions.note(Position { shard, seq: counted.shard.changes() });
-        positions.note_own(Position { shard, seq: counted.shard.taken() });
+        positions.note_own(Position { shard, seq: counted.shard.issued() });
         positions
     }
 
@@ -443,14 +443,6 @@ impl Replica {
 
 /// Observations for tests, status and the simulator's checkers.
 impl Replica {
-    /// Calls `visit` with each entry of the vector of one shard: an origin, and the sequence up to which it is
-    /// covered.
-    pub fn for_each_covered(&self, shard: usize, mut visit: impl FnMut(&Origin, u64)) {
-        for (origin, covered) in self.shards[shard].lock().shard.vector() {
-            visit(origin, covered);
-        }
-    }
-
     /// Whether one shard's lock can be taken within `wait`.
     pub fn is_free_within(&self, shard: usize, wait: Duration) -> bool {
         self.shards[shard].try_lock_for(wait).is_some()

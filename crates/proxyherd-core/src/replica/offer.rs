@@ -87,10 +87,10 @@ impl<'a> Offer<'a> {
         (seq > 0).then(|| Position { shard: self.hash.shard(), seq })
     }
 
-    /// Notes that the shard holds the report, or a record that wins over it, once it has made so many changes and has
-    /// issued so many updates.
-    pub(super) fn stands_at(&mut self, changes: u64, taken: u64) {
-        (self.position, self.own_position) = (changes, taken);
+    /// Notes that the shard holds the report, or a record that wins over it. Up to now the shard has made this number
+    /// of changes and has issued this number of updates.
+    pub(super) fn stands_at(&mut self, changes: u64, issued: u64) {
+        (self.position, self.own_position) = (changes, issued);
     }
 
     /// The times of the report, received at `now_ns`. `None` if the server has to stamp it and has not taken it.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Replica, horizon::is_old};
+use super::{Replica, horizon::is_old_store};
 use crate::{
     flood::{Restored, Shard, Update, Wake},
     limits::TOMBSTONE_RENEW_NS,
@@ -92,8 +92,8 @@ impl Replica {
     /// tombstones again that expired while the server was off, and notes what this server now knows about forgotten
     /// records ([`Replica::set_horizon`]). The caller wakes the returned links.
     pub fn restore_end(&self, now_ns: u64, alive_until_ns: u64) -> Wake {
-        let is_old = is_old(now_ns, alive_until_ns);
-        let renew_until_ns = if is_old { now_ns.saturating_add(TOMBSTONE_RENEW_NS) } else { 0 };
+        let renew_until_ns =
+            if is_old_store(now_ns, alive_until_ns) { now_ns.saturating_add(TOMBSTONE_RENEW_NS) } else { 0 };
         let mut wake = Wake::default();
         for shard in 0..self.shards.len() {
             let mut next = Some(0);

@@ -99,13 +99,13 @@ impl Net {
             self.replicas[at].report(NOW_NS + after_ns, &report(client.as_bytes(), NOW_NS + after_ns));
         assert!(outcome.is_taken());
         let shard = shard_index(client.as_bytes());
-        (shard, self.replicas[at].taken(shard))
+        (shard, self.replicas[at].issued(shard))
     }
 
     /// Whether enough neighbors cover everything that a server has issued.
     fn has_copies(&self, at: usize) -> bool {
         let copies = self.replicas[at].copies();
-        (0..SHARDS).all(|shard| copies.own_of(shard) == self.replicas[at].taken(shard))
+        (0..SHARDS).all(|shard| copies.own_of(shard) == self.replicas[at].issued(shard))
     }
 }
 
@@ -126,7 +126,7 @@ fn counted(mut bytes: &[u8], strips: bool) -> (Vec<u8>, usize, usize) {
     (kept, wanted, acks)
 }
 
-/// Wants so many copies. Returns the number of wakes.
+/// Wants this number of copies. Returns the number of wakes.
 fn want(replica: &Replica, count: usize) -> Arc<AtomicUsize> {
     let wakes = Arc::new(AtomicUsize::new(0));
     let told = Arc::clone(&wakes);
@@ -216,7 +216,7 @@ fn a_neighbor_on_a_lazy_link_acknowledges_what_other_links_have_brought() {
 }
 
 #[test]
-fn so_many_copies_are_there_as_the_neighbor_that_is_so_far_back_covers() {
+fn two_copies_exist_of_what_the_slower_neighbor_covers() {
     let mut net = Net::new(["Riley", "Jaquez", "Juzang"].map(replica).into());
     net.link(0, 1, false);
     net.link(0, 2, false);
@@ -381,11 +381,11 @@ fn under_a_new_incarnation_earlier_updates_have_copies_when_all_records_were_sen
     for key in [b"a", b"b", b"c"] {
         tell(&mut shard, key);
     }
-    assert_eq!((asked(&mut shard), asked(&mut shard), shard.taken()), (1, 0, 3));
+    assert_eq!((asked(&mut shard), asked(&mut shard), shard.issued()), (1, 0, 3));
     shard.hear_ack(link(0), 1, 2);
     assert_eq!(shard.covered_by(link(0)), 2);
     assert!(shard.renew(5, Renewal::Continued).links().eq([link(0)]), "the neighbor is asked again");
-    assert_eq!((asked(&mut shard), shard.taken()), (1, 6));
+    assert_eq!((asked(&mut shard), shard.issued()), (1, 6));
     // An acknowledgement that was under way says nothing about the new incarnation.
     shard.hear_ack(link(0), 1, 3);
     shard.hear_ack(link(0), 5, 2);
@@ -394,5 +394,5 @@ fn under_a_new_incarnation_earlier_updates_have_copies_when_all_records_were_sen
     assert_eq!(shard.covered_by(link(0)), 6);
     tell(&mut shard, b"d");
     shard.hear_ack(link(0), 5, 4);
-    assert_eq!((shard.covered_by(link(0)), shard.taken()), (7, 7));
+    assert_eq!((shard.covered_by(link(0)), shard.issued()), (7, 7));
 }

@@ -346,7 +346,7 @@ fn a_journal_holds_replies_until_what_they_promise_is_written() {
     assert!(journal.released.len() > 50, "{} replies have left under load", journal.released.len());
     while !journal.write(&replica, &follower, 5) {}
     assert!(journal.waiting.is_empty(), "{:?} wait for ever", journal.waiting);
-    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| replica.taken(shard)));
+    assert_eq!(journal.disk.covered, std::array::from_fn(|shard| replica.changes(shard)));
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn records_that_come_from_a_neighbor_and_those_of_other_kinds_are_told_too() {
     assert_eq!(told, ["fence", "kiwi"]);
     let changes: Vec<u64> = (0..SHARDS).map(|shard| riley.changes(shard)).collect();
     assert_eq!((mirror.covered.to_vec(), changes.iter().sum::<u64>()), (changes, 2));
-    assert!((0..SHARDS).all(|shard| riley.taken(shard) == 0), "the neighbor has issued both");
+    assert!((0..SHARDS).all(|shard| riley.issued(shard) == 0), "the neighbor has issued both");
 }
 
 /// What happens to a replica that is followed.
@@ -571,9 +571,9 @@ fn under_real_threads_no_wake_is_lost_and_nothing_is_told_backwards() {
                     });
                 }
             });
-            let taken: [u64; SHARDS] = std::array::from_fn(|shard| replica.taken(shard));
+            let changes: [u64; SHARDS] = std::array::from_fn(|shard| replica.changes(shard));
             let mirror = shared.mirror.lock().unwrap();
-            let lags = |mirror: &mut Mirror| mirror.covered != taken;
+            let lags = |mirror: &mut Mirror| mirror.covered != changes;
             let (mirror, late) = shared.drained.wait_timeout_while(mirror, WAKE_MAX, lags).unwrap();
             let is_held = mirror.held == held(&replica);
             drop(mirror);

@@ -81,7 +81,9 @@ fn nonsense(replica: &Replica, link: LinkId, what: Nonsense) -> u64 {
 /// The origins of which a replica covers anything.
 fn covered(replica: &Replica) -> Vec<Origin> {
     let mut origins = Vec::new();
-    (0..SHARDS).for_each(|shard| replica.for_each_covered(shard, |origin, _| origins.push(origin.clone())));
+    for shard in 0..SHARDS {
+        replica.for_each_covered(shard, |origin, _| origins.push(origin.clone()));
+    }
     origins.sort();
     origins.dedup();
     origins

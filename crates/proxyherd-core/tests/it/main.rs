@@ -11,6 +11,7 @@ mod expiry;
 mod followers;
 mod gap;
 mod herd;
+mod horizon;
 mod lazy;
 mod lies;
 mod links;

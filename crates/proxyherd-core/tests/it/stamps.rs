@@ -191,7 +191,7 @@ fn each_report_that_is_taken_is_told_its_position() {
     let stale = offers.last().unwrap();
     let shard = shard_index(b"client-1");
     assert_eq!(stale.outcome, Outcome::Stale);
-    let all = [replica.changes(shard), replica.taken(shard)].map(|seq| Some(Position { shard, seq }));
+    let all = [replica.changes(shard), replica.issued(shard)].map(|seq| Some(Position { shard, seq }));
     assert_eq!([stale.position(), stale.own_position()], all, "it waits for the record that is held");
     let mut latest = std::collections::BTreeMap::new();
     for offer in offers.iter().filter(|offer| offer.outcome.is_taken()) {

@@ -53,8 +53,7 @@ macro_rules! replayed {
 replayed! {
     attributes, batch, certificate, config, dump, extract, google, google_legacy, hours, incoming, line, link, message,
     numbers, osmand, overland, owntracks, places_index, polygon, query, quota, replies, report, rfc3339, store, tokens,
-    traccar,
-    url_id, where_clause,
+    traccar, url_id, where_clause,
 }
 
 #[test]

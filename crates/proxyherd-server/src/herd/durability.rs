@@ -5,7 +5,7 @@
 //!
 //! [`ServerDurability`] is what a server uses: the reports must be in the journal, or at enough neighbors, or both, as
 //! the settings say. The thread of the journal says what is synced ([`ServerDurability::cover_journal`]), and the
-//! replica says what neighbors hold. Core's `journal::ledger` decides who is released.
+//! replica says what neighbors hold. Core's `ledger` decides who is released.
 //!
 //! This module knows no file and no link.
 
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use proxyherd_config::{clock, config::DurabilitySettings};
 use proxyherd_core::{
     command::Positions,
-    journal::ledger::{Ledger, Needs},
+    ledger::{Ledger, Needs},
     replica::Replica,
 };
 
@@ -58,7 +58,6 @@ impl fmt::Debug for Notice {
 #[derive(Debug)]
 pub struct ServerDurability {
     replica: Arc<Replica>,
-    replicas: usize,
     patience: Duration,
     /// Never locked while a shard is locked, nor while a notice is called.
     waiting: Mutex<WaitingNotices>,
@@ -82,7 +81,6 @@ impl ServerDurability {
         let waiting = WaitingNotices { ledger: Ledger::new(needs), has_failed: false };
         let durability = Arc::new(ServerDurability {
             replica: Arc::clone(replica),
-            replicas: settings.replicas,
             patience: settings.ack_timeout,
             waiting: Mutex::new(waiting),
         });
@@ -100,8 +98,8 @@ impl ServerDurability {
         self.release(|ledger| ledger.journal_covers(covered));
     }
 
-    /// The journal has failed: nothing becomes durable any more. Whoever waits is told so at once, and so is whoever
-    /// comes later, until the journal recovers.
+    /// The journal has failed: nothing becomes durable until the server is started again. Whoever waits is told so at
+    /// once, and so is whoever comes later.
     pub fn journal_failed(&self) {
         let mut waiting = self.waiting.lock();
         waiting.has_failed = true;
@@ -110,19 +108,9 @@ impl ServerDurability {
         drop(given_up);
     }
 
-    /// The journal works again.
-    pub fn journal_recovered(&self) {
-        self.waiting.lock().has_failed = false;
-    }
-
     /// The number of connections and requests whose reports are not durable yet.
     pub fn waiting(&self) -> usize {
         self.waiting.lock().ledger.len()
-    }
-
-    /// The number of neighbors that must hold a report.
-    pub fn replicas(&self) -> usize {
-        self.replicas
     }
 
     /// Gives up whoever has waited too long. The doors no longer wait for these notices. To be called about once a
@@ -231,17 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn once_the_journal_has_failed_every_notice_is_dropped_at_once_until_it_recovers() {
+    fn once_the_journal_has_failed_every_notice_is_dropped_at_once() {
         let durability = durability(true, 0, Duration::from_secs(60)).unwrap();
         let before = wait(&durability, 3);
         durability.journal_failed();
         let gone = Err(TryRecvError::Disconnected);
         assert_eq!((before.try_recv(), wait(&durability, 4).try_recv()), (gone, gone));
-        durability.journal_recovered();
-        let after = wait(&durability, 5);
-        assert_eq!(after.try_recv(), Err(TryRecvError::Empty));
-        durability.cover_journal(&up_to(5));
-        assert_eq!(after.try_recv(), Ok(()));
     }
 
     #[test]
@@ -250,7 +233,7 @@ mod tests {
         let waits = wait(&durability, 3);
         durability.cover_journal(&up_to(3));
         assert_eq!(waits.try_recv(), Err(TryRecvError::Empty));
-        assert_eq!((durability.replicas(), durability.waiting()), (1, 1));
+        assert_eq!(durability.waiting(), 1);
     }
 
     #[test]

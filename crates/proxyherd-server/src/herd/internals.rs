@@ -210,8 +210,8 @@ pub trait Internals {
     /// is synced.
     fn server_durability(&self) -> Option<&Arc<ServerDurability>>;
 
-    /// From now on, reports are acknowledged only after `durability` says that they are durable. Only the first call
-    /// counts.
+    /// From now on, reports are acknowledged only after `durability` says that they are durable. For tests: this has no
+    /// effect if the settings say that acknowledgements wait, or after the first call.
     fn set_durability(&self, durability: Arc<dyn Durability>);
 
     /// Shows the journal in the status, in metrics and in readiness from now on. Only the first call counts.

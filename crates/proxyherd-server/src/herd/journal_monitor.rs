@@ -169,7 +169,7 @@ impl JournalMonitor {
         self.compactions.fetch_add(1, Relaxed);
     }
 
-    /// Sets what the start has read. A store that is read late adds to it.
+    /// Adds what was read from a store: from the server's own at the start, and from those that are read late.
     pub fn add_recovered(&self, recovered: RecoveryFigures) {
         let mut held = self.recovered.lock();
         held.records += recovered.records;

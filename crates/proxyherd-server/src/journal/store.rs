@@ -13,7 +13,7 @@ use proxyherd_config::{
 };
 use proxyherd_core::{
     journal::{RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
-    limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
+    replica::is_old_store,
 };
 use proxyherd_journal::{FileDisk, StoreError};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
@@ -102,12 +102,12 @@ impl OpenStore {
             late.push(late_store(aside, &identity)?);
         }
         let alive = alive_until(&disk, &identity).map_err(|why| JournalError::read(&disk, why))?;
-        if let Some(alive_until_ns) = alive.filter(|alive| is_too_old(*alive, clock::now_ns())) {
+        if let Some(alive_until_ns) = alive.filter(|alive| is_old_store(clock::now_ns(), *alive)) {
             let message = format_args!(
                 "the store {} was last written {}. The herd may have forgotten since then what is in it, so it is not \
                  read before the neighbors are heard",
                 disk.path().display(),
-                ago(clock::now_ns().saturating_sub(alive_until_ns))
+                ago(alive_until_ns)
             );
             log.event(LogLevel::Warn, Subject::Server, message);
             late.push(LateStore { disk: disk.set_aside()?, alive_until_ns });
@@ -176,10 +176,6 @@ fn late_store(aside: FileDisk, identity: &StoreIdentity) -> Result<LateStore, Jo
     Ok(LateStore { disk: aside, alive_until_ns: alive.unwrap_or(0) })
 }
 
-fn is_too_old(alive_until_ns: u64, now_ns: u64) -> bool {
-    now_ns.saturating_sub(alive_until_ns) >= TOMBSTONE_TTL_NS - TOMBSTONE_RENEW_NS
-}
-
 /// Nobody sets the variable by accident to the only value that it takes. Any other value ends the start.
 fn skip_syncs_if_asked(
     disk: &mut FileDisk,
@@ -222,14 +218,5 @@ mod tests {
             );
         }
         ask(Some(SKIP_SYNC.1)).unwrap();
-    }
-
-    #[test]
-    fn a_store_is_too_old_an_hour_before_the_herd_forgets_what_it_has_forgotten() {
-        let (hour, now) = (3600 * 1_000_000_000, 100 * TOMBSTONE_TTL_NS);
-        assert!(!is_too_old(now - 23 * hour + 1, now));
-        assert!(is_too_old(now - 23 * hour, now));
-        // A clock that was set back does not make a store old.
-        assert!(!is_too_old(now + hour, now));
     }
 }

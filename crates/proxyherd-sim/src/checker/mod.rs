@@ -143,8 +143,9 @@ impl Checker {
             ((record.timestamp, record.difference), (shard_index(record.key), held.seq))
         });
         // Positions continue when sequences begin anew with an incarnation.
-        let shown = shown
-            .map(|(times, (shard, seq))| (times, Position { shard, seq: replica.taken_before(shard) + seq }));
+        let shown = shown.map(|(times, (shard, seq))| {
+            (times, Position { shard, seq: replica.issued_before(shard) + seq })
+        });
         let told = offer.times(clock_ns).zip(offer.own_position());
         if shown != told {
             let text = format!("{client:?} was told {told:?}, but the server shows {shown:?}");

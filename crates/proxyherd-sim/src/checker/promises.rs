@@ -125,7 +125,8 @@ impl Checker {
         self.promises.spoiled_at[server] = self.promises.moment;
     }
 
-    /// Notes that an acknowledgement leaves a server. `held_by` says whether a server holds a record or a better one.
+    /// Notes that an acknowledgement leaves a server. `replicas` are those of all servers that are up, each with its
+    /// server's number and clock.
     pub(crate) fn acknowledged<'a>(
         &mut self,
         at: Nanos,

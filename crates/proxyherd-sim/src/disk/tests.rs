@@ -1,3 +1,5 @@
+//! What a disk keeps, loses and lies about.
+
 use super::*;
 
 fn content(disk: &SimDisk, name: &str) -> Option<Vec<u8>> {

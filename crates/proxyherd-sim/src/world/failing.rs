@@ -36,13 +36,11 @@ impl World {
         let until = |length: Nanos| now.saturating_add(length).min(end);
         match fault {
             Fault::Crash { server, is_silent, length } => {
-                let until = until(length);
-                self.crash(server, is_silent, until);
+                self.crash(server, is_silent, until(length));
             }
             Fault::Pause { server, length } => {
                 self.tally.pauses += 1;
-                let until = until(length);
-                self.servers[server].paused_until = until;
+                self.servers[server].paused_until = until(length);
             }
             Fault::Reset { edge } => self.reset(edge),
             Fault::Block { ways, length } => {
@@ -59,9 +57,8 @@ impl World {
             Fault::Swizzle { ways } => {
                 self.tally.swizzles += 1;
                 for (from, to, length) in ways {
-                    let until = until(length);
                     self.network.block(from, to);
-                    self.timeline.put(until, Event::Unblock(from, to));
+                    self.timeline.put(until(length), Event::Unblock(from, to));
                 }
             }
             Fault::Choke { edge: (a, b), length } => {
@@ -73,27 +70,23 @@ impl World {
                 }
             }
             Fault::Lie { server, manner, length, stays_away } => {
-                let until = until(length);
-                self.turn_bad(server, manner, until, stays_away);
+                self.turn_bad(server, manner, until(length), stays_away);
             }
             Fault::Blackout { lengths } => {
                 self.tally.blackouts += 1;
                 for (server, length) in lengths.into_iter().enumerate() {
-                    let until = until(length);
-                    self.crash(server, false, until);
+                    self.crash(server, false, until(length));
                 }
             }
             Fault::Disk { server, trouble, length } => {
-                let until = until(length);
-                self.trouble_disk(server, trouble, until);
+                self.trouble_disk(server, trouble, until(length));
             }
             Fault::Restore { server, ago } => self.restore(server, ago),
             Fault::Jump { server, by, length } => {
                 self.tally.jumps += 1;
                 self.tally.lost_years += u64::from(by.unsigned_abs() > YEAR);
-                let until = until(length);
                 self.jump(server, by);
-                self.timeline.put(until, Event::Jump(server, -by));
+                self.timeline.put(until(length), Event::Jump(server, -by));
             }
         }
     }

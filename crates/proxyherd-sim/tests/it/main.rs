@@ -104,7 +104,7 @@ fn what_neighbors_hold_is_acknowledged_and_survives_the_crash_of_any_of_them() {
     }
 }
 
-/// The tally and the symptoms of two herds in which so many acknowledgements are proved.
+/// The tally and the symptoms of two herds. Of a thousand acknowledgements, `proved_per_mille` are proved.
 fn prove_all(rules: Rules, proved_per_mille: u64) -> (Tally, Vec<Symptom>) {
     let (mut tally, mut symptoms) = (Tally::default(), Vec::new());
     for seed in 2200..2202 {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -34,10 +34,6 @@ fn fails(dir: &Path, line: &str, code: i32, reason: &str) {
     let finished = run(dir, line);
     assert_eq!(finished.code, code, "{line}: {finished:?}");
     assert!(finished.err.contains(reason), "{line}: {finished:?}");
-}
-
-fn store(herd: &Herd) -> PathBuf {
-    herd.dir().join("data/Riley/journal")
 }
 
 /// The records of a dump, by their keys. The dump has a header and an end.
@@ -203,7 +199,7 @@ fn a_flipped_byte_is_found_with_its_file_and_offset_and_the_rest_is_dumped() {
     herd.stop("Riley", "TERM");
     let said = done(herd.dir(), "data check --name Riley");
     assert!(said.out.contains("  50 clients, 0 tombstones, 0 tokens"), "{said:?}");
-    let file = store(&herd).join("journal-1");
+    let file = herd.store_of("Riley").join("journal-1");
     let mut bytes = fs::read(&file).unwrap();
     let at = bytes.windows(7).position(|bytes| bytes == b"client-").unwrap();
     bytes[at] ^= 0x20;

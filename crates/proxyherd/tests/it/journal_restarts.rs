@@ -38,10 +38,6 @@ fn report(herd: &Herd, name: &str, clients: std::ops::Range<u32>) -> BTreeMap<St
     clients.map(tell).collect()
 }
 
-fn store(herd: &Herd, name: &str) -> std::path::PathBuf {
-    herd.dir().join("data").join(name).join("journal")
-}
-
 #[test]
 fn a_herd_of_one_server_has_everything_again_after_a_stop_and_after_a_kill() {
     let mut herd = Plan::single().with_tokens().herd("journal = true").start();
@@ -82,7 +78,7 @@ fn a_herd_of_one_server_has_everything_again_after_a_stop_and_after_a_kill() {
         assert!(found.contains("read the store data/Riley/journal: "), "{found}");
     }
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let dir = store(&herd, "Riley");
+    let dir = herd.store_of("Riley");
     assert_eq!(mode(&dir), 0o700);
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -142,7 +138,7 @@ fn the_store_of_another_server_or_another_herd_is_refused() {
             assert!(ended.err.contains(expected) && ended.err.contains("Jaquez/journal"), "{ended:?}");
         }
     };
-    let (riley, jaquez) = (store(&herd, "Riley"), store(&herd, "Jaquez"));
+    let (riley, jaquez) = (herd.store_of("Riley"), herd.store_of("Jaquez"));
     let own = jaquez.with_file_name("own");
     fs::rename(&jaquez, &own).unwrap();
     fs::rename(&riley, &jaquez).unwrap();

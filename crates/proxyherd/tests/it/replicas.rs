@@ -1,4 +1,4 @@
-//! Tests of `replicas`: a report is acknowledged when so many neighbors hold it, at every door, and not before.
+//! Tests of `replicas`: every door acknowledges a report when the wanted number of neighbors holds it, and not before.
 
 use std::{
     net::SocketAddr,

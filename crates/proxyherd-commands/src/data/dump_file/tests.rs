@@ -1,3 +1,5 @@
+//! Dumps that are written and read again, and dumps that a reader refuses.
+
 use proptest::prelude::*;
 use proxyherd_core::{
     flood::Update,

@@ -13,8 +13,7 @@ use proxyherd_core::{
     replica::{Replica, ReplicaSettings},
     types::Origin,
 };
-use proxyherd_journal::{FileDisk, directory};
-use proxyherd_log::refusal;
+use proxyherd_journal::{FileDisk, directory, disk_error};
 
 use super::{RestoreError, Wanted, refuse_not_empty};
 
@@ -106,18 +105,14 @@ fn make(
 
 /// Puts the new store into the place of an empty one.
 fn swap(made: &Path, place: &Path) -> Result<(), DiskError> {
-    fs::rename(made, place).map_err(|error| told("move the new store to", place, &error))?;
+    fs::rename(made, place).map_err(|error| disk_error("move the new store to", place, &error))?;
     let above = place.parent().unwrap_or(place);
-    File::open(above).and_then(|above| above.sync_all()).map_err(|error| told("sync", above, &error))
+    File::open(above).and_then(|above| above.sync_all()).map_err(|error| disk_error("sync", above, &error))
 }
 
 fn remove(work: &Path) -> Result<(), DiskError> {
     match fs::remove_dir_all(work) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("remove", work, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk_error("remove", work, &error)),
         _ => Ok(()),
     }
-}
-
-fn told(doing: &str, path: &Path, error: &io::Error) -> DiskError {
-    DiskError::Failed(format!("cannot {doing} {}: {}", path.display(), refusal::refused(path, error)))
 }

@@ -247,7 +247,6 @@ fn every_value_is_read() {
             link_version: 1,
             clock_offset_max: Duration::from_secs(7),
             removed: Removed::Stay,
-            durability,
         }
     );
     assert_eq!(

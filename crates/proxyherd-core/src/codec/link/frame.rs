@@ -10,7 +10,7 @@ use super::numbering::Numbering;
 /// Flag: a receiver that does not know the type of the frame skips the frame.
 pub const OPTIONAL: u8 = 0b1000_0000;
 
-pub(crate) const HEADER_LEN: usize = 4;
+pub(super) const HEADER_LEN: usize = 4;
 
 /// Why bytes are not a valid frame. The link that brought the bytes is closed; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

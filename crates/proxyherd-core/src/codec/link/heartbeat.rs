@@ -26,6 +26,7 @@ impl Encoder {
     pub fn namesake(&mut self, incarnation: u64) {
         self.frame(NAMESAKE, OPTIONAL, |out| put_u64(out, incarnation));
     }
+
     /// Encodes the sender's horizon, POSIX time in nanoseconds: a store that was last in use before that time may bring
     /// back what was forgotten. 0: the sender objects to no store.
     pub fn horizon(&mut self, horizon_ns: u64) {

@@ -85,7 +85,7 @@ impl Part {
     pub const ALL: Part = Part { part: 0, parts: 1 };
 
     /// Whether the shard belongs to this part.
-    pub fn has(self, shard: usize) -> bool {
+    fn has(self, shard: usize) -> bool {
         shard % self.parts == self.part
     }
 }
@@ -214,4 +214,10 @@ pub fn recover<D: Disk>(
 pub fn alive_until<D: Disk>(disk: &D, identity: &StoreIdentity) -> Result<Option<u64>, RecoverError> {
     let survey = survey::Survey::of(disk, identity)?;
     Ok(read::alive_until(disk, &survey)?)
+}
+
+/// Whose store it is, as the first file with an intact header says; `None`: no file says so. [`recover`] refuses the
+/// store if another file says otherwise.
+pub fn identity_of<D: Disk>(disk: &D) -> Result<Option<StoreIdentity>, RecoverError> {
+    survey::identity_of(disk)
 }

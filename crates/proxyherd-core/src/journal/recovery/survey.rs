@@ -110,6 +110,21 @@ impl StoreFile {
     }
 }
 
+/// See [`super::identity_of`].
+pub(super) fn identity_of<D: Disk>(disk: &D) -> Result<Option<StoreIdentity>, RecoverError> {
+    let mut names: Vec<_> = disk.list()?.into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| FileName::parse(name).is_some());
+    names.sort();
+    for name in names {
+        match FileHeader::decode(&read_headers(disk, &name)?) {
+            Ok((header, _)) => return Ok(Some(header.identity)),
+            Err(BadHeader::Newer(version)) => return Err(RecoverError::Newer { file: name, version }),
+            Err(BadHeader::Damaged) => {}
+        }
+    }
+    Ok(None)
+}
+
 fn read_headers<D: Disk>(disk: &D, name: &str) -> Result<Vec<u8>, DiskError> {
     let mut bytes = vec![0; FILE_HEADERS_LEN];
     let mut filled = 0;

@@ -165,6 +165,8 @@ fn stores_of_others_are_refused() {
     check(&StoreIdentity { herd: "herd-2".into(), ..identity() }, "belongs to the herd herd-1");
     let other = StoreIdentity { server: ServerName::new("Jaquez").unwrap(), ..identity() };
     check(&other, "belongs to the server Riley");
+    assert_eq!(identity_of(&server.disk), Ok(Some(identity())));
+    assert_eq!(identity_of(&MemoryDisk::default()), Ok(None));
 }
 
 #[test]

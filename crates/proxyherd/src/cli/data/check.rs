@@ -53,7 +53,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (store, identity) = args.store.open()?;
     let bar = Bar::new("Reading");
-    let checked = check(&store, &identity, clock::now_ns(), &mut |share, _| bar.set(share))?;
+    let checked = check(&store, &identity, clock::now_ns(), &mut |share| bar.set(share))?;
     drop(bar);
     if args.json {
         let text = serde_json::to_string_pretty(&checked)?;
@@ -89,7 +89,7 @@ fn summary(checked: &Checked) -> String {
         many(records.others, "other record")
     );
     if let (Some(alive_until), Some(age_s)) = (&checked.alive_until, checked.age_s) {
-        text += &format!("  the server ran at {alive_until}, {} ago\n", age(age_s));
+        text += &format!("  the server ran at {alive_until}, {} ago\n", clock::age_text(age_s));
     }
     let run = |run: &Run| format!("{} at byte {}, {} bytes", run.file, run.offset, run.length);
     for torn in &checked.torn {
@@ -99,15 +99,6 @@ fn summary(checked: &Checked) -> String {
         text += &format!("  {BAD}damaged{BAD:#}: {}\n", run(damage));
     }
     text
-}
-
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
@@ -145,10 +136,5 @@ data/Riley/journal: damaged
         assert_eq!(anstream::adapter::strip_str(&summary(&checked)).to_string(), expected);
         let sound = Checked { sound: true, damage: Vec::new(), torn: Vec::new(), ..checked };
         assert!(summary(&sound).contains("sound"));
-    }
-
-    #[test]
-    fn an_age_has_a_fitting_unit() {
-        assert_eq!([119, 120, 7200, 172_800].map(age), ["119 s", "2 min", "2 h", "2 days"]);
     }
 }

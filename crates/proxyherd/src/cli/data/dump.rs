@@ -80,7 +80,7 @@ fn dump_to(store: &SteadyStore, identity: &StoreIdentity, out: impl Write) -> an
     let bar = Bar::new("Dumping");
     let out = BufWriter::with_capacity(BUFFER_LEN, out);
     let program = env!("CARGO_PKG_VERSION");
-    Ok(dump(store, identity, program, clock::now_ns(), out, &mut |share, _| bar.set(share))?)
+    Ok(dump(store, identity, program, clock::now_ns(), out, &mut |share| bar.set(share))?)
 }
 
 /// Writes a file that only its owner can read. An existing file is replaced when the dump is complete.

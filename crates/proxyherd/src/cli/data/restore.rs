@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proxyherd_commands::data::restore::{Restoration, Wanted, restore};
+use proxyherd_commands::data::restore::{Restoration, Source, Wanted, restore};
 use proxyherd_config::clock;
 use proxyherd_log::escape;
 
@@ -70,23 +70,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (input, name, len) = open(args)?;
     let bar = Bar::new("Restoring");
     let wanted = Wanted { config: &config, server, with_tokens: !args.without_tokens, replaces: args.force };
-    let mut progress = |read: f64, _| bar.set(read / len);
-    let done = restore(input, &name, &wanted, clock::now_ns(), clock::random(), &mut progress)?;
+    let source = Source { input, name: &name, len };
+    let done = restore(source, &wanted, clock::now_ns(), clock::random(), &mut |share| bar.set(share))?;
     drop(bar);
     write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
     Ok(())
 }
 
-/// The dump, its name, and its length in bytes.
-fn open(args: &Args) -> anyhow::Result<(Box<dyn BufRead>, String, f64)> {
+/// The dump, its name, and its length in bytes, if that is known.
+fn open(args: &Args) -> anyhow::Result<(Box<dyn BufRead>, String, Option<u64>)> {
     if args.file.as_os_str() == "-" {
         let input = BufReader::with_capacity(BUFFER_LEN, io::stdin());
-        return Ok((Box::new(input), "standard input".to_owned(), f64::INFINITY));
+        return Ok((Box::new(input), "standard input".to_owned(), None));
     }
     let name = args.file.display().to_string();
     let cannot = || format!("cannot read {name}");
     let file = File::open(&args.file).with_context(cannot)?;
-    let len = file.metadata().with_context(cannot)?.len().max(1) as f64;
+    let len = Some(file.metadata().with_context(cannot)?.len()).filter(|len| *len > 0);
     Ok((Box::new(BufReader::with_capacity(BUFFER_LEN, file)), name, len))
 }
 

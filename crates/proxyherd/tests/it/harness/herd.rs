@@ -116,6 +116,11 @@ impl Herd {
         self.dir.path()
     }
 
+    /// The directory of a server's store.
+    pub(crate) fn store_of(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data").join(name).join("journal")
+    }
+
     pub(crate) fn log_path(&self, name: &str) -> PathBuf {
         self.dir.path().join("log").join(format!("{name}.log"))
     }

@@ -15,7 +15,7 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 
-use super::{files_of, load::report_in, store_of, with_journal};
+use super::{files_of, load::report_in, with_journal};
 use crate::harness::{Herd, Plan, ats_of, eventually};
 
 /// The clients of the small store. Each reports twice, so the store also holds older versions.
@@ -70,7 +70,7 @@ fn written() -> (MemoryDisk, BTreeMap<String, String>) {
     let lines = names.iter().cloned().zip(herd.located("Riley", &as_strs(&names))).collect();
     herd.kill_all(&["Riley"]);
     let disk = MemoryDisk::default();
-    for (path, _) in files_of(&store_of(&herd, "Riley")) {
+    for (path, _) in files_of(&herd.store_of("Riley")) {
         let name = path.file_name().unwrap().to_str().unwrap();
         disk.replace(name, fs::read(&path).unwrap());
     }
@@ -217,7 +217,7 @@ fn a_server_whose_segment_has_a_flipped_byte_says_so_serves_no_wrong_record_and_
     let names: Vec<String> = lines.keys().cloned().collect();
     for part in 1..6 {
         herd.kill_all(&["Riley", "Jaquez"]);
-        let segment = longest_file(&store_of(&herd, "Riley"));
+        let segment = longest_file(&herd.store_of("Riley"));
         let mut bytes = fs::read(&segment).unwrap();
         let at = bytes.len() * part / 7;
         bytes[at] ^= 0x10;
@@ -241,7 +241,7 @@ fn a_server_whose_segment_ends_in_a_torn_block_starts_and_is_repaired() {
     let (mut herd, lines) = pair_of_forty();
     for cut in [1, 10, 200] {
         herd.kill_all(&["Riley", "Jaquez"]);
-        let segment = longest_file(&store_of(&herd, "Riley"));
+        let segment = longest_file(&herd.store_of("Riley"));
         let bytes = fs::read(&segment).unwrap();
         fs::write(&segment, &bytes[..bytes.len() - cut]).unwrap();
         herd.start_all(&["Riley", "Jaquez"]);

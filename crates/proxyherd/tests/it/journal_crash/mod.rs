@@ -122,11 +122,6 @@ fn with_journal(plan: &Plan) -> Plan {
     plan.clone().log("level = \"warn\"").herd("journal = true")
 }
 
-/// The folder of a server's store.
-fn store_of(herd: &Herd, name: &str) -> PathBuf {
-    herd.dir().join("data").join(name).join("journal")
-}
-
 /// The names of the files of a store, and their lengths. A store without files is an error of the test.
 fn files_of(store: &Path) -> Vec<(PathBuf, u64)> {
     let entries = fs::read_dir(store).unwrap().map(Result::unwrap);
@@ -161,7 +156,7 @@ fn with_a_replica_a_wiped_disk_loses_nothing_that_its_server_acknowledged() {
     for _ in 0..rounds.rounds {
         let victim = rounds.dice.pick(&STAR);
         rounds.strike(&mut herd, &[victim]);
-        let store = store_of(&herd, victim);
+        let store = herd.store_of(victim);
         files_of(&store);
         fs::remove_dir_all(store.parent().expect("a store lies in its server's folder")).unwrap();
         herd.start(victim);

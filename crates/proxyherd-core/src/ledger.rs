@@ -59,7 +59,7 @@ impl<W> Ledger<W> {
     }
 
     /// Whether everything that is needed is covered by each coverage that counts.
-    pub fn is_covered(&self, needed: &Positions) -> bool {
+    fn is_covered(&self, needed: &Positions) -> bool {
         (!self.needs.journal || needed.is_within(&self.journal))
             && (!self.needs.neighbors || needed.is_own_within(&self.neighbors))
     }
