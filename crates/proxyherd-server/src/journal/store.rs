@@ -15,7 +15,7 @@ use proxyherd_core::{
     journal::{RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
     limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS},
 };
-use proxyherd_journal::{FileDisk, StoreError};
+use proxyherd_journal::{FileDisk, StoreError, directory};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::reading::{self, ago};
@@ -138,6 +138,10 @@ impl OpenStore {
 pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {
     if !server.durability.journal {
         return Ok(());
+    }
+    let path = directory(&config.herd.data, &server.name);
+    if path.is_symlink() {
+        return Err(StoreError::Linked { path }.into());
     }
     let disk = match FileDisk::read_only(&config.herd.data, &server.name) {
         Err(StoreError::Missing { .. }) => return Ok(()),
