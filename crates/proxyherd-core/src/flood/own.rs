@@ -400,8 +400,8 @@ impl Shard {
 
     /// To be called when this server's clock is known to be right and may have been ahead before. Own records that were
     /// received in the future get the present time as their time of receipt. So do records of this server's earlier
-    /// lives, which a store has brought back and no other server issues again. Records of other servers are forgotten if
-    /// their time of receipt, or the begin of their origin, is far in the future.
+    /// lives, which a store has brought back and no other server issues again. Records of other servers are forgotten
+    /// if their time of receipt, or the begin of their origin, is far in the future.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
         let latest = self.origins.latest_incarnation();

@@ -357,8 +357,8 @@ impl<D: Disk> Journal<D> {
         self.upkeep.forgotten_since_ns = Some(now_ns.saturating_sub(STORE_FORGETS_NS));
     }
 
-    /// The disk was full and has room again. A compaction that was given up can be tried at once: what is written until a
-    /// later try could fill the disk with what that compaction would remove.
+    /// The disk was full and has room again. A compaction that was given up can be tried at once: what is written until
+    /// a later try could fill the disk with what that compaction would remove.
     pub fn room_is_back(&mut self) {
         self.upkeep.given_up_ns = None;
     }
@@ -417,9 +417,9 @@ fn create_segment<D: Disk>(disk: &D, header: &FileHeader) -> Result<D::File, Dis
     Ok(file)
 }
 
-/// Syncs the last segment. The process that wrote it may have been killed between a write and its sync. Then the segment
-/// was read, and its records count as durable from now on, although the disk may not have all of it yet. Every segment
-/// before it was synced when the next one began.
+/// Syncs the last segment. The process that wrote it may have been killed between a write and its sync. Then the
+/// segment was read, and its records count as durable from now on, although the disk may not have all of it yet. Every
+/// segment before it was synced when the next one began.
 fn sync_last<D: Disk>(disk: &D) -> Result<(), DiskError> {
     let numbered = |(name, _): (String, u64)| match FileName::parse(&name) {
         Some(FileName::Segment { number }) => Some((number, name)),

@@ -179,8 +179,8 @@ fn log_found(log: &ServerLog, what: &str, recovered: &Recovered, took: Duration)
         say(
             LogLevel::Error,
             format_args!(
-                "{what} is damaged: {wrong}. Nothing of that is used, and the neighbors send what may be missing. Check \
-                 the disk"
+                "{what} is damaged: {wrong}. Nothing of that is used, and the neighbors send what may be missing. \
+                 Check the disk"
             ),
         );
     }
