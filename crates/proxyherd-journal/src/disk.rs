@@ -13,7 +13,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -35,6 +35,9 @@ use crate::{
 
 /// The beginning of the names of stores that were set aside. A number follows.
 const ASIDE: &str = "journal.aside-";
+
+/// What the name of a file that is not complete ends with.
+const UNFINISHED: &str = ".tmp";
 
 /// An open store. Clones share it, and threads may use them at the same time.
 #[derive(Clone, Debug)]
@@ -65,6 +68,9 @@ impl FileDisk {
         let dir = directory(data, server);
         let above = dir.parent().unwrap_or(data);
         fs::create_dir_all(above).map_err(|error| StoreError::disk("make the directory", above, &error))?;
+        if dir.is_symlink() {
+            return Err(StoreError::Linked { path: dir });
+        }
         let lock = match StoreLock::take(&lock_path(&dir)) {
             Ok(lock) => Arc::new(lock),
             Err(LockError::Held(holder)) => return Err(StoreError::Held { path: dir, holder }),
@@ -222,6 +228,8 @@ impl Disk for FileDisk {
         let path = self.path_of(name)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| full_or("create", &path, &error))?;
+        // Errors name the file as it is found later: it loses this ending when it is complete.
+        let path = name.strip_suffix(UNFINISHED).map_or(path, |name| self.dir.join(name));
         Ok(StoreFile { file, path, skips_syncs: self.skips_syncs, written: Arc::clone(&self.written) })
     }
 
@@ -235,6 +243,15 @@ impl Disk for FileDisk {
         self.check_writable()?;
         let path = self.path_of(name)?;
         fs::remove_file(&path).map_err(|error| disk_error("remove", &path, &error))
+    }
+
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.check_writable()?;
+        let path = self.path_of(name)?;
+        if self.skips_syncs {
+            return Ok(());
+        }
+        File::open(&path).and_then(|file| file.sync_data()).map_err(|error| disk_error("sync", &path, &error))
     }
 
     fn sync_names(&self) -> Result<(), DiskError> {
@@ -257,7 +274,16 @@ impl DiskFile for StoreFile {
         if self.skips_syncs {
             return Ok(());
         }
-        self.file.sync_data().map_err(|error| disk_error("sync", &self.path, &error))
+        let failed = |error: io::Error| disk_error("sync", &self.path, &error);
+        self.file.sync_data().map_err(failed)?;
+        // A file that somebody has removed takes bytes and syncs as before, and nobody will find them.
+        if self.file.metadata().map_err(failed)?.nlink() == 0 {
+            return Err(DiskError::Failed(format!(
+                "somebody has removed {} while this server ran",
+                self.path.display()
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -275,6 +301,13 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(StoreError::Disk {
+                doing: "use",
+                path: dir.to_owned(),
+                why: "it is not a directory: move it away".to_owned(),
+            });
+        }
         Err(error) => return Err(StoreError::disk("make the directory", dir, &error)),
     }
     // The names of the directories above must be on the disk too: the server may have just made them.
@@ -381,6 +414,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_somebody_has_removed_is_never_synced() {
+        let (_data, disk) = open();
+        let mut file = disk.create("journal-1").unwrap();
+        file.write_at(0, b"kept").unwrap();
+        file.sync().unwrap();
+        disk.sync_file("journal-1").unwrap();
+        fs::remove_dir_all(disk.path()).unwrap();
+        file.write_at(4, b"lost").unwrap();
+        let why = format!("somebody has removed {}/journal-1 while this server ran", disk.path().display());
+        assert_eq!(file.sync(), Err(DiskError::Failed(why)));
+        assert!(disk.sync_file("journal-1").is_err());
+        fs::write(disk.path(), "").unwrap();
+        let error = make_dir(disk.path()).unwrap_err().to_string();
+        assert!(error.contains("it is not a directory: move it away"), "{error}");
+    }
+
+    #[test]
+    fn a_store_is_no_symbolic_link_and_the_directory_of_a_server_may_be_one() {
+        let (data, disk) = open();
+        let (store, server) = (disk.path().to_owned(), data.path().join("Riley"));
+        drop(disk);
+        let elsewhere = data.path().join("elsewhere");
+        fs::rename(&store, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &store).unwrap();
+        let error = FileDisk::open(data.path(), &riley()).unwrap_err().to_string();
+        let advice = format!("or make {} the link", server.display());
+        assert!(error.contains("is a symbolic link") && error.ends_with(&advice), "{error}");
+        fs::remove_file(&store).unwrap();
+        fs::rename(&server, elsewhere.join("Riley")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("Riley"), &server).unwrap();
+        FileDisk::open(data.path(), &riley()).unwrap().set_aside().unwrap();
+        assert!(elsewhere.join("Riley/journal.aside-1").is_dir());
+    }
+
+    #[test]
     fn two_openings_do_not_share_a_store() {
         let (data, disk) = open();
         let error = FileDisk::open(data.path(), &riley()).unwrap_err().to_string();
@@ -407,6 +475,7 @@ mod tests {
             reader.create("journal-2").map(drop),
             reader.rename("journal-1", "journal-2"),
             reader.remove("journal-1"),
+            reader.sync_file("journal-1"),
             reader.sync_names(),
         ];
         for result in refused {

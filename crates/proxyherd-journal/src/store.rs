@@ -29,6 +29,16 @@ pub enum StoreError {
         /// Why the operation failed.
         why: String,
     },
+    /// The directory is a symbolic link. A store that is set aside or replaced would leave the disk to which it leads.
+    #[error(
+        "{} is a symbolic link, and a store must be a directory: move the store's files there, or make {} the link",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Linked {
+        /// The store's directory.
+        path: PathBuf,
+    },
     /// Another process has the store open.
     #[error("the store {} is open in another process{}: stop that process first", path.display(), told(*holder))]
     Held {

@@ -399,30 +399,32 @@ impl Shard {
     }
 
     /// To be called when this server's clock is known to be right and may have been ahead before. Own records that were
-    /// received in the future get the present time as their time of receipt. Records of other servers are forgotten if
-    /// their time of receipt, or the begin of their origin, is far in the future.
+    /// received in the future get the present time as their time of receipt. So do records of this server's earlier
+    /// lives, which a store has brought back and no other server issues again. Records of other servers are forgotten
+    /// if their time of receipt, or the begin of their origin, is far in the future.
     pub fn put_right(&mut self, now_ns: u64) -> Wake {
         let mut wake = Wake::default();
         let latest = self.origins.latest_incarnation();
         if !self.is_ahead(now_ns, self.own.received_max_ns) && !self.is_astray(now_ns, latest) {
             return wake;
         }
+        let is_own = |slot: &Slot| self.origins.origin(slot.origin).server == self.origins.origin(ME).server;
         let is_astray = |slot: &Slot| {
             let received_ns = slot.record().received_ns();
+            let incarnation = self.origins.origin(slot.origin).incarnation;
             match slot.origin {
                 ME => self.is_ahead(now_ns, received_ns),
-                other => {
-                    let incarnation = self.origins.origin(other).incarnation;
-                    self.is_astray(now_ns, received_ns.max(incarnation))
-                }
+                // A neighbor would merge nothing of a life that begins in the future.
+                _ if is_own(slot) => self.is_ahead(now_ns, received_ns.max(incarnation)),
+                _ => self.is_astray(now_ns, received_ns.max(incarnation)),
             }
         };
-        let astray: Vec<_> =
-            self.store.live().filter(|(_, slot)| is_astray(slot)).map(|(id, _)| id).collect();
+        let live = self.store.live().filter(|(_, slot)| is_astray(slot));
+        let astray: Vec<_> = live.map(|(id, slot)| (id, is_own(slot))).collect();
         if !astray.is_empty() {
             self.give_up();
         }
-        for id in astray {
+        for (id, is_own) in astray {
             let slot = self.store.slot(id).clone();
             if !slot.is_live() {
                 // The record has just lost its room to another record.
@@ -430,7 +432,7 @@ impl Shard {
             }
             let record = slot.record();
             let hash = KeyHash::of(record.key);
-            if slot.origin == ME {
+            if is_own {
                 let difference = Difference::at_receipt(now_ns, record.timestamp);
                 let taken = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
                 let (_, woken) = self.keep(Some(id), &Record { difference, ..record }, hash, taken);

@@ -37,6 +37,9 @@ pub trait Disk {
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<(), DiskError>;
 
+    /// Makes the bytes of a file safe that an earlier process has written and may not have synced.
+    fn sync_file(&self, name: &str) -> Result<(), DiskError>;
+
     /// Makes all names safe: returns when a crash can no longer undo a creation, a renaming or a removal.
     fn sync_names(&self) -> Result<(), DiskError>;
 }
@@ -71,6 +74,10 @@ impl<D: Disk> Disk for std::sync::Arc<D> {
 
     fn remove(&self, name: &str) -> Result<(), DiskError> {
         (**self).remove(name)
+    }
+
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        (**self).sync_file(name)
     }
 
     fn sync_names(&self) -> Result<(), DiskError> {

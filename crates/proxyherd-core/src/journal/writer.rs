@@ -26,7 +26,7 @@ pub struct Journal<D: Disk> {
     disk: D,
     identity: StoreIdentity,
     salt: u64,
-    file: D::File,
+    segment: Begun<D::File>,
     blocks: Blocks,
     positions: Stages,
     /// The length after which a segment ends.
@@ -37,6 +37,15 @@ pub struct Journal<D: Disk> {
     alive_ns: Option<u64>,
     upkeep: Upkeep,
     rules: Rules,
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+enum Begun<F> {
+    /// It is there.
+    Is(F),
+    /// The disk has had no room for it yet.
+    Waits(Box<FileHeader>),
 }
 
 /// How far changes have come on their way to the disk.
@@ -63,15 +72,17 @@ struct Upkeep {
     records: (u64, u64),
     is_damaged: bool,
     is_running: bool,
-    not_before_ns: u64,
     /// When the last compaction began.
     begun_ns: Option<u64>,
+    /// When a compaction was given up last.
+    given_up_ns: Option<u64>,
     forgotten_since_ns: Option<u64>,
 }
 
 impl<D: Disk> Journal<D> {
     /// Begins a new segment behind what was recovered, and removes files that a crash left behind. `salt` is a random
-    /// number that clients cannot know.
+    /// number that clients cannot know. If the disk is full, the segment begins at the first [`Journal::write`] that
+    /// finds room.
     pub fn start(
         disk: D,
         identity: &StoreIdentity,
@@ -80,14 +91,19 @@ impl<D: Disk> Journal<D> {
         now_ns: u64,
     ) -> Result<Journal<D>, DiskError> {
         let others_len = clean_up(&disk)?;
+        sync_last(&disk)?;
         let name = FileName::Segment { number: recovered.last_number + 1 };
         let header = FileHeader { identity: identity.clone(), file: name, salt, is_first: true };
-        let file = create_segment(&disk, &header)?;
+        let segment = match create_segment(&disk, &header) {
+            Ok(file) => Begun::Is(file),
+            Err(DiskError::Full) => Begun::Waits(Box::new(header)),
+            Err(error) => return Err(error),
+        };
         let mut journal = Journal {
             disk,
             identity: identity.clone(),
             salt,
-            file,
+            segment,
             blocks: Blocks::new(name, salt, FILE_HEADERS_LEN as u64),
             positions: Stages::default(),
             segment_len_max: SEGMENT_LEN_MAX,
@@ -99,8 +115,8 @@ impl<D: Disk> Journal<D> {
                 records: (0, 0),
                 is_damaged: !recovered.damage.is_empty(),
                 is_running: false,
-                not_before_ns: 0,
                 begun_ns: None,
+                given_up_ns: None,
                 forgotten_since_ns: recovered.forgotten_since_ns,
             },
             rules: Rules::default(),
@@ -219,8 +235,11 @@ impl<D: Disk> Journal<D> {
     pub fn write(&mut self) -> Result<(), DiskError> {
         let (offset, bytes) = self.blocks.waiting();
         if !bytes.is_empty() {
+            if let Begun::Waits(header) = &self.segment {
+                self.segment = Begun::Is(create_segment(&self.disk, header)?);
+            }
             self.is_unsynced = true;
-            self.file.write_at(offset, bytes)?;
+            self.segment.write_at(offset, bytes)?;
             self.blocks.written();
         }
         self.positions.written = self.positions.taken;
@@ -234,7 +253,7 @@ impl<D: Disk> Journal<D> {
     /// when this one is long.
     pub fn sync(&mut self) -> Result<&Positions, DiskError> {
         if self.is_unsynced && !self.rules.breaks(Broken::SkipTheSync) {
-            self.file.sync()?;
+            self.segment.sync()?;
             self.is_unsynced = self.blocks.len() > 0;
             self.blocks.synced();
         }
@@ -253,12 +272,12 @@ impl<D: Disk> Journal<D> {
     fn rotate(&mut self) -> Result<(), DiskError> {
         self.blocks.end();
         self.write()?;
-        self.file.sync()?;
+        self.segment.sync()?;
         self.blocks.synced();
         self.is_unsynced = false;
         let file = FileName::Segment { number: self.blocks.file().number() + 1 };
         let header = FileHeader { identity: self.identity.clone(), file, salt: self.salt, is_first: false };
-        self.file = create_segment(&self.disk, &header)?;
+        self.segment = Begun::Is(create_segment(&self.disk, &header)?);
         self.upkeep.others_len += self.blocks.offset();
         self.blocks.continue_in(file, FILE_HEADERS_LEN as u64);
         // The segment shall say by itself until when the server was alive.
@@ -292,8 +311,11 @@ impl<D: Disk> Journal<D> {
 
     /// Whether a compaction should begin now. Never true while one runs.
     pub fn is_compaction_due(&self, replica: &Replica, now_ns: u64) -> bool {
-        let Upkeep { is_damaged, is_running, not_before_ns, forgotten_since_ns, .. } = self.upkeep;
-        if is_running || now_ns < not_before_ns {
+        let Upkeep { is_damaged, is_running, given_up_ns, forgotten_since_ns, .. } = self.upkeep;
+        // The clock may be set back meanwhile.
+        let is_too_early =
+            given_up_ns.is_some_and(|given_up_ns| now_ns.abs_diff(given_up_ns) < COMPACTION_RETRY_NS);
+        if is_running || is_too_early {
             return false;
         }
         let is_soon = self.upkeep.begun_ns.is_some_and(|ns| now_ns.abs_diff(ns) < COMPACTION_PAUSE_NS);
@@ -313,7 +335,7 @@ impl<D: Disk> Journal<D> {
     {
         let begun = self.write().and_then(|()| self.sync().map(|_| ())).and_then(|()| self.rotate());
         if let Err(error) = begun {
-            self.upkeep.not_before_ns = now_ns.saturating_add(COMPACTION_RETRY_NS);
+            self.upkeep.given_up_ns = Some(now_ns);
             return Err(error);
         }
         self.upkeep.is_running = true;
@@ -337,9 +359,32 @@ impl<D: Disk> Journal<D> {
     /// is what [`Compaction::abort`] has returned.
     pub fn compaction_failed(&mut self, aborted: &Compacted, now_ns: u64) {
         self.upkeep.end(aborted);
-        self.upkeep.not_before_ns = now_ns.saturating_add(COMPACTION_RETRY_NS);
+        self.upkeep.given_up_ns = Some(now_ns);
         // Whatever was the reason to compact is still there.
         self.upkeep.forgotten_since_ns = Some(now_ns.saturating_sub(STORE_FORGETS_NS));
+    }
+
+    /// The disk was full and has room again. A compaction that was given up can be tried at once: what is written until
+    /// a later try could fill the disk with what that compaction would remove.
+    pub fn room_is_back(&mut self) {
+        self.upkeep.given_up_ns = None;
+    }
+}
+
+impl<F: DiskFile> DiskFile for Begun<F> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        match self {
+            Begun::Is(file) => file.write_at(offset, bytes),
+            Begun::Waits(_) => Err(DiskError::Full),
+        }
+    }
+
+    /// A segment that has not begun has no bytes.
+    fn sync(&mut self) -> Result<(), DiskError> {
+        match self {
+            Begun::Is(file) => file.sync(),
+            Begun::Waits(_) => Ok(()),
+        }
     }
 }
 
@@ -377,6 +422,20 @@ fn create_segment<D: Disk>(disk: &D, header: &FileHeader) -> Result<D::File, Dis
     disk.rename(&unfinished, &header.file.to_string())?;
     disk.sync_names()?;
     Ok(file)
+}
+
+/// Syncs the last segment. The process that wrote it may have been killed between a write and its sync. Then the
+/// segment was read, and its records count as durable from now on, although the disk may not have all of it yet. Every
+/// segment before it was synced when the next one began.
+fn sync_last<D: Disk>(disk: &D) -> Result<(), DiskError> {
+    let numbered = |(name, _): (String, u64)| match FileName::parse(&name) {
+        Some(FileName::Segment { number }) => Some((number, name)),
+        _ => None,
+    };
+    match disk.list()?.into_iter().filter_map(numbered).max() {
+        Some((_, name)) => disk.sync_file(&name),
+        None => Ok(()),
+    }
 }
 
 /// Removes files that do not count. Returns the number of bytes of the others.

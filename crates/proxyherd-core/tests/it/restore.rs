@@ -210,6 +210,34 @@ fn a_tombstone_and_an_older_record_of_a_store_may_come_in_any_order() {
 }
 
 #[test]
+fn a_herd_that_comes_back_with_clocks_that_were_put_back_keeps_what_it_held() {
+    let (riley, jaquez) = (life("Riley", NOW_NS), life("Jaquez", NOW_NS));
+    tell(&riley, "kiwi", NOW_NS);
+    tell(&jaquez, "mango", NOW_NS);
+    let (mut one, mut other) = join(NOW_NS, (&riley, link(0)), (&jaquez, link(0)));
+    settle(&mut one, &mut other);
+    let now_ns = NOW_NS - 2 * DAY_NS;
+    let again = [("Riley", &riley), ("Jaquez", &jaquez)].map(|(name, store)| {
+        let again = life(name, now_ns);
+        load(now_ns, store, &again, NOW_NS);
+        let _ = again.mend(now_ns);
+        let _ = again.trust_clock(link(0), now_ns);
+        assert_eq!(again.contradiction(), None);
+        again
+    });
+    let (mut one, mut other) = join(now_ns, (&again[0], link(0)), (&again[1], link(0)));
+    settle(&mut one, &mut other);
+    for replica in &again {
+        for name in ["kiwi", "mango"] {
+            assert!(is_shown(replica, now_ns, name), "{name} at {:?}", replica.origin());
+            assert!(is_shown(replica, NOW_NS, name), "also when the clock is right again");
+        }
+        assert_eq!(replica.contradiction(), None);
+    }
+    assert_eq!(content(&again[0]), content(&again[1]));
+}
+
+#[test]
 fn tombstones_of_an_old_store_that_expire_soon_are_issued_again_when_they_expire() {
     let riley = replica("Riley");
     tell(&riley, "kiwi", NOW_NS);

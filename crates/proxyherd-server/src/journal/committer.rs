@@ -239,8 +239,9 @@ impl<D: Disk + Clone> Committer<D> {
         }
     }
 
-    fn note_room(&self) {
+    fn note_room(&mut self) {
         if self.monitor.state() == JournalState::Full {
+            self.journal.room_is_back();
             self.monitor.set_state(JournalState::Running);
             let message =
                 format_args!("space is back: the journal writes again, and reports are acknowledged");

@@ -25,6 +25,8 @@ const PARTS: (usize, usize) = (2, 8);
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// Time between two lines in the log.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
+/// A store whose last time is further in the future means that this machine's clock is wrong, or was wrong.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of damaged places that the log names one by one. The number of the others is logged.
 const DAMAGE_LOGGED_MAX: usize = 20;
 
@@ -154,6 +156,16 @@ fn log_found(log: &ServerLog, what: &str, recovered: &Recovered, took: Duration)
         LogLevel::Info,
         format_args!("read {what}: {records} records, {bytes} bytes, {:.3} s; {age}", took.as_secs_f64()),
     );
+    let ahead_ns = alive_until_ns.saturating_sub(clock::now_ns());
+    if ahead_ns >= AHEAD_MAX.as_nanos() as u64 {
+        say(
+            LogLevel::Warn,
+            format_args!(
+                "the clock of this machine is {} behind the last time in {what}: put the clock right",
+                clock::age_text(ahead_ns / 1_000_000_000)
+            ),
+        );
+    }
     for Damage { file, offset, len } in torn {
         say(
             LogLevel::Info,
@@ -163,12 +175,12 @@ fn log_found(log: &ServerLog, what: &str, recovered: &Recovered, took: Duration)
             ),
         );
     }
-    for Damage { file, offset, len } in damage.iter().take(DAMAGE_LOGGED_MAX) {
+    for wrong in damage.iter().take(DAMAGE_LOGGED_MAX) {
         say(
             LogLevel::Error,
             format_args!(
-                "{what} is damaged: {len} bytes of {file} from offset {offset} on are not what was written. Nothing of \
-                 them is used, and the neighbors send what may be missing. Check the disk"
+                "{what} is damaged: {wrong}. Nothing of that is used, and the neighbors send what may be missing. \
+                 Check the disk"
             ),
         );
     }

@@ -15,7 +15,7 @@ use proxyherd_core::{
     journal::{RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
     replica::is_old_store,
 };
-use proxyherd_journal::{FileDisk, StoreError};
+use proxyherd_journal::{FileDisk, StoreError, directory};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
 use super::reading::{self, ago};
@@ -150,6 +150,10 @@ pub(crate) fn warn_of_unused_store(config: &Config, server: &ServerConfig, log: 
 pub fn check(config: &Config, server: &ServerConfig) -> Result<(), JournalError> {
     if !server.durability.journal {
         return Ok(());
+    }
+    let path = directory(&config.herd.data, &server.name);
+    if path.is_symlink() {
+        return Err(StoreError::Linked { path }.into());
     }
     let disk = match FileDisk::read_only(&config.herd.data, &server.name) {
         Err(StoreError::Missing { .. }) => return Ok(()),

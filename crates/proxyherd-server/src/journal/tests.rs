@@ -71,6 +71,10 @@ impl Disk for FaultyDisk {
         self.memory.remove(name)
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.memory.sync_file(name)
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         self.memory.sync_names()
     }
@@ -147,10 +151,13 @@ fn replica(incarnation: u64) -> Replica {
 
 impl Kept {
     fn new() -> Kept {
+        Kept::on(FaultyDisk::default())
+    }
+
+    fn on(disk: FaultyDisk) -> Kept {
         let (dir, replica, heard) =
             (tempfile::tempdir().unwrap(), Arc::new(replica(1)), Arc::<Heard>::default());
-        let (disk, monitor, liveness) =
-            (FaultyDisk::default(), Arc::<JournalMonitor>::default(), Liveness::default());
+        let (monitor, liveness) = (Arc::<JournalMonitor>::default(), Liveness::default());
         let settings = LogSettings {
             dir: dir.path().to_owned(),
             level: LogLevel::Info,
@@ -288,6 +295,20 @@ fn a_full_disk_covers_nothing_and_goes_on_when_there_is_room() {
     assert_eq!((kept.logged("journal is full"), kept.logged("space is back")), (1, 1));
     assert!(kept.journal.stop(Instant::now() + crate::wait::PATIENCE));
     assert!(knows(&kept.restarted(), "mango"));
+}
+
+#[test]
+fn a_server_starts_on_a_full_disk_and_covers_what_came_when_there_is_room() {
+    let disk = FaultyDisk::default();
+    disk.memory.set_room(Some(0));
+    let kept = Kept::on(disk);
+    eventually("it is full", || kept.monitor.state() == JournalState::Full);
+    let first = kept.report("kiwi", 1);
+    assert!(!kept.covers(&first));
+    kept.disk.memory.set_room(None);
+    kept.wait_until_covered(&first);
+    assert_eq!((kept.logged("journal is full"), kept.logged("space is back")), (1, 1));
+    assert!(knows(&kept.restarted(), "kiwi"));
 }
 
 #[test]

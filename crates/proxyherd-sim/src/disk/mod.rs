@@ -255,6 +255,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        let state = &mut *self.state();
+        let file = *state.names.get(name).ok_or_else(|| no_file(name))?;
+        state.sync(file)
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         let state = &mut *self.state();
         if state.is_lying {
@@ -287,22 +293,8 @@ impl DiskFile for SimFile {
 
     fn sync(&mut self) -> Result<(), DiskError> {
         let state = &mut *self.disk.state();
-        let (is_lying, fails) = (state.is_lying, state.failing_syncs > 0);
-        let file = state.open_file(self)?;
-        if fails {
-            // What was written stays visible until the crash, but no later sync writes it.
-            let had_claimed = file.claimed > 0;
-            (file.writes, file.claimed) = (Vec::new(), 0);
-            state.has_forgotten |= had_claimed;
-            state.failing_syncs -= 1;
-            return Err(DiskError::Failed("the disk reports an error".to_owned()));
-        }
-        if is_lying {
-            file.claimed = file.writes.len();
-        } else {
-            file.sync();
-        }
-        Ok(())
+        state.open_file(self)?;
+        state.sync(self.file)
     }
 }
 
@@ -311,6 +303,23 @@ impl State {
         self.files_made += 1;
         self.files.insert(self.files_made, file);
         self.files_made
+    }
+
+    fn sync(&mut self, file: FileId) -> Result<(), DiskError> {
+        let Some(file) = self.files.get_mut(&file) else { return Ok(()) };
+        if self.failing_syncs > 0 {
+            // What was written stays visible until the crash, but no later sync writes it.
+            self.has_forgotten |= file.claimed > 0;
+            (file.writes, file.claimed) = (Vec::new(), 0);
+            self.failing_syncs -= 1;
+            return Err(DiskError::Failed("the disk reports an error".to_owned()));
+        }
+        if self.is_lying {
+            file.claimed = file.writes.len();
+        } else {
+            file.sync();
+        }
+        Ok(())
     }
 
     fn file(&self, name: &str) -> Result<&File, DiskError> {

@@ -1,5 +1,10 @@
 //! What a disk keeps, loses and lies about.
 
+use proxyherd_core::{
+    journal::{Journal, Recovered, StoreIdentity, alive_until},
+    types::ServerName,
+};
+
 use super::*;
 
 fn content(disk: &SimDisk, name: &str) -> Option<Vec<u8>> {
@@ -151,4 +156,18 @@ fn a_flipped_bit_is_one_bit_of_one_file() {
     assert_eq!(bits, 1);
     assert_eq!(content(&disk.synced(), "a").unwrap(), flipped);
     assert_eq!(SimDisk::default().flip_a_bit(&mut Rng::new(3)), None);
+}
+
+#[test]
+fn what_a_killed_server_had_not_synced_is_safe_when_the_next_one_has_started() {
+    let identity = StoreIdentity { herd: "herd".to_owned(), server: ServerName::new("Riley").unwrap() };
+    let disk = SimDisk::default();
+    let mut killed = Journal::start(disk.clone(), &identity, &Recovered::default(), 7, 1).unwrap();
+    killed.write().unwrap();
+    // The next process sees what the system still has in memory, and takes it for durable.
+    assert_eq!(alive_until(&disk, &identity), Ok(Some(1)));
+    assert_eq!(alive_until(&disk.synced(), &identity), Ok(None));
+    let recovered = Recovered { last_number: 1, ..Recovered::default() };
+    Journal::start(disk.clone(), &identity, &recovered, 8, 2).unwrap();
+    assert_eq!(alive_until(&disk.synced(), &identity), Ok(Some(1)));
 }

@@ -24,6 +24,9 @@ pub(in crate::journal) enum FileName {
 /// What the name of a file that is not complete ends with. A crash may leave such a file behind.
 const UNFINISHED: &str = ".tmp";
 
+/// The greatest number of a file. No store gets that far, so the next number always exists.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
 impl FileName {
     /// Reads a name. `None`: it is no file of a store, or the file is not complete.
     pub(in crate::journal) fn parse(name: &str) -> Option<FileName> {
@@ -35,7 +38,8 @@ impl FileName {
         };
         let is_shard = !matches!(parsed, FileName::Snapshot { shard, .. } if usize::from(shard) >= SHARDS);
         // `parse` also takes `+7` and `007`.
-        (is_shard && parsed.number() > 0 && parsed.to_string() == name).then_some(parsed)
+        (is_shard && (1..=NUMBER_MAX).contains(&parsed.number()) && parsed.to_string() == name)
+            .then_some(parsed)
     }
 
     /// Whether this is the name of a file that is not complete.
@@ -73,7 +77,7 @@ mod tests {
     fn names_come_back_as_they_went() {
         for file in [
             FileName::Segment { number: 1 },
-            FileName::Segment { number: u64::MAX },
+            FileName::Segment { number: NUMBER_MAX },
             FileName::Snapshot { shard: 15, number: 7 },
         ] {
             assert_eq!(FileName::parse(&file.to_string()), Some(file));
@@ -92,6 +96,7 @@ mod tests {
             "journal-0",
             "journal-07",
             "journal-+7",
+            "journal-18446744073709551615",
             "journal-7.tmp",
             "snapshot-7",
             "snapshot-16-1",

@@ -11,6 +11,8 @@
 mod read;
 mod survey;
 
+use std::fmt;
+
 use super::{Disk, DiskError, StoreIdentity, Stored};
 use crate::{
     flood::{Rules, Wake},
@@ -110,6 +112,18 @@ pub struct Damage {
     pub offset: u64,
     /// The number of bytes.
     pub len: u64,
+}
+
+/// What is wrong, for people. A file that is missing, or whose end is missing, has no wrong bytes.
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Damage { file, offset, len } = self;
+        match (len, offset) {
+            (0, 0) => write!(f, "the file {file} is missing or empty"),
+            (0, _) => write!(f, "{file} ends at byte {offset}, and what was written behind is missing"),
+            _ => write!(f, "{len} bytes of {file} from byte {offset} on are not what was written"),
+        }
+    }
 }
 
 /// What a recovery found.

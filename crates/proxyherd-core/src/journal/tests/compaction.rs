@@ -187,6 +187,13 @@ fn a_compaction_that_fails_is_tried_again_and_leaves_what_counts() {
     server.disk.set_room(None);
     assert!(!server.journal.is_compaction_due(&server.replica, server.now_ns + 9 * SECOND_NS));
     assert!(server.journal.is_compaction_due(&server.replica, server.now_ns + 10 * SECOND_NS));
+    let set_back_ns = server.now_ns - 3 * 24 * 3600 * SECOND_NS;
+    assert!(
+        server.journal.is_compaction_due(&server.replica, set_back_ns),
+        "a clock that is set back delays nothing"
+    );
+    server.journal.room_is_back();
+    assert!(server.journal.is_compaction_due(&server.replica, server.now_ns), "now it can be done");
     server.compact();
     assert_eq!(read(&server.disk).0.held, held_by(&server.replica));
     let names = server.disk.list().unwrap();

@@ -113,6 +113,28 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_server_that_starts_on_a_full_disk_begins_its_segment_when_there_is_room() {
+    let mut server = Server::new();
+    server.report("before");
+    server.commit();
+    let disk = server.disk.clone();
+    for (life, room) in (2..).zip([0, 10, 600]) {
+        disk.set_room(Some(disk.used() + room));
+        let (mut server, recovered) = Server::start(&disk, life, NOW_NS + life * SECOND_NS);
+        server.report("kiwi");
+        server.take();
+        assert_eq!(server.journal.write(), Err(DiskError::Full), "{room} bytes are free");
+        assert_eq!(server.journal.begin_compaction(server.now_ns).unwrap_err(), DiskError::Full);
+        assert_eq!(read(&disk).1.damage, []);
+        disk.set_room(None);
+        server.commit();
+        assert_eq!(segments(&disk).len() as u64, recovered.last_number + 1);
+        assert_eq!(read(&disk).0.held, held_by(&server.replica));
+        assert_eq!(server.journal.disk_bytes(), disk.used());
+    }
+}
+
+#[test]
 fn a_long_segment_ends_and_a_torn_end_is_allowed_only_in_the_last_one_of_a_life() {
     let mut server = Server::new();
     server.journal.segment_len_max = 50_000;

@@ -16,6 +16,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use hyper::{
@@ -38,9 +39,9 @@ use super::{
     dateless::{self, DatelessEnd},
     handler::{RequestHandler, Routers},
     limits::{
-        CONNECTION_WINDOW, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX, HEADER_SECTION_TIME_MIN,
-        IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX, SEND_BUFFER_LEN,
-        SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX,
+        CONNECTION_WINDOW, DRAIN_DURABLE_MAX, DRAIN_TIMEOUT, FRAME_LEN_MAX, HEADER_SECTION_LEN_MAX,
+        HEADER_SECTION_TIME_MIN, IDLE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, RESETS_PENDING_MAX,
+        SEND_BUFFER_LEN, SOCKET_UNSENT_LEN_MAX, STREAM_ERRORS_MAX, STREAM_WINDOW, STREAMS_MAX,
     },
     metered_stream::MeteredStream,
     origin::OriginPolicy,
@@ -226,7 +227,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             },
             () = context.stop.cancelled(), if !matches!(shutdown, Shutdown::Stop(_)) => {
                 shut_down(connection.as_mut());
-                shutdown = Shutdown::Stop(Instant::now() + DRAIN_TIMEOUT);
+                shutdown = Shutdown::Stop(Instant::now() + stop_timeout(context));
             }
             () = sleep_until(wake_at) => {
                 // The task reads a request that has arrived at the same time before it checks the timeout. The select
@@ -260,7 +261,7 @@ async fn serve_dateless(
     let end = tokio::select! {
         end = dateless::serve(respond, stream) => end.map_err(|error| ConnectionEnd::Failed(error.into()))?,
         why = time_is_up(&handler.slot) => return Err(ConnectionEnd::Closed(why)),
-        () = drained(&context.stop) => return Ok(()),
+        () = drained(context) => return Ok(()),
     };
     match end {
         DatelessEnd::Answered => Ok(()),
@@ -281,9 +282,15 @@ async fn time_is_up(slot: &ConnectionSlot) -> CloseReason {
 }
 
 /// Waits until the server stops and the time for requests in progress has passed.
-async fn drained(stop: &CancellationToken) {
-    stop.cancelled().await;
-    sleep(DRAIN_TIMEOUT).await;
+async fn drained(context: &ListenerContext) {
+    context.stop.cancelled().await;
+    sleep(stop_timeout(context)).await;
+}
+
+/// Maximum time for requests in progress when the server stops.
+fn stop_timeout(context: &ListenerContext) -> Duration {
+    let patience = context.herd.durability().map_or(DRAIN_TIMEOUT, |durability| durability.patience());
+    patience.clamp(DRAIN_TIMEOUT, DRAIN_DURABLE_MAX)
 }
 
 fn http1_builder() -> http1::Builder {

@@ -174,6 +174,10 @@ pub(super) const DATELESS_RESPONSE_LEN_MAX: usize = 16 * 1024 * 1024;
 /// connection is closed.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Maximum of that time at a stop of a server whose reports have to become durable. A request that waits for this gets
+/// its answer. The stop of the server waits a little longer for its doors.
+pub(super) const DRAIN_DURABLE_MAX: Duration = Duration::from_secs(4);
+
 // Streams and WebSockets. Each stream's connection has a slot like any other. The limits of the herd's streams, such as
 // their number, are in core's `limits` and in `herd`.
 

@@ -294,6 +294,49 @@ async fn what_an_http_client_changes_is_acknowledged_when_it_is_durable_and_503_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_what_becomes_durable_and_answers_it() {
+    let (house, journal) = house_with_journal(PATIENCE).await;
+    let door = house.door(DoorKind::Http, &[false]).await[0];
+    let report = r#"{"lat":1,"lon":2,"time":"2020-01-01T00:00:00Z"}"#;
+    let mut put = tcp(door);
+    let request = format!(
+        "PUT /v1/clients/kiwi/location HTTP/1.1\r\nHost: {door}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{report}",
+        report.len()
+    );
+    put.write_all(request.as_bytes()).unwrap();
+    let mut talk = tcp(door);
+    let upgrade = format!(
+        "GET /v1/ws HTTP/1.1\r\nHost: {door}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    talk.write_all(upgrade.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        talk.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let told = br#"{"report":{"id":"mango","lat":1,"lon":2,"time":"2020-01-01T00:00:00Z"},"ref":"1"}"#;
+    // One frame with a text, masked with zeros.
+    talk.write_all(&[&[0x81, 0x80 | told.len() as u8, 0, 0, 0, 0], &told[..]].concat()).unwrap();
+    journal.wait_for(2);
+    house.herd.drain();
+    house.stop.cancel();
+    // A request that waits for nothing would have a second.
+    for client in [&mut put, &mut talk] {
+        client.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+        assert!(client.read(&mut [0]).is_err(), "it still waits");
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    journal.cover_all();
+    let answer = String::from_utf8_lossy(&rest(&mut put)).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"accepted\""), "{answer}");
+    let answer = String::from_utf8_lossy(&rest(&mut talk)).into_owned();
+    assert!(answer.contains(r#"{"ref":"1","result":"accepted"}"#), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_hears_news_as_it_comes_also_once_it_has_nothing_more_to_say() {
     for is_tls in [false, true] {
         let house = House::new("");

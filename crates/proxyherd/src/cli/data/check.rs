@@ -92,11 +92,17 @@ fn summary(checked: &Checked) -> String {
         text += &format!("  the server ran at {alive_until}, {} ago\n", clock::age_text(age_s));
     }
     let run = |run: &Run| format!("{} at byte {}, {} bytes", run.file, run.offset, run.length);
+    // A file that is missing, or whose end is missing, has no wrong bytes.
+    let told = |damage: &Run| match (damage.length, damage.offset) {
+        (0, 0) => format!("{} is missing or empty", damage.file),
+        (0, offset) => format!("{} ends at byte {offset}, and more was written", damage.file),
+        _ => run(damage),
+    };
     for torn in &checked.torn {
         text += &format!("  unfinished end, which is no damage: {}\n", run(torn));
     }
     for damage in &checked.damage {
-        text += &format!("  {BAD}damaged{BAD:#}: {}\n", run(damage));
+        text += &format!("  {BAD}damaged{BAD:#}: {}\n", told(damage));
     }
     text
 }
@@ -123,7 +129,7 @@ mod tests {
             records: RecordCounts { clients: 1_000, tombstones: 1, ..RecordCounts::default() },
             versions: 2_000,
             torn: vec![run(900)],
-            damage: vec![run(512)],
+            damage: vec![run(512), Run { length: 0, ..run(0) }, Run { length: 0, ..run(700) }],
         };
         let expected = "\
 data/Riley/journal: damaged
@@ -132,6 +138,8 @@ data/Riley/journal: damaged
   the server ran at 2026-11-30T19:16:03.000000000Z, 5 min ago
   unfinished end, which is no damage: journal-3 at byte 900, 7 bytes
   damaged: journal-3 at byte 512, 7 bytes
+  damaged: journal-3 is missing or empty
+  damaged: journal-3 ends at byte 700, and more was written
 ";
         assert_eq!(anstream::adapter::strip_str(&summary(&checked)).to_string(), expected);
         let sound = Checked { sound: true, damage: Vec::new(), torn: Vec::new(), ..checked };

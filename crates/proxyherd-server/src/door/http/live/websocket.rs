@@ -218,7 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             answer = answer => Next::Answer(answer),
             _ = self.pings.tick() => Next::Ping,
             () = sleep_until(token_until.unwrap_or_else(Instant::now)), if has_deadline => Next::NoToken,
-            () = self.live.stop.cancelled() => Next::Stop,
+            // A report that waits until it is durable is answered first, or refused in time.
+            () = self.live.stop.cancelled(), if !is_answering => Next::Stop,
         }
     }
 
@@ -399,7 +400,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             has_waited |= polled.is_pending();
             polled
         });
-        let written = self.live.stop.run_until_cancelled(written).await;
+        let written = if self.live.stop.is_cancelled() {
+            // The answer to a report that has just become durable is still sent.
+            timeout(DRAIN_TIMEOUT, written).await.ok()
+        } else {
+            self.live.stop.run_until_cancelled(written).await
+        };
         if has_waited && matches!(written, Some(Ok(()))) {
             // The connection has taken what it did not take before, so the client lives. Its answers to pings come
             // late, because it first reads what was sent before the pings.
