@@ -237,6 +237,16 @@ impl Disk for FileDisk {
         fs::remove_file(&path).map_err(|error| told("remove", &path, &error))
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.check_writable()?;
+        if self.skips_syncs {
+            return Ok(());
+        }
+        let path = self.path_of(name)?;
+        let synced = File::open(&path).and_then(|file| file.sync_data());
+        synced.map_err(|error| told("sync", &path, &error))
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         self.check_writable()?;
         if self.skips_syncs {
@@ -375,6 +385,8 @@ mod tests {
         assert!(why.contains(&format!("cannot create {path}/journal-1: ")), "{why}");
         let why = failed(disk.read_at("journal-2", 0, &mut [0]).unwrap_err());
         assert!(why.contains(&format!("cannot read {path}/journal-2: ")), "{why}");
+        let why = failed(disk.sync_file("journal-2").unwrap_err());
+        assert!(why.contains(&format!("cannot sync {path}/journal-2: ")), "{why}");
         let why = failed(disk.remove("../budget").unwrap_err());
         assert!(why.contains("can be named \"../budget\""), "{why}");
     }
@@ -406,6 +418,7 @@ mod tests {
             reader.create("journal-2").map(drop),
             reader.rename("journal-1", "journal-2"),
             reader.remove("journal-1"),
+            reader.sync_file("journal-1"),
             reader.sync_names(),
         ];
         for result in refused {

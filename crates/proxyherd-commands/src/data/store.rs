@@ -223,6 +223,10 @@ impl Disk for SteadyStore {
         self.is_read_only()
     }
 
+    fn sync_file(&self, _: &str) -> Result<(), DiskError> {
+        self.is_read_only()
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         self.is_read_only()
     }

@@ -37,6 +37,10 @@ pub trait Disk {
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<(), DiskError>;
 
+    /// Makes all bytes of a file safe, whoever wrote them. A process that was killed may have written bytes that another
+    /// process sees, and that a crash of the machine drops.
+    fn sync_file(&self, name: &str) -> Result<(), DiskError>;
+
     /// Makes all names safe: returns when a crash can no longer undo a creation, a renaming or a removal.
     fn sync_names(&self) -> Result<(), DiskError>;
 }
@@ -71,6 +75,10 @@ impl<D: Disk> Disk for std::sync::Arc<D> {
 
     fn remove(&self, name: &str) -> Result<(), DiskError> {
         (**self).remove(name)
+    }
+
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        (**self).sync_file(name)
     }
 
     fn sync_names(&self) -> Result<(), DiskError> {

@@ -132,6 +132,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.lock().file_of(name).map(drop)
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         Ok(())
     }

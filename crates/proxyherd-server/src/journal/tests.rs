@@ -71,6 +71,10 @@ impl Disk for FaultyDisk {
         self.memory.remove(name)
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.memory.sync_file(name)
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         self.memory.sync_names()
     }

@@ -200,6 +200,16 @@ impl SimDisk {
         Some(format!("bit {bit:#04x} of byte {at} of {name}"))
     }
 
+    /// The server of the disk was killed, and the machine runs on: the next life of the server sees what was written,
+    /// whether or not it is synced. What waited for a sync that has failed is lost. Returns the same as
+    /// [`SimDisk::crash`].
+    pub(crate) fn kill(&self) -> Forgotten {
+        let state = &mut *self.state();
+        state.life += 1;
+        state.files.values_mut().for_each(File::drop_failed);
+        Forgotten(std::mem::take(&mut state.has_forgotten))
+    }
+
     /// The server of the disk has crashed: each write and change of a name that is not synced is kept, dropped or torn.
     /// Returns whether the disk has forgotten something that it said was synced.
     pub(crate) fn crash(&self, rng: &mut Rng) -> Forgotten {
@@ -255,6 +265,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        let state = &mut *self.state();
+        let id = *state.names.get(name).ok_or_else(|| no_file(name))?;
+        state.sync(id)
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         let state = &mut *self.state();
         if state.is_lying {
@@ -287,22 +303,8 @@ impl DiskFile for SimFile {
 
     fn sync(&mut self) -> Result<(), DiskError> {
         let state = &mut *self.disk.state();
-        let (is_lying, fails) = (state.is_lying, state.failing_syncs > 0);
-        let file = state.open_file(self)?;
-        if fails {
-            // What was written stays visible until the crash, but no later sync writes it.
-            let had_claimed = file.claimed > 0;
-            (file.writes, file.claimed) = (Vec::new(), 0);
-            state.has_forgotten |= had_claimed;
-            state.failing_syncs -= 1;
-            return Err(DiskError::Failed("the disk reports an error".to_owned()));
-        }
-        if is_lying {
-            file.claimed = file.writes.len();
-        } else {
-            file.sync();
-        }
-        Ok(())
+        state.open_file(self)?;
+        state.sync(self.file)
     }
 }
 
@@ -315,6 +317,25 @@ impl State {
 
     fn file(&self, name: &str) -> Result<&File, DiskError> {
         self.names.get(name).and_then(|id| self.files.get(id)).ok_or_else(|| no_file(name))
+    }
+
+    fn sync(&mut self, id: FileId) -> Result<(), DiskError> {
+        let (is_lying, fails) = (self.is_lying, self.failing_syncs > 0);
+        let file = self.files.get_mut(&id).ok_or_else(|| no_file("file of this number"))?;
+        if fails {
+            // What was written stays visible until the crash, but no later sync writes it.
+            let had_claimed = file.claimed > 0;
+            (file.writes, file.claimed) = (Vec::new(), 0);
+            self.has_forgotten |= had_claimed;
+            self.failing_syncs -= 1;
+            return Err(DiskError::Failed("the disk reports an error".to_owned()));
+        }
+        if is_lying {
+            file.claimed = file.writes.len();
+        } else {
+            file.sync();
+        }
+        Ok(())
     }
 
     fn open_file(&mut self, handle: &SimFile) -> Result<&mut File, DiskError> {
@@ -343,6 +364,14 @@ impl File {
         if !bytes.is_empty() {
             put(&mut self.seen, offset, bytes);
             self.writes.push(Write { offset, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Shows only what is synced or can still be synced.
+    fn drop_failed(&mut self) {
+        self.seen.clone_from(&self.synced);
+        for Write { offset, bytes } in &self.writes {
+            put(&mut self.seen, *offset, bytes);
         }
     }
 

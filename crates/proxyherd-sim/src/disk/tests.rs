@@ -150,3 +150,23 @@ fn a_flipped_bit_is_one_bit_of_one_file() {
     assert_eq!(content(&disk.synced(), "a").unwrap(), flipped);
     assert_eq!(SimDisk::default().flip_a_bit(&mut Rng::new(3)), None);
 }
+
+#[test]
+fn a_killed_server_leaves_what_it_wrote_and_a_later_crash_may_drop_it_unless_it_is_synced() {
+    let mut dropped = 0;
+    for seed in 0..100 {
+        let (disk, mut file) = with_a_synced_file();
+        file.write_at(6, b" seen").unwrap();
+        assert_eq!(disk.kill(), Forgotten(false));
+        assert!(file.write_at(0, b"stale handle").is_err());
+        assert_eq!(content(&disk, "a").unwrap(), b"synced seen");
+        let _ = disk.crash(&mut Rng::new(seed));
+        dropped += u32::from(content(&disk, "a").unwrap() != b"synced seen");
+    }
+    assert!(dropped > 20, "{dropped}");
+    let (disk, mut file) = with_a_synced_file();
+    file.write_at(6, b" seen").unwrap();
+    assert_eq!(disk.kill(), Forgotten(false));
+    disk.sync_file("a").unwrap();
+    assert_eq!(content(&disk.synced(), "a").unwrap(), b"synced seen");
+}
