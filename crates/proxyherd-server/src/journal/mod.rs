@@ -124,6 +124,7 @@ impl ServerJournal {
         let compactor = Compactor {
             replica: Arc::clone(&replica),
             signal: Arc::clone(&signal),
+            monitor: Arc::clone(&monitor),
             pulse: liveness.pulse("the compaction of the journal"),
             compactions: to_compact,
             ends,
