@@ -409,6 +409,8 @@ mod tests {
         assert!(why.contains(&format!("cannot create {path}/journal-1: ")), "{why}");
         let why = failed(disk.read_at("journal-2", 0, &mut [0]).unwrap_err());
         assert!(why.contains(&format!("cannot read {path}/journal-2: ")), "{why}");
+        let why = failed(disk.sync_file("journal-2").unwrap_err());
+        assert!(why.contains(&format!("cannot sync {path}/journal-2: ")), "{why}");
         let why = failed(disk.remove("../budget").unwrap_err());
         assert!(why.contains("can be named \"../budget\""), "{why}");
     }

@@ -122,9 +122,20 @@ impl Store {
             Ok(_) => store.read(replica, clock_ns).0,
             Err(error) => Opened::Refused(error),
         };
-        // Everything that the replica gets from now on has to be written.
+        // Everything that the replica gets from now on has to be written, also what the server issues again.
         store.follower = replica.follow(Following { begins: Begin::Now, wants_removed: true }, || {});
+        let _ = store.end_read(replica, clock_ns);
         (store, opened)
+    }
+
+    /// Ends the restore of what was read.
+    fn end_read(&self, replica: &Replica, clock_ns: u64) -> Wake {
+        match &self.stage {
+            Stage::Read(recovered) if recovered.last_number > 0 => {
+                replica.restore_end(clock_ns, recovered.alive_until_ns)
+            }
+            _ => Wake::default(),
+        }
     }
 
     /// Reads the store into the replica.
@@ -137,9 +148,8 @@ impl Store {
         let into = ReplicaRestore::new(replica, wake);
         match recover(&self.disk, &self.identity, &into, clock_ns, Part::ALL, &mut |_| {}) {
             Ok(recovered) => {
-                let wake = woken.take().and(replica.restore_end(clock_ns, recovered.alive_until_ns));
                 self.stage = Stage::Read(recovered.clone());
-                (Opened::Read(recovered), wake)
+                (Opened::Read(recovered), woken.take())
             }
             Err(error) => {
                 self.stage = Stage::Failed;
@@ -160,7 +170,10 @@ impl Store {
         if objection.is_to(alive_until_ns) {
             return Some((self.discard(), Wake::default()));
         }
-        (objection.is_complete() || now >= until).then(|| self.read(replica, clock_ns))
+        (objection.is_complete() || now >= until).then(|| {
+            let (opened, wake) = self.read(replica, clock_ns);
+            (opened, wake.and(self.end_read(replica, clock_ns)))
+        })
     }
 
     /// Removes everything, and begins a new store.

@@ -18,6 +18,12 @@ impl Shard {
         self.changes
     }
 
+    /// The number of tombstones that other records have replaced since the start. A follower may never have been sent
+    /// such a tombstone.
+    pub(crate) fn tombstones_replaced(&self) -> u64 {
+        self.tombstones_replaced
+    }
+
     /// Keeps a record that has won, and marks it on every eager link except the one that brought it.
     pub(super) fn keep(
         &mut self,
@@ -28,6 +34,7 @@ impl Shard {
     ) -> (Offered, Wake) {
         let before = held.map_or(Before::default(), |id| self.before_change(id, hash));
         let followers = held.map_or(0, |id| self.followers_of(id));
+        self.tombstones_replaced += u64::from(held.is_some_and(|id| self.store.slot(id).is_gone()));
         self.own.received_max_ns = self.own.received_max_ns.max(record.received_ns());
         // The store never refuses a key that it holds.
         let Ok(id) = self.store.place(held, record) else { return (Offered::Full, Wake::default()) };

@@ -159,6 +159,8 @@ pub struct Shard {
     swept: usize,
     /// See [`Shard::changes`].
     changes: u64,
+    /// See [`Shard::tombstones_replaced`].
+    tombstones_replaced: u64,
     /// Tombstones that expire before this time are issued again.
     renew_until_ns: u64,
     /// Whether records of a store were restored.
@@ -187,6 +189,7 @@ impl Shard {
             is_caught_up: false,
             swept: 0,
             changes: 0,
+            tombstones_replaced: 0,
             renew_until_ns: 0,
             was_restored: false,
             restore: None,

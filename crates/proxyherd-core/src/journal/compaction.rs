@@ -6,8 +6,9 @@
 //! vector, which claims only what the shard held when the snapshot began.
 //!
 //! A snapshot counts from the moment at which it gets its name. Before that, the journal has to have synced all changes
-//! that the shard had made when the snapshot began. Otherwise a crash could keep the removal of a record, and lose that
-//! the record had come back before the snapshot began.
+//! that the shard had made when the last record was read. Otherwise a crash could keep the removal of a record, and lose
+//! that the record had come back before the snapshot began. Or it could lose that a record which the vector claims was
+//! removed before it was read, and which records took its room.
 
 use super::{
     Disk, DiskError, DiskFile, StoreIdentity,
@@ -39,9 +40,9 @@ struct Snapshot<F> {
     name: FileName,
     file: F,
     blocks: Blocks,
-    /// What the shard covered when the snapshot began ...
+    /// What the shard covered when the snapshot began.
     vector: Vec<(Origin, u64)>,
-    /// ... and the number of changes that it had made.
+    /// The number of changes that the shard had made when the last record was read.
     needed: u64,
     unsynced: usize,
     state: State,
@@ -60,8 +61,8 @@ enum State {
 pub enum Progress {
     /// Call again.
     More,
-    /// The snapshot of a shard is written, and counts once the journal has synced what the shard held when the snapshot
-    /// began. Call again when the journal has synced more.
+    /// The snapshot of a shard is written, and counts once the journal has synced what the shard held when its last
+    /// record was read. Call again when the journal has synced more.
     WaitsForJournal,
     /// The compaction has ended.
     Done(Compacted),
@@ -168,6 +169,7 @@ impl<F: DiskFile> Snapshot<F> {
             blocks.record(shard as u8, &update);
         });
         if next.is_none() {
+            self.needed = replica.changes(shard);
             self.blocks.vector(shard as u8, &self.vector);
             self.blocks.end();
         }

@@ -71,12 +71,16 @@ struct Upkeep {
     /// The average number of bytes of a record: records, and their bytes.
     records: (u64, u64),
     is_damaged: bool,
+    /// The follower has begun anew since the last compaction began.
+    has_missed_removals: bool,
     is_running: bool,
     /// When the last compaction began.
     begun_ns: Option<u64>,
     /// When a compaction was given up last.
     given_up_ns: Option<u64>,
     forgotten_since_ns: Option<u64>,
+    /// The number of tombstones that records have replaced, as far as the replica was asked.
+    tombstones_replaced: u64,
 }
 
 impl<D: Disk> Journal<D> {
@@ -90,8 +94,8 @@ impl<D: Disk> Journal<D> {
         salt: u64,
         now_ns: u64,
     ) -> Result<Journal<D>, DiskError> {
+        sync_earlier(&disk)?;
         let others_len = clean_up(&disk)?;
-        sync_last(&disk)?;
         let name = FileName::Segment { number: recovered.last_number + 1 };
         let header = FileHeader { identity: identity.clone(), file: name, salt, is_first: true };
         let segment = match create_segment(&disk, &header) {
@@ -114,18 +118,22 @@ impl<D: Disk> Journal<D> {
                 others_len,
                 records: (0, 0),
                 is_damaged: !recovered.damage.is_empty(),
+                has_missed_removals: false,
                 is_running: false,
                 begun_ns: None,
                 given_up_ns: None,
                 forgotten_since_ns: recovered.forgotten_since_ns,
+                tombstones_replaced: 0,
             },
             rules: Rules::default(),
         };
         if recovered.last_number > 0 {
             // Records in the store may have expired while the server was off. Nothing says so later.
             journal.forgets(now_ns);
+        } else {
+            // A store that holds nothing misses nothing. Otherwise the first changes have to be taken before.
+            journal.note_alive(now_ns);
         }
-        journal.note_alive(now_ns);
         Ok(journal)
     }
 
@@ -142,9 +150,11 @@ impl<D: Disk> Journal<D> {
         }
         if is_all {
             self.ask_vectors(replica, follower, now_ns);
-        }
-        if self.blocks.len() < STORE_BUFFER_LEN {
-            self.note_alive(now_ns);
+            // A store that says until when the server was alive must have all changes up to then.
+            if self.is_alive_due(now_ns) {
+                self.note_alive(now_ns);
+                self.look_for_tombstones(replica, now_ns);
+            }
         }
         is_all
     }
@@ -168,8 +178,8 @@ impl<D: Disk> Journal<D> {
                 self.forgets(now_ns);
             }
             // The store keeps what it holds of the shard, because the records that follow win over it. Only removals
-            // are missing.
-            FollowerEvent::Anew { .. } => self.forgets(now_ns),
+            // are missing, so records would come back that were removed. A compaction ends this.
+            FollowerEvent::Anew { .. } => self.upkeep.has_missed_removals = true,
             FollowerEvent::Covered { position, vector } => {
                 self.positions.taken.note(position);
                 let own = &mut self.vectors[position.shard];
@@ -218,10 +228,22 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    fn is_alive_due(&self, now_ns: u64) -> bool {
+        self.alive_ns.is_none_or(|alive_ns| now_ns.abs_diff(alive_ns) >= STORE_ALIVE_NS)
+    }
+
     fn note_alive(&mut self, now_ns: u64) {
-        if self.alive_ns.is_none_or(|alive_ns| now_ns.abs_diff(alive_ns) >= STORE_ALIVE_NS) {
-            self.blocks.alive(now_ns);
-            self.alive_ns = Some(now_ns);
+        self.blocks.alive(now_ns);
+        self.alive_ns = Some(now_ns);
+    }
+
+    /// Looks for tombstones that the follower may not have been sent, because the clients came back at once. What such a
+    /// tombstone ended is still in the store.
+    fn look_for_tombstones(&mut self, replica: &Replica, now_ns: u64) {
+        let replaced = replica.tombstones_replaced();
+        if replaced > self.upkeep.tombstones_replaced {
+            self.upkeep.tombstones_replaced = replaced;
+            self.forgets(now_ns);
         }
     }
 
@@ -311,7 +333,8 @@ impl<D: Disk> Journal<D> {
 
     /// Whether a compaction should begin now. Never true while one runs.
     pub fn is_compaction_due(&self, replica: &Replica, now_ns: u64) -> bool {
-        let Upkeep { is_damaged, is_running, given_up_ns, forgotten_since_ns, .. } = self.upkeep;
+        let Upkeep { is_damaged, has_missed_removals, is_running, given_up_ns, forgotten_since_ns, .. } =
+            self.upkeep;
         // The clock may be set back meanwhile.
         let is_too_early =
             given_up_ns.is_some_and(|given_up_ns| now_ns.abs_diff(given_up_ns) < COMPACTION_RETRY_NS);
@@ -323,7 +346,7 @@ impl<D: Disk> Journal<D> {
         let is_large = self.disk_bytes() > 2 * self.live_bytes(replica) + slack_len;
         let has_forgotten =
             forgotten_since_ns.is_some_and(|since_ns| now_ns.abs_diff(since_ns) >= STORE_FORGETS_NS);
-        is_damaged || is_large || has_forgotten
+        is_damaged || has_missed_removals || is_large || has_forgotten
     }
 
     /// Begins a new segment and a compaction that makes all older files unnecessary. Writes and syncs the buffer first,
@@ -342,6 +365,7 @@ impl<D: Disk> Journal<D> {
         self.upkeep.begun_ns = Some(now_ns);
         // What is forgotten from now on is in the new segment, or still in a snapshot.
         self.upkeep.forgotten_since_ns = None;
+        self.upkeep.has_missed_removals = false;
         let number = self.blocks.file().number();
         Ok(Compaction::begin(self.disk.clone(), self.identity.clone(), self.salt, number))
     }
@@ -424,18 +448,20 @@ fn create_segment<D: Disk>(disk: &D, header: &FileHeader) -> Result<D::File, Dis
     Ok(file)
 }
 
-/// Syncs the last segment. The process that wrote it may have been killed between a write and its sync. Then the
-/// segment was read, and its records count as durable from now on, although the disk may not have all of it yet. Every
-/// segment before it was synced when the next one began.
-fn sync_last<D: Disk>(disk: &D) -> Result<(), DiskError> {
-    let numbered = |(name, _): (String, u64)| match FileName::parse(&name) {
-        Some(FileName::Segment { number }) => Some((number, name)),
-        _ => None,
-    };
-    match disk.list()?.into_iter().filter_map(numbered).max() {
-        Some((_, name)) => disk.sync_file(&name),
-        None => Ok(()),
+/// Makes durable what an earlier process left behind. A process that was killed may not have synced the end of its
+/// segment, nor the names of its files, and the recovery has read both. So without this, the new process would
+/// acknowledge, and claim by its vectors, what a crash of the machine can still drop. A process syncs each of its
+/// segments before it begins the next one, so only the last segment matters.
+fn sync_earlier<D: Disk>(disk: &D) -> Result<(), DiskError> {
+    let files = disk.list()?;
+    let segments = files.iter().filter_map(|(name, _)| match FileName::parse(name)? {
+        FileName::Segment { number } => Some((number, name)),
+        FileName::Snapshot { .. } => None,
+    });
+    if let Some((_, name)) = segments.max() {
+        disk.sync_file(name)?;
     }
+    disk.sync_names()
 }
 
 /// Removes files that do not count. Returns the number of bytes of the others.

@@ -204,6 +204,12 @@ impl Replica {
         self.shards[shard].lock().shard.changes()
     }
 
+    /// The number of tombstones that other records have replaced since the start, in all shards together. A follower may
+    /// never have been sent such a tombstone, although it was sent the record that the tombstone ended.
+    pub(crate) fn tombstones_replaced(&self) -> u64 {
+        self.shards.iter().map(|counted| counted.lock().shard.tombstones_replaced()).sum()
+    }
+
     /// The number of updates that this server has issued in one shard since its start.
     pub fn issued(&self, shard: usize) -> u64 {
         self.shards[shard].lock().shard.issued()

@@ -1,5 +1,8 @@
 //! The thread of compaction. It writes snapshots beside group commit, in small steps, and rests after each step. So
 //! commits and reports find the disk and the processor free.
+//!
+//! A compaction that waits for the journal is given up when the journal finds the disk full. The journal may lack the
+//! very bytes that the unfinished snapshot takes, and then neither would go on.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +19,10 @@ use proxyherd_core::{
 };
 
 use super::signal::Signal;
-use crate::liveness::Pulse;
+use crate::{
+    herd::{JournalMonitor, JournalState},
+    liveness::Pulse,
+};
 
 /// Maximum rest after a step. A shorter step is followed by a rest of its own length.
 const REST_MAX: Duration = Duration::from_millis(20);
@@ -38,6 +44,7 @@ pub(super) enum CompactionEnd {
 pub(super) struct Compactor<D: Disk> {
     pub(super) replica: Arc<Replica>,
     pub(super) signal: Arc<Signal>,
+    pub(super) monitor: Arc<JournalMonitor>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) compactions: Receiver<Compaction<D>>,
     pub(super) ends: SyncSender<CompactionEnd>,
@@ -71,6 +78,9 @@ impl<D: Disk> Compactor<D> {
             let (durable, began) = (self.signal.durable(), Instant::now());
             match compaction.step(&self.replica, &durable) {
                 Ok(Progress::More) => self.signal.rest(began.elapsed().min(REST_MAX)),
+                Ok(Progress::WaitsForJournal) if self.monitor.state() == JournalState::Full => {
+                    return Some(CompactionEnd::Full(compaction.abort()));
+                }
                 Ok(Progress::WaitsForJournal) => {
                     self.signal.wake();
                     self.signal.wait_for_more_than(&durable, WAIT_FOR_JOURNAL);

@@ -71,10 +71,6 @@ impl OpenStore {
         let (journal, alive) =
             ServerJournal::start(self.disk, &self.identity, &self.recovered, parts, herd.liveness())?;
         herd.set_journal(self.monitor);
-        // What is issued again now must be in the journal, too, so this comes after its start.
-        if self.recovered.alive_until_ns > 0 {
-            herd.wake(herd.replica().restore_end(clock::now_ns(), self.recovered.alive_until_ns));
-        }
         late::start(self.late, self.identity, herd, &journal.signal, alive)?;
         Ok(journal)
     }
@@ -117,12 +113,19 @@ impl ServerJournal {
         let follower = replica
             .follow(following, move || waker.wake())
             .ok_or_else(|| refused(&"the server has no place for another follower of its records"))?;
+        if recovered.last_number > 0 {
+            // What is issued again now must be in the journal, too. It must be there before the journal says that the
+            // server is alive: otherwise a crash in between would leave tombstones that look long expired. No link is
+            // up yet, so no link has to be woken.
+            let _ = replica.restore_end(clock::now_ns(), recovered.alive_until_ns);
+        }
         let ((compactions, to_compact), (ends, compacted)) = (sync_channel(1), sync_channel(1));
         let (held, ended) = channel();
         let alive = Alive { _held: held };
         let compactor = Compactor {
             replica: Arc::clone(&replica),
             signal: Arc::clone(&signal),
+            monitor: Arc::clone(&monitor),
             pulse: liveness.pulse("the compaction of the journal"),
             compactions: to_compact,
             ends,

@@ -312,6 +312,26 @@ fn a_server_starts_on_a_full_disk_and_covers_what_came_when_there_is_room() {
 }
 
 #[test]
+fn a_compaction_gives_its_bytes_back_if_the_journal_finds_the_disk_full() {
+    let (replica, disk, now_ns) = (Arc::new(replica(1)), MemoryDisk::default(), clock::now_ns());
+    let mut journal = Journal::start(disk.clone(), &identity(), &Recovered::default(), 7, now_ns).unwrap();
+    let (to_begin, compactions) = sync_channel(1);
+    to_begin.send(journal.begin_compaction(now_ns).unwrap()).unwrap();
+    // The journal never has this, because the disk is full.
+    report(&replica, "kiwi", 1);
+    let monitor = Arc::<JournalMonitor>::default();
+    monitor.set_state(JournalState::Full);
+    let (ends, ended) = sync_channel(1);
+    let pulse = Liveness::default().pulse("a test");
+    let compactor = Compactor { replica, signal: Arc::default(), monitor, pulse, compactions, ends };
+    thread::spawn(move || compactor.run());
+    let end = ended.recv_timeout(crate::wait::PATIENCE);
+    assert!(matches!(end, Ok(compactor::CompactionEnd::Full(_))), "{end:?}");
+    let names: Vec<_> = disk.list().unwrap().into_iter().map(|(name, _)| name).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
+}
+
+#[test]
 fn a_stop_on_a_full_disk_says_that_changes_are_missing() {
     let kept = Kept::new();
     let first = kept.report("kiwi", 1);

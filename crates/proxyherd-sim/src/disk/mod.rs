@@ -200,6 +200,16 @@ impl SimDisk {
         Some(format!("bit {bit:#04x} of byte {at} of {name}"))
     }
 
+    /// The server of the disk was killed, and the machine runs on: the next life of the server sees what was written,
+    /// whether or not it is synced. What waited for a sync that has failed is lost. Returns the same as
+    /// [`SimDisk::crash`].
+    pub(crate) fn kill(&self) -> Forgotten {
+        let state = &mut *self.state();
+        state.life += 1;
+        state.files.values_mut().for_each(File::drop_failed);
+        Forgotten(std::mem::take(&mut state.has_forgotten))
+    }
+
     /// The server of the disk has crashed: each write and change of a name that is not synced is kept, dropped or torn.
     /// Returns whether the disk has forgotten something that it said was synced.
     pub(crate) fn crash(&self, rng: &mut Rng) -> Forgotten {
@@ -257,8 +267,8 @@ impl Disk for SimDisk {
 
     fn sync_file(&self, name: &str) -> Result<(), DiskError> {
         let state = &mut *self.state();
-        let file = *state.names.get(name).ok_or_else(|| no_file(name))?;
-        state.sync(file)
+        let id = *state.names.get(name).ok_or_else(|| no_file(name))?;
+        state.sync(id)
     }
 
     fn sync_names(&self) -> Result<(), DiskError> {
@@ -352,6 +362,14 @@ impl File {
         if !bytes.is_empty() {
             put(&mut self.seen, offset, bytes);
             self.writes.push(Write { offset, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Shows only what is synced or can still be synced.
+    fn drop_failed(&mut self) {
+        self.seen.clone_from(&self.synced);
+        for Write { offset, bytes } in &self.writes {
+            put(&mut self.seen, *offset, bytes);
         }
     }
 

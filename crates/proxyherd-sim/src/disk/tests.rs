@@ -171,3 +171,23 @@ fn what_a_killed_server_had_not_synced_is_safe_when_the_next_one_has_started() {
     Journal::start(disk.clone(), &identity, &recovered, 8, 2).unwrap();
     assert_eq!(alive_until(&disk.synced(), &identity), Ok(Some(1)));
 }
+
+#[test]
+fn a_killed_server_leaves_what_it_wrote_and_a_later_crash_may_drop_it_unless_it_is_synced() {
+    let mut dropped = 0;
+    for seed in 0..100 {
+        let (disk, mut file) = with_a_synced_file();
+        file.write_at(6, b" seen").unwrap();
+        assert_eq!(disk.kill(), Forgotten(false));
+        assert!(file.write_at(0, b"stale handle").is_err());
+        assert_eq!(content(&disk, "a").unwrap(), b"synced seen");
+        let _ = disk.crash(&mut Rng::new(seed));
+        dropped += u32::from(content(&disk, "a").unwrap() != b"synced seen");
+    }
+    assert!(dropped > 20, "{dropped}");
+    let (disk, mut file) = with_a_synced_file();
+    file.write_at(6, b" seen").unwrap();
+    assert_eq!(disk.kill(), Forgotten(false));
+    disk.sync_file("a").unwrap();
+    assert_eq!(content(&disk.synced(), "a").unwrap(), b"synced seen");
+}

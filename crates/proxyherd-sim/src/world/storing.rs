@@ -19,6 +19,9 @@ use crate::{
 /// The time that the herd gets in addition to agree if a server waits for objections against its old store.
 pub(super) const LATE_LOAD_MAX: Nanos = 12 * crate::timeline::SECOND;
 
+/// The share of the crashes in which only the server's process ends.
+const KILLED_PER_MILLE: u64 = 300;
+
 /// Starts, commits, compactions.
 impl World {
     /// Notes what became of a server's store at the start, and begins to use it.
@@ -244,13 +247,17 @@ impl World {
 
 /// What goes wrong with disks.
 impl World {
-    /// A server has crashed: its disk decides what is left of what was not synced.
+    /// A server has crashed. If its machine has crashed, too, the disk decides what is left of what was not synced.
     pub(super) fn crash_disk(&mut self, server: usize) {
         self.checker.crashed(server);
         if !self.scenario.durability.has_journal {
             return;
         }
-        let Forgotten(has_forgotten) = self.servers[server].disk.crash(&mut self.disks_rng);
+        let disk = self.servers[server].disk.clone();
+        let Forgotten(has_forgotten) = match self.disks_rng.chance(KILLED_PER_MILLE) {
+            true => disk.kill(),
+            false => disk.crash(&mut self.disks_rng),
+        };
         if has_forgotten {
             self.tally.disk_lies += 1;
             self.story

@@ -63,8 +63,13 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
         part: Part,
         progress: &'a mut dyn FnMut(ReadProgress),
     ) -> Reading<'a, D, R> {
-        let found =
-            Recovered { bytes: survey.bytes, last_number: survey.last_number, ..Recovered::default() };
+        let found = Recovered {
+            bytes: survey.bytes,
+            last_number: survey.last_number,
+            // Why the compaction had begun is in files that are no longer read for every shard.
+            forgotten_since_ns: survey.is_half_compacted.then_some(0),
+            ..Recovered::default()
+        };
         Reading {
             disk,
             survey,

@@ -19,6 +19,8 @@ pub(super) struct Survey {
     pub(super) bytes: u64,
     /// The greatest number of any file.
     pub(super) last_number: u64,
+    /// Some shards have a newer snapshot than others, so a compaction has not come to its end.
+    pub(super) is_half_compacted: bool,
 }
 
 /// A file of a store.
@@ -48,8 +50,13 @@ impl Survey {
             }
         }
         let oldest = newest.iter().copied().min().unwrap_or_default();
-        let mut survey =
-            Survey { snapshots: Default::default(), segments: Vec::new(), bytes: 0, last_number };
+        let mut survey = Survey {
+            snapshots: Default::default(),
+            segments: Vec::new(),
+            bytes: 0,
+            last_number,
+            is_half_compacted: newest.iter().any(|&number| number > oldest),
+        };
         for (file, name, len) in files {
             let counts = match file {
                 FileName::Segment { number } => number >= oldest,

@@ -1,7 +1,7 @@
 //! Compaction keeps the store small, loses nothing, and leaves nothing that was forgotten.
 
 use super::*;
-use crate::limits::{STORE_FORGETS_NS, STORE_SLACK_LEN};
+use crate::limits::{REMOVED_WAITING_MIN, STORE_FORGETS_NS, STORE_SLACK_LEN};
 
 /// The bytes of all files together.
 fn all_bytes(disk: &MemoryDisk) -> Vec<u8> {
@@ -105,6 +105,43 @@ fn a_snapshot_waits_until_the_journal_has_synced_what_it_holds() {
 }
 
 #[test]
+fn a_record_that_loses_its_room_during_a_snapshot_is_not_claimed_by_it_alone() {
+    let mut server = Server::new();
+    let kind = Kind(200);
+    let keys = || (0..).map(|at: u64| format!("key-{at}")).filter(|key| shard_index(key.as_bytes()) == 0);
+    let jaquez = Origin { server: ServerName::new("Jaquez").unwrap(), incarnation: 5 };
+    let first = keys().next().unwrap();
+    let body = crate::types::Body::Data { keep_s: 0, bytes: b"old" };
+    let record = Record { kind, body, ..record(first.as_bytes(), server.now_ns) };
+    let update = crate::flood::Update { record, origin: &jaquez, seq: 1 };
+    let _ = server.replica.restore(server.now_ns, 0, |restoring| {
+        assert_eq!(restoring.record(update), crate::flood::Restored::Kept);
+        assert!(restoring.vector(&[(jaquez.clone(), 1)]));
+    });
+    let _ = server.replica.restore_end(server.now_ns, server.now_ns);
+    server.commit();
+    let mut compaction = server.journal.begin_compaction(server.now_ns).unwrap();
+    assert_eq!(compaction.step(&server.replica, server.journal.durable()), Ok(Progress::More));
+    let is_held =
+        |server: &Server| server.replica.find(server.now_ns, kind, first.as_bytes(), |_| ()).is_some();
+    for key in keys().skip(1) {
+        server.now_ns += 1_000_000;
+        let _ = server.replica.tell(server.now_ns, kind, key.as_bytes(), 0, &[7; 16_000]);
+        if !is_held(&server) {
+            break;
+        }
+    }
+    let mut whole = Told::default();
+    whole.all.push((0, (kind, first.clone().into_bytes()), Some(Whole::of(&update))));
+    for _ in 0..50 {
+        // A crash drops what the journal has not taken.
+        let (told, _) = read(&server.disk);
+        check_consistent(&Told { all: vec![], ..told }, &whole, "a snapshot");
+        let _ = compaction.step(&server.replica, server.journal.durable()).unwrap();
+    }
+}
+
+#[test]
 fn what_was_forgotten_or_has_expired_is_gone_from_all_files_within_an_hour() {
     let mut server = Server::new();
     server.report("forgotten-client");
@@ -138,6 +175,61 @@ fn what_was_forgotten_or_has_expired_is_gone_from_all_files_within_an_hour() {
 }
 
 #[test]
+fn what_a_client_had_forgotten_before_it_came_back_at_once_is_gone_too() {
+    let mut server = Server::new();
+    server.report("kiwi");
+    server.commit();
+    server.compact();
+    let before = held_by(&server.replica);
+    // The follower is only sent the second report.
+    server.forget("kiwi");
+    server.report("kiwi");
+    server.now_ns += 10 * SECOND_NS;
+    server.commit();
+    assert!(
+        read(&server.disk)
+            .0
+            .all
+            .iter()
+            .all(|(.., whole)| whole.as_ref().is_some_and(|it| !it.text.contains("Gone")))
+    );
+    let later_ns = server.now_ns + STORE_FORGETS_NS;
+    assert!(server.journal.is_compaction_due(&server.replica, later_ns));
+    server.compact();
+    assert!(
+        read(&server.disk)
+            .0
+            .all
+            .iter()
+            .all(|(.., whole)| before.values().all(|it| whole.as_ref() != Some(it)))
+    );
+    assert!(!server.journal.is_compaction_due(&server.replica, later_ns + STORE_FORGETS_NS));
+}
+
+#[test]
+fn a_follower_that_has_missed_removals_compacts_at_once() {
+    let mut server = Server::new();
+    let shard = shard_index(b"kiwi");
+    server.report("kiwi");
+    server.commit();
+    let others =
+        (0..).map(|at: u64| format!("other-{at}")).filter(|key| shard_index(key.as_bytes()) == shard);
+    for other in others.take(REMOVED_WAITING_MIN + 1) {
+        server.report(&other);
+    }
+    server.expire(2 * CLIENT_TTL_NS);
+    server.commit();
+    assert!(
+        server.replica.is_empty()
+            && read(&server.disk).0.held.contains_key(&(Kind::CLIENT, b"kiwi".to_vec()))
+    );
+    assert!(server.journal.is_compaction_due(&server.replica, server.now_ns));
+    server.compact();
+    assert!(!holds(&server.disk, "kiwi"));
+    assert!(!server.journal.is_compaction_due(&server.replica, server.now_ns));
+}
+
+#[test]
 fn a_restart_does_not_forget_that_something_has_to_go() {
     let mut server = Server::new();
     server.report("kiwi");
@@ -149,6 +241,28 @@ fn a_restart_does_not_forget_that_something_has_to_go() {
     assert!((NOW_NS..=forgotten_ns).contains(&since_ns));
     assert!(!server.journal.is_compaction_due(&server.replica, forgotten_ns + 60 * SECOND_NS));
     assert!(server.journal.is_compaction_due(&server.replica, since_ns + STORE_FORGETS_NS));
+}
+
+#[test]
+fn a_compaction_that_a_crash_has_ended_is_made_up_for_at_the_next_start() {
+    let mut server = Server::new();
+    for client in 0..100 {
+        server.report(&format!("client-{client}"));
+        server.forget(&format!("client-{client}"));
+    }
+    server.commit();
+    let mut compaction = server.journal.begin_compaction(server.now_ns).unwrap();
+    // All shards but the last one have a snapshot, and the old segment is still there.
+    while server.disk.read("snapshot-14-2").is_none() {
+        assert_eq!(compaction.step(&server.replica, server.journal.durable()), Ok(Progress::More));
+    }
+    let segment = server.disk.read("journal-1").unwrap();
+    assert!(memchr::memmem::find(&segment, b"client-7").is_some());
+    let (mut server, _) = Server::start(&server.disk, 2, server.now_ns);
+    assert!(server.journal.is_compaction_due(&server.replica, server.now_ns));
+    server.compact();
+    assert!(server.disk.read("journal-1").is_none());
+    assert!(!server.journal.is_compaction_due(&server.replica, server.now_ns));
 }
 
 #[test]

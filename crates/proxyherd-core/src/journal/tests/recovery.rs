@@ -1,5 +1,7 @@
 //! What was written comes back.
 
+use std::{cell::RefCell, rc::Rc};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -278,6 +280,84 @@ fn files_that_are_not_complete_are_removed_at_the_next_start_and_others_are_left
     assert_eq!((recovered.damage, recovered.last_number), (vec![], 1));
     let names: Vec<_> = server.disk.list().unwrap().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["journal-1", "journal-2", "lock", "notes.tmp"]);
+}
+
+/// A disk that notes which files and names are made safe, and what is removed.
+#[derive(Clone)]
+struct NotingDisk(MemoryDisk, Rc<RefCell<Vec<String>>>);
+
+impl Disk for NotingDisk {
+    type File = MemoryFile;
+
+    fn list(&self) -> Result<Vec<(String, u64)>, DiskError> {
+        self.0.list()
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.read_at(name, offset, into)
+    }
+
+    fn create(&self, name: &str) -> Result<MemoryFile, DiskError> {
+        self.1.borrow_mut().push(format!("create {name}"));
+        self.0.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), DiskError> {
+        self.1.borrow_mut().push(format!("remove {name}"));
+        self.0.remove(name)
+    }
+
+    fn sync_file(&self, name: &str) -> Result<(), DiskError> {
+        self.1.borrow_mut().push(format!("sync {name}"));
+        self.0.sync_file(name)
+    }
+
+    fn sync_names(&self) -> Result<(), DiskError> {
+        self.1.borrow_mut().push("sync names".into());
+        self.0.sync_names()
+    }
+}
+
+#[test]
+fn a_start_first_makes_durable_what_a_killed_process_has_written() {
+    let mut server = Server::new();
+    server.report("kiwi");
+    server.commit();
+    server.compact();
+    server.report("lime");
+    server.take();
+    // The process is killed before its sync. The next one reads the record all the same.
+    server.journal.write().unwrap();
+    server.disk.replace("snapshot-0-1", vec![]);
+    let (told, recovered) = read(&server.disk);
+    assert!(told.held.contains_key(&(Kind::CLIENT, b"lime".to_vec())));
+    let disk = NotingDisk(server.disk.clone(), Rc::default());
+    drop(Journal::start(disk.clone(), &identity(), &recovered, SALT, server.now_ns).unwrap());
+    let noted = ["sync journal-2", "sync names", "remove snapshot-0-1", "create journal-3.tmp", "sync names"];
+    assert_eq!(*disk.1.borrow(), noted);
+}
+
+#[test]
+fn a_store_says_that_the_server_was_alive_only_if_it_has_everything_up_to_then() {
+    let mut server = Server::new();
+    server.commit();
+    server.now_ns += 25 * SECOND_NS;
+    for client in 0..100_000 {
+        server.report(&format!("client-{client}"));
+    }
+    assert!(!server.journal.take(&server.replica, &server.follower, server.now_ns));
+    server.journal.write().unwrap();
+    server.journal.sync().unwrap();
+    assert_eq!(alive_until(&server.disk, &identity()), Ok(Some(NOW_NS)));
+    while !server.journal.take(&server.replica, &server.follower, server.now_ns) {
+        server.journal.write().unwrap();
+    }
+    server.commit();
+    assert_eq!(alive_until(&server.disk, &identity()), Ok(Some(server.now_ns)));
 }
 
 /// One thing that happens to a server with a store.
