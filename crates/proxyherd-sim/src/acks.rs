@@ -36,6 +36,8 @@ pub(crate) struct Waiting {
     pub(crate) record: Taken,
     /// When the report came.
     pub(crate) since: Nanos,
+    /// The time on a clock that was right then.
+    pub(crate) taken_ns: u64,
     /// The number of losses in the herd before the record was taken.
     pub(crate) moment: u64,
     /// Whether copies at neighbors are promised, too. They are if the server itself has issued the record in this life.

@@ -127,6 +127,11 @@ impl Taken {
         self.difference.received_ns(self.timestamp)
     }
 
+    /// The same record with another time of receipt.
+    pub(crate) fn received_at(&self, received_ns: u64) -> Taken {
+        Taken { difference: Difference::at_receipt(received_ns, self.timestamp), ..self.clone() }
+    }
+
     /// Whether this record is at least as great as the other record, which must be of the same client.
     pub(crate) fn wins_or_equals(&self, other: &Taken) -> bool {
         self.record().precedence(&self.server, &other.record(), &other.server).is_ge()

@@ -19,9 +19,13 @@ use crate::{
     acks::Waiting,
     ledger::{Key, Taken},
     outcome::Symptom,
-    scenario::Durability,
+    scenario::{CLOCK_OFFSET_MAX_NS, Durability},
     timeline::Nanos,
 };
+
+/// A server whose clock is ahead by more than this may give its own records another time of receipt later. Clocks that
+/// are right are off by less than this, in either direction.
+const FAR_AHEAD_NS: u64 = CLOCK_OFFSET_MAX_NS / 2;
 
 /// All promises that may still hold.
 #[derive(Debug, Default)]
@@ -43,6 +47,10 @@ pub(super) struct Promises {
 #[derive(Debug)]
 struct Promise {
     record: Taken,
+    /// If the server's clock was far ahead when it took the record: the record with the earliest time of receipt that
+    /// the server may give it once its clock is right. Such a time can lower the record's version, and the record then
+    /// expires earlier, too. So the server keeps its promise if it holds this record or one that wins over it.
+    put_right: Option<Taken>,
     moment: u64,
     /// The server that made the promise.
     server: usize,
@@ -134,7 +142,7 @@ impl Checker {
         waiting: Waiting,
         replicas: impl Iterator<Item = (usize, u64, &'a Replica)>,
     ) {
-        let Waiting { record, moment, is_own, .. } = waiting;
+        let Waiting { record, moment, is_own, taken_ns, .. } = waiting;
         let mut holders = Vec::new();
         for (holder, clock_ns, replica) in replicas {
             if self.is_covered(clock_ns, replica, &record) {
@@ -152,7 +160,9 @@ impl Checker {
             self.found(at, Symptom::TooEarly, text);
         }
         let moment = self.promises.moment;
-        let promise = Promise { record, moment, server, holders };
+        let is_ahead = record.received_ns() > taken_ns + FAR_AHEAD_NS;
+        let put_right = is_ahead.then(|| record.received_at(taken_ns - FAR_AHEAD_NS));
+        let promise = Promise { record, put_right, moment, server, holders };
         let promises = self.promises.by_key.entry(promise.record.key.clone()).or_default();
         // An earlier promise of the same server with the same fate is kept by this one.
         promises.retain(|old| old.server != server || !promise.record.wins_or_equals(&old.record));
@@ -174,11 +184,15 @@ impl Checker {
             for promise in promises.iter().filter(|promise| self.is_agreed_on(&promise.record, from_ns)) {
                 let parts = self.floors.iter().filter(|floor| self.promises.binds(promise, floor.servers()));
                 let mut servers = parts.flat_map(super::agreement::Floor::servers).copied();
-                let lacks =
-                    |&server: &usize| !self.is_covered(clock_ns(server), replica(server), &promise.record);
+                let lacks = |&server: &usize| {
+                    let mut records = [&promise.record].into_iter().chain(&promise.put_right);
+                    !records.any(|record| self.is_covered(clock_ns(server), replica(server), record))
+                };
                 if let Some(lacking) = servers.find(lacks) {
+                    let (kind, key) = &promise.record.key;
+                    let held = replica(lacking).find(clock_ns(lacking), *kind, key, Taken::from);
                     broken = Some(format!(
-                        "server {} has acknowledged {:?}, and server {lacking} does not hold it",
+                        "server {} has acknowledged {:?}, and server {lacking} holds {held:?}",
                         promise.server, promise.record
                     ));
                 }

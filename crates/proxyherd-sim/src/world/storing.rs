@@ -194,10 +194,10 @@ impl World {
     /// Lets an acknowledgement of a server wait until the record is durable. `is_own`: the server's present life has
     /// issued the record.
     pub(super) fn hold_back(&mut self, server: usize, needed: Positions, (record, is_own): (Taken, bool)) {
-        let moment = self.checker.moment_of(&record);
+        let (moment, since, taken_ns) = (self.checker.moment_of(&record), self.now, self.now_ns());
         let Some(Life { acks: Some(acks), .. }) = &mut self.servers[server].life else { return };
         self.tally.held_back += 1;
-        let released = acks.wait(needed, Waiting { record, since: self.now, moment, is_own });
+        let released = acks.wait(needed, Waiting { record, since, taken_ns, moment, is_own });
         self.acknowledge(server, released);
     }
 
