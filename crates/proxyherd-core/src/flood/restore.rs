@@ -124,14 +124,21 @@ impl Shard {
     }
 
     /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
-    /// expire until the restore ends.
+    /// expire until the restore ends. A store can have a tombstone that has expired, and the same one as it was issued
+    /// again: then the later one counts.
     fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
         if !ends_older(&told.record) && !ends_older(&held.record()) {
             return self.contest(now_ns, told, held);
         }
-        let holder = self.origins.origin(held.origin);
+        let (record, holder) = (held.record(), self.origins.origin(held.origin));
+        let are_one = told.record.body == Body::Gone
+            && record.body == Body::Gone
+            && told.record.version() == record.version();
+        if are_one && (self.is_expired(now_ns, &told.record) || self.is_expired(now_ns, &record)) {
+            return told.record.received_ns().cmp(&record.received_ns());
+        }
         told.record
-            .precedence(&told.origin.server, &held.record(), &holder.server)
+            .precedence(&told.origin.server, &record, &holder.server)
             .then_with(|| told.origin.incarnation.cmp(&holder.incarnation))
     }
 

@@ -61,9 +61,10 @@ impl Server {
         let replica = empty_replica(incarnation);
         let into = ReplicaRestore::new(&replica, drop);
         let recovered = recover(disk, &identity(), &into, now_ns, Part::ALL, &mut |_| ()).unwrap();
-        let _ = replica.restore_end(now_ns, recovered.alive_until_ns);
         let following = Following { begins: Begin::Now, wants_removed: true };
         let follower = replica.follow(following, || ()).unwrap();
+        // What is issued again is in the journal, too.
+        let _ = replica.restore_end(now_ns, recovered.alive_until_ns);
         let salt = SALT + incarnation;
         let journal = Journal::start(disk.clone(), &identity(), &recovered, salt, now_ns).unwrap();
         (Server { disk: disk.clone(), replica, follower, journal, now_ns }, recovered)

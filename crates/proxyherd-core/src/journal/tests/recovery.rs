@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journal::format::{Blocks, FILE_HEADERS_LEN, FileHeader, FileName};
+use crate::limits::{TOMBSTONE_RENEW_NS, TOMBSTONE_TTL_NS};
 
 #[test]
 fn a_store_comes_back_as_it_was_after_each_restart() {
@@ -358,6 +359,25 @@ fn a_store_says_that_the_server_was_alive_only_if_it_has_everything_up_to_then()
     }
     server.commit();
     assert_eq!(alive_until(&server.disk, &identity()), Ok(Some(server.now_ns)));
+}
+
+#[test]
+fn a_tombstone_that_was_issued_again_comes_back_although_the_store_has_the_expired_one_too() {
+    let mut server = Server::new();
+    server.report("kiwi");
+    server.forget("kiwi");
+    server.commit();
+    let kiwi = (Kind::CLIENT, b"kiwi".to_vec());
+    let mut now_ns = server.now_ns + TOMBSTONE_TTL_NS + 2 * TOMBSTONE_RENEW_NS;
+    let mut renewed = None;
+    for life in 2..5 {
+        let (mut server, _) = Server::start(&server.disk, life, now_ns);
+        server.commit();
+        let held = held_by(&server.replica).remove(&kiwi).unwrap();
+        assert!(held.text.contains("Gone"));
+        assert_eq!(*renewed.get_or_insert(held.received_ns), held.received_ns, "life {life}");
+        now_ns += 60 * SECOND_NS;
+    }
 }
 
 /// One thing that happens to a server with a store.
