@@ -1,11 +1,17 @@
 //! Absences in herds with journals: nights, in which a server or the whole herd is off for longer than tombstones live,
 //! and short restarts, after which neighbors must send only what a server lacks.
 
-use proxyherd_core::limits::TOMBSTONE_TTL_NS;
+use std::collections::HashMap;
+
+use proxyherd_core::{
+    limits::{SHARDS, TOMBSTONE_TTL_NS},
+    replica::shard_index,
+};
 
 use super::{Event, World};
 use crate::{
     outcome::Symptom,
+    server::Life,
     store::Store,
     timeline::{Nanos, SECOND},
 };
@@ -34,8 +40,8 @@ pub(super) enum Restart {
     /// The herd is left alone.
     Due,
     /// This server has started again. The rest are counts from before: the records that it had received, the damages of
-    /// stores, and the records that servers had issued by themselves.
-    Done { server: usize, received: u64, damage: u64, said: u64 },
+    /// stores, the records that servers had issued by themselves, and the records that neighbors send in any case.
+    Done { server: usize, received: u64, damage: u64, said: u64, uncovered: u64 },
 }
 
 impl World {
@@ -113,17 +119,18 @@ impl World {
                 self.story.tell(self.now, || format!("server {server} starts again while nothing happens"));
                 let (received, damage, said) =
                     (self.received[server], self.tally.damage, self.checker.said());
-                self.restart = Restart::Done { server, received, damage, said };
+                let uncovered = self.uncovered_of(server);
+                self.restart = Restart::Done { server, received, damage, said, uncovered };
                 self.crash(server, false, Nanos::MAX);
                 self.start(server);
                 self.timeline.put(self.now + AFTER_RESTART, Event::Agree);
             }
-            Restart::Done { server, received: before, damage, said } => {
+            Restart::Done { server, received: before, damage, said, uncovered } => {
                 self.restart = Restart::Not;
                 self.tally.quiet_restarts += 1;
                 let received = self.received[server] - before;
                 // Vectors behind damage do not count. A compaction is due then.
-                let most = CAUGHT_UP_MAX + self.checker.said() - said;
+                let most = CAUGHT_UP_MAX + self.checker.said() - said + uncovered;
                 if received > most && self.tally.damage == damage {
                     let text = format!(
                         "server {server} received {received} records after a restart, although it lacked nothing"
@@ -135,6 +142,25 @@ impl World {
         }
         self.peace_until = self.now + AFTER_RESTART + self.scenario.settling_max(self.checker.ledger.bytes());
         true
+    }
+
+    /// Maximum number of records that neighbors send a server although it holds them. If a server crashes before its
+    /// last markers have left it, its last updates may spread, but no vector covers them ever. Whenever a link comes up,
+    /// each end sends such records, with or without a store.
+    fn uncovered_of(&self, server: usize) -> u64 {
+        let Some(Life { replica, .. }) = &self.servers[server].life else { return 0 };
+        let mut covered = HashMap::new();
+        for shard in 0..SHARDS {
+            replica.for_each_covered(shard, |origin, seq| {
+                covered.insert((shard, origin.clone()), seq);
+            });
+        }
+        let mut uncovered = 0;
+        replica.for_each(|held| {
+            let of = (shard_index(held.record.key), held.origin.clone());
+            uncovered += u64::from(covered.get(&of).is_none_or(|covered| *covered < held.seq));
+        });
+        uncovered * self.scenario.neighbors(server).len() as u64
     }
 
     /// Whether links come up at once, and some store is sound.
