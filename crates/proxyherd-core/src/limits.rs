@@ -244,8 +244,8 @@ pub const STORE_FORGETS_NS: u64 = 30 * 60 * 1_000_000_000;
 pub const STORE_SLACK_LEN: u64 = 4 * 1024 * 1024;
 /// ... or, sooner than [`COMPACTION_PAUSE_NS`] after the last compaction began, this many more.
 pub const STORE_SLACK_LEN_MAX: u64 = 64 * 1024 * 1024;
-/// Minimum time between the beginnings of two compactions, unless the files have [`STORE_SLACK_LEN_MAX`] too many bytes,
-/// nanoseconds. Without a minimum, a store with few records would be compacted all the time at full load.
+/// Minimum time between the beginnings of two compactions, unless the files have [`STORE_SLACK_LEN_MAX`] too many
+/// bytes, nanoseconds. Without a minimum, a store with few records would be compacted all the time at full load.
 pub const COMPACTION_PAUSE_NS: u64 = 500_000_000;
 /// Time after a compaction that failed, for example on a full disk, before the next one, nanoseconds.
 pub const COMPACTION_RETRY_NS: u64 = 10 * 1_000_000_000;

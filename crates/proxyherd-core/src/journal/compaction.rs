@@ -6,9 +6,9 @@
 //! vector, which claims only what the shard held when the snapshot began.
 //!
 //! A snapshot counts from the moment at which it gets its name. Before that, the journal has to have synced all changes
-//! that the shard had made when the last record was read. Otherwise a crash could keep the removal of a record, and lose
-//! that the record had come back before the snapshot began. Or it could lose that a record which the vector claims was
-//! removed before it was read, and which records took its room.
+//! that the shard had made when the last record was read. Otherwise a crash could keep the removal of a record, and
+//! lose that the record had come back before the snapshot began. Or it could lose that a record which the vector claims
+//! was removed before it was read, and which records took its room.
 
 use super::{
     Disk, DiskError, DiskFile, StoreIdentity,

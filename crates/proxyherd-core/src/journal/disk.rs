@@ -37,8 +37,8 @@ pub trait Disk {
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<(), DiskError>;
 
-    /// Makes all bytes of a file safe, whoever wrote them. A process that was killed may have written bytes that another
-    /// process sees, and that a crash of the machine drops.
+    /// Makes all bytes of a file safe, whoever wrote them. A process that was killed may have written bytes that
+    /// another process sees, and that a crash of the machine drops.
     fn sync_file(&self, name: &str) -> Result<(), DiskError>;
 
     /// Makes all names safe: returns when a crash can no longer undo a creation, a renaming or a removal.

@@ -237,8 +237,8 @@ impl<D: Disk> Journal<D> {
         self.alive_ns = Some(now_ns);
     }
 
-    /// Looks for tombstones that the follower may not have been sent, because the clients came back at once. What such a
-    /// tombstone ended is still in the store.
+    /// Looks for tombstones that the follower may not have been sent, because the clients came back at once. What such
+    /// a tombstone ended is still in the store.
     fn look_for_tombstones(&mut self, replica: &Replica, now_ns: u64) {
         let replaced = replica.tombstones_replaced();
         if replaced > self.upkeep.tombstones_replaced {

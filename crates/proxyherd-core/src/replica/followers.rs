@@ -204,8 +204,8 @@ impl Replica {
         self.shards[shard].lock().shard.changes()
     }
 
-    /// The number of tombstones that other records have replaced since the start, in all shards together. A follower may
-    /// never have been sent such a tombstone, although it was sent the record that the tombstone ended.
+    /// The number of tombstones that other records have replaced since the start, in all shards together. A follower
+    /// may never have been sent such a tombstone, although it was sent the record that the tombstone ended.
     pub(crate) fn tombstones_replaced(&self) -> u64 {
         self.shards.iter().map(|counted| counted.lock().shard.tombstones_replaced()).sum()
     }

@@ -145,8 +145,8 @@ impl World {
     }
 
     /// Maximum number of records that neighbors send a server although it holds them. If a server crashes before its
-    /// last markers have left it, its last updates may spread, but no vector covers them ever. Whenever a link comes up,
-    /// each end sends such records, with or without a store.
+    /// last markers have left it, its last updates may spread, but no vector covers them ever. Whenever a link comes
+    /// up, each end sends such records, with or without a store.
     fn uncovered_of(&self, server: usize) -> u64 {
         let Some(Life { replica, .. }) = &self.servers[server].life else { return 0 };
         let mut covered = HashMap::new();
