@@ -274,8 +274,10 @@ impl<D: Disk> Journal<D> {
     /// Makes what was written durable. Returns the positions up to which all changes are durable. Begins a new segment
     /// when this one is long.
     pub fn sync(&mut self) -> Result<&Positions, DiskError> {
-        if self.is_unsynced && !self.rules.breaks(Broken::SkipTheSync) {
-            self.segment.sync()?;
+        if self.is_unsynced {
+            if !self.rules.breaks(Broken::SkipTheSync) {
+                self.segment.sync()?;
+            }
             self.is_unsynced = self.blocks.len() > 0;
             self.blocks.synced();
         }
