@@ -42,8 +42,8 @@
 //! then unblocked one by one, wires that are choked, pieces that are lost and delay the pieces behind them, clocks that
 //! jump.
 //!
-//! In a third of the herds, *acknowledgements wait*: for a journal, for copies at neighbors, or for both (`--journal`,
-//! `--replicas`). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a
+//! With `--journal` and `--replicas`, *acknowledgements wait*: for a journal, for copies at neighbors, or for both. A
+//! journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a
 //! crash, and so are changes of names. A commit has three steps, a compaction has many, and the server can crash
 //! between any two of them. Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by
 //! empty ones, and come back as they were some time before. Sometimes all servers crash at once. After some rounds a

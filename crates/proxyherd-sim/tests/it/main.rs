@@ -90,7 +90,7 @@ fn what_a_journal_acknowledged_survives_crashes_and_disks_that_tear_lie_fill_up_
     let Tally { torn, damage, disk_troubles, disk_lies, blackouts, .. } = tally;
     assert!(torn > 5 && damage > 20 && disk_troubles > 200 && disk_lies > 10 && blackouts > 50, "{tally:?}");
     let Tally { nights, late_loads, discarded, quiet_restarts, .. } = tally;
-    assert!(nights > 3 && late_loads > 3 && discarded > 1 && quiet_restarts > 2, "{tally:?}");
+    assert!(nights > 3 && late_loads > 3 && discarded > 0 && quiet_restarts > 2, "{tally:?}");
 }
 
 #[test]
