@@ -1,12 +1,12 @@
 //! The journal of a running server: it reads the store at the start, writes every change of the replica, and says which
 //! changes are on the disk.
 //!
-//! A server with `journal = true` opens its store ([`OpenStore::open`]), reads it before any client or neighbor is
-//! served ([`OpenStore::read_into`]), and then starts the threads ([`OpenStore::start`]): `committer` writes and syncs,
+//! A server with `journal = true` opens its store (`OpenStore::open`), reads it before any client or neighbor is
+//! served (`OpenStore::read_into`), and then starts the threads (`OpenStore::start`): `committer` writes and syncs,
 //! and `compactor` writes snapshots. A store from before a long absence is read later, or never (`late`).
-//! [`ServerJournal::stop`] writes and syncs what is left.
+//! `ServerJournal::stop` writes and syncs what is left.
 //!
-//! Invariant: a [`Listener`] is told that changes are covered only after the sync of the disk has returned.
+//! Invariant: a `Listener` is told that changes are covered only after the sync of the disk has returned.
 //!
 //! Core decides what is written and read (`proxyherd_core::journal`), and the crate `proxyherd-journal` has the files.
 //! This module has the threads, the clock and the log. It does not know who waits for durability.
