@@ -23,7 +23,7 @@ const AFTER_HELP: &str = concat!(
 ",
     heading!("Exit codes"),
     "  0   the new store is made
-  1   nothing was restored: the dump is wrong, the server runs, or it has a store already
+  1   nothing was restored: a wrong dump, a running server, or a store there
   2   the command line is wrong
   78  the configuration is wrong
 ",
