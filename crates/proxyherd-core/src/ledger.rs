@@ -5,8 +5,9 @@
 //! waiter's positions. What the journal covers only grows. What neighbors cover can go back, because a neighbor that is
 //! gone does not count: then waiters that are not released yet need another neighbor. A released waiter stays released.
 //!
-//! Bounds: a waiter leaves when it is released, when its time is over ([`Ledger::expire`]), or when all are given up.
-//! So the caller bounds the waiters, which are connections and requests, and each release looks at each waiter once.
+//! Bounds: a waiter leaves when it is released, when its time is over ([`Ledger::expire`]), or when all are given up. A
+//! connection that ends leaves its waiter behind until then. So there are at most as many waiters as connections and
+//! requests can come in that time, and each release looks at each waiter once.
 //!
 //! The ledger does not know what a waiter is, and knows no clock.
 

@@ -1,7 +1,9 @@
 //! Compaction keeps the store small, loses nothing, and leaves nothing that was forgotten.
 
 use super::*;
-use crate::limits::{REMOVED_WAITING_MIN, STORE_FORGETS_NS, STORE_SLACK_LEN};
+use crate::limits::{
+    COMPACTION_PAUSE_NS, REMOVED_WAITING_MIN, STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_SLACK_LEN_MAX,
+};
 
 /// The bytes of all files together.
 fn all_bytes(disk: &MemoryDisk) -> Vec<u8> {
@@ -37,6 +39,29 @@ fn the_disk_stays_within_three_times_the_live_records_under_many_updates() {
     let live = server.compact().record_bytes;
     assert!(most <= 3 * live + STORE_SLACK_LEN, "{most} bytes for {live}");
     assert_eq!(read(&server.disk).0.held, held_by(&server.replica));
+}
+
+#[test]
+fn a_small_store_is_compacted_again_only_after_a_pause_or_when_it_has_grown_much() {
+    let mut server = Server::new();
+    server.report("kiwi");
+    server.commit();
+    let begun_ns = server.now_ns;
+    server.compact();
+    let grow_to = |server: &mut Server, len: u64| {
+        while server.disk.used() <= len {
+            (0..1000).for_each(|client| server.report(&format!("client-{client}")));
+            server.commit();
+        }
+    };
+    let is_due =
+        |server: &Server, later_ns| server.journal.is_compaction_due(&server.replica, begun_ns + later_ns);
+    assert!(!is_due(&server, COMPACTION_PAUSE_NS), "the store is small");
+    let live_max = 1 << 20;
+    grow_to(&mut server, live_max + STORE_SLACK_LEN);
+    assert!(!is_due(&server, COMPACTION_PAUSE_NS - 1) && is_due(&server, COMPACTION_PAUSE_NS));
+    grow_to(&mut server, live_max + STORE_SLACK_LEN_MAX);
+    assert!(is_due(&server, COMPACTION_PAUSE_NS - 1), "however soon that is");
 }
 
 #[test]
