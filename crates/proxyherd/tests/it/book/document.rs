@@ -35,7 +35,8 @@ impl Document {
             let (at, opening) = lines.find(|(_, line)| line.trim_start().starts_with("```"))?;
             let indent = opening.len() - opening.trim_start().len();
             let inside = lines.by_ref().take_while(|(_, line)| line.trim() != "```");
-            let text = inside.map(|(_, line)| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
+            let text =
+                inside.map(|(_, line)| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
             Some(Fence { info: opening.trim().trim_start_matches('`').to_owned(), text, line: at + 1 })
         })
     }
@@ -65,7 +66,8 @@ impl Document {
         let mut found = Vec::new();
         for (at, line) in self.prose() {
             let inline = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-            let defined = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
+            let defined =
+                line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
             found.extend(inline.chain(defined).map(|target| (at, target.trim().to_owned())));
         }
         found

@@ -88,11 +88,15 @@ fn each_block_that_is_tested_elsewhere_names_its_test() {
     for document in documents() {
         for fence in document.fences().filter(|fence| fence.info.ends_with(" elsewhere")) {
             let first = fence.text.lines().next().unwrap_or_default();
-            let at = left.iter().position(|row| row.document == document.name && first.starts_with(row.first));
-            let at = at.unwrap_or_else(|| panic!("{}:{}: no test is named for {first:?}", document.name, fence.line));
+            let at =
+                left.iter().position(|row| row.document == document.name && first.starts_with(row.first));
+            let at = at.unwrap_or_else(|| {
+                panic!("{}:{}: no test is named for {first:?}", document.name, fence.line)
+            });
             let row = left.remove(at);
             for (file, test) in row.tests {
-                let text = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+                let text =
+                    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
                 assert!(text.contains(test), "{file} has no {test}");
             }
         }

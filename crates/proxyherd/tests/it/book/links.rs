@@ -33,7 +33,8 @@ fn fault(document: &Document, target: &str) -> Option<String> {
         return Some("a folder has no headings".to_owned());
     }
     let anchors = Document::read(inside.to_str().unwrap()).anchors();
-    (!anchors.iter().any(|known| known == anchor)).then(|| format!("there is no such heading among {anchors:?}"))
+    (!anchors.iter().any(|known| known == anchor))
+        .then(|| format!("there is no such heading among {anchors:?}"))
 }
 
 #[test]

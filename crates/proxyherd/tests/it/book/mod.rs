@@ -89,8 +89,8 @@ fn every_block_says_how_it_is_tested() {
     let mut count = 0;
     for (document, fence) in fences {
         let info = fence.info.as_str();
-        let is_known =
-            ["console", "console herd", "toml", "yaml", "nginx", "text"].contains(&info) || info.ends_with(" elsewhere");
+        let is_known = ["console", "console herd", "toml", "yaml", "nginx", "text"].contains(&info)
+            || info.ends_with(" elsewhere");
         let at = format!("{}:{}", document.name, fence.line);
         assert!(is_known, "{at}: nothing tests a block with the info string {info:?}");
         let shows_a_command = fence.text.lines().any(|line| line.starts_with("$ "));
@@ -103,7 +103,8 @@ fn every_block_says_how_it_is_tested() {
 #[test]
 fn the_first_difference_that_readme_shows_is_of_milliseconds() {
     let readme = document::readme();
-    let differences = readme.text.lines().filter_map(|line| line.strip_prefix("AT Riley ")?.split(' ').next());
+    let differences =
+        readme.text.lines().filter_map(|line| line.strip_prefix("AT Riley ")?.split(' ').next());
     let differences: Vec<f64> = differences.map(|difference| difference.parse().unwrap()).collect();
     assert!(
         differences.len() >= 4 && differences.iter().all(|difference| difference.abs() < 0.1),

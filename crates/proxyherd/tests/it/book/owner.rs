@@ -11,10 +11,8 @@ use std::{
     path::Path,
 };
 
-use super::{Shell, document::Document};
-use crate::harness::{
-    Addresses, Herd, NAMES, OPERATOR_TOKEN, PATIENCE, Plan, Process, eventually, free_ports, status,
-};
+use super::Shell;
+use crate::harness::{Addresses, Herd, NAMES, OPERATOR_TOKEN, PATIENCE, Plan, Process, free_ports};
 
 /// The servers of the herd. The texts name no others where they show a herd of one's own.
 const SERVERS: [&str; 3] = [NAMES[0], NAMES[1], NAMES[2]];
@@ -32,7 +30,8 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) fn new() -> Owner {
-        let plan = Plan::classic().without_server("Campbell").without_server("Bernard").with_phones().encrypted();
+        let plan =
+            Plan::classic().without_server("Campbell").without_server("Bernard").with_phones().encrypted();
         let plan = plan.with_link("Jaquez", "Juzang").with_tokens().herd("journal = true");
         let herd = plan.prepare();
         let dir = herd.dir();
@@ -43,8 +42,14 @@ impl Owner {
         assert_eq!(made.code, 0, "{made:?}");
         let [http, phones] = with_tls(&herd);
         // curl finds the host of the texts at these ports, and trusts its certificate.
-        let connect = format!("connect-to = herd.example.org:443:{http}\nconnect-to = herd.example.org:5055:{phones}\n");
-        write(&dir.join(".curlrc"), &format!("{connect}cacert = {}/tls/fullchain.pem\n", dir.display()), 0o600);
+        let connect = format!(
+            "connect-to = herd.example.org:443:{http}\nconnect-to = herd.example.org:5055:{phones}\n"
+        );
+        write(
+            &dir.join(".curlrc"),
+            &format!("{connect}cacert = {}/tls/fullchain.pem\n", dir.display()),
+            0o600,
+        );
 
         let mut addresses = Vec::new();
         for (index, name) in SERVERS.iter().enumerate() {
@@ -84,10 +89,8 @@ fn with_tls(herd: &Herd) -> [String; 2] {
     let [http, phones] = [free_ports(1)[0], free_ports(1)[0]].map(|port| format!("127.0.0.1:{port}"));
     let at = herd.at("Riley");
     let text = herd.text();
-    let text = text.replace(
-        &format!("http = \"{}\"", at.http),
-        &format!("http = [\"{}\", \"tls://{http}\"]", at.http),
-    );
+    let text = text
+        .replace(&format!("http = \"{}\"", at.http), &format!("http = [\"{}\", \"tls://{http}\"]", at.http));
     let text = text.replace(&format!("phones = \"{}\"", at.phones), &format!("phones = \"tls://{phones}\""));
     let tls = "[tls]\ncert = \"tls/fullchain.pem\"\nkey = \"tls/privkey.pem\"\n\n";
     let text = text.replacen("[limits]\n", &format!("{tls}[limits]\n"), 1);

@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// A server for parts of herd.toml that have none.
-const SERVER: &str = "[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\"\nhttp = \"127.0.0.1:8000\"\n";
+const SERVER: &str =
+    "[[server]]\nname = \"Riley\"\nlisten = \"127.0.0.1:12000\"\nhttp = \"127.0.0.1:8000\"\n";
 
 /// What the parts of herd.toml in the texts name: the certificate of the doors, and Google's key.
 const PREPARATION: &str = "mkdir -p letsencrypt && cd letsencrypt && openssl req -x509 -newkey ec \
@@ -27,10 +28,14 @@ fn whole(part: &str, dir: &str) -> String {
     // A part with doors that are not on loopback, and without the section that allows them.
     if text.contains("0.0.0.0") {
         if !text.contains("[access]") {
-            text = format!("[access]\ntokens = \"on\"\noperator_token_sha256 = {OPERATOR_TOKEN_SHA256:?}\n\n{text}");
+            text = format!(
+                "[access]\ntokens = \"on\"\noperator_token_sha256 = {OPERATOR_TOKEN_SHA256:?}\n\n{text}"
+            );
         }
         if !text.contains("[tls]") {
-            let tls = format!("cert = \"{dir}/letsencrypt/fullchain.pem\"\nkey = \"{dir}/letsencrypt/privkey.pem\"");
+            let tls = format!(
+                "cert = \"{dir}/letsencrypt/fullchain.pem\"\nkey = \"{dir}/letsencrypt/privkey.pem\""
+            );
             text = format!("[tls]\n{tls}\n\n{text}");
         }
     }
@@ -77,7 +82,8 @@ fn promtool_accepts_every_file_of_prometheus_that_the_texts_show() {
             let kind = if fence.text.starts_with("groups:") { "rules" } else { "config" };
             let text = fence.text.replace("/etc/prometheus", dir.path().to_str().unwrap());
             fs::write(dir.path().join("prometheus.yml"), text).unwrap();
-            let told = Process::bash(dir.path(), &format!("promtool check {kind} prometheus.yml")).wait(PATIENCE);
+            let told =
+                Process::bash(dir.path(), &format!("promtool check {kind} prometheus.yml")).wait(PATIENCE);
             assert_eq!(told.code, 0, "{}:{}: {told:?}", document.name, fence.line);
             checked += 1;
         }
@@ -102,7 +108,8 @@ fn nginx_accepts_every_part_of_its_settings_that_the_texts_show() {
                 .replace("/var/log/nginx", &at.to_string())
                 .replace("listen 443", &format!("listen 127.0.0.1:{}", free_ports(1)[0]));
             let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-            let folders: String = folders.iter().map(|name| format!("{name}_temp_path {at}/{name};\n")).collect();
+            let folders: String =
+                folders.iter().map(|name| format!("{name}_temp_path {at}/{name};\n")).collect();
             let text = format!("pid {at}/pid; error_log stderr;\nevents {{}}\nhttp {{\n{folders}{part}}}\n");
             fs::write(dir.path().join("nginx.conf"), text).unwrap();
             let told = Process::bash(dir.path(), "nginx -t -p . -c $PWD/nginx.conf").wait(PATIENCE);

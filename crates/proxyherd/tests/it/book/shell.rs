@@ -59,7 +59,9 @@ impl Shell {
         let mut replaced = Vec::new();
         for (shown, real) in addresses {
             // `nc` takes host and port as two words.
-            replaced.extend([":", " "].map(|separator| (shown.replace(':', separator), real.replace(':', separator))));
+            replaced.extend(
+                [":", " "].map(|separator| (shown.replace(':', separator), real.replace(':', separator))),
+            );
         }
         Shell { dir: dir.to_owned(), replaced }
     }
@@ -84,7 +86,8 @@ impl Shell {
             if !plain.is_empty() {
                 self.types_into_bash(document, plain);
             }
-            let len = rest.iter().skip(1).position(|typed| !typed.is_at_prompt).map_or(rest.len(), |at| at + 1);
+            let len =
+                rest.iter().skip(1).position(|typed| !typed.is_at_prompt).map_or(rest.len(), |at| at + 1);
             let (at_prompt, rest) = rest.split_at(len);
             if let Some((command, lines)) = at_prompt.split_first() {
                 self.types_at_prompt(&command.line, lines);
@@ -119,7 +122,8 @@ impl Shell {
         let script = format!("mkfifo keys; TERM=xterm NO_COLOR=1 exec script -qec '{line}' /dev/null < keys");
         let terminal = Process::bash(&self.dir, &script);
         let keys = self.dir.join("keys");
-        let mut keys = eventually("the pipe of keys is there", || fs::OpenOptions::new().write(true).open(&keys));
+        let mut keys =
+            eventually("the pipe of keys is there", || fs::OpenOptions::new().write(true).open(&keys));
         let mut before = 0;
         for typed in typed {
             keys.write_all(format!("{}\n", typed.line).as_bytes()).unwrap();
@@ -185,7 +189,9 @@ fn what_a_text_shows_is_compared_without_numbers_and_up_to_an_ellipsis() {
 #[should_panic(expected = "book: false")]
 fn a_line_that_fails_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let document =
-        Document { name: "book".to_owned(), text: "```console\n$ X=1\n$ test $X = 1\n$ false\n```\n".to_owned() };
+    let document = Document {
+        name: "book".to_owned(),
+        text: "```console\n$ X=1\n$ test $X = 1\n$ false\n```\n".to_owned(),
+    };
     Shell::new(dir.path(), &[]).types("book", &typed(&document, "console"));
 }
