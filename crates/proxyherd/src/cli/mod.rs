@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod data;
 mod demo;
+mod health;
 mod init;
 mod man;
 mod outcome;
@@ -82,6 +83,7 @@ enum Command {
     Check(check::Args),
     Client(client::Args),
     Status(status::Args),
+    Health(health::Args),
     Token(token::Args),
     Places(places::Args),
     Data(data::Args),
@@ -200,6 +202,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),
         Command::Data(args) => data::run(&args),
