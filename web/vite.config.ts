@@ -5,8 +5,8 @@
 // on nothing but the sources and the locked packages. No style and no script is inline, so the pages need no exception
 // from their content security policy.
 //
-// `npm run dev` serves the sources and passes requests for a server on to `PROXYHERD_URL`, which is by default the
-// first server of `proxyherd demo`.
+// `npm run dev` serves the sources, and `npx vite preview` what was built, with the same content security policy as a
+// server. Both pass requests on to the server at `PROXYHERD_URL`.
 
 import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
@@ -14,6 +14,19 @@ import { defineConfig } from 'vitest/config';
 const server = process.env.PROXYHERD_URL ?? 'http://127.0.0.1:8000';
 const toServer = { target: server, changeOrigin: true, ws: true };
 const pages = ['index', 'share'].filter((page) => existsSync(new URL(`${page}.html`, import.meta.url)));
+
+const csp = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "worker-src 'self'",
+  "connect-src 'self'",
+  "font-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
 
 /** The name of a file with a hash. A browser runs modules only with the type of `.js`, which every server knows. */
 function hashed(name: string): string {
@@ -26,7 +39,8 @@ function hashed(name: string): string {
 export default defineConfig({
   base: './',
   publicDir: false,
-  server: { proxy: { '/v1': toServer, '/maps': toServer, '/health': toServer } },
+  server: { proxy: { '/v1': toServer, '/maps': toServer } },
+  preview: { proxy: { '/v1': toServer, '/maps': toServer }, headers: { 'Content-Security-Policy': csp } },
   build: {
     target: 'es2022',
     assetsDir: 'map',

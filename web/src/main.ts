@@ -241,7 +241,7 @@ class Page implements App {
     const press = (id: string, act: () => void) => byId(id).addEventListener('click', act);
     press('show-list', () => this.toggleList());
     press('show-report', () => this.toggleReport());
-    press('show-herd', () => this.setHerd(byId('herd').hidden));
+    press('show-herd', () => this.setHerd(byId('herd').hidden !== false));
     press('herd-close', () => this.setHerd(false));
     press('show-token', () => this.tokens.open());
     press('switch-theme', () => this.theme.next());

@@ -9,6 +9,8 @@ export const NAMES_MAX = 60;
 const NAME_LEN_MAX = 28;
 const FONT = '500 11.5px system-ui, sans-serif';
 const HEIGHT = 15;
+/** Half of the size of a mark, which no name covers, pixels. */
+const MARK_PX = 8;
 
 /** A client with a name. */
 export interface Named {
@@ -26,18 +28,36 @@ export function shortName(id: string): string {
   return `${id.slice(0, half)}…${id.slice(-half)}`;
 }
 
-/** Which names have room. Each name is a box to the right of its point; the selected client's is the first one. */
-export function withRoom(named: readonly Named[], widthOf: (id: string) => number): Named[] {
-  const boxes: (readonly [left: number, top: number, right: number, bottom: number])[] = [];
-  const order = [...named].sort((a, b) => Number(b.isSelected) - Number(a.isSelected) || (a.id < b.id ? -1 : 1));
-  return order.filter(({ id, x, y, isSelected }) => {
-    const box = [x - 7, y - HEIGHT / 2, x + 12 + widthOf(id), y + HEIGHT / 2] as const;
-    const isFree = boxes.every(
-      ([left, top, right, bottom]) => box[0] > right || box[2] < left || box[1] > bottom || box[3] < top,
-    );
-    if (isFree || isSelected) boxes.push(box);
-    return isFree || isSelected;
-  });
+/**
+ * Which names have room. Each name is a box to the right of its mark. It may cover neither another name nor a mark, nor
+ * one of the `others`.
+ */
+export function withRoom(
+  named: readonly Named[],
+  widthOf: (id: string) => number,
+  others: readonly Area[] = [],
+): Named[] {
+  const marks = named.map(({ x, y }): Area => [x - MARK_PX, y - MARK_PX, x + MARK_PX, y + MARK_PX]);
+  const taken = [...marks, ...others];
+  const order = named.map((each, at) => ({ each, at }));
+  // The selected client's name comes first and is always there. After that, the order must not change with movements.
+  order.sort((a, b) => Number(b.each.isSelected) - Number(a.each.isSelected) || (a.each.id < b.each.id ? -1 : 1));
+  const shown: Named[] = [];
+  for (const { each, at } of order) {
+    const { id, x, y, isSelected } = each;
+    const area: Area = [x + MARK_PX, y - HEIGHT / 2, x + 12 + widthOf(id), y + HEIGHT / 2];
+    if (!isSelected && taken.some((other, of) => of !== at && meet(area, other))) continue;
+    taken.push(area);
+    shown.push(each);
+  }
+  return shown;
+}
+
+/** A rectangle of the screen, pixels from its middle. */
+export type Area = readonly [left: number, top: number, right: number, bottom: number];
+
+function meet(a: Area, b: Area): boolean {
+  return a[0] <= b[2] && a[2] >= b[0] && a[1] <= b[3] && a[3] >= b[1];
 }
 
 export class Names {
@@ -51,7 +71,7 @@ export class Names {
     this.context = context;
   }
 
-  draw(named: readonly Named[], width: number, height: number, colors: MapColors): void {
+  draw(named: readonly Named[], others: readonly Area[], width: number, height: number, colors: MapColors): void {
     if (named.length === 0 && this.isClear) return;
     const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
     const { canvas, context } = this;
@@ -69,9 +89,9 @@ export class Names {
     context.lineWidth = 3;
     context.strokeStyle = colors.halo;
     context.fillStyle = colors.selected;
-    for (const { id, x, y } of withRoom(named, (id) => this.widthOf(id))) {
+    for (const { id, x, y, isSelected } of withRoom(named, (id) => this.widthOf(id), others)) {
       const text = shortName(id);
-      const [left, top] = [width / 2 + x + 11, height / 2 + y];
+      const [left, top] = [width / 2 + x + (isSelected ? 22 : 11), height / 2 + y];
       context.strokeText(text, left, top);
       context.fillText(text, left, top);
     }

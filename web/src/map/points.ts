@@ -7,7 +7,7 @@ import { wrapped } from '../base/mercator';
 import { Sorted, type View, worldPx } from '../clients/clusters';
 import type { ClientStore } from '../clients/store';
 import type { MapColors } from '../theme';
-import { NAMES_MAX, type Named, Names } from './names';
+import { type Area, NAMES_MAX, type Named, Names } from './names';
 import { Marks, Painter } from './painter';
 import { KIND, TRAIL_FLOATS } from './shaders';
 import type { MapView } from './view';
@@ -16,7 +16,7 @@ import type { MapView } from './view';
 const REACH_PX = 16;
 const DOT_SIZE = 26;
 const SERVER_COLORS = 8;
-const TRAIL_HALF_PX = 1.75;
+const TRAIL_HALF_PX = 2;
 /** The largest circle of an accuracy, pixels. Many graphics processors draw no larger mark. */
 const AREA_PX_MAX = 1000;
 
@@ -117,7 +117,9 @@ export class Points {
     this.painter.resize(view.width, view.height);
     const color = alone >= 0 ? (store.server[alone] ?? 0) % SERVER_COLORS : 0;
     this.painter.paint(marks, this.corners, this.cornerCount, color);
-    this.names.draw(this.named(alone), view.width, view.height, this.colors);
+    const named = this.named(alone);
+    const circles = named.length > 0 ? this.circles() : [];
+    this.names.draw(named, circles, view.width, view.height, this.colors);
     if (nowMs < store.glidingUntilMs) this.ask();
     this.onDrawn?.();
   }
@@ -173,6 +175,16 @@ export class Points {
     const color = (store.server[slot] as number) % SERVER_COLORS;
     const extra = Number.isNaN(heading) ? -10 : heading - 2 * Math.PI * Math.round(heading / (2 * Math.PI));
     this.marks.add(sorted.x[at] as number, sorted.y[at] as number, size, KIND.dot, color, extra);
+  }
+
+  /** The areas of clusters, which no name covers. */
+  private circles(): Area[] {
+    const { sorted } = this;
+    return Array.from({ length: sorted.clusters }, (_, at): Area => {
+      const half = clusterSize(sorted.clusterCount[at] ?? 0) / 2;
+      const [x, y] = [sorted.clusterX[at] ?? 0, sorted.clusterY[at] ?? 0];
+      return [x - half, y - half, x + half, y + half];
+    });
   }
 
   private named(alone: number): Named[] {

@@ -108,7 +108,7 @@ uniform vec3 u_color;
 in float v_part;
 out vec4 color;
 void main() {
-  color = vec4(u_color, 1.0) * mix(0.08, 0.85, v_part);
+  color = vec4(u_color, 1.0) * mix(0.25, 0.9, v_part);
 }`;
 
 /** Compiles a program. An error here is a fault of this file or of the browser, and the page says so. */

@@ -8,6 +8,7 @@ import {
   type GeoJSONSource,
   Map as MapLibre,
   Marker,
+  type PaddingOptions,
   ScaleControl,
   setWorkerUrl,
 } from 'maplibre-gl';
@@ -78,7 +79,10 @@ export class MapView {
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
-    this.map.addControl(new AttributionControl({ compact: true }), 'bottom-right');
+    const attribution = new AttributionControl({ compact: true });
+    this.map.addControl(attribution, 'bottom-right');
+    // A closed attribution is one press away, and leaves the map to the clients.
+    this.map.once('load', () => attribution._container.classList.remove('maplibregl-compact-show'));
     this.map.addControl(new ScaleControl({ maxWidth: 110 }), 'bottom-left');
     this.listen();
     void this.showOutlines();
@@ -133,7 +137,7 @@ export class MapView {
   }
 
   /** Shows a box as a whole. */
-  fit(box: Box, padding: number): void {
+  fit(box: Box, padding: PaddingOptions): void {
     const [south, west, north, east] = box;
     const eastern = east < west ? east + 360 : east;
     const bounds: [number, number, number, number] = [west, south, eastern, north];

@@ -2,7 +2,7 @@
 
 import type { Client } from '../api/wire';
 import type { App } from '../app';
-import { el } from '../base/dom';
+import { byId, el } from '../base/dom';
 import { whole } from '../base/format';
 import { latOf, lonOf } from '../base/mercator';
 import { clientRow } from './list';
@@ -65,8 +65,17 @@ export async function showAllClients(app: App): Promise<boolean> {
   const { clients } = await app.session.json<{ clients: Client[] }>(`v1/clients?limit=${SAMPLE_MAX}`);
   const box = boxAround(clients);
   if (!box) return false;
-  app.view.fit(box, 80);
+  app.view.fit(box, paddingOf());
   return true;
+}
+
+/** What the bar and the panels leave of the map, with a margin. */
+function paddingOf(): { top: number; right: number; bottom: number; left: number } {
+  const bar = byId('bar').getBoundingClientRect();
+  const isPhone = bar.width > innerWidth * 0.8;
+  const right = document.body.classList.contains('has-herd') && !isPhone ? byId('herd').offsetWidth + 60 : 60;
+  const bottom = isPhone && document.body.classList.contains('has-panel') ? byId('panel').offsetHeight + 30 : 50;
+  return isPhone ? { top: bar.bottom + 30, right: 40, bottom, left: 40 } : { top: 50, right, bottom, left: bar.right + 40 };
 }
 
 /** The smallest box with nearly all clients. A few that are far from all others do not make the map tiny. */
