@@ -34,6 +34,8 @@ const MARGIN_X = 98;
 const MARGIN_X_SMALL = 40;
 const MARGIN_Y = 64;
 const MARGIN_Y_SMALL = 30;
+/** The number of colors of servers. */
+const COLORS = 8;
 /** The distance between two lines of text, pixels. */
 const LINE = 14;
 /** A lag from this on is written at the link, seconds. */
@@ -69,6 +71,7 @@ export class Graph {
   private readonly dots: SVGCircleElement[] = [];
   private dotsShown = 0;
   private view: HerdView = { servers: [], links: [] };
+  private colors = new Map<string, number>();
   private unit = new Map<string, Point>();
   private places = new Map<string, Point>();
   private shape = '';
@@ -96,6 +99,7 @@ export class Graph {
     if (shape !== this.shape) {
       this.shape = shape;
       const names = view.servers.map(({ name }) => name);
+      this.colors = new Map([...names].sort().map((name, at) => [name, at]));
       this.unit = layout(
         names,
         view.links.map(({ a, b }) => [a, b]),
@@ -112,11 +116,12 @@ export class Graph {
       this.dotLayer.append(dot);
       this.dots.push(dot);
     }
-    dots.forEach(({ from, to, part }, at) => {
+    dots.forEach(({ origin, from, to, part }, at) => {
       const [start, end, dot] = [this.places.get(from), this.places.get(to), this.dots[at]];
       if (!start || !end || !dot) return;
       dot.setAttribute('cx', (start.x + (end.x - start.x) * part).toFixed(1));
       dot.setAttribute('cy', (start.y + (end.y - start.y) * part).toFixed(1));
+      change(dot, { class: `herd-dot ${this.colorOf(origin)}` });
       if (at >= this.dotsShown) dot.removeAttribute('visibility');
     });
     for (let at = dots.length; at < this.dotsShown; at += 1) this.dots[at]?.setAttribute('visibility', 'hidden');
@@ -159,6 +164,11 @@ export class Graph {
     this.keepOneStop();
   }
 
+  /** The class with the color of a server. The map gives its clients the same one, by the order of the names. */
+  private colorOf(server: string): string {
+    return `server-${(this.colors.get(server) ?? 0) % COLORS}`;
+  }
+
   private drawServer(server: ServerView): void {
     const place = this.places.get(server.name);
     if (!place) return;
@@ -167,10 +177,10 @@ export class Graph {
     const isChosen = this.isChosen('server', server.name);
     const radius = count <= FULL_TEXTS_MAX ? RADIUS : RADIUS_SMALL;
     const isFull = count <= FULL_TEXTS_MAX || isChosen;
-    const troubled = server.state === 'up' && server.troubles.length > 0;
+    const kind = server.state === 'up' && server.troubles.length > 0 ? 'troubled' : server.state;
     change(shape.group, {
       transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`,
-      class: `herd-server is-${troubled ? 'troubled' : server.state}${isChosen ? ' is-chosen' : ''}`,
+      class: `herd-server ${this.colorOf(server.name)} is-${kind}${isChosen ? ' is-chosen' : ''}`,
       'aria-label': `Server ${server.name}, ${serverStateText(server)}`,
       'aria-pressed': String(isChosen),
     });
