@@ -117,16 +117,32 @@ export class Page {
     return this.page.evaluate(act, ...values);
   }
 
-  /** Waits until `look`, which runs in the page, returns something true, and returns that. */
+  /**
+   * Waits until `look`, which runs in the page, returns something true, and returns that. The page's policy allows no
+   * script from a text, so this asks again and again from outside, as puppeteer's own waiting cannot.
+   */
   async until(what, look, ...values) {
     try {
-      const found = await this.page.waitForFunction(look, { timeout: PATIENCE_MS, polling: 50 }, ...values);
-      return await found.jsonValue();
+      return await eventually(what, () => this.page.evaluate(look, ...values));
     } catch (error) {
       const shown = await this.page.evaluate(() => document.body?.innerText ?? '').catch(() => '');
       const text = shown.replaceAll(/\s+/g, ' ').slice(0, 2000);
-      throw new Error(`not seen: ${what}; the page shows: ${text}; ${this.errors.join('; ')}`, { cause: error });
+      throw new Error(`${error.message}; the page shows: ${text}; ${this.errors.join('; ')}`, { cause: error });
     }
+  }
+
+  /** Waits until the text of an element is as it should be, and returns the text. */
+  async untilText(selector, isSo) {
+    const what = `the text of ${selector} is so: ${isSo}`;
+    const look = (selector) => document.querySelector(selector)?.textContent ?? '';
+    return this.until(what, look, selector).then(async () => {
+      let text = '';
+      await eventually(what, async () => {
+        text = await this.page.evaluate(look, selector);
+        return isSo(text) || Promise.reject(new Error(text));
+      });
+      return text;
+    });
   }
 
   /** Waits until an element has a text. */
@@ -140,13 +156,10 @@ export class Page {
     );
   }
 
-  /** The handle of the visible element with this role and accessible name. */
-  async named(role, name) {
-    const handle = await this.page.waitForSelector(`::-p-aria([name="${name}"][role="${role}"])`, {
-      timeout: PATIENCE_MS,
-    });
-    if (!handle) throw new Error(`there is no ${role} ${name}`);
-    return handle;
+  /** The handle of the element with this role and accessible name, by the browser's own tree of accessibility. */
+  named(role, name) {
+    const selector = `::-p-aria([name="${name}"][role="${role}"])`;
+    return eventually(`there is a ${role} ${name}`, () => this.page.$(selector));
   }
 
   /** Presses the element with this role and name, as a pointer or a keyboard does. */
