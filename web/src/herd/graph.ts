@@ -5,7 +5,7 @@
 // and links are buttons. The graph is one stop of the Tab key, and the arrow keys go from one button to the next; the
 // panel's tables hold the same in words. The graph knows nothing of requests: `GraphEvents` says what was chosen.
 
-import { layout, type Point } from './layout';
+import { CIRCLE_MAX, layout, type Point } from './layout';
 import type { HerdView, LinkView, ServerView } from './model';
 import type { Dot } from './pulses';
 import { change, setText, svg } from './svg';
@@ -25,13 +25,19 @@ export interface GraphEvents {
 /** The radius of a server, pixels. In a large herd servers are smaller, and only the chosen one has its texts. */
 const RADIUS = 15;
 const RADIUS_SMALL = 7;
-/** Above this number of servers, the graph shows no texts except names that have room. */
-const FULL_TEXTS_MAX = 12;
-const NAMES_MAX = 40;
-/** The room around the outermost servers, pixels. */
-const MARGIN_X = 56;
-const MARGIN_TOP = 30;
-const MARGIN_BOTTOM = 56;
+/** Above this number of servers, only what is chosen has its numbers. These herds stand on a circle. */
+const FULL_TEXTS_MAX = CIRCLE_MAX;
+/** Above this number of servers, only what is looked at has its name. */
+const NAMES_MAX = 20;
+/** The room around the outermost servers, pixels: for texts beside, above and below them. */
+const MARGIN_X = 98;
+const MARGIN_X_SMALL = 40;
+const MARGIN_Y = 64;
+const MARGIN_Y_SMALL = 30;
+/** The number of colors of servers. */
+const COLORS = 8;
+/** The distance between two lines of text, pixels. */
+const LINE = 14;
 /** A lag from this on is written at the link, seconds. */
 const LAG_SHOWN_S = 0.5;
 
@@ -65,6 +71,7 @@ export class Graph {
   private readonly dots: SVGCircleElement[] = [];
   private dotsShown = 0;
   private view: HerdView = { servers: [], links: [] };
+  private colors = new Map<string, number>();
   private unit = new Map<string, Point>();
   private places = new Map<string, Point>();
   private shape = '';
@@ -92,6 +99,7 @@ export class Graph {
     if (shape !== this.shape) {
       this.shape = shape;
       const names = view.servers.map(({ name }) => name);
+      this.colors = new Map([...names].sort().map((name, at) => [name, at]));
       this.unit = layout(
         names,
         view.links.map(({ a, b }) => [a, b]),
@@ -108,11 +116,12 @@ export class Graph {
       this.dotLayer.append(dot);
       this.dots.push(dot);
     }
-    dots.forEach(({ from, to, part }, at) => {
+    dots.forEach(({ origin, from, to, part }, at) => {
       const [start, end, dot] = [this.places.get(from), this.places.get(to), this.dots[at]];
       if (!start || !end || !dot) return;
       dot.setAttribute('cx', (start.x + (end.x - start.x) * part).toFixed(1));
       dot.setAttribute('cy', (start.y + (end.y - start.y) * part).toFixed(1));
+      change(dot, { class: `herd-dot ${this.colorOf(origin)}` });
       if (at >= this.dotsShown) dot.removeAttribute('visibility');
     });
     for (let at = dots.length; at < this.dotsShown; at += 1) this.dots[at]?.setAttribute('visibility', 'hidden');
@@ -135,12 +144,13 @@ export class Graph {
 
   /** The places of the servers in pixels. */
   private place(): void {
-    const halfWidth = Math.max(10, this.width / 2 - MARGIN_X);
-    const halfHeight = Math.max(10, (this.height - MARGIN_TOP - MARGIN_BOTTOM) / 2);
+    const isFull = this.unit.size <= FULL_TEXTS_MAX;
+    const halfWidth = Math.max(10, this.width / 2 - (isFull ? MARGIN_X : MARGIN_X_SMALL));
+    const halfHeight = Math.max(10, this.height / 2 - (isFull ? MARGIN_Y : MARGIN_Y_SMALL));
     this.places = new Map(
       [...this.unit].map(([name, { x, y }]) => [
         name,
-        { x: this.width / 2 + x * halfWidth, y: MARGIN_TOP + (1 + y) * halfHeight },
+        { x: this.width / 2 + x * halfWidth, y: this.height / 2 + y * halfHeight },
       ]),
     );
   }
@@ -148,9 +158,15 @@ export class Graph {
   private draw(): void {
     keep(this.servers, new Set(this.view.servers.map(({ name }) => name)));
     keep(this.links, new Set(this.view.links.map(({ key }) => key)));
+    this.root.classList.toggle('is-crowded', this.view.servers.length > NAMES_MAX);
     for (const link of this.view.links) this.drawLink(link);
     for (const server of this.view.servers) this.drawServer(server);
     this.keepOneStop();
+  }
+
+  /** The class with the color of a server. The map gives its clients the same one, by the order of the names. */
+  private colorOf(server: string): string {
+    return `server-${(this.colors.get(server) ?? 0) % COLORS}`;
   }
 
   private drawServer(server: ServerView): void {
@@ -161,24 +177,40 @@ export class Graph {
     const isChosen = this.isChosen('server', server.name);
     const radius = count <= FULL_TEXTS_MAX ? RADIUS : RADIUS_SMALL;
     const isFull = count <= FULL_TEXTS_MAX || isChosen;
-    const troubled = server.state === 'up' && server.troubles.length > 0;
+    const kind = server.state === 'up' && server.troubles.length > 0 ? 'troubled' : server.state;
     change(shape.group, {
       transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`,
-      class: `herd-server is-${troubled ? 'troubled' : server.state}${isChosen ? ' is-chosen' : ''}`,
+      class: `herd-server ${this.colorOf(server.name)} is-${kind}${isChosen ? ' is-chosen' : ''}`,
       'aria-label': `Server ${server.name}, ${serverStateText(server)}`,
       'aria-pressed': String(isChosen),
     });
     change(shape.body, { d: bodyPath(server, radius) });
     setText(shape.mark, markOf(server));
-    change(shape.name, { y: radius + 14 });
-    setText(shape.name, isFull || count <= NAMES_MAX ? server.name : '');
-    change(shape.first, { y: radius + 28 });
-    change(shape.second, { y: radius + 41 });
+    setText(shape.name, server.name);
     const isThere = server.records !== null;
     const state = serverStateText(server);
     setText(shape.first, !isFull ? '' : isThere ? `${countText(server.records)} records` : state);
     const rate = `${rateText(server.reportsPerS)} reports/s`;
     setText(shape.second, !isFull || !isThere ? '' : state === 'up' ? rate : state);
+    this.placeTexts(server.name, shape, radius);
+  }
+
+  /** The texts of a server are on the side where no links are: away from the middle. */
+  private placeTexts(server: string, shape: ServerShape, radius: number): void {
+    const { x, y } = this.unit.get(server) ?? { x: 0, y: 0 };
+    const texts = [shape.name, shape.first, shape.second].filter((text) => text.textContent !== '');
+    const isBeside = this.unit.size <= FULL_TEXTS_MAX && Math.abs(x) > 0.6 && Math.abs(y) < 0.8;
+    const isAbove = !isBeside && this.unit.size <= FULL_TEXTS_MAX && y < 0;
+    const first = isBeside
+      ? 4 - ((texts.length - 1) * LINE) / 2
+      : isAbove
+        ? -radius - 6 - (texts.length - 1) * LINE
+        : radius + LINE;
+    texts.forEach((text, line) => {
+      const anchor = !isBeside ? 'middle' : x < 0 ? 'end' : 'start';
+      const aside = isBeside ? Math.sign(x) * (radius + 6) : 0;
+      change(text, { x: aside, y: first + line * LINE, 'text-anchor': anchor });
+    });
   }
 
   private drawLink(link: LinkView): void {
@@ -196,14 +228,16 @@ export class Graph {
     change(shape.hit, ends);
     change(shape.line, ends);
     const middle = between(a, b, 0.5, 0);
+    // Texts are wider than they are high, so they need more room beside a line that goes up.
+    const room = 9 + (8 * Math.abs(b.y - a.y)) / Math.max(1, Math.hypot(b.x - a.x, b.y - a.y));
     change(shape.cross, { transform: `translate(${middle.x.toFixed(1)} ${middle.y.toFixed(1)})` });
     const isFull = this.view.servers.length <= FULL_TEXTS_MAX || isChosen;
     const shows = isFull && link.state === 'up';
-    this.label(shape.fromA, between(a, b, 0.3, 9), shows ? rateLabel(link.fromA) : '');
-    this.label(shape.fromB, between(a, b, 0.7, 9), shows ? rateLabel(link.fromB) : '');
+    this.label(shape.fromA, between(a, b, 0.28, room), shows ? rateLabel(link.fromA) : '');
+    this.label(shape.fromB, between(a, b, 0.72, room), shows ? rateLabel(link.fromB) : '');
     const isLagging = link.lagS !== null && link.lagS >= LAG_SHOWN_S;
     const note = link.state === 'down' ? 'down' : isLagging ? `lag ${lagText(link.lagS)}` : '';
-    this.label(shape.note, between(a, b, 0.5, 14), isFull ? note : '');
+    this.label(shape.note, between(a, b, 0.5, -room - 3), isFull ? note : '');
   }
 
   private label(text: SVGTextElement, at: Point, label: string): void {

@@ -253,7 +253,9 @@ function legend(): HTMLElement {
   }
   const numbers = document.createElement('span');
   numbers.className = 'herd-key';
-  numbers.textContent = 'Numbers at a line: records a second that the nearer server sends. Dots: updates, slowed down.';
+  numbers.textContent =
+    'Numbers at a line: records a second that the nearer server sends. ' +
+    'Dots: updates on their way, slowed down, in the color of the server that took the report.';
   made.append(numbers);
   return made;
 }

@@ -18,11 +18,11 @@ function offer(pulses: Pulses, hops: readonly Hop[], atMs: number): boolean {
 test('a pulse runs along its hops, one after the other, and ends', () => {
   const pulses = new Pulses();
   offer(pulses, LINE, 1000);
-  expect(pulses.at(1000)).toEqual([{ from: 'a', to: 'b', part: 0 }]);
-  expect(pulses.at(1000 + HOP_MS / 2)).toEqual([{ from: 'a', to: 'b', part: 0.5 }]);
+  expect(pulses.at(1000)).toEqual([{ origin: 'a', from: 'a', to: 'b', part: 0 }]);
+  expect(pulses.at(1000 + HOP_MS / 2)).toEqual([{ origin: 'a', from: 'a', to: 'b', part: 0.5 }]);
   expect(pulses.at(1000 + 1.5 * HOP_MS)).toEqual([
-    { from: 'b', to: 'c', part: 0.5 },
-    { from: 'b', to: 'd', part: 0.5 },
+    { origin: 'a', from: 'b', to: 'c', part: 0.5 },
+    { origin: 'a', from: 'b', to: 'd', part: 0.5 },
   ]);
   expect(pulses.isIdle).toBe(false);
   expect(pulses.at(1000 + 2 * HOP_MS)).toEqual([]);

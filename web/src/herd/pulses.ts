@@ -18,6 +18,8 @@ export const DOTS_MAX = 96;
 
 /** A dot on its way over a link. */
 export interface Dot {
+  /** The server that took the report. */
+  readonly origin: string;
   readonly from: string;
   readonly to: string;
   /** The part of the way that is behind the dot, from 0 to 1. */
@@ -25,6 +27,7 @@ export interface Dot {
 }
 
 interface Pulse {
+  readonly origin: string;
   readonly hops: readonly Hop[];
   readonly begunMs: number;
   /** The largest number of dots that the pulse has at one moment. */
@@ -56,7 +59,7 @@ export class Pulses {
     }
     this.lastMs = nowMs;
     this.dots += widest;
-    this.active.push({ hops, begunMs: nowMs, dots: widest });
+    this.active.push({ origin: hops[0]?.from ?? '', hops, begunMs: nowMs, dots: widest });
   }
 
   /** The dots of this moment. Pulses that have arrived everywhere are forgotten. */
@@ -71,7 +74,7 @@ export class Pulses {
       }
       for (const { from, to, depth } of pulse.hops) {
         if (depth > position) break;
-        if (position < depth + 1 && dots.length < DOTS_MAX) dots.push({ from, to, part: position - depth });
+        if (position < depth + 1 && dots.length < DOTS_MAX) dots.push({ origin: pulse.origin, from, to, part: position - depth });
       }
       return true;
     });
