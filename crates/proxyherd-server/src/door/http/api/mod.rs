@@ -10,6 +10,7 @@ mod batch;
 mod client;
 mod client_id;
 pub(super) mod filters;
+mod labels;
 mod places;
 mod report;
 mod search;
@@ -18,6 +19,7 @@ pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
     filters::RADIUS_M_MAX,
+    labels::get_labels,
     places::{KIND_LEN_MAX, get_places},
     report::{offer, offer_any, positions_of, put_location, refusal, refusal_detail},
     search::{MAX_AGE_S_MAX, get_clients},
