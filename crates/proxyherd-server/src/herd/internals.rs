@@ -15,7 +15,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{
     clock,
-    config::{AccessSettings, Config, Flood, ServerConfig},
+    config::{AccessSettings, Config, Flood, MapSettings, ServerConfig},
     credentials::Credentials,
     server_status::Status,
 };
@@ -25,9 +25,10 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Durability, Herd, HerdCounters, JournalMonitor, Link, Links, ServerDurability,
+    DemoControls, Durability, Herd, HerdCounters, HerdDoors, JournalMonitor, Link, Links, ServerDurability,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -89,6 +90,8 @@ impl Herd {
             quota,
             credentials,
             access: config.access.clone(),
+            map: config.map.clone(),
+            doors: Arc::new(HerdDoors::new(config)),
             audit: audit_log(config, server, &log),
             log,
             liveness: Liveness::default(),
@@ -104,6 +107,8 @@ impl Herd {
             has_namesake: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
+            killed: CancellationToken::new(),
+            demo: OnceLock::new(),
         })
     }
 }
@@ -133,6 +138,11 @@ impl Herd {
     /// The settings of access.
     pub(crate) fn access(&self) -> &AccessSettings {
         &self.access
+    }
+
+    /// The settings of the map.
+    pub(crate) fn map_settings(&self) -> &MapSettings {
+        &self.map
     }
 
     /// The admission, which decides which clients are admitted.
@@ -228,6 +238,12 @@ pub trait Internals {
 
     /// Whether the configuration no longer names this server. The other servers then close their links with it.
     fn is_removed(&self) -> bool;
+
+    /// Canceled when the server is killed: nothing is flushed, and each connection ends where it is.
+    fn killed(&self) -> &CancellationToken;
+
+    /// Gives the server the controls of the demo in which it runs. Only the first call counts.
+    fn set_demo(&self, demo: Arc<dyn DemoControls>);
 }
 
 impl Internals for Herd {
@@ -342,6 +358,14 @@ impl Internals for Herd {
 
     fn is_removed(&self) -> bool {
         self.is_removed.load(Relaxed)
+    }
+
+    fn killed(&self) -> &CancellationToken {
+        &self.killed
+    }
+
+    fn set_demo(&self, demo: Arc<dyn DemoControls>) {
+        let _ = self.demo.set(demo);
     }
 }
 

@@ -42,6 +42,7 @@ mod journal_restarts;
 mod links;
 mod live;
 mod logs;
+mod map_page;
 mod moving;
 mod networks;
 mod outside;

@@ -1,0 +1,96 @@
+// The labels of places, from the herd's own places. They are asked for when the map has come to rest, for the view and
+// a margin, and kept while the view stays inside.
+
+import type { Feature, FeatureCollection, Point } from 'geojson';
+import type { Session } from '../api/session';
+import type { LabelPlace } from '../api/wire';
+
+/** Maximum number of labels. More would only hide each other. */
+const LABELS_MAX = 150;
+/** The part of the view's width and height that the margin adds at each side. */
+const MARGIN = 0.25;
+/** A kind of place that people live in. All other places are points of interest. */
+const SETTLEMENTS = /^(city|town|village|suburb|hamlet|locality|capital|neighbou?rhood|admin|country|state|island)/;
+
+/** A box: south, west, north, east. West is greater than east across the antimeridian. */
+export type Box = readonly [number, number, number, number];
+
+/** Asks for labels. At most one request is on its way. */
+export class Labels {
+  private shown: Box | null = null;
+  private shownZoom = 0;
+  private request: AbortController | null = null;
+
+  constructor(
+    private readonly session: Session,
+    private readonly show: (labels: FeatureCollection) => void,
+  ) {}
+
+  /** The map shows this now. */
+  async update(zoom: number, view: Box): Promise<void> {
+    if (!this.session.isOpen || !this.session.rights.places) return;
+    if (this.shown && Math.abs(zoom - this.shownZoom) < 0.5 && isInside(view, this.shown)) return;
+    this.request?.abort();
+    const request = new AbortController();
+    this.request = request;
+    const box = widened(view, MARGIN);
+    try {
+      const query = `box=${box.map((degrees) => degrees.toFixed(5)).join(',')}&limit=${LABELS_MAX}`;
+      const answer = await this.session.json<{ places: LabelPlace[] }>(`v1/places?${query}`, { signal: request.signal });
+      this.shown = box;
+      this.shownZoom = zoom;
+      this.show(featuresOf(answer.places));
+    } catch {
+      // A map without labels is still a map. The next movement asks again.
+    }
+  }
+
+  /** Forgets what is shown, such as after a change of rights. */
+  clear(): void {
+    this.request?.abort();
+    this.shown = null;
+    this.show(featuresOf([]));
+  }
+}
+
+export function isInside(inner: Box, outer: Box): boolean {
+  const [south, west, north, east] = outer;
+  const spans = (from: number, to: number) => (to < from ? to + 360 - from : to - from);
+  const offset = spans(west, inner[1]);
+  return inner[0] >= south && inner[2] <= north && offset + spans(inner[1], inner[3]) <= spans(west, east);
+}
+
+/** The box with a margin at each side, within the world. */
+export function widened(box: Box, margin: number): Box {
+  const [south, west, north, east] = box;
+  const width = east < west ? east + 360 - west : east - west;
+  const height = north - south;
+  const low = Math.max(south - height * margin, -90);
+  const high = Math.min(north + height * margin, 90);
+  if (width * (1 + 2 * margin) >= 360) return [low, -180, high, 180];
+  return [low, around(west - width * margin), high, around(east + width * margin)];
+}
+
+/** A longitude between -180 and 180 degrees. */
+export function around(lon: number): number {
+  return lon >= -180 && lon <= 180 ? lon : ((((lon + 180) % 360) + 360) % 360) - 180;
+}
+
+/** The labels as features. The first place is the most prominent one. */
+export function featuresOf(places: readonly LabelPlace[]): FeatureCollection<Point> {
+  const features = places.map((place, rank): Feature<Point> => {
+    const settlement = place.population !== undefined || SETTLEMENTS.test(place.kind);
+    return {
+      type: 'Feature',
+      geometry: { type: 'Point', coordinates: [place.lon, place.lat] },
+      properties: { name: place.name, rank, settlement, size: sizeOf(place.population ?? 0, settlement) },
+    };
+  });
+  return { type: 'FeatureCollection', features };
+}
+
+/** The size of a label, pixels: a village has 11, and a city with many millions of people 17. */
+export function sizeOf(population: number, settlement: boolean): number {
+  if (!settlement) return 11;
+  return Math.round(Math.min(Math.max(11 + Math.log10(Math.max(population, 1) / 5_000) * 1.7, 11), 17) * 2) / 2;
+}
