@@ -29,7 +29,55 @@ const IN_A_BROWSER: &[(&str, &str)] = &[
 const GOOGLE_CLIENTS: &[(&str, &str)] =
     &[("crates/proxyherd/tests/it/google_clients.rs", "fn both_clients_find_what_is_near")];
 
+/// The Debian package is built, installed, started, upgraded and removed.
+const PACKAGE: &[(&str, &str)] = &[
+    ("soak", "stage_package()"),
+    ("packaging/debian/try.sh", "packaging/build.sh --deb"),
+    ("packaging/debian/try.sh", "$unit"),
+];
+
 const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere { document: "book/src/operating/install.md", first: "cargo install --locked cargo-deb", tests: PACKAGE },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "$ apt install ./proxyherd_0.1.0-1_amd64.deb",
+        tests: PACKAGE,
+    },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "$ proxyherd init herd",
+        tests: &[
+            ("crates/proxyherd/tests/it/command_line.rs", "fn init_writes_a_configuration_that_check_finds_fine"),
+            (
+                "crates/proxyherd/tests/it/packaging/systemd.rs",
+                "fn the_unit_fits_the_program_and_the_configuration_of_the_package",
+            ),
+        ],
+    },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "$ apt install ./proxyherd_0.2.0-1_amd64.deb",
+        tests: PACKAGE,
+    },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "$ docker compose",
+        tests: &[
+            (
+                "crates/proxyherd/tests/it/packaging/container.rs",
+                "fn compose_runs_each_server_of_its_herd_with_what_the_server_needs",
+            ),
+            (
+                "crates/proxyherd/tests/it/packaging/container.rs",
+                "fn compose_makes_the_files_of_its_herd_where_the_servers_look",
+            ),
+        ],
+    },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "cargo install --locked --path crates/proxyherd --profile dist",
+        tests: &[("packaging/build.sh", "PROXYHERD_PROFILE:-dist")],
+    },
     Elsewhere {
         document: "README.md",
         first: "cargo run --release -- demo",
