@@ -55,7 +55,10 @@ class Page implements App {
     this.view = new MapView(byId('map'), theme.colors, session.info.tiles, true);
     this.live = new LiveClients(session, store);
     this.points = new Points(this.view, store, theme.colors);
-    this.labels = new Labels(session, (labels) => this.view.set('places', labels));
+    this.labels = new Labels(session, (labels, credits) => {
+      this.view.credit(credits);
+      this.view.set('places', labels);
+    });
     this.tokens = new TokenDialog(session);
     new SearchBox(this);
     this.connectMap();
@@ -79,7 +82,11 @@ class Page implements App {
     if (!this.isPlaced && this.session.rights.read) {
       this.isPlaced = true;
       // Without an answer, the map stays where it begins.
-      showAllClients(this).catch(() => false);
+      showAllClients(this)
+        .then((areThere) => {
+          if (!areThere) this.notify('No client has reported to this herd yet.');
+        })
+        .catch(() => {});
     }
     this.look();
   }
@@ -147,8 +154,9 @@ class Page implements App {
   /** Half of what the panel covers, so that a chosen client is in the middle of what is left. */
   private panelOffset(): [number, number] {
     if (!this.panel.isOpen) return [0, 0];
-    const { width, height } = byId('panel').getBoundingClientRect();
-    return width > innerWidth * 0.8 ? [0, -height / 2 + 40] : [width / 2, 0];
+    const { width, height, right } = byId('panel').getBoundingClientRect();
+    if (width > innerWidth * 0.8) return [0, -height / 2 + 40];
+    return [Math.min(right / 2, innerWidth / 2 - 60), 0];
   }
 
   private showTrail(): void {
@@ -235,6 +243,9 @@ class Page implements App {
     });
     session.tokenNeeded.listen((why) => this.tokens.open(`The herd does not take the token any more: ${why}.`));
     addEventListener('online', () => this.look());
+    matchMedia('(prefers-reduced-motion: reduce)').addEventListener('change', ({ matches }) => {
+      this.live.store.glides = !matches;
+    });
   }
 
   private connectTools(): void {
@@ -286,6 +297,8 @@ class Page implements App {
     };
     this.panel.show({ title: 'Report a position', element: report.element, onClose, takesFocus: true });
     this.report = report;
+    const { lat, lon } = this.view.pointAt(...this.panelOffset());
+    report.setPosition(lat, lon);
     this.panel.onChange?.();
   }
 

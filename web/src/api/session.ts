@@ -246,7 +246,11 @@ export class Session implements HerdSession {
   private async probe(base: string): Promise<MapInfo | null> {
     try {
       const signal = AbortSignal.timeout(PROBE_MS_MAX);
-      const response = await this.fetch(new URL('v1/map', base).href, { signal, cache: 'no-store', credentials: 'omit' });
+      const response = await this.fetch(new URL('v1/map', base).href, {
+        signal,
+        cache: 'no-store',
+        credentials: 'omit',
+      });
       return response.ok ? ((await response.json()) as MapInfo) : null;
     } catch {
       return null;

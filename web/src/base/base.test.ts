@@ -33,7 +33,12 @@ describe('texts', () => {
     expect(short(1.5, 2)).toBe('1.5');
     expect(coordinates(34.0689, -118.4451)).toBe('34.06890° N, 118.44510° W');
     expect([distance(12.4), distance(1534), distance(25_300)]).toEqual(['12 m', '1.5 km', '25 km']);
-    expect([duration(59_999), duration(61_000), duration(7.3e6), duration(9e7)]).toEqual(['59 s', '1 min', '2 h', '1 day']);
+    expect([duration(59_999), duration(61_000), duration(7.3e6), duration(9e7)]).toEqual([
+      '59 s',
+      '1 min',
+      '2 h',
+      '1 day',
+    ]);
     expect([ago(200), ago(5000)]).toEqual(['just now', '5 s ago']);
     expect([direction(0), direction(-45), direction(359)]).toEqual(['north', 'northwest', 'north']);
     expect([compact(999), compact(1000), compact(1234), compact(34_567)]).toEqual(['999', '1k', '1.2k', '35k']);
@@ -52,7 +57,9 @@ describe('server numbers', () => {
   test('follow the order of names, and later servers get the next ones', () => {
     const numbers = new ServerNumbers();
     numbers.know(['Riley', 'Bernard']);
-    expect([numbers.of('Bernard'), numbers.of('Riley'), numbers.of('Aaron'), numbers.of('Riley')]).toEqual([0, 1, 2, 1]);
+    expect([numbers.of('Bernard'), numbers.of('Riley'), numbers.of('Aaron'), numbers.of('Riley')]).toEqual([
+      0, 1, 2, 1,
+    ]);
   });
 
   test('never exceed a byte', () => {

@@ -22,7 +22,10 @@ function crowd(count: number, x: number, y: number): (readonly [number, number])
 
 describe('clustering', () => {
   test('every client in view is drawn once: alone or in one cluster', () => {
-    const places = Array.from({ length: 4000 }, (_, at) => [((at * 37) % 990) - 495, ((at * 101) % 590) - 295] as const);
+    const places = Array.from(
+      { length: 4000 },
+      (_, at) => [((at * 37) % 990) - 495, ((at * 101) % 590) - 295] as const,
+    );
     for (const zoom of [0.5, 3, 9.99, 10, 15.9, 16, 19]) {
       const sorted = sort(view(zoom, 0.3, 0.4), places);
       const inClusters = sorted.clusterCount.slice(0, sorted.clusters).reduce((sum, count) => sum + count, 0);
@@ -53,7 +56,9 @@ describe('clustering', () => {
     const sorted = sort(view(8), crowd(40, 10, 10), 5);
     const alone = Array.from(sorted.slot.slice(0, sorted.singles));
     expect(alone).toContain(5);
-    expect(sorted.clusterCount.slice(0, sorted.clusters).reduce((sum, count) => sum + count, 0)).toBe(40 - alone.length);
+    expect(sorted.clusterCount.slice(0, sorted.clusters).reduce((sum, count) => sum + count, 0)).toBe(
+      40 - alone.length,
+    );
   });
 
   test('clients out of view are not drawn, and those at the edge are', () => {
@@ -76,7 +81,10 @@ describe('clustering', () => {
   });
 
   test('dragging the map regroups nothing', () => {
-    const places = Array.from({ length: 600 }, (_, at) => [((at * 37) % 300) - 150, ((at * 101) % 300) - 150] as const);
+    const places = Array.from(
+      { length: 600 },
+      (_, at) => [((at * 37) % 300) - 150, ((at * 101) % 300) - 150] as const,
+    );
     const world = worldPx(9);
     const xs = Float64Array.from(places, ([x]) => 0.5 + x / world);
     const ys = Float64Array.from(places, ([, y]) => 0.5 + y / world);

@@ -1,6 +1,6 @@
 // The clients of the view, live: one stream whose box is the view with a margin, and a second one for the selected
-// client, so that the page follows it when it leaves the view. The stream gets another box when the view leaves its box,
-// or shows only a small part of it. So what the server sends is bounded by what is in view.
+// client, so that the page follows it when it leaves the view. The stream gets another box when the view leaves its
+// box, or shows only a small part of it. So what the server sends is bounded by what is in view.
 //
 // This module connects the streams with the store and the trails. It draws nothing.
 

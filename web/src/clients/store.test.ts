@@ -110,7 +110,12 @@ describe('the store', () => {
     clients.put(report('d', 1, 100), 10);
     expect(clients.count, 'nobody vanishes before the state is complete').toBe(4);
     clients.endState();
-    expect(clients.all().map(({ id }) => id).sort()).toEqual(['b', 'd']);
+    expect(
+      clients
+        .all()
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['b', 'd']);
     for (const id of ['b', 'd']) {
       expect(clients.at(clients.slotOf(id) ?? -1)?.id).toBe(id);
       expect(drawn(clients, id, 10)[1]).toBeCloseTo(id.charCodeAt(0), 9);

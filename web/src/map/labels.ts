@@ -3,7 +3,8 @@
 
 import type { Feature, FeatureCollection, Point } from 'geojson';
 import type { Session } from '../api/session';
-import type { LabelPlace } from '../api/wire';
+import type { LabelAnswer, LabelPlace } from '../api/wire';
+import { textOnly as escaped } from './style';
 
 /** Maximum number of labels. More would only hide each other. */
 const LABELS_MAX = 150;
@@ -23,7 +24,7 @@ export class Labels {
 
   constructor(
     private readonly session: Session,
-    private readonly show: (labels: FeatureCollection) => void,
+    private readonly show: (labels: FeatureCollection, credits: readonly string[]) => void,
   ) {}
 
   /** The map shows this now. */
@@ -36,10 +37,10 @@ export class Labels {
     const box = widened(view, MARGIN);
     try {
       const query = `box=${box.map((degrees) => degrees.toFixed(5)).join(',')}&limit=${LABELS_MAX}`;
-      const answer = await this.session.json<{ places: LabelPlace[] }>(`v1/places?${query}`, { signal: request.signal });
+      const answer = await this.session.json<LabelAnswer>(`v1/places?${query}`, { signal: request.signal });
       this.shown = box;
       this.shownZoom = zoom;
-      this.show(featuresOf(answer.places));
+      this.show(featuresOf(answer.places), (answer.html_attributions ?? []).map(creditOf));
     } catch {
       // A map without labels is still a map. The next movement asks again.
     }
@@ -49,7 +50,7 @@ export class Labels {
   clear(): void {
     this.request?.abort();
     this.shown = null;
-    this.show(featuresOf([]));
+    this.show(featuresOf([]), []);
   }
 }
 
@@ -74,6 +75,33 @@ export function widened(box: Box, margin: number): Box {
 /** A longitude between -180 and 180 degrees. */
 export function around(lon: number): number {
   return lon >= -180 && lon <= 180 ? lon : ((((lon + 180) % 360) + 360) % 360) - 180;
+}
+
+/**
+ * A credit as safe HTML: links to https stay links, and everything else becomes text. Credits come from the herd, but
+ * they are data of whoever made its places.
+ */
+export function creditOf(html: string): string {
+  const link = /<a\s[^>]*href="(https:\/\/[^"]*)"[^>]*>(.*?)<\/a>/gi;
+  let safe = '';
+  let end = 0;
+  for (const match of html.matchAll(link)) {
+    const [whole, href = '', text = ''] = match;
+    const shown = escaped(plain(text));
+    const before = escaped(plain(html.slice(end, match.index)));
+    safe += `${before}<a href="${escaped(plain(href))}" rel="noreferrer">${shown}</a>`;
+    end = match.index + whole.length;
+  }
+  return safe + escaped(plain(html.slice(end)));
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" };
+
+/** The text of a piece of HTML. */
+function plain(html: string): string {
+  return html
+    .replace(/<[^>]*>/g, '')
+    .replace(/&(amp|lt|gt|quot|#39);/g, (all, name: string) => ENTITIES[name] ?? all);
 }
 
 /** The labels as features. The first place is the most prominent one. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { metersBetween } from '../panel/list';
 import { boxAround } from '../panel/clients';
 import { gridLines, spacing } from './grid';
-import { around, type Box, featuresOf, isInside, sizeOf, widened } from './labels';
+import { around, type Box, creditOf, featuresOf, isInside, sizeOf, widened } from './labels';
 import { shortName, withRoom } from './names';
 import { textOnly } from './style';
 
@@ -64,6 +64,16 @@ describe('labels', () => {
       [1, false],
     ]);
     expect(features[0]?.geometry.coordinates).toEqual([-118, 34]);
+  });
+
+  test('credit whom the herd names, with links and without anything else of HTML', () => {
+    expect(creditOf('© <a href="https://osm.org/copyright">OpenStreetMap</a> &amp; others')).toBe(
+      '© <a href="https://osm.org/copyright" rel="noreferrer">OpenStreetMap</a> &#38; others',
+    );
+    expect(creditOf('<img src=x onerror=alert(1)>GeoNames<a href="javascript:alert(1)">!</a>')).toBe('GeoNames!');
+    expect(creditOf('<a href="https://x/&quot;onclick=&quot;y">a&lt;b</a>')).toBe(
+      '<a href="https://x/&#34;onclick=&#34;y" rel="noreferrer">a&#60;b</a>',
+    );
   });
 
   test('an attribution of the operator stays a text', () => {

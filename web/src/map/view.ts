@@ -49,6 +49,7 @@ export class MapView {
   readonly map: MapLibre;
   private readonly data = new Map<PageSource, FeatureCollection>();
   private isReady = false;
+  private credits = '';
 
   constructor(
     container: HTMLElement,
@@ -128,10 +129,21 @@ export class MapView {
     if (this.isReady) this.map.getSource<GeoJSONSource>(source)?.setData(data);
   }
 
+  /** Sets whom the map credits for its labels, as safe HTML. */
+  credit(credits: readonly string[]): void {
+    this.credits = credits.join(' | ');
+    const source = this.isReady ? this.map.getSource<GeoJSONSource>('places') : undefined;
+    if (source) source.attribution = this.credits;
+  }
+
   /** Flies to a point. `zoomMin`: the map comes at least this near. */
   flyTo(lat: number, lon: number, zoomMin = 0, offset: readonly [number, number] = [0, 0]): void {
     const zoom = Math.max(this.map.getZoom(), zoomMin);
-    const options = { center: [lon, lat] as [number, number], zoom, offset: [offset[0], offset[1]] as [number, number] };
+    const options = {
+      center: [lon, lat] as [number, number],
+      zoom,
+      offset: [offset[0], offset[1]] as [number, number],
+    };
     if (wantsLittleMotion()) this.map.jumpTo({ center: options.center, zoom });
     else this.map.flyTo({ ...options, maxDuration: 1800 });
   }
@@ -142,6 +154,13 @@ export class MapView {
     const eastern = east < west ? east + 360 : east;
     const bounds: [number, number, number, number] = [west, south, eastern, north];
     this.map.fitBounds(bounds, { padding, maxZoom: 14, duration: wantsLittleMotion() ? 0 : 900 });
+  }
+
+  /** The point that is so many pixels to the right of the middle of the screen, and below it. */
+  pointAt(right: number, down: number): { lat: number; lon: number } {
+    const { x, y, zoom } = this.view;
+    const world = 512 * 2 ** zoom;
+    return { lat: latOf(y + down / world), lon: lonOf(x + right / world) };
   }
 
   /** Marks a point, until the mark is removed. */
@@ -173,6 +192,7 @@ export class MapView {
 
   private ready(): void {
     this.isReady = true;
+    this.credit([this.credits]);
     for (const [source, data] of this.data) this.map.getSource<GeoJSONSource>(source)?.setData(data);
     if (!this.data.has('grid')) this.showGrid();
   }
@@ -188,8 +208,8 @@ export class MapView {
   private async showOutlines(): Promise<void> {
     try {
       const { land, borders } = await loadOutlines();
-      this.set('land', land.type === 'FeatureCollection' ? land : { type: 'FeatureCollection', features: [land] });
-      this.set('borders', { type: 'FeatureCollection', features: [borders] });
+      this.set('land', land);
+      this.set('borders', borders);
     } catch (error) {
       reportError(error);
     }

@@ -9,6 +9,8 @@ import { clientRow } from './list';
 
 /** Maximum number of clients in the list. */
 const ROWS_MAX = 200;
+/** Maximum number of clients whose IDs are ordered as people count. */
+const NATURAL_MAX = 2000;
 /** The time between two updates of the list, milliseconds. */
 const UPDATE_MS = 2000;
 
@@ -19,7 +21,11 @@ export class ClientList {
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(private readonly app: App) {
-    const all = el('button', { type: 'button', onclick: () => void showAllClients(app) }, 'Show all clients on the map');
+    const all = el(
+      'button',
+      { type: 'button', onclick: () => void showAllClients(app) },
+      'Show all clients on the map',
+    );
     this.element.append(this.lead, el('div', { class: 'actions' }, all), this.rows);
     this.timer = setInterval(() => this.update(), UPDATE_MS);
     this.update();
@@ -54,8 +60,13 @@ function inView(app: App): Client[] {
   const [south, west, north, east] = app.view.box;
   const isEast = (lon: number) => (west <= east ? lon >= west && lon <= east : lon >= west || lon <= east);
   const found = app.live.store.all().filter(({ lat, lon }) => lat >= south && lat <= north && isEast(lon));
-  return found.sort((a, b) => (a.id < b.id ? -1 : 1));
+  // The order that people expect, with 9 before 10, takes long for many.
+  const compare = found.length > NATURAL_MAX ? plainly : naturally;
+  return found.sort((a, b) => compare(a.id, b.id));
 }
+
+const naturally = new Intl.Collator('en', { numeric: true }).compare;
+const plainly = (a: string, b: string) => (a < b ? -1 : 1);
 
 /** Number of clients that are asked for to find out where clients are. */
 const SAMPLE_MAX = 500;
@@ -75,7 +86,9 @@ function paddingOf(): { top: number; right: number; bottom: number; left: number
   const isPhone = bar.width > innerWidth * 0.8;
   const right = document.body.classList.contains('has-herd') && !isPhone ? byId('herd').offsetWidth + 60 : 60;
   const bottom = isPhone && document.body.classList.contains('has-panel') ? byId('panel').offsetHeight + 30 : 50;
-  return isPhone ? { top: bar.bottom + 30, right: 40, bottom, left: 40 } : { top: 50, right, bottom, left: bar.right + 40 };
+  return isPhone
+    ? { top: bar.bottom + 30, right: 40, bottom, left: 40 }
+    : { top: 50, right, bottom, left: bar.right + 40 };
 }
 
 /** The smallest box with nearly all clients. A few that are far from all others do not make the map tiny. */

@@ -1,5 +1,5 @@
-// The search: a field, and the results in the panel. Results appear while somebody types; Enter shows mistakes, too, and
-// chooses the only result.
+// The search: a field, and the results in the panel. Results appear while somebody types; Enter shows mistakes, too,
+// and chooses the only result.
 
 import { Problem, textOf } from '../api/problem';
 import type { Client, ClientPage } from '../api/wire';
