@@ -341,6 +341,7 @@ class Page implements App {
     const count = byId('count');
     count.hidden = store.count === 0;
     setText(count, whole(this.points.sorted.inView));
+    count.dataset.count = String(store.count);
     const hint = byId('hint');
     hint.hidden = store.leftOut === 0;
     if (store.leftOut > 0) {
