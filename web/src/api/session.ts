@@ -10,7 +10,6 @@
 // This module knows nothing of streams, the map or the herd's graph.
 
 import { Signal } from '../base/signal';
-import type { HerdSession } from '../herd/session';
 import { Problem, Unreachable } from './problem';
 import type { Client, HerdInfo, HerdServer, MapInfo } from './wire';
 
@@ -47,7 +46,7 @@ export interface Moved {
 
 type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
-export class Session implements HerdSession {
+export class Session {
   /** The page uses another server now. */
   readonly moved = new Signal<Moved>();
   /** The rights are other ones now. */

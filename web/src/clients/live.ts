@@ -7,9 +7,9 @@
 import type { Session } from '../api/session';
 import { Stream, type StreamReader, type StreamState } from '../api/stream';
 import type { Client } from '../api/wire';
+import { area, type Box, isInside, widened } from '../base/box';
 import { xOf, yOf } from '../base/mercator';
 import { Signal } from '../base/signal';
-import { type Box, isInside, widened } from '../map/labels';
 import type { ClientStore } from './store';
 import { Trails } from './trails';
 
@@ -146,8 +146,4 @@ export class LiveClients {
 
 function isMuchLarger(box: Box, wanted: Box): boolean {
   return area(box) > AREA_RATIO_MAX * area(wanted);
-}
-
-function area([south, west, north, east]: Box): number {
-  return (north - south) * (east < west ? east + 360 - west : east - west);
 }

@@ -4,6 +4,7 @@
 import type { Feature, FeatureCollection, Point } from 'geojson';
 import type { Session } from '../api/session';
 import type { LabelAnswer, LabelPlace } from '../api/wire';
+import { type Box, isInside, widened } from '../base/box';
 import { textOnly as escaped } from './style';
 
 /** Maximum number of labels. More would only hide each other. */
@@ -12,9 +13,6 @@ const LABELS_MAX = 150;
 const MARGIN = 0.25;
 /** A kind of place that people live in. All other places are points of interest. */
 const SETTLEMENTS = /^(city|town|village|suburb|hamlet|locality|capital|neighbou?rhood|admin|country|state|island)/;
-
-/** A box: south, west, north, east. West is greater than east across the antimeridian. */
-export type Box = readonly [number, number, number, number];
 
 /** Asks for labels. At most one request is on its way. */
 export class Labels {
@@ -52,29 +50,6 @@ export class Labels {
     this.shown = null;
     this.show(featuresOf([]), []);
   }
-}
-
-export function isInside(inner: Box, outer: Box): boolean {
-  const [south, west, north, east] = outer;
-  const spans = (from: number, to: number) => (to < from ? to + 360 - from : to - from);
-  const offset = spans(west, inner[1]);
-  return inner[0] >= south && inner[2] <= north && offset + spans(inner[1], inner[3]) <= spans(west, east);
-}
-
-/** The box with a margin at each side, within the world. */
-export function widened(box: Box, margin: number): Box {
-  const [south, west, north, east] = box;
-  const width = east < west ? east + 360 - west : east - west;
-  const height = north - south;
-  const low = Math.max(south - height * margin, -90);
-  const high = Math.min(north + height * margin, 90);
-  if (width * (1 + 2 * margin) >= 360) return [low, -180, high, 180];
-  return [low, around(west - width * margin), high, around(east + width * margin)];
-}
-
-/** A longitude between -180 and 180 degrees. */
-export function around(lon: number): number {
-  return lon >= -180 && lon <= 180 ? lon : ((((lon + 180) % 360) + 360) % 360) - 180;
 }
 
 /**

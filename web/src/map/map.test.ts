@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { area, around, type Box, contains, isInside, widened } from '../base/box';
 import { metersBetween } from '../panel/list';
 import { boxAround } from '../panel/clients';
 import { gridLines, spacing } from './grid';
-import { around, type Box, creditOf, featuresOf, isInside, sizeOf, widened } from './labels';
+import { creditOf, featuresOf, sizeOf } from './labels';
 import { shortName, withRoom } from './names';
 import { textOnly } from './style';
 
@@ -31,6 +32,14 @@ describe('boxes', () => {
       expect(Math.max(...wide.map(Math.abs))).toBeLessThanOrEqual(180);
       expect(Math.abs(wide[0])).toBeLessThanOrEqual(90);
     }
+  });
+
+  test('a point lies in a box, also across the antimeridian', () => {
+    expect(contains([-10, 170, 10, -170], 0, -175)).toBe(true);
+    expect(contains([-10, 170, 10, -170], 0, 0)).toBe(false);
+    expect(contains([-10, -20, 10, 20], 0, 0)).toBe(true);
+    expect(contains([-10, -20, 10, 20], 11, 0)).toBe(false);
+    expect(area([-10, 170, 10, -170])).toBe(400);
   });
 
   test('longitudes stay between -180 and 180', () => {

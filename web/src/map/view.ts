@@ -14,12 +14,12 @@ import {
 } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url';
 import type { Tiles } from '../api/wire';
+import type { Box } from '../base/box';
 import { latOf, lonOf, xOf, yOf } from '../base/mercator';
 import { Signal } from '../base/signal';
 import type { View } from '../clients/clusters';
 import { type MapColors, wantsLittleMotion } from '../theme';
 import { gridLines } from './grid';
-import type { Box } from './labels';
 import { type PageSource, styleOf } from './style';
 import { loadOutlines } from './world';
 

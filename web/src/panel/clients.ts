@@ -2,6 +2,7 @@
 
 import type { Client } from '../api/wire';
 import type { App } from '../app';
+import { contains } from '../base/box';
 import { byId, el } from '../base/dom';
 import { whole } from '../base/format';
 import { latOf, lonOf } from '../base/mercator';
@@ -57,9 +58,8 @@ export class ClientList {
 
 /** The clients in the view, by ID. */
 function inView(app: App): Client[] {
-  const [south, west, north, east] = app.view.box;
-  const isEast = (lon: number) => (west <= east ? lon >= west && lon <= east : lon >= west || lon <= east);
-  const found = app.live.store.all().filter(({ lat, lon }) => lat >= south && lat <= north && isEast(lon));
+  const { box } = app.view;
+  const found = app.live.store.all().filter(({ lat, lon }) => contains(box, lat, lon));
   // The order that people expect, with 9 before 10, takes long for many.
   const compare = found.length > NATURAL_MAX ? plainly : naturally;
   return found.sort((a, b) => compare(a.id, b.id));
