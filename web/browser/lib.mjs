@@ -4,7 +4,7 @@
 // Nothing here waits for time to pass. `Page.until` looks at the page again and again until it shows what it must, and
 // otherwise fails with what it showed last.
 
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 
@@ -186,9 +186,16 @@ export class Page {
       });
   }
 
-  async screenshot(folder, name) {
+  /** Takes a picture. `isStill`: nothing moves in the page, so the picture is taken when it has stopped changing. */
+  async screenshot(folder, name, isStill = false) {
     if (!folder) return;
-    await this.page.screenshot({ path: join(folder, `${name}.png`) });
+    let picture = await this.page.screenshot();
+    for (let tries = 0; isStill && tries < 20; tries += 1) {
+      const next = await this.page.screenshot();
+      if (Buffer.compare(picture, next) === 0) break;
+      picture = next;
+    }
+    writeFileSync(join(folder, `${name}.png`), picture);
   }
 
   async setScheme(scheme) {
