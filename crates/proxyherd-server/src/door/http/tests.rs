@@ -27,7 +27,7 @@ use proxyherd_config::{
     config::{AccessSettings, Config, Overrides},
     door_kind::DoorKind,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     limits::{
@@ -87,7 +87,7 @@ impl Door {
             .route("/slow", get(slow))
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
-        let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
+        let (herd, tasks, stop) = (Arc::clone(server.herd()), DoorTasks::default(), CancellationToken::new());
         let searches = Searches::new();
         let live = Live { searches: Arc::clone(&searches), tasks: tasks.clone(), stop: stop.clone() };
         let streams = Router::new()
