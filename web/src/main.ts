@@ -75,20 +75,26 @@ class Page implements App {
       this.tokens.open();
       return;
     }
-    void this.session.learnServers().then(() => {
-      this.servers.know(this.session.servers.map(({ name }) => name));
-      this.points.ask();
+    // The servers get their colors before the first client is drawn.
+    void this.learnServers().finally(() => {
+      this.look();
+      if (!this.isPlaced && this.session.rights.read) void this.placeMap();
     });
-    if (!this.isPlaced && this.session.rights.read) {
-      this.isPlaced = true;
-      // Without an answer, the map stays where it begins.
-      showAllClients(this)
-        .then((areThere) => {
-          if (!areThere) this.notify('No client has reported to this herd yet.');
-        })
-        .catch(() => {});
+  }
+
+  /** Moves the map to where clients are. Without an answer, the map stays where it begins. */
+  private async placeMap(): Promise<void> {
+    this.isPlaced = true;
+    try {
+      if (!(await showAllClients(this))) this.notify('No client has reported to this herd yet.');
+    } catch {
+      // The stream says what is wrong.
     }
-    this.look();
+  }
+
+  private async learnServers(): Promise<void> {
+    await this.session.learnServers();
+    this.servers.know(this.session.servers.map(({ name }) => name));
   }
 
   announce(text: string): void {
@@ -188,6 +194,7 @@ class Page implements App {
   private look(): void {
     const { box } = this.view;
     this.live.see(box);
+    void this.learnServers();
     void this.labels.update(this.view.view.zoom, box);
     this.points.ask();
   }
