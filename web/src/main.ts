@@ -28,6 +28,8 @@ import { Theme, wantsLittleMotion } from './theme';
 const NOTICE_MS = 6000;
 /** The least time between two requests for labels while the map moves, milliseconds. */
 const REST_MS = 200;
+/** On a demo's page at least this wide, the herd is open from the start, pixels. */
+const HERD_WIDTH_MIN = 1100;
 /** Zoom at which the map shows a client that was chosen. */
 const CLIENT_ZOOM = 13;
 
@@ -75,20 +77,27 @@ class Page implements App {
       this.tokens.open();
       return;
     }
-    void this.session.learnServers().then(() => {
-      this.servers.know(this.session.servers.map(({ name }) => name));
-      this.points.ask();
+    if (this.session.isDemo && this.session.rights.operate && innerWidth >= HERD_WIDTH_MIN) this.setHerd(true);
+    // The servers get their colors before the first client is drawn.
+    void this.learnServers().finally(() => {
+      this.look();
+      if (!this.isPlaced && this.session.rights.read) void this.placeMap();
     });
-    if (!this.isPlaced && this.session.rights.read) {
-      this.isPlaced = true;
-      // Without an answer, the map stays where it begins.
-      showAllClients(this)
-        .then((areThere) => {
-          if (!areThere) this.notify('No client has reported to this herd yet.');
-        })
-        .catch(() => {});
+  }
+
+  /** Moves the map to where clients are. Without an answer, the map stays where it begins. */
+  private async placeMap(): Promise<void> {
+    this.isPlaced = true;
+    try {
+      if (!(await showAllClients(this))) this.notify('No client has reported to this herd yet.');
+    } catch {
+      // The stream says what is wrong.
     }
-    this.look();
+  }
+
+  private async learnServers(): Promise<void> {
+    await this.session.learnServers();
+    this.servers.know(this.session.servers.map(({ name }) => name));
   }
 
   announce(text: string): void {
@@ -188,6 +197,7 @@ class Page implements App {
   private look(): void {
     const { box } = this.view;
     this.live.see(box);
+    void this.learnServers();
     void this.labels.update(this.view.view.zoom, box);
     this.points.ask();
   }
@@ -252,7 +262,7 @@ class Page implements App {
     const press = (id: string, act: () => void) => byId(id).addEventListener('click', act);
     press('show-list', () => this.toggleList());
     press('show-report', () => this.toggleReport());
-    press('show-herd', () => this.setHerd(byId('herd').hidden !== false));
+    press('show-herd', () => this.toggleHerd());
     press('herd-close', () => this.setHerd(false));
     press('show-token', () => this.tokens.open());
     press('switch-theme', () => this.theme.next());
@@ -302,6 +312,12 @@ class Page implements App {
     this.panel.onChange?.();
   }
 
+  private toggleHerd(): void {
+    const isOpen = byId('herd').hidden !== false;
+    this.setHerd(isOpen);
+    if (isOpen) byId('herd').focus({ preventScroll: true });
+  }
+
   private setHerd(isOpen: boolean): void {
     const element = byId('herd');
     const hadFocus = element.contains(document.activeElement);
@@ -310,8 +326,7 @@ class Page implements App {
     byId('show-herd').setAttribute('aria-expanded', String(isOpen));
     if (isOpen && !this.herd) this.herd = mountHerd(byId('herd-body'), this.session);
     this.herd?.setActive(isOpen);
-    if (isOpen) element.focus({ preventScroll: true });
-    else if (hadFocus) byId('show-herd').focus();
+    if (!isOpen && hadFocus) byId('show-herd').focus();
   }
 
   /** Hides what the token does not allow. */

@@ -97,7 +97,7 @@ export class Session {
     return !this.info.tokens || this.token !== null;
   }
 
-  /** The names of the herd's servers, as far as they are known. */
+  /** The herd's servers, as far as they are known. */
   get servers(): readonly HerdServer[] {
     return this.others;
   }
@@ -209,7 +209,7 @@ export class Session {
     this.othersAtMs = performance.now();
     try {
       const herd = await this.json<HerdInfo>('v1/herd');
-      this.others = herd.servers.filter((server) => server.http.length > 0);
+      this.others = herd.servers;
     } catch {
       // The page works without, until its server stops. It asks again later.
     }

@@ -8,6 +8,7 @@ import {
   type GeoJSONSource,
   Map as MapLibre,
   Marker,
+  NavigationControl,
   type PaddingOptions,
   ScaleControl,
   setWorkerUrl,
@@ -76,7 +77,7 @@ export class MapView {
       refreshExpiredTiles: false,
       validateStyle: false,
       trackResize: true,
-      locale: { 'Map.Title': 'Map. Arrow keys move it, plus and minus change its scale.' },
+      locale: { 'Map.Title': 'Map. Arrow keys move it, plus and minus change its scale, Enter chooses its middle.' },
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
@@ -84,6 +85,7 @@ export class MapView {
     this.map.addControl(attribution, 'bottom-right');
     // A closed attribution is one press away, and leaves the map to the clients.
     this.map.once('load', () => attribution._container.classList.remove('maplibregl-compact-show'));
+    this.map.addControl(new NavigationControl({ showCompass: false }), 'bottom-right');
     this.map.addControl(new ScaleControl({ maxWidth: 110 }), 'bottom-left');
     this.listen();
     void this.showOutlines();
@@ -186,8 +188,16 @@ export class MapView {
       return { lat: lngLat.lat, lon: lonOf(xOf(lngLat.lng)), px: point.x, py: point.y };
     };
     this.map.on('click', (event) => this.pressed.emit(press(event)));
+    this.map.getCanvas().addEventListener('keydown', ({ key }) => {
+      if (key === 'Enter') this.pressMiddle();
+    });
     this.map.on('mousemove', (event) => this.hovered.emit(press(event)));
     this.map.on('mouseout', () => this.hovered.emit(null));
+  }
+
+  private pressMiddle(): void {
+    const { width, height } = this.view;
+    this.pressed.emit({ ...this.pointAt(0, 0), px: width / 2, py: height / 2 });
   }
 
   private ready(): void {

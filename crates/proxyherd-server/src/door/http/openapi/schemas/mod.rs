@@ -26,8 +26,12 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("ClientPage", clients::client_page().into()),
         ("Feature", clients::feature().into()),
         ("FeatureCollection", clients::feature_collection().into()),
+<<<<<<< HEAD
         ("Labels", labels().into()),
+=======
+>>>>>>> web
         ("Herd", herd::herd().into()),
+        ("Labels", labels().into()),
         ("Map", herd::map().into()),
         ("NearbySearch", nearby_search().into()),
         ("Problem", problem().into()),
