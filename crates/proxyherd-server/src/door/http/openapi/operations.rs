@@ -52,15 +52,9 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}", client),
         ("/v1/clients/{id}/location", one(HttpMethod::Put, put_location())),
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
-<<<<<<< HEAD
-        ("/v1/places", one(HttpMethod::Get, get_labels())),
-        ("/v1/herd", one(HttpMethod::Get, get_herd())),
-        ("/v1/map", one(HttpMethod::Get, get_map())),
-=======
         ("/v1/herd", one(HttpMethod::Get, get_herd())),
         ("/v1/map", one(HttpMethod::Get, get_map())),
         ("/v1/places", one(HttpMethod::Get, get_labels())),
->>>>>>> web
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
         ("/v1/share", one(HttpMethod::Get, shares::get_share())),
         ("/v1/shares", shares),

@@ -26,10 +26,6 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("ClientPage", clients::client_page().into()),
         ("Feature", clients::feature().into()),
         ("FeatureCollection", clients::feature_collection().into()),
-<<<<<<< HEAD
-        ("Labels", labels().into()),
-=======
->>>>>>> web
         ("Herd", herd::herd().into()),
         ("Labels", labels().into()),
         ("Map", herd::map().into()),
