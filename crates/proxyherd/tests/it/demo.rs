@@ -74,7 +74,7 @@ fn the_lines_to_paste_show_real_places() {
         let shown = paste(demo.0.path(), line, |shown| shown.contains("\n\n"));
         let (at, json) = shown.split_once('\n').unwrap();
         assert!(at.starts_with("AT ") && at.split(' ').count() == 6, "{shown}");
-        let places: serde_json::Value = serde_json::from_str(json).unwrap();
+        let places: Value = serde_json::from_str(json).unwrap();
         assert_eq!(places["status"], "OK", "{shown}");
         assert_eq!(places["results"].as_array().unwrap().len(), 5);
     }
