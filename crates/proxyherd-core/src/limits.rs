@@ -37,6 +37,8 @@ pub const RADIUS_M_MAX: u32 = 50_000;
 pub const NEAR_MAX: usize = 10_000;
 /// Maximum number of places in one answer. A larger limit makes its command invalid.
 pub const PLACES_MAX: u8 = 20;
+/// Maximum number of labels of places for one box of a map. A door refuses a query for more.
+pub const LABELS_MAX: usize = 1000;
 /// Maximum length of a text in a query's wishes about places, bytes. A query with a longer text is invalid.
 pub const WISH_TEXT_LEN_MAX: usize = 1024;
 /// Maximum length of a token that asks for another page of an answer, bytes. A query with a longer token is invalid.

@@ -1,8 +1,9 @@
 //! Encodes the table of cities that the embedded provider searches. The layout is in `embedded/layout.rs`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::layout::{ANTIMERIDIAN, BAND_COUNT, POLE, RECORD_LEN, band_of};
+use super::layout::{ANTIMERIDIAN, BAND_COUNT, POLE, PROMINENT_LEN, RECORD_LEN, band_of};
 
 /// A city to write.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,15 +16,19 @@ pub(crate) struct City {
     pub(crate) name: String,
     /// Its region in words.
     pub(crate) region: String,
+    /// The number of people. 0 if it is not known.
+    pub(crate) population: u32,
 }
 
-/// The four parts of the table.
+/// The five parts of the table.
 #[derive(Debug)]
 pub(crate) struct Table {
     /// The index at which the records of each band begin, and the index at which the records of the last band end.
     pub(crate) bands: Vec<u32>,
     /// All records.
     pub(crate) records: Vec<u8>,
+    /// The cities whose populations are known, the largest first.
+    pub(crate) prominent: Vec<u8>,
     /// The names in the order of the records, without anything between them.
     pub(crate) names: String,
     /// The regions, to which records refer by index.
@@ -46,7 +51,25 @@ pub(crate) fn encode(mut cities: Vec<City>) -> Table {
         records.extend_from_slice(&indices[city.region.as_str()].to_le_bytes());
     }
     assert_eq!(records.len(), cities.len() * RECORD_LEN, "a record is as long as its reader takes it to be");
-    Table { bands: bands(&cities), records, names, regions }
+    let prominent = prominent(&cities);
+    Table { bands: bands(&cities), records, prominent, names, regions }
+}
+
+fn prominent(cities: &[City]) -> Vec<u8> {
+    let mut known: Vec<(u32, u32)> = cities
+        .iter()
+        .zip(0..)
+        .map(|(city, index)| (city.population, index))
+        .filter(|known| known.0 > 0)
+        .collect();
+    known.sort_by_key(|&(population, index)| (Reverse(population), index));
+    let count = known.len();
+    let list: Vec<u8> = known
+        .iter()
+        .flat_map(|(population, index)| [index.to_le_bytes(), population.to_le_bytes()].concat())
+        .collect();
+    assert_eq!(list.len(), count * PROMINENT_LEN, "an entry is as long as its reader takes it to be");
+    list
 }
 
 fn regions(cities: &[City]) -> (Vec<String>, BTreeMap<&str, u16>) {

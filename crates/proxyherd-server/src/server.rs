@@ -25,9 +25,9 @@ use crate::{
     access::RECHECK_INTERVAL,
     door::{
         Doors,
-        entrance::{DoorListener, DoorTls, Entrance},
+        entrance::{DoorListener, DoorTasks, DoorTls, Entrance},
     },
-    herd::{Herd, Internals, Link},
+    herd::{DemoControls, Herd, Internals, Link},
     journal::{JournalError, OpenStore, ServerJournal, warn_of_unused_store},
     listen::{self, ListenError},
     peer::{self, Peers},
@@ -44,6 +44,8 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 /// The part of that time for which a server without any link that is up waits for a neighbor. Links are dialed more
 /// often.
 const ALONE_MAX: Duration = Duration::from_millis(1200);
+/// Maximum time of a kill. A task that has not ended by then ends with the process.
+const KILL_MAX: Duration = Duration::from_secs(2);
 /// Maximum time from the start of a stop until the log gives up on a disk that accepts no more lines.
 const LOG_MAX: Duration = Duration::from_millis(8500);
 
@@ -184,7 +186,7 @@ pub struct Server {
     stop_doors: CancellationToken,
     stop_quota: CancellationToken,
     stop_links: CancellationToken,
-    door_tasks: TaskTracker,
+    door_tasks: DoorTasks,
     quota_tasks: TaskTracker,
     link_tasks: TaskTracker,
     peers: Option<Peers>,
@@ -257,10 +259,29 @@ impl Server {
         Server::run(config, prepared, sockets)
     }
 
+    /// As [`Server::start_on`], for a server of a demo. Its doors have the demo's `controls`, and its links with the
+    /// neighbors in `cut` are cut from the beginning.
+    pub fn start_in_demo(
+        config: &Config,
+        name: &ServerName,
+        sockets: Sockets,
+        controls: Arc<dyn DemoControls>,
+        cut: &[ServerName],
+    ) -> Result<Server, StartError> {
+        let server =
+            config.server(name.as_str()).expect("the caller has taken the name from the configuration");
+        let prepared = PreparedServer::new(config, server)?.read_store()?;
+        prepared.herd.set_demo(controls);
+        let links = prepared.herd.links().all();
+        links.iter().filter(|link| cut.contains(&link.neighbor)).for_each(|link| link.set_cut(true));
+        Server::run(config, prepared, sockets)
+    }
+
     fn run(config: &Config, prepared: PreparedServer, sockets: Sockets) -> Result<Server, StartError> {
         let PreparedServer { herd, tls, quota, store } = prepared;
         let journal = store.map(|store| start_journal(&herd, store)).transpose()?;
         let watchdog = Some(Watchdog::start(&herd, watchdog::INTERVAL).map_err(StartError::Door)?);
+        let killed = herd.killed().clone();
         let mut running = Server {
             herd,
             addresses: sockets.addresses(),
@@ -268,7 +289,7 @@ impl Server {
             stop_doors: CancellationToken::new(),
             stop_quota: CancellationToken::new(),
             stop_links: CancellationToken::new(),
-            door_tasks: TaskTracker::new(),
+            door_tasks: DoorTasks::new(killed),
             quota_tasks: TaskTracker::new(),
             link_tasks: TaskTracker::new(),
             peers: None,
@@ -408,6 +429,28 @@ impl Server {
         drop(self.watchdog.take());
         self.herd.log().event(LogLevel::Info, Subject::Server, format_args!("stopped"));
         self.herd.log().flush(log_end);
+    }
+
+    /// Ends the server as abruptly as a part of a process can end. It answers nothing more, sends its neighbors nothing
+    /// more, and drops each connection where it is. Only a demo kills servers; unlike SIGKILL, this returns when the
+    /// addresses of the server are free.
+    pub async fn kill(mut self) {
+        self.herd.log().event(LogLevel::Warn, Subject::Server, format_args!("killed"));
+        self.herd.killed().cancel();
+        self.stop_doors.cancel();
+        self.stop_links.cancel();
+        // The links are gone, so the quota tells nobody.
+        self.stop_quota.cancel();
+        self.herd.drain();
+        self.door_tasks.close();
+        self.link_tasks.close();
+        self.quota_tasks.close();
+        let end = Instant::now() + KILL_MAX;
+        let _ = timeout_at(end, self.herd.places().stop()).await;
+        let _ = timeout_at(end, self.door_tasks.wait()).await;
+        let _ = timeout_at(end, self.link_tasks.wait()).await;
+        let _ = timeout_at(end, self.quota_tasks.wait()).await;
+        drop((self.journal.take(), self.watchdog.take()));
     }
 }
 

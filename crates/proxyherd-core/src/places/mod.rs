@@ -3,7 +3,7 @@
 //! A [`Query`] asks for the places around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`]
 //! results of a provider that itself speaks Nearby Search (Legacy). The answer prints itself as Nearby Search JSON.
 //! [`Separation`] and [`Nearest`] rank the places that a provider has in memory. Searches for clients use [`Center`],
-//! [`Separation`] and `LowerBound`, too. Nothing here depends on the machine, so every server ranks and
+//! [`Separation`] and `LowerBound`, too. [`Labels`] are the names of places on a map. Nothing here depends on the machine, so every server ranks and
 //! prints the same places identically.
 //!
 //! The rules for queries over a network are here, too: which queries share an answer ([`CacheKey`], [`Grid`]), up to
@@ -18,6 +18,7 @@ mod distance;
 mod grid;
 mod json;
 mod key;
+mod label;
 mod lower_bound;
 mod matcher;
 mod nearest;
@@ -35,6 +36,7 @@ pub use breaker::{Breaker, RequestOutcome, Shut, ShutCause, jittered};
 pub use distance::{Center, EARTH_RADIUS_M, Separation};
 pub use grid::Grid;
 pub use key::{AnswerSource, CacheKey};
+pub use label::{Label, Labels, Prominence};
 pub(crate) use lower_bound::LowerBound;
 pub use matcher::Matcher;
 pub use nearest::Nearest;

@@ -51,6 +51,14 @@ impl FallbackChain {
         })
     }
 
+    /// The providers on this machine.
+    pub(super) fn locals(&self) -> impl Iterator<Item = &Arc<dyn Provider>> {
+        once(&self.first).chain(&self.rest).filter_map(|member| match member {
+            FallbackMember::Local(provider) => Some(provider),
+            FallbackMember::Remote(_) => None,
+        })
+    }
+
     /// Whether at least one of the providers may know places of this type.
     pub(super) fn knows_kind(&self, kind: &str) -> bool {
         once(&self.first).chain(&self.rest).any(|member| member.knows_kind(kind))

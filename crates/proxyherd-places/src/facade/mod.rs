@@ -26,11 +26,12 @@ mod throttle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxyherd_core::limits::PLACES_MAX;
-use proxyherd_core::places::{Answer, Query};
+use proxyherd_core::command::Bounds;
+use proxyherd_core::limits::{LABELS_MAX, PLACES_MAX};
+use proxyherd_core::places::{Answer, Labels, Query};
 
 use crate::failure::Failure;
-use crate::provider::{self, OpenError, Provider};
+use crate::provider::{self, Embedded, OpenError, Provider};
 use crate::{Environment, Quota, Settings};
 
 use fallback::{FallbackChain, FallbackMember};
@@ -111,6 +112,19 @@ impl Places {
             Looked::AtHand(answered) => answered,
             Looked::Waits(question) => question.answered().await,
         }
+    }
+
+    /// The most prominent places in a box, at most `most` and at most [`LABELS_MAX`], for the labels of a map. The cities
+    /// that are part of the program are always asked, and the other providers on this machine in their order. No
+    /// request leaves the machine, so labels are neither counted nor taken from the quota.
+    pub async fn labels(&self, bounds: Bounds, most: usize) -> Labels {
+        let most = most.min(LABELS_MAX);
+        let mut labels = Embedded.labels(bounds, most).await;
+        for provider in self.chain.locals().filter(|provider| provider.name() != Embedded.name()) {
+            let more = provider.labels(bounds, most).await;
+            labels.add(more.labels, &more.attributions, most);
+        }
+        labels
     }
 
     /// Whether at least one of the providers may know places of this type.

@@ -17,12 +17,14 @@ pub mod osm;
 pub(crate) mod room;
 
 use std::{
+    future::ready,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
 };
 
-use proxyherd_core::places::{Answer, Query};
+use proxyherd_core::command::Bounds;
+use proxyherd_core::places::{Answer, Labels, Query};
 
 use crate::{Environment, ProviderName, Settings};
 
@@ -39,6 +41,9 @@ const VIEWPORT_HALF_HEIGHT: f64 = 0.00135;
 
 /// A future of the answer.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+
+/// A future of labels.
+pub type PendingLabels<'a> = Pin<Box<dyn Future<Output = Labels> + Send + 'a>>;
 
 /// Why a provider cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -146,4 +151,11 @@ pub trait Provider: Send + Sync {
     ///
     /// [`PLACES_MAX`]: proxyherd_core::limits::PLACES_MAX
     fn nearby<'a>(&'a self, query: &'a Query) -> Pending<'a>;
+
+    /// The most prominent places in a box, at most `most`, for the labels of a map. Only providers on this machine have
+    /// labels. A provider that would have to read too much for a large box has none for it.
+    fn labels(&self, bounds: Bounds, most: usize) -> PendingLabels<'_> {
+        let _ = (bounds, most);
+        Box::pin(ready(Labels::default()))
+    }
 }

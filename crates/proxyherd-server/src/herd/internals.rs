@@ -25,9 +25,10 @@ use proxyherd_core::{
     types::{Origin, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Durability, Herd, HerdCounters, JournalMonitor, Link, Links, ServerDurability,
+    DemoControls, Durability, Herd, HerdCounters, JournalMonitor, Link, Links, ServerDurability,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -104,6 +105,8 @@ impl Herd {
             has_namesake: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
+            killed: CancellationToken::new(),
+            demo: OnceLock::new(),
         })
     }
 }
@@ -228,6 +231,12 @@ pub trait Internals {
 
     /// Whether the configuration no longer names this server. The other servers then close their links with it.
     fn is_removed(&self) -> bool;
+
+    /// Canceled when the server is killed: nothing is flushed, and each connection ends where it is.
+    fn killed(&self) -> &CancellationToken;
+
+    /// Gives the server the controls of the demo in which it runs. Only the first call counts.
+    fn set_demo(&self, demo: Arc<dyn DemoControls>);
 }
 
 impl Internals for Herd {
@@ -342,6 +351,14 @@ impl Internals for Herd {
 
     fn is_removed(&self) -> bool {
         self.is_removed.load(Relaxed)
+    }
+
+    fn killed(&self) -> &CancellationToken {
+        &self.killed
+    }
+
+    fn set_demo(&self, demo: Arc<dyn DemoControls>) {
+        let _ = self.demo.set(demo);
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Link {
     /// Canceled when the link is removed. No connection begins to use the link from then on.
     pub leaving: CancellationToken,
     address: watch::Sender<Address>,
+    /// Whether the demo has cut the link.
+    is_cut: watch::Sender<bool>,
     state: Mutex<LinkConnection>,
     flapping: Mutex<FlapDetector>,
     is_flapping: AtomicBool,
@@ -70,6 +72,9 @@ pub struct Link {
     created: Instant,
     nonsense_logged: Mutex<NonsenseLogged>,
 }
+
+/// Why a link that the demo has cut is down.
+pub(crate) const CUT: &str = "cut by the demo";
 
 /// Minimum time between two log lines about one neighbor's nonsense.
 const NONSENSE_INTERVAL: Duration = Duration::from_secs(60);
@@ -172,6 +177,7 @@ impl Link {
             speaking: tokio::sync::Mutex::new(()),
             leaving: CancellationToken::new(),
             address: watch::Sender::new(neighbor.address.clone()),
+            is_cut: watch::Sender::new(false),
             state: Mutex::default(),
             flapping: Mutex::default(),
             is_flapping: AtomicBool::new(false),
@@ -215,6 +221,31 @@ impl Link {
     /// Replaces the neighbor's address.
     pub fn set_address(&self, address: Address) {
         self.address.send_replace(address);
+    }
+
+    /// Cuts the link, as if the network between the two servers were gone, or heals it. A connection that uses the link
+    /// ends, and until the link is healed this end neither dials nor answers the neighbor. Only a demo cuts links, and
+    /// it cuts both ends.
+    pub fn set_cut(&self, is_cut: bool) {
+        let was_cut = self.is_cut.send_replace(is_cut);
+        match (was_cut, is_cut) {
+            (false, true) => self.note_trouble(CUT.to_owned()),
+            (true, false) => {
+                self.note_trouble("the demo has healed the link; it is not up again yet".to_owned())
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the link is cut.
+    pub fn is_cut(&self) -> bool {
+        *self.is_cut.borrow()
+    }
+
+    /// Waits until the link is cut, or until it is not.
+    pub async fn until_cut(&self, is_cut: bool) {
+        // An error is impossible, because the link itself is the sender.
+        let _ = self.is_cut.subscribe().wait_for(|now| *now == is_cut).await;
     }
 
     /// The state of the link's connection now.
@@ -410,6 +441,23 @@ mod tests {
         let later = Some(vec![(Nonsense::OwnRecord, 2), (Nonsense::Receipt, 2)]);
         assert_eq!(link.nonsense_news(counts(5, 2), start + NONSENSE_INTERVAL), later);
         assert_eq!(link.nonsense_news(counts(5, 2), start + 5 * NONSENSE_INTERVAL), None);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_cut_says_so_until_it_is_healed() {
+        let links = Links::new(vec![neighbor("a")]);
+        let link = Arc::clone(&links.all()[0]);
+        link.until_cut(false).await;
+        link.set_cut(true);
+        link.set_cut(true);
+        link.until_cut(true).await;
+        assert!(link.is_cut() && link.state().trouble.as_deref() == Some(CUT));
+        link.set_cut(false);
+        link.until_cut(false).await;
+        assert!(!link.is_cut() && link.state().trouble.unwrap().contains("healed"));
+        let _ = link.came_up(3);
+        link.set_cut(true);
+        assert_eq!(link.state().trouble, None, "its connection has not ended yet");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns the results into bytes. The methods
 //! here take reports, answer queries about clients and places, forget clients, and open live streams of clients.
-//! `readiness` returns whether the server is ready, and `figures` returns its status and counts. Rights are checked
+//! `readiness` returns whether the server is ready, and `figures` returns its status and counts. `demo_controls` is for a
+//! server of `proxyherd demo`. Rights are checked
 //! here and not in doors. A method that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the
 //! right.
 //!
@@ -12,6 +13,7 @@
 //! floors checks this rule.
 
 mod access;
+mod demo_controls;
 mod denied;
 mod durability;
 mod figures;
@@ -38,20 +40,21 @@ use parking_lot::RwLock;
 use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
 use proxyherd_core::{
     codec::line::without_tokens,
-    command::{Around, List, Near, Nearby},
+    command::{Around, Bounds, List, Near, Nearby},
     flood::{Update, Wake},
     link::Identity,
-    places::Query,
+    places::{Labels, Query},
     replica::{ClientPage, Effort, FoundClient, Replica},
     types::{ClientId, IdPattern, ServerName},
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 use proxyherd_streams::StreamKind;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::flapping::FlapChange;
 use self::streams::HerdStreams;
 pub use self::{
     access::TokenRefusal,
+    demo_controls::{DemoCommand, DemoControls, DemoOutcome, DemoRefusal, DemoServerState, DemoState},
     denied::{Denied, SearchError},
     durability::{Durability, Notice, ServerDurability},
     figures::Figures,
@@ -63,6 +66,7 @@ pub use self::{
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
 };
+pub(crate) use self::{flapping::FlapChange, links::CUT};
 use crate::{
     access::{AuditLog, Tokens},
     admission::Admission,
@@ -102,6 +106,10 @@ pub struct Herd {
     has_namesake: AtomicBool,
     is_draining: AtomicBool,
     is_removed: AtomicBool,
+    /// Canceled when the server is killed.
+    killed: CancellationToken,
+    /// The controls of the demo in which this server runs. `None`: this server is not in a demo.
+    demo: OnceLock<Arc<dyn DemoControls>>,
 }
 
 /// What the herd itself counts, since the start.
@@ -171,6 +179,21 @@ impl Herd {
             None => query,
         });
         Ok(query.map(|query| self.places.look(query, limit.into())))
+    }
+
+    /// The most prominent places in a box, at most `limit`, for the labels of a map. Only providers on this machine are
+    /// asked. The question counts in the rate of the caller's token.
+    pub fn labels(
+        &self,
+        caller: &Caller,
+        now_ns: u64,
+        bounds: Bounds,
+        limit: usize,
+    ) -> Result<impl Future<Output = Labels> + Send + use<>, Denied> {
+        Denied::unless_places(caller, now_ns)?;
+        Denied::unless_in_rate(caller, clock::monotonic_ns())?;
+        let places = Arc::clone(&self.places);
+        Ok(async move { places.labels(bounds, limit).await })
     }
 
     /// Whether at least one provider knows this type of places. This needs no right.

@@ -39,7 +39,7 @@ use self::{
     wire::{Accepted, Joined},
 };
 use crate::{
-    herd::{Herd, Internals, Link},
+    herd::{CUT, Herd, Internals, Link},
     listen,
 };
 
@@ -86,6 +86,8 @@ enum Trouble {
     Removed,
     #[error("this server is stopping")]
     Stopping,
+    #[error("{CUT}")]
+    Cut,
     #[error("the link has used up its numbers for lives of servers, so it starts again")]
     Exhausted,
 }
@@ -192,6 +194,14 @@ async fn keep_dialing(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken)
     let mut addresses = link.addresses();
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() && !link.leaving.is_cancelled() {
+        if link.is_cut() {
+            tokio::select! {
+                () = link.until_cut(false) => backoff.reset(),
+                () = link.leaving.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
         let trouble = dial_and_speak(&herd, &link, &mut addresses, &stop).await;
         // A neighbor that agrees and then breaks the link each time is dialed as rarely as an unreachable neighbor.
         let lasted = link.state().up_since.map(|since| since.elapsed());
@@ -207,6 +217,7 @@ async fn keep_dialing(herd: Arc<Herd>, link: Arc<Link>, stop: CancellationToken)
         tokio::select! {
             () = sleep(delay) => {}
             Ok(()) = addresses.changed() => backoff.reset(),
+            () = link.until_cut(true) => {}
             () = link.leaving.cancelled() => {}
             () = stop.cancelled() => {}
         }
@@ -224,6 +235,7 @@ async fn dial_and_speak(
     let dialed = tokio::select! {
         dialed = timeout(HANDSHAKE_MAX, wire::dial(herd, link, &address)) => dialed,
         Ok(()) = addresses.changed() => return Trouble::Moved,
+        () = link.until_cut(true) => return Trouble::Cut,
         () = link.leaving.cancelled() => return Trouble::Removed,
         () = stop.cancelled() => return Trouble::Stopping,
     };
@@ -235,6 +247,9 @@ async fn dial_and_speak(
     let _speaking = link.speaking.lock().await;
     if link.leaving.is_cancelled() {
         return Trouble::Removed;
+    }
+    if link.is_cut() {
+        return Trouble::Cut;
     }
     let how = format!("dialed {address}");
     // A new address in the configuration does not end this connection, because the server may still serve at its old
@@ -286,6 +301,10 @@ async fn welcome(
             return wire::refuse(wire, refused).await;
         }
     };
+    // A network that is gone answers nothing.
+    if link.is_cut() {
+        return Ok(());
+    }
     let life = hello.origin.incarnation;
     if let Some(holder) = link.rival_of(life) {
         return wire::refuse(wire, Refused::Namesake(link.neighbor.clone(), holder)).await;
@@ -295,6 +314,9 @@ async fn welcome(
     let speaking = link.speaking.lock().await;
     if link.leaving.is_cancelled() {
         return wire::refuse(wire, stranger(herd, link)).await;
+    }
+    if link.is_cut() {
+        return Ok(());
     }
     link.taken_by(life);
     let trouble = match wire::say(&mut wire, |encoder| encoder.hello(&answer)).await {
@@ -334,7 +356,7 @@ fn tell_down(herd: &Herd, link: &Link, trouble: &Trouble) {
     let was_up = link.state().up_since;
     let subject = Subject::Link(&link.neighbor);
     let is_new = link.went_down(trouble.to_string());
-    let is_leaving = matches!(trouble, Trouble::Removed | Trouble::Stopping);
+    let is_leaving = matches!(trouble, Trouble::Removed | Trouble::Stopping | Trouble::Cut);
     let is_intended = is_leaving || matches!(trouble, Trouble::Moved | Trouble::Replaced);
     let level = if is_intended { LogLevel::Info } else { LogLevel::Warn };
     if let Some(since) = was_up {

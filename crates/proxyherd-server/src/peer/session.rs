@@ -68,6 +68,7 @@ pub(super) async fn speak(
             trouble = &mut sending => trouble,
             () = replaced.cancelled() => Trouble::Replaced,
             () = overdue(link) => Trouble::Removed,
+            () = link.until_cut(true) => Trouble::Cut,
             () = stop.cancelled() => Trouble::Stopping,
         };
         if matches!(trouble, Trouble::RefusedThere(_)) {
@@ -79,8 +80,11 @@ pub(super) async fn speak(
         trouble
     };
     if matches!(trouble, Trouble::Removed | Trouble::Stopping) {
-        take_leave(writer, receiving).await;
+        // A server that is killed takes no leave.
+        herd.killed().run_until_cancelled(take_leave(writer, receiving)).await;
     }
+    // Both ends of a cut link may find at the same time that it is cut, and that the other end has gone.
+    let trouble = if link.is_cut() { Trouble::Cut } else { trouble };
     herd.wake(herd.replica().link_down(link.id));
     trouble
 }

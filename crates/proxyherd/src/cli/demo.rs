@@ -21,8 +21,10 @@ const AFTER_HELP: &str = concat!(
 ///
 /// The demo needs no file, no key and no network. It runs five servers on this machine, with places that are part of
 /// the program. Its clients walk and drive around Los Angeles, and change servers on the way. The demo first prints
-/// every address, and lines to paste into another terminal. Then it shows which clients move where. Type or pipe in
-/// `stop Riley` to stop one server, and `start Riley` to start it again. Ctrl-C ends the demo.
+/// the address of its map, every other address, and lines to paste into another terminal. Then it shows which clients
+/// move where. Type or pipe in `kill Riley` or `stop Riley` to end one server, `start Riley` to start it again, and
+/// `cut Riley Jaquez` and `heal Riley Jaquez` to cut and heal a link; the map has buttons for these. Ctrl-C ends the
+/// demo.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

@@ -1,6 +1,7 @@
 //! The demo's clients. Most clients speak the line protocol over TCP, as any client does, and change servers on their
-//! way. Reporters add a short note to each report. The line protocol has no field for a note, so reporters call a
-//! server's handle as a door does.
+//! way. Reporters and some couriers tell more than their positions: their speed, their heading, their battery, and a
+//! reporter's note. The line protocol has no field for these attributes, so such clients call a server's handle as a
+//! door does. If there are very many clients, those beyond the first [`SOCKETS_MAX`] do this, too, and take no sockets.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -19,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::walker::Walker;
+use super::walker::{self, Walker};
 use proxyherd_server::{
     caller::{Caller, Rights},
     herd::Herd,
@@ -29,7 +30,15 @@ use proxyherd_server::{
 pub(super) const KIWI: &str = "kiwi.cs.ucla.edu";
 /// One in this many clients is a reporter.
 const REPORTERS: usize = 6;
-/// The caller as which reporters call the herd.
+/// One in this many clients is a courier that reports attributes.
+const COURIERS_WITH_ATTRIBUTES: usize = 4;
+/// Maximum number of clients that may have a connection. Further clients call a server's handle.
+const SOCKETS_MAX: usize = 2_000;
+/// Number of clients that start in a second. So many clients do not all report at the same moment.
+const STARTS_PER_S: f64 = 2_000.0;
+/// The part of its battery that a client uses in a second, percent. An empty battery is replaced.
+const BATTERY_USE: f64 = 0.02;
+/// The caller as which such clients call the herd.
 const REPORTER: Caller = Caller {
     address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     door: DoorKind::Http,
@@ -73,32 +82,60 @@ impl RunningHerds {
 pub(super) struct DemoClient {
     name: String,
     walker: Walker,
-    is_reporter: bool,
+    way: ReportWay,
+    /// Percent.
+    battery: f64,
+    /// Time before the first report.
+    starts_after: Duration,
+}
+
+/// How a client reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReportWay {
+    /// Over TCP, as a line.
+    Line,
+    /// Through a server's handle, with attributes.
+    Attributes,
+    /// The same, with a note.
+    Note,
 }
 
 /// The clients. The first one is always kiwi, on foot. The others are couriers (who drive), pedestrians and reporters.
 pub(super) fn cast(count: usize) -> Vec<DemoClient> {
-    (0..count).map(DemoClient::number).collect()
+    let reach_m = walker::reach_m(count);
+    (0..count).map(|index| DemoClient::number(index, reach_m)).collect()
 }
 
 impl DemoClient {
-    fn number(index: usize) -> DemoClient {
+    fn number(index: usize, reach_m: f64) -> DemoClient {
         let mut chance = chance;
         let (name, walker) = match index {
-            0 => (KIWI.to_owned(), Walker::on_foot(&mut chance).starting_at_center()),
-            _ if index % REPORTERS == 1 => (format!("reporter-{index:02}"), Walker::on_foot(&mut chance)),
-            _ if index.is_multiple_of(2) => (format!("courier-{index:02}"), Walker::driving(&mut chance)),
-            _ => (format!("phone-{index:02}"), Walker::on_foot(&mut chance)),
+            0 => (KIWI.to_owned(), Walker::on_foot(reach_m, &mut chance).starting_at_center()),
+            _ if index % REPORTERS == 1 => {
+                (format!("reporter-{index:02}"), Walker::on_foot(reach_m, &mut chance))
+            }
+            _ if index.is_multiple_of(2) => {
+                (format!("courier-{index:02}"), Walker::driving(reach_m, &mut chance))
+            }
+            _ => (format!("phone-{index:02}"), Walker::on_foot(reach_m, &mut chance)),
         };
-        DemoClient { name, walker, is_reporter: index % REPORTERS == 1 }
+        let way = match index {
+            _ if index % REPORTERS == 1 => ReportWay::Note,
+            1.. if index.is_multiple_of(COURIERS_WITH_ATTRIBUTES) || index >= SOCKETS_MAX => {
+                ReportWay::Attributes
+            }
+            _ => ReportWay::Line,
+        };
+        let starts_after = Duration::from_secs_f64(index as f64 / STARTS_PER_S);
+        DemoClient { name, walker, way, battery: 20.0 + 80.0 * chance(), starts_after }
     }
 
     /// Walks and reports for ever.
     pub(super) async fn run(self, running: Arc<RunningHerds>, addresses: Arc<[SocketAddr]>) {
-        if self.is_reporter {
-            self.report_notes(&running).await;
-        } else {
-            self.report_positions(&addresses).await;
+        sleep(self.starts_after).await;
+        match self.way {
+            ReportWay::Line => self.report_positions(&addresses).await,
+            ReportWay::Attributes | ReportWay::Note => self.report_attributes(&running).await,
         }
     }
 
@@ -129,7 +166,7 @@ impl DemoClient {
         Ok(())
     }
 
-    async fn report_notes(mut self, running: &RunningHerds) {
+    async fn report_attributes(mut self, running: &RunningHerds) {
         loop {
             let herds = running.herds();
             if herds.is_empty() {
@@ -137,16 +174,27 @@ impl DemoClient {
                 continue;
             }
             let herd = &herds[choose(herds.len())];
-            let (note, speed) = (NOTES[choose(NOTES.len())], format!("{:.1}", self.walker.speed()));
-            let mut attributes = AttributesBuf::default();
-            let noted = attributes
-                .set("note", AttributeValue::Text(note))
-                .and_then(|()| attributes.set("speed_mps", AttributeValue::Number(&speed)));
-            noted.expect("the notes above are short");
-            self.report_to(herd, &attributes);
+            self.report_to(herd, &self.attributes());
             drop(herds);
             self.pause().await;
         }
+    }
+
+    fn attributes(&self) -> AttributesBuf {
+        let mut attributes = AttributesBuf::default();
+        let numbers = [
+            ("battery_pct", format!("{:.0}", self.battery)),
+            ("heading_deg", format!("{:.0}", self.walker.heading().round() % 360.0)),
+            ("speed_mps", format!("{:.1}", self.walker.speed())),
+        ];
+        for (name, number) in &numbers {
+            attributes.set(name, AttributeValue::Number(number)).expect("the numbers are short");
+        }
+        if self.way == ReportWay::Note {
+            let note = AttributeValue::Text(NOTES[choose(NOTES.len())]);
+            attributes.set("note", note).expect("the notes above are short");
+        }
+        attributes
     }
 
     fn report_to(&self, herd: &Herd, attributes: &AttributesBuf) {
@@ -159,16 +207,21 @@ impl DemoClient {
         };
         let mut offers = [Offer::new(report)];
         let taken = herd.report(&REPORTER, clock::now_ns(), &mut offers);
-        herd.wake(taken.expect("a reporter of the demo may report"));
+        herd.wake(taken.expect("a client of the demo may report"));
         let (name, attributes) = (&self.name, attributes.borrow());
         let message = format_args!("{name} reports {coordinates} {attributes:?}");
-        herd.log().event(LogLevel::Info, Subject::Server, message);
+        let level = if self.way == ReportWay::Note { LogLevel::Info } else { LogLevel::Debug };
+        herd.log().event(level, Subject::Server, message);
     }
 
     async fn pause(&mut self) {
         let seconds = PACE_S * (0.5 + chance());
         sleep(Duration::from_secs_f64(seconds)).await;
         self.walker.step(seconds, &mut chance);
+        self.battery -= BATTERY_USE * seconds;
+        if self.battery <= 0.0 {
+            self.battery = 100.0;
+        }
     }
 }
 

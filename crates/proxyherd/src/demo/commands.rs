@@ -1,88 +1,80 @@
-//! The commands that can be typed while the demo runs. They stop one server and start it again while the others run.
+//! The commands that can be typed while the demo runs. They stop, kill and start servers, and cut and heal links, while
+//! the other servers run.
 
-use super::{Demo, DemoServerState};
+use std::sync::Arc;
+
+use proxyherd_server::herd::{DemoCommand, DemoRefusal};
+
+use super::servers::{DemoActor, DemoServers};
 
 /// The text that `help` shows.
 pub(super) const HELP: &str = "\
-stop NAME     stops one server; its clients go to the others
-start NAME    starts it again, empty; its neighbors send it everything
-help          shows this
-quit          ends the demo, as Ctrl-C does";
+stop NAME       stops one server; its clients go to the others
+kill NAME       ends it at once, as a crash does: what it has not sent is lost
+start NAME      starts it again, empty; its neighbors send it everything
+cut NAME NAME   cuts the link between two servers, as a broken network does
+heal NAME NAME  heals it; the servers send each other what they have missed
+help            shows this
+quit            ends the demo, as Ctrl-C does";
 
 /// The meaning of a line.
 #[derive(Debug, PartialEq, Eq)]
-enum DemoCommand<'l> {
+enum ConsoleCommand<'l> {
     Stop(&'l str),
-    Start(&'l str),
+    Demo(DemoCommand),
     Help,
     Quit,
     Unknown,
 }
 
 /// What the demo does after a line.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum CommandOutcome {
     /// The demo shows this text.
     Say(String),
-    /// The demo shows this text, and waits until the server at this index has all records.
-    Started(usize, String),
+    /// An event tells what was done.
+    Begun,
     /// The demo ends.
     Quit,
 }
 
 /// Reads a line. `None` if the line is blank.
-fn read(line: &str) -> Option<DemoCommand<'_>> {
+fn read(line: &str) -> Option<ConsoleCommand<'_>> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let (first, name) = match words.as_slice() {
-        [] => return None,
-        [first] => (first, None),
-        [first, name] => (first, Some(*name)),
-        _ => return Some(DemoCommand::Unknown),
-    };
-    Some(match (first.to_ascii_lowercase().as_str(), name) {
-        ("stop", Some(name)) => DemoCommand::Stop(name),
-        ("start", Some(name)) => DemoCommand::Start(name),
-        ("help" | "?", None) => DemoCommand::Help,
-        ("quit" | "exit", None) => DemoCommand::Quit,
-        _ => DemoCommand::Unknown,
-    })
-}
-
-/// Carries out a line. `None` if the line is blank. A `stop` command returns before the server has stopped
-/// ([`Demo::left`]).
-pub(super) async fn obey(line: &str, demo: &mut Demo) -> Option<CommandOutcome> {
-    let command = read(line)?;
-    let (DemoCommand::Stop(name) | DemoCommand::Start(name)) = command else {
-        return Some(match command {
-            DemoCommand::Quit => CommandOutcome::Quit,
-            DemoCommand::Help => CommandOutcome::Say(HELP.to_owned()),
-            _ => CommandOutcome::Say(
-                "no such command; try `stop Riley`, `start Riley`, `help` or `quit`".to_owned(),
-            ),
-        });
-    };
-    let Some(index) = demo.index_of(name) else {
-        let names: Vec<&str> = demo.places().map(|(name, ..)| name).collect();
-        return Some(CommandOutcome::Say(format!("no server of that name; there are {}", names.join(", "))));
-    };
-    let name = demo.config.servers[index].name.to_string();
-    Some(match command {
-        DemoCommand::Stop(_) if demo.stop_one(index) => CommandOutcome::Say(format!("{name} is stopping")),
-        DemoCommand::Stop(_) => CommandOutcome::Say(format!("{name} does not run; `start {name}` starts it")),
-        _ => start(index, name, demo).await,
-    })
-}
-
-async fn start(index: usize, name: String, demo: &mut Demo) -> CommandOutcome {
-    match demo.states[index] {
-        DemoServerState::Runs(_) => {
-            CommandOutcome::Say(format!("{name} runs already; `stop {name}` stops it"))
+    let (first, names) = words.split_first()?;
+    Some(match (first.to_ascii_lowercase().as_str(), names) {
+        ("stop", [name]) => ConsoleCommand::Stop(name),
+        ("kill", [name]) => ConsoleCommand::Demo(DemoCommand::Kill((*name).to_owned())),
+        ("start", [name]) => ConsoleCommand::Demo(DemoCommand::Start((*name).to_owned())),
+        ("cut", [one, other]) => {
+            ConsoleCommand::Demo(DemoCommand::Cut((*one).to_owned(), (*other).to_owned()))
         }
-        DemoServerState::Stops => CommandOutcome::Say(format!("{name} is still stopping")),
-        DemoServerState::Stopped => match demo.start_one(index).await {
-            Ok(()) => CommandOutcome::Started(index, format!("{name} runs again, and knows no client yet")),
-            Err(error) => CommandOutcome::Say(format!("{name} did not start: {error:#}")),
-        },
-    }
+        ("heal", [one, other]) => {
+            ConsoleCommand::Demo(DemoCommand::Heal((*one).to_owned(), (*other).to_owned()))
+        }
+        ("help" | "?", []) => ConsoleCommand::Help,
+        ("quit" | "exit", []) => ConsoleCommand::Quit,
+        _ => ConsoleCommand::Unknown,
+    })
+}
+
+/// Begins to carry out a line. `None` if the line is blank.
+pub(super) fn obey(line: &str, servers: &Arc<DemoServers>) -> Option<CommandOutcome> {
+    let refused = |refusal: DemoRefusal| CommandOutcome::Say(refusal.to_string());
+    Some(match read(line)? {
+        ConsoleCommand::Quit => CommandOutcome::Quit,
+        ConsoleCommand::Help => CommandOutcome::Say(HELP.to_owned()),
+        ConsoleCommand::Unknown => CommandOutcome::Say(
+            "no such command; try `kill Riley`, `start Riley`, `cut Riley Jaquez` or `help`".to_owned(),
+        ),
+        ConsoleCommand::Stop(name) => {
+            let begun = servers.stop(name, DemoActor::Console);
+            begun.map_or_else(refused, |_| CommandOutcome::Say(format!("{name} is stopping")))
+        }
+        ConsoleCommand::Demo(command) => {
+            servers.begin(&command, DemoActor::Console).map_or_else(refused, |_| CommandOutcome::Begun)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -91,17 +83,31 @@ mod tests {
 
     #[test]
     fn commands_are_words_in_capitals_or_not() {
+        let text = |name: &str| name.to_owned();
         for (line, expected) in [
-            ("stop Riley", Some(DemoCommand::Stop("Riley"))),
-            (" START  riley \r\n", Some(DemoCommand::Start("riley"))),
-            ("help", Some(DemoCommand::Help)),
-            ("quit", Some(DemoCommand::Quit)),
-            ("stop", Some(DemoCommand::Unknown)),
-            ("stop Riley now", Some(DemoCommand::Unknown)),
-            ("WHATSAT kiwi 10 5", Some(DemoCommand::Unknown)),
+            ("stop Riley", Some(ConsoleCommand::Stop("Riley"))),
+            (" START  riley \r\n", Some(ConsoleCommand::Demo(DemoCommand::Start(text("riley"))))),
+            ("kill Riley", Some(ConsoleCommand::Demo(DemoCommand::Kill(text("Riley"))))),
+            ("cut Riley jaquez", Some(ConsoleCommand::Demo(DemoCommand::Cut(text("Riley"), text("jaquez"))))),
+            ("Heal a b", Some(ConsoleCommand::Demo(DemoCommand::Heal(text("a"), text("b"))))),
+            ("help", Some(ConsoleCommand::Help)),
+            ("quit", Some(ConsoleCommand::Quit)),
+            ("stop", Some(ConsoleCommand::Unknown)),
+            ("cut Riley", Some(ConsoleCommand::Unknown)),
+            ("kill Riley now", Some(ConsoleCommand::Unknown)),
+            ("WHATSAT kiwi 10 5", Some(ConsoleCommand::Unknown)),
             (" \t", None),
         ] {
             assert_eq!(read(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_fits_a_narrow_terminal_and_names_each_command() {
+        assert!(HELP.lines().all(|line| line.chars().count() <= 78), "{HELP}");
+        for line in HELP.lines() {
+            let words = line.split_once("  ").unwrap().0;
+            assert_ne!(read(words), Some(ConsoleCommand::Unknown), "{words}");
         }
     }
 }

@@ -1,17 +1,18 @@
 //! `proxyherd demo`: the classic herd in one process, with clients that walk about and report.
 //!
-//! The demo needs no file, no key and no network. Each server can be stopped and started again while the others run.
+//! The demo needs no file, no key and no network. While it runs, servers can be stopped, killed and started again, and
+//! links can be cut and healed (`servers`): from the console, and from the pages of its servers.
 
 mod clients;
 mod commands;
 mod console;
 mod news;
 pub mod screen;
+mod servers;
 mod walker;
 
 use std::{
     fs,
-    future::pending,
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
@@ -28,10 +29,10 @@ use proxyherd_config::{
 use proxyherd_core::access::TokenText;
 use tokio::task::JoinSet;
 
-use self::clients::RunningHerds;
+use self::servers::{DemoEvents, DemoServers};
 use proxyherd_server::{
     herd::Herd,
-    server::{Addresses, Server, Sockets},
+    server::{Addresses, Sockets},
 };
 
 /// The name of the file with the operator's token. A herd's own file has another name, and stays if the user keeps the
@@ -56,23 +57,12 @@ pub struct Options {
 
 /// The demo's running herd.
 pub struct Demo {
-    /// The configuration, with the servers' actual addresses: a server that is started again gets its former addresses.
-    config: Config,
+    servers: Arc<DemoServers>,
+    events: DemoEvents,
     addresses: Vec<Addresses>,
-    states: Vec<DemoServerState>,
-    running: Arc<RunningHerds>,
-    /// The servers that are stopping, by index.
-    leaving: JoinSet<usize>,
     clients: JoinSet<()>,
     client_count: usize,
     has_classic_ports: bool,
-}
-
-/// Whether a server of the demo runs.
-enum DemoServerState {
-    Runs(Server),
-    Stops,
-    Stopped,
 }
 
 impl Demo {
@@ -95,27 +85,16 @@ impl Demo {
             }
         };
         let addresses: Vec<Addresses> = sockets.iter().map(Sockets::addresses).collect();
-        let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
-        for (server, addresses) in config.servers.iter_mut().zip(&addresses) {
-            for (door, open) in server.doors.iter_mut().zip(&addresses.doors) {
-                door.address = taken(open.at);
-            }
-            server.peer = addresses.peer.map(taken);
-        }
-        let names: Vec<_> = config.servers.iter().map(|server| server.name.clone()).collect();
-        let started =
-            names.iter().zip(sockets).map(|(name, sockets)| Server::start_on(&config, name, sockets));
-        let servers = started.collect::<Result<Vec<_>, _>>().context("the demo's herd did not start")?;
+        take_addresses(&mut config, &addresses);
+        let started = DemoServers::start(config, sockets);
+        let (servers, events) = started.context("the demo's herd did not start")?;
         // The servers have made the folder.
         let token_path = options.log_dir.join(TOKEN_FILE);
         write_token(&token_path, &token).with_context(|| format!("cannot write {}", token_path.display()))?;
-        let herds = servers.iter().map(|server| Some(Arc::clone(server.herd()))).collect();
         let mut demo = Demo {
-            config,
+            servers,
+            events,
             addresses,
-            states: servers.into_iter().map(DemoServerState::Runs).collect(),
-            running: Arc::new(RunningHerds::new(herds)),
-            leaving: JoinSet::new(),
             clients: JoinSet::new(),
             client_count: options.clients,
             has_classic_ports,
@@ -127,7 +106,7 @@ impl Demo {
     fn start_clients(&mut self) {
         let addresses: Arc<[SocketAddr]> = self.addresses.iter().map(Addresses::line).collect();
         for client in clients::cast(self.client_count) {
-            self.clients.spawn(client.run(Arc::clone(&self.running), Arc::clone(&addresses)));
+            self.clients.spawn(client.run(Arc::clone(self.servers.running()), Arc::clone(&addresses)));
         }
     }
 
@@ -143,83 +122,27 @@ impl Demo {
 
     /// Each server's name, its addresses, and the path of its log.
     pub fn places(&self) -> impl Iterator<Item = (&str, &Addresses, PathBuf)> {
-        self.config.servers.iter().zip(&self.addresses).map(|(server, addresses)| {
+        let config = self.servers.config();
+        config.servers.iter().zip(&self.addresses).map(|(server, addresses)| {
             let name = server.name.as_str();
-            (name, addresses, self.config.log.dir.join(format!("{name}.log")))
+            (name, addresses, config.log.dir.join(format!("{name}.log")))
         })
     }
 
     /// The file with the operator's token, which only this user can read. Tokens are off, but making a token needs it.
     pub fn token_path(&self) -> PathBuf {
-        self.config.log.dir.join(TOKEN_FILE)
+        self.servers.config().log.dir.join(TOKEN_FILE)
     }
 
     /// The handles of the servers that run.
     fn herds(&self) -> Vec<Arc<Herd>> {
-        self.running.herds()
-    }
-
-    /// The names of the servers that run.
-    fn names_running(&self) -> Vec<&str> {
-        let all = self.config.servers.iter().zip(&self.states);
-        all.filter(|(_, state)| matches!(state, DemoServerState::Runs(_)))
-            .map(|(server, _)| server.name.as_str())
-            .collect()
-    }
-
-    /// The index of the server with that name, in capitals or not.
-    fn index_of(&self, name: &str) -> Option<usize> {
-        self.config.servers.iter().position(|server| server.name.as_str().eq_ignore_ascii_case(name))
-    }
-
-    /// Begins to stop a server. [`Demo::left`] returns when the server has stopped. Returns whether the server was
-    /// running.
-    fn stop_one(&mut self, index: usize) -> bool {
-        let state = &mut self.states[index];
-        match std::mem::replace(state, DemoServerState::Stops) {
-            DemoServerState::Runs(server) => {
-                self.running.set(index, None);
-                self.leaving.spawn(async move {
-                    server.stop().await;
-                    index
-                });
-                true
-            }
-            other => {
-                *state = other;
-                false
-            }
-        }
-    }
-
-    /// Waits until a server has stopped, and returns its index. Never returns while no server is stopping.
-    async fn left(&mut self) -> usize {
-        match self.leaving.join_next().await {
-            Some(Ok(index)) => {
-                self.states[index] = DemoServerState::Stopped;
-                index
-            }
-            // Stopping a server does not panic. If it did, the server would stay in the state `Stops`.
-            Some(Err(_)) | None => pending().await,
-        }
-    }
-
-    /// Starts a stopped server again, empty, at its former addresses.
-    async fn start_one(&mut self, index: usize) -> anyhow::Result<()> {
-        let server = &self.config.servers[index];
-        let server = Server::start_on(&self.config, &server.name, Sockets::bind(server).await?)?;
-        self.running.set(index, Some(Arc::clone(server.herd())));
-        self.states[index] = DemoServerState::Runs(server);
-        Ok(())
+        self.servers.running().herds()
     }
 
     /// Ends the clients and stops every server.
     pub async fn stop(mut self) {
         self.clients.shutdown().await;
-        for index in 0..self.states.len() {
-            self.stop_one(index);
-        }
-        while self.leaving.join_next().await.is_some() {}
+        self.servers.stop_all().await;
     }
 }
 
@@ -244,6 +167,17 @@ async fn bind_all(config: &Config) -> anyhow::Result<Vec<Sockets>> {
         sockets.push(Sockets::bind(server).await?);
     }
     Ok(sockets)
+}
+
+/// Writes the addresses of open sockets into the configuration.
+fn take_addresses(config: &mut Config, addresses: &[Addresses]) {
+    let taken = |at: SocketAddr| Address::new(at.ip(), at.port());
+    for (server, addresses) in config.servers.iter_mut().zip(addresses) {
+        for (door, open) in server.doors.iter_mut().zip(&addresses.doors) {
+            door.address = taken(open.at);
+        }
+        server.peer = addresses.peer.map(taken);
+    }
 }
 
 fn take_any_ports(server: &mut ServerConfig) {

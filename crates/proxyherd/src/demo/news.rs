@@ -1,9 +1,9 @@
 //! Describes the events of the demo in sentences: which client has moved where, to which server it has reported, and
-//! how many servers know the report.
+//! how many servers know the report; and what was done to servers and links, and by whom.
 //!
-//! Each sentence is about the client that has not been mentioned for the longest time. A new client comes first.
+//! Each sentence about clients is about the client that has not been mentioned for the longest time. A new client comes first.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
 use proxyherd_config::clock;
 use proxyherd_core::{
@@ -12,7 +12,10 @@ use proxyherd_core::{
 };
 use proxyherd_log::escape::shown;
 
-use super::walker;
+use super::{
+    servers::{DemoActor, DemoEvent, DemoServers},
+    walker,
+};
 use proxyherd_server::{
     herd::{Herd, Internals},
     places::{Embedded, Provider as _},
@@ -119,6 +122,47 @@ impl KnownClient {
     }
 }
 
+/// What was done to a server or a link.
+pub(super) fn told(event: &DemoEvent, servers: &DemoServers) -> String {
+    match event {
+        DemoEvent::Stopped(index, by) => {
+            ended(servers.name(*index), "has stopped", *by, &servers.names_running())
+        }
+        DemoEvent::Killed(index, by) => {
+            ended(servers.name(*index), "was killed", *by, &servers.names_running())
+        }
+        DemoEvent::Started(index, by) => {
+            format!("{} runs again{}, and knows no client yet", servers.name(*index), through(*by))
+        }
+        DemoEvent::NotStarted(refusal, by) => format!("{refusal}{}", through(*by)),
+        DemoEvent::Cut([one, other], by) => format!(
+            "the link between {one} and {other} is cut{}; reports take another way. `heal {one} {other}` heals it",
+            through(*by)
+        ),
+        DemoEvent::Healed([one, other], by) => {
+            format!("the link between {one} and {other} is healed{}; it comes up in a moment", through(*by))
+        }
+    }
+}
+
+/// Who gave the command, if it was not the person at the console.
+fn through(by: DemoActor) -> &'static str {
+    match by {
+        DemoActor::Console => "",
+        DemoActor::Page => " (from a web page)",
+    }
+}
+
+/// The line about a server that has ended, while the `running` ones continue.
+fn ended(name: impl Display, how: &str, by: DemoActor, running: &[&str]) -> String {
+    let by = through(by);
+    match running {
+        [] => format!("{name} {how}{by}, and no server is left; `start {name}` starts it"),
+        [one] => format!("{name} {how}{by}; {one} goes on. `start {name}` brings it back"),
+        rest => format!("{name} {how}{by}; {} go on. `start {name}` brings it back", rest.join(", ")),
+    }
+}
+
 /// Distance and direction.
 fn way(from: (f64, f64), to: (f64, f64)) -> String {
     const DIRECTIONS: [&str; 8] = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"];
@@ -140,6 +184,29 @@ fn place_near((latitude, longitude): (f64, f64)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_goes_on_is_named_and_who_did_it() {
+        for (running, by, expected) in [
+            (
+                &[][..],
+                DemoActor::Console,
+                "Riley has stopped, and no server is left; `start Riley` starts it",
+            ),
+            (
+                &["Bernard"],
+                DemoActor::Console,
+                "Riley has stopped; Bernard goes on. `start Riley` brings it back",
+            ),
+            (
+                &["Jaquez", "Bernard"],
+                DemoActor::Page,
+                "Riley has stopped (from a web page); Jaquez, Bernard go on. `start Riley` brings it back",
+            ),
+        ] {
+            assert_eq!(ended("Riley", "has stopped", by, running), expected);
+        }
+    }
 
     #[test]
     fn a_way_has_its_length_and_direction() {

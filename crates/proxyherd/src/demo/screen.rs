@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Display,
     io::{self, Write},
     time::Duration,
 };
@@ -15,7 +14,8 @@ use super::{
     Demo,
     commands::{CommandOutcome, obey},
     console::{Console, ConsoleInput},
-    news::News,
+    news::{self, News},
+    servers::DemoEvent,
 };
 use proxyherd_server::herd::Internals;
 
@@ -33,6 +33,9 @@ const NEWS: Style = AnsiColor::Yellow.on_default();
 pub fn introduce(demo: &Demo) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     let count = demo.client_count();
+    if let Some(http) = demo.places().find_map(|(_, addresses, _)| addresses.http()) {
+        writeln!(out, "{STRONG}Open http://{http}/ in a browser{STRONG:#} to see the herd on a map.\n")?;
+    }
     writeln!(
         out,
         "{STRONG}proxyherd demo{STRONG:#}: five servers on this machine, {count} clients around Los Angeles"
@@ -61,8 +64,9 @@ pub fn introduce(demo: &Demo) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\nType {COMMAND}stop Riley{COMMAND:#} here to see the rest go on without it, and then \
-         {COMMAND}start Riley{COMMAND:#}.\nCtrl-C ends it all."
+        "\nType {COMMAND}kill Riley{COMMAND:#} here to see the rest go on without it, and then \
+         {COMMAND}start Riley{COMMAND:#}.\n{COMMAND}cut Bernard Juzang{COMMAND:#} cuts a link, and \
+         {COMMAND}help{COMMAND:#} shows more.\nCtrl-C ends it all."
     )?;
     out.flush()
 }
@@ -170,25 +174,23 @@ pub async fn follow(demo: &mut Demo, quiet: bool) -> io::Result<()> {
         tokio::select! {
             typed = console.typed() => {
                 let outcome = match typed {
-                    ConsoleInput::Line(line) => obey(&line, demo).await,
+                    ConsoleInput::Line(line) => obey(&line, &demo.servers),
                     ConsoleInput::End => Some(CommandOutcome::Quit),
                 };
                 match outcome {
-                    None => {}
+                    None | Some(CommandOutcome::Begun) => {}
                     Some(CommandOutcome::Say(text)) => console.say(&text),
-                    Some(CommandOutcome::Started(index, text)) => {
-                        show.filling.push(index);
-                        console.say(&styled(NEWS, &text));
-                    }
                     Some(CommandOutcome::Quit) => {
                         console.close();
                         return Ok(());
                     }
                 }
             }
-            index = demo.left() => {
-                let name = &demo.config.servers[index].name;
-                console.say(&styled(NEWS, &left(name, &demo.names_running())));
+            Some(event) = demo.events.recv() => {
+                if let DemoEvent::Started(index, _) = event {
+                    show.filling.push(index);
+                }
+                console.say(&styled(NEWS, &news::told(&event, &demo.servers)));
             }
             _ = pace.tick() => {
                 for text in show.filled(demo) {
@@ -240,7 +242,7 @@ impl ScreenState {
     /// A line for each restarted server that now has all records.
     fn filled(&mut self, demo: &Demo) -> Vec<String> {
         let herds = demo.herds();
-        let find = |index: usize| herds.iter().find(|herd| *herd.name() == demo.config.servers[index].name);
+        let find = |index: usize| herds.iter().find(|herd| herd.name() == demo.servers.name(index));
         let mut said = Vec::new();
         self.filling.retain(|&index| match find(index) {
             Some(herd) if herd.replica().is_caught_up() => {
@@ -255,15 +257,6 @@ impl ScreenState {
 
 fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
-}
-
-/// The line about a server that has stopped, while the `running` ones continue.
-fn left(name: impl Display, running: &[&str]) -> String {
-    match running {
-        [] => format!("{name} has stopped, and no server is left; `start {name}` starts it"),
-        [one] => format!("{name} has stopped; {one} goes on. `start {name}` brings it back"),
-        rest => format!("{name} has stopped; {} go on. `start {name}` brings it back", rest.join(", ")),
-    }
 }
 
 fn summary(statuses: &[Status], rate: u64) -> String {
@@ -283,27 +276,8 @@ pub fn farewell(demo: &Demo, quiet: bool) -> io::Result<()> {
     if quiet {
         return Ok(());
     }
-    let logs = demo.config.log.dir.display();
+    let logs = demo.servers.config().log.dir.display();
     let mut out = anstream::stdout().lock();
     writeln!(out, "\nThe herd has stopped; its logs stay in {logs}.")?;
     out.flush()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_goes_on_is_named() {
-        for (running, expected) in [
-            (&[][..], "Riley has stopped, and no server is left; `start Riley` starts it"),
-            (&["Bernard"], "Riley has stopped; Bernard goes on. `start Riley` brings it back"),
-            (
-                &["Jaquez", "Bernard"],
-                "Riley has stopped; Jaquez, Bernard go on. `start Riley` brings it back",
-            ),
-        ] {
-            assert_eq!(left("Riley", running), expected);
-        }
-    }
 }

@@ -2,7 +2,8 @@
 //! the layout.
 //!
 //! Cities are sorted into *bands* of latitude from south to north, each a tenth of a degree high, and within a band by
-//! longitude from west to east. So the cities in a small circle are a short run of records in each of a few bands.
+//! longitude from west to east. So the cities in a small circle are a short run of records in each of a few bands. A
+//! list has the cities with many people in the order of their populations, for the labels of a map.
 //! Angles are whole numbers of 10⁻⁵ degrees, as in the data.
 
 /// Units of angle in one degree.
@@ -19,6 +20,10 @@ pub(crate) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize + 1;
 /// The length of a record, bytes: longitude, latitude and the end of the name among the names, four bytes each, then
 /// the index of the region in two bytes, all little-endian. A name begins where the name of the previous record ends.
 pub(crate) const RECORD_LEN: usize = 14;
+
+/// The length of an entry of the list of prominent cities, bytes: the index of the record and the number of people, four
+/// bytes each, little-endian. The largest city is first. Cities whose populations are not known are not in the list.
+pub(crate) const PROMINENT_LEN: usize = 8;
 
 /// The band of a latitude. A latitude beyond a pole is in the outermost band.
 pub(crate) fn band_of(latitude: i32) -> usize {

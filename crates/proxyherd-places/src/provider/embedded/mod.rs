@@ -1,8 +1,8 @@
 //! The provider that is part of the program: the world's cities, towns and villages from GeoNames.
 //!
 //! The provider needs no key, no network and no file. It answers within a few microseconds, and never fails. The build
-//! script makes its table. The provider ranks by distance. It knows the name, the point and the region of each place.
-//! It does not know shops, ratings or opening hours, so a question that asks for these finds no places.
+//! script makes its table. The provider ranks by distance. It knows the name, the point and the region of each place,
+//! and the populations of those with at least 10,000 people, by which it ranks the labels of a map. It does not know shops, ratings or opening hours, so a question that asks for these finds no places.
 
 mod layout;
 mod table;
@@ -11,16 +11,21 @@ mod table;
 mod writer;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
+use proxyherd_core::command::Bounds;
 use proxyherd_core::limits::PLACES_MAX;
-use proxyherd_core::places::{Answer, Geometry, Matcher, Nearest, Place, Query, Text, Viewport, place_id};
+use proxyherd_core::places::{
+    Answer, Geometry, Label, Labels, Matcher, Nearest, Place, Prominence, Query, Text, Viewport, place_id,
+};
 
-use super::{Failure, Pending, Provider};
+use super::{Failure, Pending, PendingLabels, Provider};
 use table::{CityEntry, CityTable};
 
 static TABLE: CityTable = CityTable::new(
     &include!(concat!(env!("OUT_DIR"), "/places.bands.rs")),
     include_bytes!(concat!(env!("OUT_DIR"), "/places.records")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/places.prominent")),
     include_str!(concat!(env!("OUT_DIR"), "/places.names")),
     &include!(concat!(env!("OUT_DIR"), "/places.regions.rs")),
 );
@@ -65,6 +70,31 @@ impl Provider for Embedded {
             || Failure::BadQuery("its answers have one page, so no token names another".to_owned());
         Box::pin(async move { self.nearby_now(query, PLACES_MAX.into()).ok_or_else(no_pages) })
     }
+
+    fn labels(&self, bounds: Bounds, most: usize) -> PendingLabels<'_> {
+        Box::pin(async move { labels(&bounds, most) })
+    }
+}
+
+/// The most prominent places in a box, at most `most`: first those whose populations are known.
+fn labels(bounds: &Bounds, most: usize) -> Labels {
+    let largest = TABLE.largest(bounds, most);
+    let label = |(index, prominence): (u32, Prominence)| {
+        let entry = TABLE.entry(index);
+        let [kind, _] = &TYPES;
+        Label { name: entry.name.into(), location: entry.location, kind: kind.clone(), prominence }
+    };
+    let is_full = largest.len() == most;
+    let known = largest.iter().map(|&(index, people)| (index, Prominence::Populated(people)));
+    let mut labels: Vec<Label> = known.map(label).collect();
+    if !is_full {
+        let known: HashSet<u32> = largest.iter().map(|&(index, _)| index).collect();
+        let others = TABLE.inside(bounds).filter(|index| !known.contains(index));
+        labels.extend(others.map(|index| label((index, Prominence::Settlement))));
+    }
+    let mut found = Labels::default();
+    found.add(labels, &ATTRIBUTIONS, most);
+    found
 }
 
 /// The nearest of the wanted places. `None` if the question asks for another page, because there is only one page.
@@ -102,7 +132,6 @@ fn place(entry: &CityEntry) -> Place {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
     use std::task::{Context, Poll, Waker};
 
     use proxyherd_core::places::{Center, Point, Rank, Separation, Wish};
@@ -190,6 +219,37 @@ mod tests {
    "status" : "OK"
 }"#
         );
+    }
+
+    fn named(bounds: [f64; 4], most: usize) -> Vec<(String, Option<u32>)> {
+        let [south, west, north, east] = bounds;
+        let labels = labels(&Bounds::new(south, west, north, east).unwrap(), most).labels;
+        labels.iter().map(|label| (label.name.to_string(), label.population())).collect()
+    }
+
+    #[test]
+    fn the_labels_of_the_world_are_its_largest_cities() {
+        let world = named([-90.0, -180.0, 90.0, 180.0], 1000);
+        assert_eq!(world.len(), 1000);
+        assert!(world.is_sorted_by_key(|(_, people)| std::cmp::Reverse(people.unwrap())), "{world:?}");
+        let names: Vec<&str> = world.iter().take(40).map(|(name, _)| &**name).collect();
+        for city in ["Shanghai", "Lagos", "Mumbai", "Moscow", "London", "Tokyo"] {
+            assert!(names.contains(&city), "{city} {names:?}");
+        }
+        let few = named([-90.0, -180.0, 90.0, 180.0], 3);
+        assert_eq!(few, world[..3]);
+    }
+
+    #[test]
+    fn a_box_has_the_labels_of_its_cities_and_then_of_its_villages() {
+        let around_ucla = named([33.9, -118.6, 34.2, -118.3], 5);
+        assert_eq!(around_ucla.len(), 5);
+        assert!(around_ucla[0].1 > Some(100_000), "{around_ucla:?}");
+        let fiji = named([-21.0, 176.0, -12.0, -178.0], 100);
+        assert_eq!((&*fiji[0].0, &*fiji[1].0), ("Nasinu", "Suva"), "{fiji:?}");
+        let known = fiji.iter().take_while(|(_, people)| people.is_some()).count();
+        assert!((1..fiji.len()).contains(&known) && fiji[known..].iter().all(|(_, people)| people.is_none()));
+        assert_eq!(named([-50.0, -124.0, -48.0, -122.0], 100), [], "the middle of the ocean");
     }
 
     #[test]

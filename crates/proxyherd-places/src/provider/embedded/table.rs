@@ -6,15 +6,19 @@
 
 use std::ops::ControlFlow;
 
+use proxyherd_core::command::Bounds;
 use proxyherd_core::places::{Center, Nearest, Point, Query, Separation};
 
-use super::layout::{ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, RECORD_LEN, UNITS_PER_DEGREE, band_of};
+use super::layout::{
+    ANTIMERIDIAN, BAND_COUNT, BAND_HEIGHT, POLE, PROMINENT_LEN, RECORD_LEN, UNITS_PER_DEGREE, band_of,
+};
 
 /// The world's cities, as the build script has written them.
 #[derive(Debug)]
 pub(super) struct CityTable {
     bands: &'static [u32],
     records: &'static [[u8; RECORD_LEN]],
+    prominent: &'static [[u8; PROMINENT_LEN]],
     names: &'static str,
     regions: &'static [&'static str],
 }
@@ -32,14 +36,17 @@ impl CityTable {
     pub(super) const fn new(
         bands: &'static [u32],
         records: &'static [u8],
+        prominent: &'static [u8],
         names: &'static str,
         regions: &'static [&'static str],
     ) -> CityTable {
         let (records, rest) = records.as_chunks::<RECORD_LEN>();
         assert!(rest.is_empty(), "the records are whole");
+        let (prominent, rest) = prominent.as_chunks::<PROMINENT_LEN>();
+        assert!(rest.is_empty(), "the list of prominent cities is whole");
         assert!(bands.len() == BAND_COUNT + 1, "each band has a beginning, and the last one an end");
         assert!(bands[BAND_COUNT] as usize == records.len(), "the bands hold all records");
-        CityTable { bands, records, names, regions }
+        CityTable { bands, records, prominent, names, regions }
     }
 
     /// The number of cities.
@@ -77,6 +84,31 @@ impl CityTable {
             location: Point::new(degrees(record.latitude), degrees(record.longitude))
                 .expect("the build script checks that each place is on Earth"),
         }
+    }
+
+    /// The cities in a box whose populations are known, the largest first, at most `most`.
+    pub(super) fn largest(&self, bounds: &Bounds, most: usize) -> Vec<(u32, u32)> {
+        let known = self.prominent.iter().map(|&[a, b, c, d, e, f, g, h]| {
+            (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+        });
+        known.filter(|&(index, _)| self.is_inside(bounds, index)).take(most).collect()
+    }
+
+    /// All cities in a box.
+    pub(super) fn inside<'t>(&'t self, bounds: &'t Bounds) -> impl Iterator<Item = u32> + 't {
+        let (south, north) = bounds.latitudes();
+        let bands = band_of(floor_units(south))..=band_of(floor_units(north));
+        let [first, second] = bounds.longitudes();
+        let ranges = [Some(first), (second != first).then_some(second)];
+        let spans = bands.flat_map(move |band| ranges.into_iter().flatten().map(move |range| (band, range)));
+        let found = spans
+            .flat_map(|(band, (west, east))| self.between(band, floor_units(west), floor_units(east) + 1));
+        found.map(|(index, _)| index).filter(|&index| self.is_inside(bounds, index))
+    }
+
+    fn is_inside(&self, bounds: &Bounds, index: u32) -> bool {
+        let record = CityRecord::decode(&self.records[index as usize]);
+        bounds.contains(degrees(record.latitude), degrees(record.longitude))
     }
 
     /// The records of a band from one longitude to another, both included, with their indices.
@@ -184,11 +216,12 @@ mod tests {
     fn table(cities: Vec<City>) -> CityTable {
         let written = encode(cities);
         let regions: Vec<&'static str> = written.regions.into_iter().map(|region| &*region.leak()).collect();
-        CityTable::new(written.bands.leak(), written.records.leak(), written.names.leak(), regions.leak())
+        let [records, prominent] = [written.records, written.prominent].map(|bytes| &*bytes.leak());
+        CityTable::new(written.bands.leak(), records, prominent, written.names.leak(), regions.leak())
     }
 
     fn city(name: &str, latitude: i32, longitude: i32) -> City {
-        City { longitude, latitude, name: name.to_owned(), region: format!("{name}ia") }
+        City { longitude, latitude, name: name.to_owned(), region: format!("{name}ia"), population: 0 }
     }
 
     fn names(table: &CityTable, query: &Query, most: usize) -> Vec<&'static str> {
@@ -234,6 +267,32 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, ["a", "b", "c", "d", "e", "f"]);
         }
+    }
+
+    #[test]
+    fn the_largest_cities_of_a_box_are_first_on_both_sides_of_the_antimeridian() {
+        let people =
+            |name, latitude, longitude, population| City { population, ..city(name, latitude, longitude) };
+        let table = table(vec![
+            people("a", 0, ANTIMERIDIAN, 5),
+            people("b", 10, -ANTIMERIDIAN, 7),
+            people("c", 20, 17_900_000, 6),
+            people("d", 0, 0, 9),
+            people("unknown", 10, 17_950_000, 0),
+            people("e", 5_000_000, 17_950_000, 8),
+        ]);
+        let names = |found: &mut dyn Iterator<Item = u32>| -> Vec<_> {
+            found.map(|index| table.entry(index).name).collect()
+        };
+        let bounds = Bounds::new(-1.0, 178.0, 1.0, -179.0).unwrap();
+        let largest = |most| names(&mut table.largest(&bounds, most).into_iter().map(|(index, _)| index));
+        assert_eq!(largest(10), ["b", "c", "a"]);
+        assert_eq!(largest(1), ["b"]);
+        let mut all = names(&mut table.inside(&bounds));
+        all.sort_unstable();
+        assert_eq!(all, ["a", "b", "c", "unknown"]);
+        let world = Bounds::new(-90.0, -180.0, 90.0, 180.0).unwrap();
+        assert_eq!(table.inside(&world).count(), 6);
     }
 
     fn wrapped(longitude: i32) -> i32 {

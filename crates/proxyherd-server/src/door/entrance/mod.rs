@@ -8,6 +8,7 @@
 //!
 //! The entrance knows no protocol. A service knows one protocol and no listening sockets.
 
+mod tasks;
 mod tls;
 mod visitor;
 
@@ -18,10 +19,10 @@ use proxyherd_log::{LogLevel, Subject};
 use rustix::net::sockopt;
 use socket2::SockRef;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use self::tls::Acceptor;
-pub(crate) use self::visitor::Visitor;
+pub(crate) use self::{tasks::DoorTasks, visitor::Visitor};
 pub use self::{tls::DoorTls, visitor::HandshakeFailed};
 use crate::{
     admission::{Ticket, TurnedAway},
@@ -93,7 +94,7 @@ pub(crate) struct Entrance {
     /// The door's listening sockets, at least one.
     pub(crate) listeners: Vec<DoorListener>,
     /// The door's tasks and threads are tracked here, so that a stop waits for them.
-    pub(crate) tasks: TaskTracker,
+    pub(crate) tasks: DoorTasks,
     /// Canceled when the door is to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -102,7 +103,8 @@ impl Entrance {
     /// Accepts connections in a task of its own until the stop, and hands them to `service`.
     pub(crate) fn open<S: Service>(self, service: S) {
         let tasks = self.tasks.clone();
-        tasks.spawn(async move { self.take_all(&service).await });
+        // A kill, too, must tell the service that no visitor will follow.
+        tasks.spawn_to_its_end(async move { self.take_all(&service).await });
     }
 
     async fn take_all<S: Service>(&self, service: &S) {

@@ -32,7 +32,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     connection_state::{CloseReason, Directive, SlotKind},
@@ -51,7 +51,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    door::entrance::{self, Visitor},
+    door::entrance::{self, DoorTasks, Visitor},
     herd::Herd,
 };
 
@@ -61,7 +61,7 @@ pub(super) struct ListenerContext {
     pub(super) herd: Arc<Herd>,
     pub(super) routers: Routers,
     pub(super) origins: Arc<OriginPolicy>,
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: DoorTasks,
     pub(super) stop: CancellationToken,
 }
 
@@ -306,7 +306,7 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
-fn http2_builder(tasks: &TaskTracker, date: DateHeader) -> http2::Builder<Tasks> {
+fn http2_builder(tasks: &DoorTasks, date: DateHeader) -> http2::Builder<Tasks> {
     let mut builder = http2::Builder::new(Tasks(tasks.clone()));
     builder
         .timer(TokioTimer::new())
@@ -326,7 +326,7 @@ fn http2_builder(tasks: &TaskTracker, date: DateHeader) -> http2::Builder<Tasks>
 
 /// Runs each stream of an HTTP/2 connection in a task of its own. When the server stops, it waits for these tasks.
 #[derive(Clone)]
-struct Tasks(TaskTracker);
+struct Tasks(DoorTasks);
 
 impl<F> Executor<F> for Tasks
 where

@@ -89,7 +89,8 @@ impl RequestHandler {
         B::Error: Into<BoxError>,
     {
         self.slot.header_section_complete(header_section_len(&request));
-        let row = DoorPaths::of(self.caller.door).find(request.method(), request.uri());
+        let row =
+            DoorPaths::of(self.caller.door, self.herd.is_in_demo()).find(request.method(), request.uri());
         let guard = self.slot.begin(audience(row));
         self.answer(guard, request, row)
     }

@@ -142,6 +142,8 @@ pub(super) const FRIEND_SEARCHES_MAX: usize = 2;
 pub(super) const COMPRESSIONS_MAX: usize = 4;
 /// The `limit` of a query without one.
 pub(super) const CLIENTS_DEFAULT: usize = 100;
+/// The `limit` of a query for labels of a map without one.
+pub(super) const LABELS_DEFAULT: usize = 100;
 
 // Responses.
 

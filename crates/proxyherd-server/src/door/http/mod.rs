@@ -16,6 +16,7 @@ mod conditional;
 mod connection;
 mod connection_state;
 mod dateless;
+mod demo;
 mod docs;
 mod durability;
 mod exposition;
@@ -55,7 +56,7 @@ use self::{
     handler::Routers,
     live::Live,
     origin::OriginPolicy,
-    paths::{DoorPaths, PATHS, PathName},
+    paths::{DoorPaths, PathName},
     phones::{FriendSearches, PhoneLog},
     problem::Problem,
     searches::Searches,
@@ -74,6 +75,7 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, any, delete, get, post, put},
 };
+use proxyherd_config::door_kind::DoorKind;
 
 /// What the doors that speak HTTP have in common: the slots of their connections, the searches for clients, and the
 /// lines about phones.
@@ -117,10 +119,11 @@ fn routers(entrance: &Entrance, listener: &DoorListener, shared: &Shared) -> Rou
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
     };
+    let paths = DoorPaths::of(entrance.kind, entrance.herd.is_in_demo());
     let links = LinkBase::new(listener.own.clone(), listener.tls.is_some(), entrance.herd.access());
     Routers {
-        paths: match DoorPaths::of(entrance.kind) {
-            DoorPaths::All => router(herd(), &live(), &links),
+        paths: match paths {
+            DoorPaths::All | DoorPaths::Demo => router(paths, herd(), &live(), &links),
             DoorPaths::Phones => Router::new().fallback(only_phones),
         },
         phones: Router::new().fallback_service(phones.with_state(herd())),
@@ -129,9 +132,9 @@ fn routers(entrance: &Entrance, listener: &DoorListener, shared: &Shared) -> Rou
 }
 
 /// The handlers of the paths in the table.
-fn router(herd: Arc<Herd>, live: &Live, links: &LinkBase) -> Router {
-    let router = PATHS
-        .iter()
+fn router(paths: DoorPaths, herd: Arc<Herd>, live: &Live, links: &LinkBase) -> Router {
+    let router = paths
+        .rows()
         .fold(Router::new(), |router, row| router.route(row.pattern, handlers(row.name, live, links)));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method).with_state(herd)
 }
@@ -165,6 +168,12 @@ fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<H
             .post(share::post_share)
             .layer((Extension(links.clone()), Extension(Arc::clone(&live.searches)))),
         PathName::OneShare => delete(share::delete_share).layer(Extension(Arc::clone(&live.searches))),
+        PathName::Places => get(api::get_labels),
+        PathName::Demo => get(demo::get_demo),
+        PathName::DemoKill => post(demo::kill),
+        PathName::DemoStart => post(demo::start),
+        PathName::DemoCut => post(demo::cut),
+        PathName::DemoHeal => post(demo::heal),
         PathName::Phones => unreachable!("the requests of phones have no path in the table"),
     }
 }
@@ -197,8 +206,9 @@ async fn readyz(State(herd): State<Arc<Herd>>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-async fn unknown_path() -> Problem {
-    let detail = format!("there is nothing at this path; the paths are {}", paths::list());
+async fn unknown_path(State(herd): State<Arc<Herd>>) -> Problem {
+    let paths = DoorPaths::of(DoorKind::Http, herd.is_in_demo());
+    let detail = format!("there is nothing at this path; the paths are {}", paths.list());
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 

@@ -6,7 +6,8 @@
 //!
 //! A pattern's segment in braces stands for one segment of a path, still percent-encoded, which is never empty.
 //!
-//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. Which row
+//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. The paths of
+//! `proxyherd demo` have a table of their own ([`DEMO_PATHS`]), because other servers answer them like unknown paths. Which row
 //! a request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
 
 use std::time::Duration;
@@ -49,6 +50,13 @@ pub(super) enum PathName {
     Share,
     Shares,
     OneShare,
+    /// The labels of a map.
+    Places,
+    Demo,
+    DemoKill,
+    DemoStart,
+    DemoCut,
+    DemoHeal,
     /// The reports of phones.
     Phones,
 }
@@ -110,7 +118,7 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 25] = [
+pub(super) static PATHS: [PathRow; 26] = [
     open(PathName::Root, "/").with_posts_of_phones(),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
@@ -138,6 +146,7 @@ pub(super) static PATHS: [PathRow; 25] = [
     )
     .body(REPORT_LEN_MAX, BODY_TIMEOUT),
     clients(PathName::ClientPlaces, "/v1/clients/{id}/places", PLACES, GET_ALLOW),
+    clients(PathName::Places, "/v1/places", PLACES, GET_ALLOW),
     clients(PathName::Stream, "/v1/stream", READ, GET_ALLOW),
     clients(PathName::WebSocket, "/v1/ws", &[(Method::GET, NeededRight::Later)], GET_ALLOW),
     clients(
@@ -162,6 +171,18 @@ pub(super) static PATHS: [PathRow; 25] = [
     clients(PathName::OneShare, "/v1/shares/{id}", &[(Method::DELETE, NeededRight::Read)], "DELETE, OPTIONS"),
 ];
 
+/// What a page may do to the herd of a demo.
+const COMMAND: &[(Method, NeededRight)] = &[(Method::POST, NeededRight::Operate)];
+
+/// The paths that only a server of `proxyherd demo` has.
+static DEMO_PATHS: [PathRow; 5] = [
+    clients(PathName::Demo, "/v1/demo", OPERATE, GET_ALLOW),
+    clients(PathName::DemoKill, "/v1/demo/servers/{id}/kill", COMMAND, "POST, OPTIONS"),
+    clients(PathName::DemoStart, "/v1/demo/servers/{id}/start", COMMAND, "POST, OPTIONS"),
+    clients(PathName::DemoCut, "/v1/demo/links/{id}/{other}/cut", COMMAND, "POST, OPTIONS"),
+    clients(PathName::DemoHeal, "/v1/demo/links/{id}/{other}/heal", COMMAND, "POST, OPTIONS"),
+];
+
 /// The requests of phones: at `/`, and posted to another path.
 static PHONES: [PathRow; 2] = [
     clients(PathName::Phones, "/", PHONES_ROOT, "GET, HEAD, POST, OPTIONS")
@@ -178,16 +199,35 @@ const RESERVED: [&str; 4] = ["v1", "health", "maps", "docs"];
 pub(super) enum DoorPaths {
     /// All paths.
     All,
+    /// All paths, and those of a demo.
+    Demo,
     /// The requests of phones alone.
     Phones,
 }
 
 impl DoorPaths {
-    pub(super) fn of(door: DoorKind) -> DoorPaths {
+    /// The paths of this kind of door, at a server that may be in a demo.
+    pub(super) fn of(door: DoorKind, is_in_demo: bool) -> DoorPaths {
         match door {
             DoorKind::Phones => DoorPaths::Phones,
+            DoorKind::Http | DoorKind::Line if is_in_demo => DoorPaths::Demo,
             DoorKind::Http | DoorKind::Line => DoorPaths::All,
         }
+    }
+
+    /// The rows of the paths in the tables.
+    pub(super) fn rows(self) -> impl Iterator<Item = &'static PathRow> {
+        let (all, demo): (&[PathRow], &[PathRow]) = match self {
+            DoorPaths::All => (&PATHS, &[]),
+            DoorPaths::Demo => (&PATHS, &DEMO_PATHS),
+            DoorPaths::Phones => (&[], &[]),
+        };
+        all.iter().chain(demo)
+    }
+
+    /// The patterns of these paths, for the answer to an unknown path.
+    pub(super) fn list(self) -> String {
+        self.rows().map(|row| row.pattern).collect::<Vec<_>>().join(", ")
     }
 
     /// The row of a request, whose path is still percent-encoded. `None`: the door has nothing there.
@@ -198,14 +238,18 @@ impl DoorPaths {
             let is_read = *method == Method::GET || *method == Method::HEAD;
             let is_phone =
                 is_post || is_read && osmand::is_report(uri.query().unwrap_or_default().as_bytes());
-            return if is_phone || self == DoorPaths::Phones { Some(root) } else { find(path) };
+            return if is_phone || self == DoorPaths::Phones { Some(root) } else { self.row(path) };
         }
         let may_be_phones = !is_reserved(path);
         if is_post && may_be_phones {
             return Some(other);
         }
-        let found = if self == DoorPaths::All { find(path) } else { None };
-        found.or_else(|| (may_be_phones && *method == Method::OPTIONS).then_some(other))
+        self.row(path).or_else(|| (may_be_phones && *method == Method::OPTIONS).then_some(other))
+    }
+
+    /// The row of a path of the tables, which is still percent-encoded.
+    fn row(self, path: &str) -> Option<&'static PathRow> {
+        self.rows().find(|row| row.matches(path))
     }
 }
 
@@ -275,14 +319,14 @@ impl PathRow {
     }
 }
 
-/// The row of a path of the table, which is still percent-encoded.
+/// The row of a path of the tables, which is still percent-encoded.
 pub(super) fn find(path: &str) -> Option<&'static PathRow> {
-    PATHS.iter().find(|row| row.matches(path))
+    DoorPaths::Demo.row(path)
 }
 
 /// The segment of a path that stands for `{id}` in its pattern, still percent-encoded.
 pub(super) fn id_segment(path: &str) -> Option<&str> {
-    PATHS.iter().find_map(|row| row.id_in(path))
+    DoorPaths::Demo.rows().find_map(|row| row.id_in(path))
 }
 
 impl PathRow {
@@ -299,7 +343,22 @@ impl PathRow {
         let (before, id) = self.pattern.split_at(self.id_at?);
         let rest = path.strip_prefix(before)?;
         let id_len = rest.find('/').unwrap_or(rest.len());
-        (id_len > 0 && rest[id_len..] == id[ID.len()..]).then(|| &rest[..id_len])
+        (id_len > 0 && has_pattern(&rest[id_len..], &id[ID.len()..])).then(|| &rest[..id_len])
+    }
+}
+
+/// Whether the segments of a path are those of a pattern. A segment in braces stands for any segment that is not empty.
+fn has_pattern(path: &str, pattern: &str) -> bool {
+    if path == pattern {
+        return true;
+    }
+    let (mut found, mut wanted) = (path.split('/'), pattern.split('/'));
+    loop {
+        match (found.next(), wanted.next()) {
+            (None, None) => return true,
+            (Some(one), Some(of)) if one == of || of.starts_with('{') && !one.is_empty() => {}
+            _ => return false,
+        }
     }
 }
 
@@ -314,12 +373,6 @@ const fn id_at(pattern: &str) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-/// The patterns of all paths, for the answer to an unknown path.
-pub(super) fn list() -> String {
-    let patterns: Vec<_> = PATHS.iter().map(|row| row.pattern).collect();
-    patterns.join(", ")
 }
 
 #[cfg(test)]
@@ -349,6 +402,14 @@ mod tests {
             ("/v1/clients/location", Some(PathName::Client)),
             ("/v1/clients/kiwi/location", Some(PathName::Location)),
             ("/v1/clients/kiwi/places", Some(PathName::ClientPlaces)),
+            ("/v1/demo", Some(PathName::Demo)),
+            ("/v1/demo/servers/Riley/kill", Some(PathName::DemoKill)),
+            ("/v1/demo/links/Riley/Jaquez/cut", Some(PathName::DemoCut)),
+            ("/v1/demo/links/Riley/Jaquez/heal", Some(PathName::DemoHeal)),
+            ("/v1/demo/links/Riley/cut", None),
+            ("/v1/demo/links/Riley//cut", None),
+            ("/v1/demo/links/Riley/Jaquez/cut/", None),
+            ("/v1/demo/servers//kill", None),
             ("", None),
             ("/v1/clients/", None),
             ("/v1/clients//location", None),
@@ -365,7 +426,7 @@ mod tests {
 
     #[test]
     fn a_request_of_a_phone_is_found_by_its_method_and_its_query_too() {
-        use DoorPaths::{All, Phones};
+        use DoorPaths::{All, Demo, Phones};
         for (door, method, target, expected) in [
             (All, Method::GET, "/", Some(PathName::Root)),
             (All, Method::OPTIONS, "/?id=a", Some(PathName::Root)),
@@ -382,6 +443,12 @@ mod tests {
             (All, Method::POST, "/openapi.json", Some(PathName::Phones)),
             (All, Method::OPTIONS, "/metrics", Some(PathName::Metrics)),
             (All, Method::POST, "/v1/reports", Some(PathName::Reports)),
+            (All, Method::GET, "/v1/demo", None),
+            (All, Method::OPTIONS, "/v1/demo/servers/Riley/kill", None),
+            (Demo, Method::GET, "/v1/demo", Some(PathName::Demo)),
+            (Demo, Method::GET, "/v1/places", Some(PathName::Places)),
+            (Demo, Method::POST, "/v1/demo/servers/Riley/start", Some(PathName::DemoStart)),
+            (Phones, Method::GET, "/v1/demo", None),
             (Phones, Method::GET, "/", Some(PathName::Phones)),
             (Phones, Method::PUT, "/", Some(PathName::Phones)),
             (Phones, Method::POST, "/pub", Some(PathName::Phones)),
@@ -402,7 +469,7 @@ mod tests {
 
     #[test]
     fn each_row_allows_what_its_methods_say() {
-        for row in PATHS.iter().chain(&PHONES) {
+        for row in DoorPaths::Demo.rows().chain(&PHONES) {
             let mut methods = Vec::new();
             for (method, _) in row.methods {
                 methods.push(method.as_str());

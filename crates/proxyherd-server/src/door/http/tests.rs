@@ -27,7 +27,7 @@ use proxyherd_config::{
     config::{AccessSettings, Config, Overrides},
     door_kind::DoorKind,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     limits::{
@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     caller::Rights,
+    door::entrance::DoorTasks,
     herd::tests::{alone, caller},
     server::Server,
     wait::eventually_yielding,
@@ -87,7 +88,7 @@ impl Door {
             .route("/slow", get(slow))
             .route("/long/{kib}", get(long))
             .route("/echo", get(echo));
-        let (herd, tasks, stop) = (Arc::clone(server.herd()), TaskTracker::new(), CancellationToken::new());
+        let (herd, tasks, stop) = (Arc::clone(server.herd()), DoorTasks::default(), CancellationToken::new());
         let searches = Searches::new();
         let live = Live { searches: Arc::clone(&searches), tasks: tasks.clone(), stop: stop.clone() };
         let streams = Router::new()

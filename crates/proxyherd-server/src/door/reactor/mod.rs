@@ -54,7 +54,8 @@ pub(crate) fn run<P: Protocol>(
 ) -> io::Result<()> {
     let (count, door) = (Handle::current().metrics().num_workers(), entrance.kind.label());
     let names: Vec<String> = (0..count).map(|index| format!("{door}-{index}")).collect();
-    let reactors = names.iter().map(|name| Reactor::<P>::new(name, &entrance.herd, limits));
+    let reactors =
+        names.iter().map(|name| Reactor::<P>::new(name, &entrance.herd, limits, entrance.tasks.killed()));
     let reactors: Vec<_> = reactors.collect::<io::Result<_>>()?;
     let threads = Arc::new(Threads::of(&reactors));
     for (name, reactor) in names.into_iter().zip(reactors) {

@@ -20,6 +20,7 @@ use mio::{Events, Interest, Poll, Token};
 use proxyherd_config::config::Limits;
 use proxyherd_log::{LogLevel, Subject};
 use slab::Slab;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Threads,
@@ -68,11 +69,20 @@ pub(super) struct Reactor<P: Protocol> {
     serial: u64,
     sweep_at: Instant,
     stopped_at: Option<Instant>,
+    /// Canceled when the server is killed.
+    killed: CancellationToken,
     pulse: Arc<Pulse>,
 }
 
 impl<P: Protocol> Reactor<P> {
-    pub(super) fn new(name: &str, herd: &Arc<Herd>, limits: &Limits) -> io::Result<Reactor<P>> {
+    /// A thread that is not started yet. If `killed` is canceled before its stop, the stop closes each connection at
+    /// once.
+    pub(super) fn new(
+        name: &str,
+        herd: &Arc<Herd>,
+        limits: &Limits,
+        killed: &CancellationToken,
+    ) -> io::Result<Reactor<P>> {
         let poll = Poll::new()?;
         let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
         Ok(Reactor {
@@ -87,6 +97,7 @@ impl<P: Protocol> Reactor<P> {
             serial: 0,
             sweep_at: Instant::now(),
             stopped_at: None,
+            killed: killed.clone(),
             pulse: herd.liveness().pulse(format!("thread {name}")),
         })
     }
@@ -211,6 +222,9 @@ impl<P: Protocol> Reactor<P> {
         let first_look = connection.wakes_at().unwrap_or(now + SWEEP_INTERVAL_MAX);
         self.sweep_at =
             self.sweep_at.min(first_look.clamp(now + SWEEP_INTERVAL_MIN, now + SWEEP_INTERVAL_MAX));
+        if self.killed.is_cancelled() {
+            return;
+        }
         if self.stopped_at.is_some() {
             // The turn finds nothing to read. It then closes the connection because this server is stopping.
             connection.socket.expect_input();
@@ -247,9 +261,24 @@ impl<P: Protocol> Reactor<P> {
     fn stop(&mut self, now: Instant) {
         self.stopped_at = Some(now);
         self.sweep_at = now;
+        if self.killed.is_cancelled() {
+            return self.drop_all();
+        }
         for slot in self.connections.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.connections[slot].socket.expect_input();
             self.queue(slot);
+        }
+    }
+
+    /// Ends all connections without a word, as the system does when a process is killed.
+    fn drop_all(&mut self) {
+        self.ready.clear();
+        for connection in self.connections.drain() {
+            self.herd.log().event(
+                LogLevel::Debug,
+                Subject::Client(connection.caller.address),
+                format_args!("closed: this server was killed"),
+            );
         }
     }
 

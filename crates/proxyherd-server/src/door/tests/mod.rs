@@ -33,7 +33,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     frames::{message, reply},
@@ -41,7 +41,7 @@ use self::{
 };
 use super::{
     Doors,
-    entrance::{DoorListener, DoorTls, Entrance},
+    entrance::{DoorListener, DoorTasks, DoorTls, Entrance},
     reactor::{self, Bell},
 };
 use crate::{
@@ -69,7 +69,7 @@ struct House {
     herd: Arc<Herd>,
     board: SharedBoard,
     tls: Arc<DoorTls>,
-    tasks: TaskTracker,
+    tasks: DoorTasks,
     stop: CancellationToken,
     /// The last field, because it must be dropped last.
     dir: TempDir,
@@ -98,7 +98,7 @@ impl House {
             config,
             board: Arc::default(),
             tls: Arc::new(tls),
-            tasks: TaskTracker::new(),
+            tasks: DoorTasks::default(),
             stop: CancellationToken::new(),
         }
     }

@@ -10,6 +10,7 @@ mod batch;
 mod client;
 mod client_id;
 pub(super) mod filters;
+mod labels;
 mod places;
 mod report;
 mod search;
@@ -18,6 +19,7 @@ mod search;
 pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
+    labels::get_labels,
     places::get_places,
     report::{offer, offer_any, positions_of, put_location, refusal, refusal_detail},
     search::get_clients,

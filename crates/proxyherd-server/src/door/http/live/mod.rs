@@ -18,13 +18,14 @@ mod websocket;
 
 use std::sync::Arc;
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 // The description of the API names them.
 #[cfg(test)]
 pub(super) use self::wanted::KINDS;
 pub(super) use self::{handshake::get_ws, sse::get_stream};
 use super::searches::Searches;
+use crate::door::entrance::DoorTasks;
 
 /// What all streams of the door share.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(super) struct Live {
     /// Whose turn it is to search for the state of a stream.
     pub(super) searches: Arc<Searches>,
     /// A stop of the server waits for these tasks.
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: DoorTasks,
     /// Canceled when the server stops.
     pub(super) stop: CancellationToken,
 }
