@@ -1,5 +1,5 @@
-// Packs the built pages: each file of `dist` becomes `NAME.gz` in `crates/proxyherd-web/assets`. With `--check`, nothing
-// is written, and the program fails if the packed files hold something else than `dist`.
+// Packs the built pages: each file of `dist` becomes `NAME.gz` in `crates/proxyherd-web/assets`. With `--check`,
+// nothing is written, and the program fails if the packed files hold something else than `dist`.
 //
 // The check compares unpacked bytes, because two versions of zlib may compress the same bytes in different ways.
 
@@ -17,7 +17,9 @@ const assets = join(here, '../crates/proxyherd-web/assets');
 
 function namesIn(folder) {
   const names = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = names.filter((name) => name.isFile()).map((file) => relative(folder, join(file.parentPath, file.name)));
+  const files = names
+    .filter((name) => name.isFile())
+    .map((file) => relative(folder, join(file.parentPath, file.name)));
   return files.sort();
 }
 
@@ -38,7 +40,10 @@ function packed(bytes) {
 function check(names) {
   const expected = names.map((name) => `${name}.gz`);
   const found = namesIn(assets);
-  const other = [...expected.filter((name) => !found.includes(name)), ...found.filter((name) => !expected.includes(name))];
+  const other = [
+    ...expected.filter((name) => !found.includes(name)),
+    ...found.filter((name) => !expected.includes(name)),
+  ];
   if (other.length > 0) fail(`these files are only in one of dist and assets: ${other.join(', ')}; run web/build.sh`);
   for (const name of names) {
     const bytes = readFileSync(join(built, name));
@@ -62,5 +67,6 @@ const isCheck = process.argv.includes('--check');
 if (isCheck) check(names);
 else write(names);
 const len = names.reduce((sum, name) => sum + statSync(join(assets, `${name}.gz`)).size, 0);
-if (len > TRANSFERRED_LEN_MAX) fail(`the packed files have ${len} bytes, and at most ${TRANSFERRED_LEN_MAX} are allowed`);
+if (len > TRANSFERRED_LEN_MAX)
+  fail(`the packed files have ${len} bytes, and at most ${TRANSFERRED_LEN_MAX} are allowed`);
 console.log(`${isCheck ? 'checked' : 'packed'} ${names.length} files, ${len} bytes`);

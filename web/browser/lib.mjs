@@ -1,17 +1,35 @@
 // What the browser scripts share: a Chromium that shows a page of the herd, and everything that the page did which a
 // test must know: errors, requests to other machines, and bytes.
 //
+// All scripts take `--modules FOLDER`, the folder with `node_modules`, which is usually `web`, and `--shots FOLDER`.
+//
 // Nothing here waits for time to pass. `Page.until` looks at the page again and again until it shows what it must, and
 // otherwise fails with what it showed last.
 
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
-const require = createRequire(import.meta.url);
+const words = process.argv.slice(2);
+
+/** Takes an option and its value out of the arguments. */
+function option(name, usual) {
+  const at = words.indexOf(name);
+  return at < 0 ? usual : words.splice(at, 2)[1];
+}
+
+/** The folder in which the packages of web/package-lock.json are installed. */
+const modules = option('--modules', join(import.meta.dirname, '..'));
+/** The folder for pictures. `null`: none are taken. */
+export const shots = option('--shots', null);
+/** All other arguments of the script. */
+export const parameters = words;
+if (shots) mkdirSync(shots, { recursive: true });
+
+const require = createRequire(resolve(modules, 'package.json'));
 
 /** Maximum time that a script waits for anything, milliseconds. Far longer than anything needs. */
-export const PATIENCE_MS = Number(process.env.BROWSER_PATIENCE_MS ?? 45_000);
+export const PATIENCE_MS = 60_000;
 
 export const DESKTOP = { width: 1440, height: 900 };
 export const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
@@ -21,7 +39,6 @@ const BROWSERS = ['chromium-headless-shell', 'chromium'];
 
 /** The path of a browser's program in PATH. */
 function findBrowser() {
-  if (process.env.BROWSER_PROGRAM) return process.env.BROWSER_PROGRAM;
   for (const name of BROWSERS) {
     for (const folder of (process.env.PATH ?? '').split(delimiter)) {
       const path = join(folder, name);
@@ -38,7 +55,7 @@ function findBrowser() {
 
 /** Starts a browser whose pages reach this machine alone. */
 export async function startBrowser() {
-  const { default: puppeteer } = await import('puppeteer-core');
+  const puppeteer = require('puppeteer-core');
   return puppeteer.launch({
     executablePath: findBrowser(),
     headless: true,
@@ -186,9 +203,16 @@ export class Page {
       });
   }
 
-  async screenshot(folder, name) {
-    if (!folder) return;
-    await this.page.screenshot({ path: join(folder, `${name}.png`) });
+  /** Takes a picture. `isStill`: nothing moves in the page, so the picture is taken when it has stopped changing. */
+  async screenshot(name, isStill = false) {
+    if (!shots) return;
+    let picture = await this.page.screenshot();
+    for (let tries = 0; isStill && tries < 20; tries += 1) {
+      const next = await this.page.screenshot();
+      if (Buffer.compare(picture, next) === 0) break;
+      picture = next;
+    }
+    writeFileSync(join(shots, `${name}.png`), picture);
   }
 
   async setScheme(scheme) {

@@ -1,6 +1,6 @@
 // Measures the script time a frame of the map page, while many clients move:
 //
-//   node web/browser/load.mjs URL CLIENTS [SECONDS]
+//   node web/browser/load.mjs [--modules FOLDER] URL CLIENTS [SECONDS]
 //
 // URL is a server of a herd in which that many clients move, such as `proxyherd demo --clients 10000`. The page shows
 // all of them. The script waits until the map holds the clients, and then measures for so many seconds (10): how long
@@ -8,9 +8,9 @@
 // were. Drawing by software, which takes most of the time here, is no script time, but it makes frames rarer. So the
 // result also has the script time a second, which does not depend on the number of frames.
 
-import { DESKTOP, eventually, Page, ask, run } from './lib.mjs';
+import { ask, DESKTOP, eventually, Page, parameters, run } from './lib.mjs';
 
-const [url, clientsText, secondsText = '10'] = process.argv.slice(2);
+const [url, clientsText, secondsText = '10'] = parameters;
 if (!url || !clientsText) {
   console.error('usage: node load.mjs URL CLIENTS [SECONDS]');
   process.exit(2);

@@ -1,6 +1,6 @@
 // Uses the map of a demo as a person does, and prints as JSON what was seen:
 //
-//   node web/browser/scenario.mjs [--shots FOLDER] URL URL…
+//   node web/browser/scenario.mjs [--shots FOLDER] [--modules FOLDER] URL URL…
 //
 // The URLs are the HTTP doors of all servers of one running `proxyherd demo`, at least two. The page is opened at the
 // first URL. The script fails, with the reason, if the page does not show what it must. With `--shots`, it writes
@@ -8,17 +8,13 @@
 //
 // The demo is as it was when the script ends: links are healed and servers run.
 
-import { mkdirSync } from 'node:fs';
-import { ask, DESKTOP, eventually, PHONE, Page, run } from './lib.mjs';
+import { ask, DESKTOP, eventually, PHONE, Page, parameters, run, shots } from './lib.mjs';
 
-const words = process.argv.slice(2);
-const shots = words[0] === '--shots' ? words.splice(0, 2)[1] : null;
-const urls = words.map((url) => url.replace(/\/*$/, '/'));
+const urls = parameters.map((url) => url.replace(/\/*$/, '/'));
 if (urls.length < 2) {
-  console.error('usage: node scenario.mjs [--shots FOLDER] URL URL…');
+  console.error('usage: node scenario.mjs [--shots FOLDER] [--modules FOLDER] URL URL…');
   process.exit(2);
 }
-if (shots) mkdirSync(shots, { recursive: true });
 const [home, other] = urls;
 
 /** The client of the classic examples, which always walks in the demo. */
@@ -132,7 +128,7 @@ async function linkIsCutAndHealed(page) {
   const cut = await summary(page, (text) => text.includes('5 of 6 links up'));
   await graphSays(page, `Link ${name}, down`);
   const told = await page.page.$eval('#herd .herd-news', (news) => news.textContent);
-  await page.screenshot(shots, 'desktop-light-cut');
+  await page.screenshot('desktop-light-cut');
   // Updates go around the cut link.
   await report(home, 34.07, -118.38);
   for (const url of urls) {
@@ -150,7 +146,7 @@ async function serverIsKilledAndStarted(page, name, survivor) {
   const killed = await summary(page, (text) => text.startsWith('4 of 5 servers up'));
   await graphSays(page, `Server ${name}, away`);
   const start = await page.named('button', `Start ${name} again`);
-  await page.screenshot(shots, `desktop-light-killed-${name}`);
+  await page.screenshot(`desktop-light-killed-${name}`);
   const connection = await live(page);
   await start.evaluate((button) => button.click());
   await graphSays(page, `Server ${name}, up`);
@@ -170,15 +166,19 @@ async function clientIsShared(page, browser) {
   await shared.until('the map of the share', () => document.querySelector('#map-view canvas') !== null);
   const fits = await shared.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
   const found = { dark: await shared.axe() };
-  await shared.screenshot(shots, 'phone-dark-share');
+  await shared.screenshot('phone-dark-share', true);
   await shared.setScheme('light');
   found.light = await shared.axe();
-  await shared.screenshot(shots, 'phone-light-share');
+  await shared.screenshot('phone-light-share', true);
+  const { transferred } = shared;
+  // A page that is not on a phone any more is loaded again.
   await shared.page.setViewport(DESKTOP);
-  await shared.screenshot(shots, 'desktop-light-share');
+  await shared.shows('34.08° N', 'main');
+  await shared.until('the map is there again', () => document.querySelector('#map-view canvas') !== null);
+  await shared.screenshot('desktop-light-share', true);
   await shared.setScheme('dark');
-  await shared.screenshot(shots, 'desktop-dark-share');
-  const { errors, strangers, transferred } = shared;
+  await shared.screenshot('desktop-dark-share', true);
+  const { errors, strangers } = shared;
   await shared.close();
   return { shares: new URL(link).pathname === '/share', fits, axe: found, errors, strangers, transferred };
 }
@@ -220,7 +220,8 @@ async function keyboardReachesAll(browser) {
   presses.client = await page.tabTo('the client', ({ inPanel, tag }) => inPanel && tag === 'button');
   await keyboard.press('Escape');
   presses.herd = await page.tabTo('the button of the herd', ({ id }) => id === 'show-herd');
-  await keyboard.press('Enter');
+  // On a wide screen, the herd of a demo is open from the start.
+  if (await page.evaluate(() => document.getElementById('herd').hidden)) await keyboard.press('Enter');
   await summary(page, (text) => text.startsWith('5 of 5'));
   presses.graph = await page.tabTo('the graph', ({ inHerd, name }) => inHerd && name.startsWith('Server '));
   await keyboard.press('End');
@@ -246,15 +247,15 @@ async function pictures(browser) {
       await page.until('clients are in view', () => Number(document.getElementById('count')?.textContent));
       await page.until('the map has come to rest', () => document.querySelector('.maplibregl-canvas') !== null);
       await page.evaluate(() => new Promise((resolve) => requestIdleCallback(resolve, { timeout: 3000 })));
-      await page.screenshot(shots, `${size}-${scheme}-map`);
+      await page.screenshot(`${size}-${scheme}-map`);
       await choose(page, WALKER);
       await page.until('an AT line', atLine);
-      await page.screenshot(shots, `${size}-${scheme}-client`);
+      await page.screenshot(`${size}-${scheme}-client`);
       await page.page.keyboard.press('Escape');
       await openHerd(page);
       await chooseInGraph(page, 'link', 'Jaquez Riley');
       await page.until('a rate', () => /\d\/s/.test(document.querySelector('#herd .herd-rate')?.textContent ?? ''));
-      await page.screenshot(shots, `${size}-${scheme}-herd`);
+      await page.screenshot(`${size}-${scheme}-herd`);
       await page.close();
     }
   }

@@ -28,6 +28,8 @@ import { Theme, wantsLittleMotion } from './theme';
 const NOTICE_MS = 6000;
 /** The least time between two requests for labels while the map moves, milliseconds. */
 const REST_MS = 200;
+/** On a demo's page at least this wide, the herd is open from the start, pixels. */
+const HERD_WIDTH_MIN = 1100;
 /** Zoom at which the map shows a client that was chosen. */
 const CLIENT_ZOOM = 13;
 
@@ -55,7 +57,10 @@ class Page implements App {
     this.view = new MapView(byId('map'), theme.colors, session.info.tiles, true);
     this.live = new LiveClients(session, store);
     this.points = new Points(this.view, store, theme.colors);
-    this.labels = new Labels(session, (labels) => this.view.set('places', labels));
+    this.labels = new Labels(session, (labels, credits) => {
+      this.view.credit(credits);
+      this.view.set('places', labels);
+    });
     this.tokens = new TokenDialog(session);
     new SearchBox(this);
     this.connectMap();
@@ -72,16 +77,27 @@ class Page implements App {
       this.tokens.open();
       return;
     }
-    void this.session.learnServers().then(() => {
-      this.servers.know(this.session.servers.map(({ name }) => name));
-      this.points.ask();
+    if (this.session.isDemo && this.session.rights.operate && innerWidth >= HERD_WIDTH_MIN) this.setHerd(true);
+    // The servers get their colors before the first client is drawn.
+    void this.learnServers().finally(() => {
+      this.look();
+      if (!this.isPlaced && this.session.rights.read) void this.placeMap();
     });
-    if (!this.isPlaced && this.session.rights.read) {
-      this.isPlaced = true;
-      // Without an answer, the map stays where it begins.
-      showAllClients(this).catch(() => false);
+  }
+
+  /** Moves the map to where clients are. Without an answer, the map stays where it begins. */
+  private async placeMap(): Promise<void> {
+    this.isPlaced = true;
+    try {
+      if (!(await showAllClients(this))) this.notify('No client has reported to this herd yet.');
+    } catch {
+      // The stream says what is wrong.
     }
-    this.look();
+  }
+
+  private async learnServers(): Promise<void> {
+    await this.session.learnServers();
+    this.servers.know(this.session.servers.map(({ name }) => name));
   }
 
   announce(text: string): void {
@@ -147,8 +163,9 @@ class Page implements App {
   /** Half of what the panel covers, so that a chosen client is in the middle of what is left. */
   private panelOffset(): [number, number] {
     if (!this.panel.isOpen) return [0, 0];
-    const { width, height } = byId('panel').getBoundingClientRect();
-    return width > innerWidth * 0.8 ? [0, -height / 2 + 40] : [width / 2, 0];
+    const { width, height, right } = byId('panel').getBoundingClientRect();
+    if (width > innerWidth * 0.8) return [0, -height / 2 + 40];
+    return [Math.min(right / 2, innerWidth / 2 - 60), 0];
   }
 
   private showTrail(): void {
@@ -180,6 +197,7 @@ class Page implements App {
   private look(): void {
     const { box } = this.view;
     this.live.see(box);
+    void this.learnServers();
     void this.labels.update(this.view.view.zoom, box);
     this.points.ask();
   }
@@ -235,13 +253,16 @@ class Page implements App {
     });
     session.tokenNeeded.listen((why) => this.tokens.open(`The herd does not take the token any more: ${why}.`));
     addEventListener('online', () => this.look());
+    matchMedia('(prefers-reduced-motion: reduce)').addEventListener('change', ({ matches }) => {
+      this.live.store.glides = !matches;
+    });
   }
 
   private connectTools(): void {
     const press = (id: string, act: () => void) => byId(id).addEventListener('click', act);
     press('show-list', () => this.toggleList());
     press('show-report', () => this.toggleReport());
-    press('show-herd', () => this.setHerd(byId('herd').hidden !== false));
+    press('show-herd', () => this.toggleHerd());
     press('herd-close', () => this.setHerd(false));
     press('show-token', () => this.tokens.open());
     press('switch-theme', () => this.theme.next());
@@ -286,7 +307,15 @@ class Page implements App {
     };
     this.panel.show({ title: 'Report a position', element: report.element, onClose, takesFocus: true });
     this.report = report;
+    const { lat, lon } = this.view.pointAt(...this.panelOffset());
+    report.setPosition(lat, lon);
     this.panel.onChange?.();
+  }
+
+  private toggleHerd(): void {
+    const isOpen = byId('herd').hidden !== false;
+    this.setHerd(isOpen);
+    if (isOpen) byId('herd').focus({ preventScroll: true });
   }
 
   private setHerd(isOpen: boolean): void {
@@ -297,8 +326,7 @@ class Page implements App {
     byId('show-herd').setAttribute('aria-expanded', String(isOpen));
     if (isOpen && !this.herd) this.herd = mountHerd(byId('herd-body'), this.session);
     this.herd?.setActive(isOpen);
-    if (isOpen) element.focus({ preventScroll: true });
-    else if (hadFocus) byId('show-herd').focus();
+    if (!isOpen && hadFocus) byId('show-herd').focus();
   }
 
   /** Hides what the token does not allow. */
@@ -341,6 +369,7 @@ class Page implements App {
     const count = byId('count');
     count.hidden = store.count === 0;
     setText(count, whole(this.points.sorted.inView));
+    count.dataset.count = String(store.count);
     const hint = byId('hint');
     hint.hidden = store.leftOut === 0;
     if (store.leftOut > 0) {

@@ -1,8 +1,8 @@
 // Light and dark. The page follows the system until somebody chooses. The choice is kept in the browser's storage: it
 // is the only thing that the page keeps, and says nothing about anybody.
 //
-// The attribute `data-theme` of the root element is always `light` or `dark`; the style sheets know no other source. The
-// colors of the map and of the points are here, because they are drawn by WebGL and not by CSS.
+// The attribute `data-theme` of the root element is always `light` or `dark`; the style sheets know no other source.
+// The colors of the map and of the points are here, because they are drawn by WebGL and not by CSS.
 
 import { Signal } from './base/signal';
 

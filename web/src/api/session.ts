@@ -10,7 +10,6 @@
 // This module knows nothing of streams, the map or the herd's graph.
 
 import { Signal } from '../base/signal';
-import type { HerdSession } from '../herd/session';
 import { Problem, Unreachable } from './problem';
 import type { Client, HerdInfo, HerdServer, MapInfo } from './wire';
 
@@ -47,7 +46,7 @@ export interface Moved {
 
 type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
-export class Session implements HerdSession {
+export class Session {
   /** The page uses another server now. */
   readonly moved = new Signal<Moved>();
   /** The rights are other ones now. */
@@ -98,7 +97,7 @@ export class Session implements HerdSession {
     return !this.info.tokens || this.token !== null;
   }
 
-  /** The names of the herd's servers, as far as they are known. */
+  /** The herd's servers, as far as they are known. */
   get servers(): readonly HerdServer[] {
     return this.others;
   }
@@ -210,7 +209,7 @@ export class Session implements HerdSession {
     this.othersAtMs = performance.now();
     try {
       const herd = await this.json<HerdInfo>('v1/herd');
-      this.others = herd.servers.filter((server) => server.http.length > 0);
+      this.others = herd.servers;
     } catch {
       // The page works without, until its server stops. It asks again later.
     }
@@ -246,7 +245,11 @@ export class Session implements HerdSession {
   private async probe(base: string): Promise<MapInfo | null> {
     try {
       const signal = AbortSignal.timeout(PROBE_MS_MAX);
-      const response = await this.fetch(new URL('v1/map', base).href, { signal, cache: 'no-store', credentials: 'omit' });
+      const response = await this.fetch(new URL('v1/map', base).href, {
+        signal,
+        cache: 'no-store',
+        credentials: 'omit',
+      });
       return response.ok ? ((await response.json()) as MapInfo) : null;
     } catch {
       return null;

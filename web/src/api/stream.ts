@@ -1,6 +1,6 @@
-// One live stream of clients, over a WebSocket. The page says which clients it wants, and the stream tells the events of
-// the herd. If the connection ends, the stream connects again, after a wait that grows; if the server is gone, it goes
-// on with another server of the herd.
+// One live stream of clients, over a WebSocket. The page says which clients it wants, and the stream tells the events
+// of the herd. If the connection ends, the stream connects again, after a wait that grows; if the server is gone, it
+// goes on with another server of the herd.
 //
 // Each time a stream begins anew, the server first tells the whole state: `reset`, the clients, `synced`. So a reader
 // keeps nothing of an earlier state that the new one does not have.

@@ -64,7 +64,14 @@ export interface ClientPage {
   readonly next?: string | null;
 }
 
-/** A label of the map, from `GET /v1/places`. */
+/** `GET /v1/places`: the most prominent places of a box. */
+export interface LabelAnswer {
+  readonly places: readonly LabelPlace[];
+  /** Whom the map must credit. */
+  readonly html_attributions?: readonly string[];
+}
+
+/** A label of the map. */
 export interface LabelPlace {
   readonly name: string;
   readonly lat: number;

@@ -2,8 +2,8 @@
 // where it is drawn to its new position in about the time that lay between its last two reports, so it seldom stands
 // still and never runs ahead of what was reported.
 //
-// Numbers are in typed arrays, without gaps, so that a frame with tens of thousands of clients costs one pass over them.
-// The number of clients is bounded. A client that finds no room is counted in `leftOut` and not kept.
+// Numbers are in typed arrays, without gaps, so that a frame with tens of thousands of clients costs one pass over
+// them. The number of clients is bounded. A client that finds no room is counted in `leftOut` and not kept.
 //
 // The store does not know who asks for clients, or how they are drawn. Time is an argument, milliseconds.
 

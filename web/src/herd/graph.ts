@@ -36,13 +36,18 @@ const MARGIN_Y = 64;
 const MARGIN_Y_SMALL = 30;
 /** The number of colors of servers. */
 const COLORS = 8;
+/** The length of a link below which its texts are shorter, pixels. */
+const SHORT = 125;
 /** The distance between two lines of text, pixels. */
 const LINE = 14;
 /** A lag from this on is written at the link, seconds. */
 const LAG_SHOWN_S = 0.5;
 
 interface ServerShape {
+  /** The button. */
   readonly group: SVGGElement;
+  /** What is written at the button, for people who see it. */
+  readonly texts: SVGGElement;
   readonly body: SVGPathElement;
   readonly mark: SVGTextElement;
   readonly name: SVGTextElement;
@@ -52,6 +57,7 @@ interface ServerShape {
 
 interface LinkShape {
   readonly group: SVGGElement;
+  readonly texts: SVGGElement;
   readonly hit: SVGLineElement;
   readonly line: SVGLineElement;
   readonly cross: SVGPathElement;
@@ -66,6 +72,7 @@ export class Graph {
   private readonly linkLayer = svg('g');
   private readonly dotLayer = svg('g', { class: 'herd-dots', 'aria-hidden': 'true' });
   private readonly serverLayer = svg('g');
+  private readonly textLayer = svg('g', { class: 'herd-texts', 'aria-hidden': 'true' });
   private readonly servers = new Map<string, ServerShape>();
   private readonly links = new Map<string, LinkShape>();
   private readonly dots: SVGCircleElement[] = [];
@@ -84,7 +91,7 @@ export class Graph {
     host: HTMLElement,
     private readonly events: GraphEvents,
   ) {
-    this.root.append(this.linkLayer, this.dotLayer, this.serverLayer);
+    this.root.append(this.linkLayer, this.dotLayer, this.serverLayer, this.textLayer);
     this.root.addEventListener('keydown', (event) => this.onKey(event));
     host.append(this.root);
     this.observer = new ResizeObserver(() => this.resize());
@@ -166,7 +173,7 @@ export class Graph {
 
   /** The class with the color of a server. The map gives its clients the same one, by the order of the names. */
   private colorOf(server: string): string {
-    return `server-${(this.colors.get(server) ?? 0) % COLORS}`;
+    return `herd-color-${(this.colors.get(server) ?? 0) % COLORS}`;
   }
 
   private drawServer(server: ServerView): void {
@@ -178,9 +185,15 @@ export class Graph {
     const radius = count <= FULL_TEXTS_MAX ? RADIUS : RADIUS_SMALL;
     const isFull = count <= FULL_TEXTS_MAX || isChosen;
     const kind = server.state === 'up' && server.troubles.length > 0 ? 'troubled' : server.state;
+    const transform = `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`;
+    const state = `is-${kind}${isChosen ? ' is-chosen' : ''}`;
+    change(shape.texts, { transform });
+    shape.texts.classList.toggle('is-chosen', isChosen);
+    shape.texts.classList.toggle('is-away', kind === 'away');
+    shape.texts.classList.toggle('is-troubled', kind === 'troubled');
     change(shape.group, {
-      transform: `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`,
-      class: `herd-server ${this.colorOf(server.name)} is-${kind}${isChosen ? ' is-chosen' : ''}`,
+      transform,
+      class: `herd-server ${this.colorOf(server.name)} ${state}`,
       'aria-label': `Server ${server.name}, ${serverStateText(server)}`,
       'aria-pressed': String(isChosen),
     });
@@ -188,10 +201,10 @@ export class Graph {
     setText(shape.mark, markOf(server));
     setText(shape.name, server.name);
     const isThere = server.records !== null;
-    const state = serverStateText(server);
-    setText(shape.first, !isFull ? '' : isThere ? `${countText(server.records)} records` : state);
+    const word = serverStateText(server);
+    setText(shape.first, !isFull ? '' : isThere ? `${countText(server.records)} records` : word);
     const rate = `${rateText(server.reportsPerS)} reports/s`;
-    setText(shape.second, !isFull || !isThere ? '' : state === 'up' ? rate : state);
+    setText(shape.second, !isFull || !isThere ? '' : word === 'up' ? rate : word);
     this.placeTexts(server.name, shape, radius);
   }
 
@@ -219,8 +232,10 @@ export class Graph {
     const shape = this.links.get(link.key) ?? this.addLink(link);
     const isChosen = this.isChosen('link', link.key);
     const kind = link.state === 'up' ? (link.eager ? 'tree' : 'spare') : link.state;
+    const state = `is-${kind}${isChosen ? ' is-chosen' : ''}`;
+    change(shape.texts, { class: state });
     change(shape.group, {
-      class: `herd-link is-${kind}${isChosen ? ' is-chosen' : ''}`,
+      class: `herd-link ${state}`,
       'aria-label': `Link ${linkName(link)}, ${linkStateText(link)}`,
       'aria-pressed': String(isChosen),
     });
@@ -233,8 +248,10 @@ export class Graph {
     change(shape.cross, { transform: `translate(${middle.x.toFixed(1)} ${middle.y.toFixed(1)})` });
     const isFull = this.view.servers.length <= FULL_TEXTS_MAX || isChosen;
     const shows = isFull && link.state === 'up';
-    this.label(shape.fromA, between(a, b, 0.28, room), shows ? rateLabel(link.fromA) : '');
-    this.label(shape.fromB, between(a, b, 0.72, room), shows ? rateLabel(link.fromB) : '');
+    // A short line has room for the numbers alone.
+    const unit = Math.hypot(b.x - a.x, b.y - a.y) < SHORT ? '' : '/s';
+    this.label(shape.fromA, between(a, b, 0.28, room), shows ? rateLabel(link.fromA, unit) : '');
+    this.label(shape.fromB, between(a, b, 0.72, room), shows ? rateLabel(link.fromB, unit) : '');
     const isLagging = link.lagS !== null && link.lagS >= LAG_SHOWN_S;
     const note = link.state === 'down' ? 'down' : isLagging ? `lag ${lagText(link.lagS)}` : '';
     this.label(shape.note, between(a, b, 0.5, -room - 3), isFull ? note : '');
@@ -247,26 +264,33 @@ export class Graph {
 
   private addServer(name: string): ServerShape {
     const group = this.button({ kind: 'server', key: name });
-    const text = (kind: string) => svg('text', { class: kind, 'text-anchor': 'middle', 'aria-hidden': 'true' });
+    const text = (kind: string) => svg('text', { class: kind, 'text-anchor': 'middle' });
     const shape: ServerShape = {
       group,
+      texts: svg('g', { class: 'herd-server-texts' }),
       body: svg('path', { class: 'herd-body' }),
-      mark: svg('text', { class: 'herd-mark', 'text-anchor': 'middle', y: 5, 'aria-hidden': 'true' }),
+      mark: svg('text', { class: 'herd-mark', 'text-anchor': 'middle', y: 5 }),
       name: text('herd-name'),
       first: text('herd-number'),
       second: text('herd-number'),
     };
-    group.append(shape.body, shape.mark, shape.name, shape.first, shape.second);
+    group.append(shape.body);
+    for (const [event, isLookedAt] of [['pointerenter', true], ['pointerleave', false], ['focus', true], ['blur', false]] as const) {
+      group.addEventListener(event, () => shape.texts.classList.toggle('is-looked-at', isLookedAt));
+    }
+    shape.texts.append(shape.mark, shape.name, shape.first, shape.second);
     this.serverLayer.append(group);
+    this.textLayer.append(shape.texts);
     this.servers.set(name, shape);
     return shape;
   }
 
   private addLink(link: LinkView): LinkShape {
     const group = this.button({ kind: 'link', key: link.key });
-    const text = () => svg('text', { class: 'herd-rate', 'text-anchor': 'middle', 'aria-hidden': 'true' });
+    const text = () => svg('text', { class: 'herd-rate', 'text-anchor': 'middle' });
     const shape: LinkShape = {
       group,
+      texts: svg('g'),
       hit: svg('line', { class: 'herd-hit' }),
       line: svg('line', { class: 'herd-line' }),
       cross: svg('path', { class: 'herd-cross', d: 'M-6 -6 L6 6 M-6 6 L6 -6' }),
@@ -274,8 +298,11 @@ export class Graph {
       fromB: text(),
       note: text(),
     };
-    group.append(shape.hit, shape.line, shape.cross, shape.fromA, shape.fromB, shape.note);
+    group.append(shape.hit, shape.line, shape.cross);
+    shape.texts.append(shape.fromA, shape.fromB, shape.note);
     this.linkLayer.append(group);
+    // The texts of servers are above those of links.
+    this.textLayer.prepend(shape.texts);
     this.links.set(link.key, shape);
     return shape;
   }
@@ -333,9 +360,10 @@ export class Graph {
 
 /** Removes the shapes of what is not there any more. */
 function keep(shapes: Map<string, ServerShape | LinkShape>, keys: ReadonlySet<string>): void {
-  for (const [key, { group }] of shapes) {
+  for (const [key, { group, texts }] of shapes) {
     if (keys.has(key)) continue;
     group.remove();
+    texts.remove();
     shapes.delete(key);
   }
 }
@@ -363,8 +391,8 @@ function markOf(server: ServerView): string {
   }
 }
 
-function rateLabel(perSecond: number | null): string {
-  return perSecond === null ? UNKNOWN : `${rateText(perSecond)}/s`;
+function rateLabel(perSecond: number | null, unit: string): string {
+  return perSecond === null ? UNKNOWN : `${rateText(perSecond)}${unit}`;
 }
 
 /** The point at a part of the way from `a` to `b`, moved to the left of the way. */

@@ -156,6 +156,8 @@ class Panel implements HerdPanel {
     if (routesOf !== this.routesOf) {
       this.routesOf = routesOf;
       this.routes = new Routes(tree);
+      // No dot runs over a link that is not in the tree any more.
+      this.pulses.clear();
     }
     this.showChoice();
     setText(this.summary, this.view.servers.length > 0 ? summaryText(this.view) : 'Asking the servers of the herd…');

@@ -3,7 +3,9 @@
 
 import type { Feature, FeatureCollection, Point } from 'geojson';
 import type { Session } from '../api/session';
-import type { LabelPlace } from '../api/wire';
+import type { LabelAnswer, LabelPlace } from '../api/wire';
+import { type Box, isInside, widened } from '../base/box';
+import { textOnly as escaped } from './style';
 
 /** Maximum number of labels. More would only hide each other. */
 const LABELS_MAX = 150;
@@ -11,9 +13,6 @@ const LABELS_MAX = 150;
 const MARGIN = 0.25;
 /** A kind of place that people live in. All other places are points of interest. */
 const SETTLEMENTS = /^(city|town|village|suburb|hamlet|locality|capital|neighbou?rhood|admin|country|state|island)/;
-
-/** A box: south, west, north, east. West is greater than east across the antimeridian. */
-export type Box = readonly [number, number, number, number];
 
 /** Asks for labels. At most one request is on its way. */
 export class Labels {
@@ -23,7 +22,7 @@ export class Labels {
 
   constructor(
     private readonly session: Session,
-    private readonly show: (labels: FeatureCollection) => void,
+    private readonly show: (labels: FeatureCollection, credits: readonly string[]) => void,
   ) {}
 
   /** The map shows this now. */
@@ -36,10 +35,10 @@ export class Labels {
     const box = widened(view, MARGIN);
     try {
       const query = `box=${box.map((degrees) => degrees.toFixed(5)).join(',')}&limit=${LABELS_MAX}`;
-      const answer = await this.session.json<{ places: LabelPlace[] }>(`v1/places?${query}`, { signal: request.signal });
+      const answer = await this.session.json<LabelAnswer>(`v1/places?${query}`, { signal: request.signal });
       this.shown = box;
       this.shownZoom = zoom;
-      this.show(featuresOf(answer.places));
+      this.show(featuresOf(answer.places), (answer.html_attributions ?? []).map(creditOf));
     } catch {
       // A map without labels is still a map. The next movement asks again.
     }
@@ -49,31 +48,35 @@ export class Labels {
   clear(): void {
     this.request?.abort();
     this.shown = null;
-    this.show(featuresOf([]));
+    this.show(featuresOf([]), []);
   }
 }
 
-export function isInside(inner: Box, outer: Box): boolean {
-  const [south, west, north, east] = outer;
-  const spans = (from: number, to: number) => (to < from ? to + 360 - from : to - from);
-  const offset = spans(west, inner[1]);
-  return inner[0] >= south && inner[2] <= north && offset + spans(inner[1], inner[3]) <= spans(west, east);
+/**
+ * A credit as safe HTML: links to https stay links, and everything else becomes text. Credits come from the herd, but
+ * they are data of whoever made its places.
+ */
+export function creditOf(html: string): string {
+  const link = /<a\s[^>]*href=(["'])(https:\/\/[^"']*)\1[^>]*>(.*?)<\/a>/gi;
+  let safe = '';
+  let end = 0;
+  for (const match of html.matchAll(link)) {
+    const [whole, , href = '', text = ''] = match;
+    const shown = escaped(plain(text));
+    const before = escaped(plain(html.slice(end, match.index)));
+    safe += `${before}<a href="${escaped(plain(href))}" rel="noreferrer">${shown}</a>`;
+    end = match.index + whole.length;
+  }
+  return safe + escaped(plain(html.slice(end)));
 }
 
-/** The box with a margin at each side, within the world. */
-export function widened(box: Box, margin: number): Box {
-  const [south, west, north, east] = box;
-  const width = east < west ? east + 360 - west : east - west;
-  const height = north - south;
-  const low = Math.max(south - height * margin, -90);
-  const high = Math.min(north + height * margin, 90);
-  if (width * (1 + 2 * margin) >= 360) return [low, -180, high, 180];
-  return [low, around(west - width * margin), high, around(east + width * margin)];
-}
+const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" };
 
-/** A longitude between -180 and 180 degrees. */
-export function around(lon: number): number {
-  return lon >= -180 && lon <= 180 ? lon : ((((lon + 180) % 360) + 360) % 360) - 180;
+/** The text of a piece of HTML. */
+function plain(html: string): string {
+  return html
+    .replace(/<[^>]*>/g, '')
+    .replace(/&(amp|lt|gt|quot|#39);/g, (all, name: string) => ENTITIES[name] ?? all);
 }
 
 /** The labels as features. The first place is the most prominent one. */

@@ -22,6 +22,8 @@ const DIGIT_PX = 48;
 const DIGIT_SIZE = 15;
 const DIGIT_ADVANCE = 7.2;
 const POINT_ADVANCE = 3.6;
+/** Half of the width of a trail with its smooth edges, pixels. */
+export const TRAIL_HALF_PX = 2.75;
 
 /** A list of marks that is filled anew for each frame. */
 export class Marks {
@@ -138,6 +140,7 @@ export class Painter {
     gl.useProgram(programs.trail);
     gl.uniform2f(gl.getUniformLocation(programs.trail, 'u_screen'), this.width, this.height);
     gl.uniform3f(gl.getUniformLocation(programs.trail, 'u_color'), ...channels(this.serverColor(color)));
+    gl.uniform1f(gl.getUniformLocation(programs.trail, 'u_half'), TRAIL_HALF_PX);
     gl.bindVertexArray(programs.trailArray);
     gl.bindBuffer(gl.ARRAY_BUFFER, programs.trailBuffer);
     gl.bufferData(gl.ARRAY_BUFFER, trail.subarray(0, corners * TRAIL_FLOATS), gl.DYNAMIC_DRAW);
@@ -163,6 +166,7 @@ export class Painter {
     const [trailArray, trailBuffer] = this.array(trail, [
       ['a_at', 2],
       ['a_part', 1],
+      ['a_side', 1],
     ]);
     this.programs = { marks, trail, markArray, trailArray, markBuffer, trailBuffer };
     this.color(marks);

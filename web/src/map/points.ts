@@ -1,6 +1,6 @@
 // The moving clients above the map: single marks with directions, clusters with numbers, names, and the trail of the
-// selected client. A frame is drawn when the map moves, when clients glide, and when somebody asks for one; a page where
-// nothing moves draws nothing.
+// selected client. A frame is drawn when the map moves, when clients glide, and when somebody asks for one; a page
+// where nothing moves draws nothing.
 
 import { compact } from '../base/format';
 import { wrapped } from '../base/mercator';
@@ -8,7 +8,7 @@ import { Sorted, type View, worldPx } from '../clients/clusters';
 import type { ClientStore } from '../clients/store';
 import type { MapColors } from '../theme';
 import { type Area, NAMES_MAX, type Named, Names } from './names';
-import { Marks, Painter } from './painter';
+import { Marks, Painter, TRAIL_HALF_PX } from './painter';
 import { KIND, TRAIL_FLOATS } from './shaders';
 import type { MapView } from './view';
 
@@ -16,7 +16,6 @@ import type { MapView } from './view';
 const REACH_PX = 16;
 const DOT_SIZE = 26;
 const SERVER_COLORS = 8;
-const TRAIL_HALF_PX = 2;
 /** The largest circle of an accuracy, pixels. Many graphics processors draw no larger mark. */
 const AREA_PX_MAX = 1000;
 
@@ -229,19 +228,20 @@ export class Points {
     if (long < 0.01) return;
     const sideX = (-(toY - y) / long) * TRAIL_HALF_PX;
     const sideY = ((toX - x) / long) * TRAIL_HALF_PX;
-    const corner = (cx: number, cy: number, part: number) => {
+    const corner = (cx: number, cy: number, part: number, side: 1 | -1) => {
       const at = this.cornerCount * TRAIL_FLOATS;
-      this.corners[at] = cx;
-      this.corners[at + 1] = cy;
+      this.corners[at] = cx + side * sideX;
+      this.corners[at + 1] = cy + side * sideY;
       this.corners[at + 2] = part;
+      this.corners[at + 3] = side * TRAIL_HALF_PX;
       this.cornerCount += 1;
     };
-    corner(x - sideX, y - sideY, from);
-    corner(x + sideX, y + sideY, from);
-    corner(toX - sideX, toY - sideY, to);
-    corner(toX - sideX, toY - sideY, to);
-    corner(x + sideX, y + sideY, from);
-    corner(toX + sideX, toY + sideY, to);
+    corner(x, y, from, -1);
+    corner(x, y, from, 1);
+    corner(toX, toY, to, -1);
+    corner(toX, toY, to, -1);
+    corner(x, y, from, 1);
+    corner(toX, toY, to, 1);
   }
 }
 

@@ -88,27 +88,36 @@ void main() {
   if (color.a < 0.004) discard;
 }`;
 
-/** Floats of one corner of a trail: x, y, and the part of the trail that is behind, from 0 to 1. */
-export const TRAIL_FLOATS = 3;
+/**
+ * Floats of one corner of a trail: x, y, the part of the trail that is behind, from 0 to 1, and the distance from the
+ * trail's middle, pixels.
+ */
+export const TRAIL_FLOATS = 4;
 
 export const TRAIL_VERTEX = `#version 300 es
 precision highp float;
 uniform vec2 u_screen;
 in vec2 a_at;
 in float a_part;
+in float a_side;
 out float v_part;
+out float v_side;
 void main() {
   gl_Position = vec4(a_at * 2.0 / u_screen * vec2(1.0, -1.0), 0.0, 1.0);
   v_part = a_part;
+  v_side = a_side;
 }`;
 
 export const TRAIL_FRAGMENT = `#version 300 es
 precision highp float;
 uniform vec3 u_color;
+uniform float u_half;
 in float v_part;
+in float v_side;
 out vec4 color;
 void main() {
-  color = vec4(u_color, 1.0) * mix(0.25, 0.9, v_part);
+  float edge = clamp(u_half - abs(v_side), 0.0, 1.0);
+  color = vec4(u_color, 1.0) * mix(0.25, 0.9, v_part) * edge;
 }`;
 
 /** Compiles a program. An error here is a fault of this file or of the browser, and the page says so. */

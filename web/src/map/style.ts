@@ -18,7 +18,7 @@ export function styleOf(colors: MapColors, tiles: Tiles | null): StyleSpecificat
     land: empty({ maxzoom: 8, tolerance: 0.5, attribution: 'Outlines: Natural Earth' }),
     borders: empty({ maxzoom: 8 }),
     grid: empty({ maxzoom: 18 }),
-    places: empty({ maxzoom: 14, attribution: 'Places: GeoNames and the herd' }),
+    places: empty({ maxzoom: 14 }),
   };
   if (tiles) {
     sources.tiles = { type: 'raster', tiles: [tiles.url], tileSize: 256, attribution: textOnly(tiles.attribution) };

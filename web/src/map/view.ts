@@ -8,18 +8,19 @@ import {
   type GeoJSONSource,
   Map as MapLibre,
   Marker,
+  NavigationControl,
   type PaddingOptions,
   ScaleControl,
   setWorkerUrl,
 } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url';
 import type { Tiles } from '../api/wire';
+import type { Box } from '../base/box';
 import { latOf, lonOf, xOf, yOf } from '../base/mercator';
 import { Signal } from '../base/signal';
 import type { View } from '../clients/clusters';
 import { type MapColors, wantsLittleMotion } from '../theme';
 import { gridLines } from './grid';
-import type { Box } from './labels';
 import { type PageSource, styleOf } from './style';
 import { loadOutlines } from './world';
 
@@ -49,6 +50,7 @@ export class MapView {
   readonly map: MapLibre;
   private readonly data = new Map<PageSource, FeatureCollection>();
   private isReady = false;
+  private credits = '';
 
   constructor(
     container: HTMLElement,
@@ -75,7 +77,7 @@ export class MapView {
       refreshExpiredTiles: false,
       validateStyle: false,
       trackResize: true,
-      locale: { 'Map.Title': 'Map. Arrow keys move it, plus and minus change its scale.' },
+      locale: { 'Map.Title': 'Map. Arrow keys move it, plus and minus change its scale, Enter chooses its middle.' },
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
@@ -83,6 +85,7 @@ export class MapView {
     this.map.addControl(attribution, 'bottom-right');
     // A closed attribution is one press away, and leaves the map to the clients.
     this.map.once('load', () => attribution._container.classList.remove('maplibregl-compact-show'));
+    this.map.addControl(new NavigationControl({ showCompass: false }), 'bottom-right');
     this.map.addControl(new ScaleControl({ maxWidth: 110 }), 'bottom-left');
     this.listen();
     void this.showOutlines();
@@ -128,10 +131,21 @@ export class MapView {
     if (this.isReady) this.map.getSource<GeoJSONSource>(source)?.setData(data);
   }
 
+  /** Sets whom the map credits for its labels, as safe HTML. */
+  credit(credits: readonly string[]): void {
+    this.credits = credits.join(' | ');
+    const source = this.isReady ? this.map.getSource<GeoJSONSource>('places') : undefined;
+    if (source) source.attribution = this.credits;
+  }
+
   /** Flies to a point. `zoomMin`: the map comes at least this near. */
   flyTo(lat: number, lon: number, zoomMin = 0, offset: readonly [number, number] = [0, 0]): void {
     const zoom = Math.max(this.map.getZoom(), zoomMin);
-    const options = { center: [lon, lat] as [number, number], zoom, offset: [offset[0], offset[1]] as [number, number] };
+    const options = {
+      center: [lon, lat] as [number, number],
+      zoom,
+      offset: [offset[0], offset[1]] as [number, number],
+    };
     if (wantsLittleMotion()) this.map.jumpTo({ center: options.center, zoom });
     else this.map.flyTo({ ...options, maxDuration: 1800 });
   }
@@ -142,6 +156,13 @@ export class MapView {
     const eastern = east < west ? east + 360 : east;
     const bounds: [number, number, number, number] = [west, south, eastern, north];
     this.map.fitBounds(bounds, { padding, maxZoom: 14, duration: wantsLittleMotion() ? 0 : 900 });
+  }
+
+  /** The point that is so many pixels to the right of the middle of the screen, and below it. */
+  pointAt(right: number, down: number): { lat: number; lon: number } {
+    const { x, y, zoom } = this.view;
+    const world = 512 * 2 ** zoom;
+    return { lat: latOf(y + down / world), lon: lonOf(x + right / world) };
   }
 
   /** Marks a point, until the mark is removed. */
@@ -167,12 +188,21 @@ export class MapView {
       return { lat: lngLat.lat, lon: lonOf(xOf(lngLat.lng)), px: point.x, py: point.y };
     };
     this.map.on('click', (event) => this.pressed.emit(press(event)));
+    this.map.getCanvas().addEventListener('keydown', ({ key }) => {
+      if (key === 'Enter') this.pressMiddle();
+    });
     this.map.on('mousemove', (event) => this.hovered.emit(press(event)));
     this.map.on('mouseout', () => this.hovered.emit(null));
   }
 
+  private pressMiddle(): void {
+    const { width, height } = this.view;
+    this.pressed.emit({ ...this.pointAt(0, 0), px: width / 2, py: height / 2 });
+  }
+
   private ready(): void {
     this.isReady = true;
+    this.credit([this.credits]);
     for (const [source, data] of this.data) this.map.getSource<GeoJSONSource>(source)?.setData(data);
     if (!this.data.has('grid')) this.showGrid();
   }
@@ -188,8 +218,8 @@ export class MapView {
   private async showOutlines(): Promise<void> {
     try {
       const { land, borders } = await loadOutlines();
-      this.set('land', land.type === 'FeatureCollection' ? land : { type: 'FeatureCollection', features: [land] });
-      this.set('borders', { type: 'FeatureCollection', features: [borders] });
+      this.set('land', land);
+      this.set('borders', borders);
     } catch (error) {
       reportError(error);
     }

@@ -1,18 +1,18 @@
 // The outlines of the world: land, and borders between countries, from Natural Earth at a scale of 1:50 million. They
-// are a file of their own, which the page loads after its first picture. The map works without any network but the
-// server's.
+// are a file of their own, which the page loads beside its program. The map works without any network but the server's.
 
-import type { Feature, FeatureCollection, MultiLineString } from 'geojson';
+import type { FeatureCollection } from 'geojson';
 import { feature, mesh } from 'topojson-client';
 import type { GeometryCollection, GeometryObject, Topology } from 'topojson-specification';
 import worldUrl from 'world-atlas/countries-50m.json?url';
+import { unwrappedFeatures } from './antimeridian';
 
 type World = Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
 
 /** The outlines, as GeoJSON. */
 export interface Outlines {
-  readonly land: FeatureCollection | Feature;
-  readonly borders: Feature<MultiLineString>;
+  readonly land: FeatureCollection;
+  readonly borders: FeatureCollection;
 }
 
 /** Loads the outlines. */
@@ -28,7 +28,7 @@ export function outlinesOf(world: World): Outlines {
   // Where both sides are the same country, a line is a coast and no border.
   const borders = mesh(world, countries as GeometryObject as never, (a, b) => a !== b);
   return {
-    land: feature(world, land),
-    borders: { type: 'Feature', properties: {}, geometry: borders },
+    land: unwrappedFeatures(feature(world, land)),
+    borders: unwrappedFeatures({ type: 'Feature', properties: {}, geometry: borders }),
   };
 }

@@ -43,7 +43,11 @@ export class ClientPanel {
     private readonly app: App,
     readonly id: string,
   ) {
-    const copy = el('button', { type: 'button', class: 'quiet', onclick: () => void this.copy(this.at.textContent ?? '') }, 'Copy');
+    const copy = el(
+      'button',
+      { type: 'button', class: 'quiet', onclick: () => void this.copy(this.at.textContent ?? '') },
+      'Copy',
+    );
     this.fillActions();
     this.element.append(
       this.state,
@@ -125,13 +129,21 @@ export class ClientPanel {
   }
 
   private fillActions(): void {
-    const fly = el('button', { type: 'button', onclick: () => this.app.select(this.id, { fly: true }) }, 'Show on map');
+    const fly = el(
+      'button',
+      { type: 'button', onclick: () => this.app.select(this.id, { fly: true }) },
+      'Show on map',
+    );
     this.actions.append(fly);
     if (!this.app.session.rights.read) return;
     const times = el('select', { 'aria-label': 'The share ends after' });
     for (const [seconds, text] of SHARE_TIMES) times.append(el('option', { value: String(seconds) }, text));
     times.value = '3600';
-    const share = el('button', { type: 'button', class: 'main', onclick: () => void this.share(Number(times.value), share) }, 'Share for');
+    const share = el(
+      'button',
+      { type: 'button', class: 'main', onclick: () => void this.share(Number(times.value), share) },
+      'Share for',
+    );
     this.actions.append(el('span', { class: 'joined' }, share, times), this.shareResult);
   }
 
@@ -142,7 +154,8 @@ export class ClientPanel {
       const input = el('input', { type: 'text', readonly: true, value: made.url, 'aria-label': 'Link of the share' });
       const copy = el('button', { type: 'button', onclick: () => void this.copy(made.url) }, 'Copy');
       const open = el('a', { href: made.url, target: '_blank', rel: 'noreferrer' }, 'Open the shared page');
-      const until = `Until ${new Date(made.expires).toLocaleString()}, whoever has this link sees where this client is.`;
+      const end = new Date(made.expires).toLocaleString();
+      const until = `Until ${end}, whoever has this link sees where this client is.`;
       this.shareResult.replaceChildren(
         el('p', { class: 'quiet-text' }, until),
         el('div', { class: 'joined' }, input, copy),

@@ -6,7 +6,12 @@ import { el } from '../base/dom';
 import { ago, distance, kindOfPlace } from '../base/format';
 
 /** A row that selects a client. */
-export function clientRow(client: Client, serverClass: string, nowMs: number, select: (id: string) => void): HTMLElement {
+export function clientRow(
+  client: Client,
+  serverClass: string,
+  nowMs: number,
+  select: (id: string) => void,
+): HTMLElement {
   const when = el('span', { class: 'row-more' }, `${client.server} · ${ago(nowMs - Date.parse(client.received))}`);
   return el(
     'li',

@@ -5,6 +5,7 @@ import type { NearbyAnswer } from '../api/wire';
 import type { App } from '../app';
 import { el } from '../base/dom';
 import { coordinates } from '../base/format';
+import { creditOf } from '../map/labels';
 import { placeRows } from './list';
 
 /** The radius of the search by zoom, meters: about a third of the screen. */
@@ -30,15 +31,28 @@ export async function showPlaces(
         app.view.flyTo(geometry.location.lat, geometry.location.lng, 14),
       );
       shown = answer.results.length > 0 ? rows : el('p', { class: 'quiet-text' }, 'No places are known here.');
+      const credits = answer.html_attributions ?? [];
+      if (credits.length > 0) shown = el('div', {}, shown, creditsOf(credits));
     } else {
       shown = el('p', { class: 'problem' }, textOf(answer.error_message ?? `no places: ${answer.status}`));
     }
   } catch (error) {
     if (signal.aborted) return;
     const isForbidden = error instanceof Problem && error.isForbidden;
-    shown = el('p', { class: 'problem' }, isForbidden ? 'The token does not allow to ask for places.' : textOf(error));
+    shown = el(
+      'p',
+      { class: 'problem' },
+      isForbidden ? 'The token does not allow to ask for places.' : textOf(error),
+    );
   }
   if (!signal.aborted) into.replaceChildren(shown);
+}
+
+/** Whom the places are from. */
+function creditsOf(credits: readonly string[]): HTMLElement {
+  const shown = el('p', { class: 'credits' });
+  shown.innerHTML = credits.map(creditOf).join(', ');
+  return shown;
 }
 
 /** Shows the panel with the places around a point. */

@@ -11,7 +11,12 @@ const ID_LEN_MAX = 256;
 
 export class ReportPanel {
   readonly element: HTMLFormElement;
-  private readonly id = el('input', { type: 'text', required: true, maxlength: String(ID_LEN_MAX), spellcheck: 'false' });
+  private readonly id = el('input', {
+    type: 'text',
+    required: true,
+    maxlength: String(ID_LEN_MAX),
+    spellcheck: 'false',
+  });
   private readonly lat = numberInput('90');
   private readonly lon = numberInput('180');
   private readonly note = el('input', { type: 'text', maxlength: '200' });
@@ -34,8 +39,6 @@ export class ReportPanel {
       el('button', { type: 'submit', class: 'main' }, 'Send the report'),
       this.result,
     );
-    const center = app.view.map.getCenter().wrap();
-    this.setPosition(center.lat, center.lng);
   }
 
   /** Takes a position from the map. */
@@ -79,7 +82,8 @@ export class ReportPanel {
       const answer = (await response.json()) as ReportsAnswer;
       const refusal = answer.errors[0]?.detail;
       if (refusal !== undefined) this.say(textOf(refusal), true);
-      else if (answer.stale > 0) this.say('The herd knows a later report of this client, so this one changes nothing.', true);
+      else if (answer.stale > 0)
+        this.say('The herd knows a later report of this client, so this one changes nothing.', true);
       else this.say(`${name.replace(/ \(.*/, '')} has taken the report of ${report.id}.`, false);
     } catch (error) {
       const isForbidden = error instanceof Problem && error.isForbidden;

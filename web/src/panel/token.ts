@@ -25,7 +25,11 @@ export class TokenDialog {
       el('h2', { id: 'token-title' }, 'Enter a token'),
       el('p', {}, 'This herd shows its clients to holders of a token only. An operator makes one with'),
       el('p', {}, el('code', {}, 'proxyherd token create')),
-      el('p', { class: 'quiet-text' }, 'The token stays in the memory of this page. Loading the page again forgets it.'),
+      el(
+        'p',
+        { class: 'quiet-text' },
+        'The token stays in the memory of this page. Loading the page again forgets it.',
+      ),
       el(
         'form',
         { class: 'form', autocomplete: 'off', onsubmit: (event) => void this.use(event) },
@@ -57,7 +61,9 @@ export class TokenDialog {
       else this.why.textContent = 'The token is valid, but allows nothing that this page shows.';
     } catch (error) {
       const isWrong = error instanceof Problem && error.needsToken;
-      this.why.textContent = isWrong ? 'The herd does not know this token, or the token is past its end.' : textOf(error);
+      this.why.textContent = isWrong
+        ? 'The herd does not know this token, or the token is past its end.'
+        : textOf(error);
       this.field.focus();
     }
     this.submit.disabled = false;

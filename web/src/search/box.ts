@@ -1,5 +1,5 @@
-// The search: a field, and the results in the panel. Results appear while somebody types; Enter shows mistakes, too, and
-// chooses the only result.
+// The search: a field, and the results in the panel. Results appear while somebody types; Enter shows mistakes, too,
+// and chooses the only result.
 
 import { Problem, textOf } from '../api/problem';
 import type { Client, ClientPage } from '../api/wire';
@@ -14,9 +14,14 @@ export class SearchBox {
   private readonly field = byId<HTMLInputElement>('query');
   private readonly results = el('div', { class: 'results' });
   private request: AbortController | null = null;
+  /** The text for which Enter has searched last. */
+  private answered: string | null = null;
 
   constructor(private readonly app: App) {
-    const typed = settled(TYPING_MS, () => void this.search(false));
+    const typed = settled(TYPING_MS, () => {
+      // Enter has searched for this text already, and may have chosen its only result.
+      if (this.field.value !== this.answered) void this.search(false);
+    });
     this.field.addEventListener('input', typed);
     byId('search').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -33,6 +38,7 @@ export class SearchBox {
 
   private async search(isAsked: boolean): Promise<void> {
     this.request?.abort();
+    this.answered = isAsked ? this.field.value : null;
     const query = parseQuery(this.field.value);
     if (!query) {
       if (this.app.panel.shows(this.results)) this.app.panel.close();

@@ -100,6 +100,21 @@ export class Follower {
   async ask(): Promise<void> {
     clearTimeout(this.pollTimer);
     if (this.end) return;
+    const share = await this.read();
+    if (this.end) return;
+    if (share) {
+      this.take(share);
+    } else {
+      this.isReachable = false;
+      this.changed();
+    }
+    // Another question may have been asked meanwhile.
+    clearTimeout(this.pollTimer);
+    if (!this.end) this.askIn(this.isLive && this.unheardSince === 0 ? CHECK_MS : POLL_MS);
+  }
+
+  /** What the share's path answers. `null`: there is no answer, or the share has ended. */
+  private async read(): Promise<Share | null> {
     try {
       const response = await this.outside.fetch(new URL('v1/share', this.outside.base).href, {
         headers: { Authorization: `Bearer ${this.token}`, Accept: 'application/json' },
@@ -109,18 +124,14 @@ export class Follower {
       });
       if (response.status === 401 || response.status === 403) {
         this.finish(endOf(response.headers.get('WWW-Authenticate')));
-        return;
+        return null;
       }
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      if (!response.ok) return null;
       this.noteClock(response.headers.get('Date'));
-      this.take((await response.json()) as Share);
+      return (await response.json()) as Share;
     } catch {
-      this.isReachable = false;
-      this.changed();
+      return null;
     }
-    // Another question may have been asked meanwhile.
-    clearTimeout(this.pollTimer);
-    if (!this.end) this.askIn(this.isLive && this.unheardSince === 0 ? CHECK_MS : POLL_MS);
   }
 
   private askIn(delayMs: number): void {

@@ -40,8 +40,14 @@ function show(): void {
   map?.show(client);
 }
 
+/** Whether this browser can draw the map. */
+function hasWebGl(): boolean {
+  return document.createElement('canvas').getContext('webgl2') !== null;
+}
+
 /** Loads the map. Without WebGL there is no map, and the drawing shows the position. */
 async function loadMap(): Promise<void> {
+  if (!hasWebGl()) return;
   try {
     const [{ ShareMap }, tiles] = await Promise.all([import('./map'), loadTiles()]);
     const box = element('map-box');
@@ -56,8 +62,9 @@ async function loadMap(): Promise<void> {
     // At the scale of streets, tiles say more than the drawing.
     element('surroundings').hidden = tiles !== null;
     document.body.classList.add('has-map');
-  } catch {
+  } catch (error) {
     element('map-box').hidden = true;
+    reportError(error);
   }
   show();
 }

@@ -5,6 +5,7 @@
 // The page loads this module after it shows the position in words. Where there is no WebGL, the constructor throws, and
 // the page stays without a map.
 
+import '../style/map.css';
 import type { Tiles } from '../api/wire';
 import { xOf, yOf } from '../base/mercator';
 import { change, svg } from '../herd/svg';

@@ -58,11 +58,12 @@ export class SharePage {
   }
 
   /** Shows what changes with time alone. Call this each second. */
-  tick({ share, client, end, clockOffsetMs, nowMs }: Shown & { nowMs: () => number }): void {
+  tick(shown: Shown): void {
+    const { share, client, end } = shown;
     if (end || !share) return;
-    const now = nowMs();
+    const now = shown.nowMs();
     const left = millis(share.expires) - now;
-    const at = local(millis(share.expires) - clockOffsetMs);
+    const at = local(millis(share.expires) - shown.clockOffsetMs);
     setText(element('end'), left > 0 ? `This share ends in ${duration(left)}, at ${at}.` : 'This share is ending.');
     if (!client) return;
     setText(element('age'), ago(now - whenMs(client)));

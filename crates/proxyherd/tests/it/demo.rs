@@ -10,7 +10,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::harness::{Client, PATIENCE, Process, eventually, status};
+use serde_json::Value;
+
+use crate::harness::{Client, PATIENCE, Plan, Process, Reply, eventually, fetch, request, status};
 
 /// The directory where the demo was started, and the demo's process.
 type Demo = (TempDir, Process);
@@ -162,6 +164,9 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
     wait_for(&process, "Riley runs already");
     wait_for(&process, "no server of that name; there are Riley, Jaquez,");
     wait_for(&process, "no such command; try");
+    said.write_all(b"cut Riley jaquez\nheal jaquez riley\n").unwrap();
+    wait_for(&process, "the link between Riley and Jaquez is cut;");
+    wait_for(&process, "the link between Riley and Jaquez is healed;");
     wait_for(&process, "Riley knows 36 clients again");
     assert_eq!(Client::connect(riley).ask("HELLO"), "? HELLO", "it is back where it was");
     // After the end of its input, the demo continues.
@@ -173,6 +178,122 @@ fn one_server_can_be_stopped_and_started_while_the_rest_go_on() {
     });
     process.signal("TERM");
     assert_eq!(process.wait(PATIENCE).code, 0);
+}
+
+/// The addresses of a server's line door and HTTP door, as the demo has printed them.
+fn doors_of(out: &str, name: &str) -> (SocketAddr, SocketAddr) {
+    let row = out.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    (words[1].parse().unwrap(), words[2].strip_prefix("http://").unwrap().parse().unwrap())
+}
+
+/// The answer to a command of a page.
+fn post(http: SocketAddr, path: &str, headers: &str) -> Reply {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {http}\r\nContent-Length: 0\r\n");
+    request(http, format!("{head}{headers}\r\n").as_bytes())
+}
+
+fn records(http: SocketAddr) -> u64 {
+    status(http)["records"].as_u64().unwrap()
+}
+
+#[test]
+fn a_page_kills_a_server_through_another_and_starts_it_and_all_records_come_back() {
+    let demo = start();
+    let out = demo.1.out();
+    assert!(out.starts_with("Open http://127.0.0.1:"), "the first thing to see: {out}");
+    let ((riley_line, riley), (_, jaquez)) = (doors_of(&out, "Riley"), doors_of(&out, "Jaquez"));
+    eventually("every server knows every client", || {
+        let known = [riley, jaquez].map(records);
+        if known == [36, 36] { Ok(()) } else { Err(known) }
+    });
+    let mut client = Client::connect(riley_line);
+    assert_eq!(client.ask("HELLO"), "? HELLO");
+    let killed = post(jaquez, "/v1/demo/servers/riley/kill", "");
+    assert_eq!(killed.code, 200, "{killed:?}");
+    assert_eq!(killed.json()["servers"][0]["state"], "stopped", "{killed:?}");
+    assert_eq!(client.rest(), b"", "its connections have ended without a word");
+    assert!(
+        TcpStream::connect(riley).is_err() && TcpStream::connect(riley_line).is_err(),
+        "its doors are gone"
+    );
+    wait_for(&demo.1, "Riley was killed (from a web page); Jaquez, Juzang, Campbell, Bernard go on.");
+    let again = post(jaquez, "/v1/demo/servers/Riley/kill", "");
+    assert_eq!(again.code, 409, "{again:?}");
+    assert!(again.json()["detail"].as_str().unwrap().contains("does not run"), "{again:?}");
+    eventually("the server has started", || {
+        let started = post(jaquez, "/v1/demo/servers/Riley/start", "");
+        // Another program may have taken the server's port for an outgoing connection, and will release it soon.
+        if started.code == 200 { Ok(()) } else { Err(started) }
+    });
+    wait_for(&demo.1, "Riley runs again (from a web page)");
+    eventually("Riley knows every client again", || {
+        let known = records(riley);
+        if known == 36 { Ok(()) } else { Err(known) }
+    });
+    let shown = fetch(riley, "/v1/demo", "").json();
+    assert_eq!(shown["servers"][0], serde_json::json!({ "name": "Riley", "state": "running" }), "{shown}");
+    assert_eq!(fetch(riley, "/v1/demo/servers/Riley", "").code, 404);
+    let foreign = "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n";
+    assert_eq!(post(riley, "/v1/demo/servers/Jaquez/kill", foreign).code, 403);
+}
+
+#[test]
+fn a_cut_link_is_down_at_both_ends_and_reports_take_another_way_until_it_is_healed() {
+    let demo = start();
+    let out = demo.1.out();
+    let doors = ["Riley", "Jaquez", "Juzang", "Campbell", "Bernard"].map(|name| doors_of(&out, name));
+    let [(riley_line, riley), (_, jaquez), ..] = doors;
+    let link = |http: SocketAddr, neighbor: &str| -> Value {
+        let status = status(http);
+        let links = status["links"].as_array().unwrap();
+        links.iter().find(|link| link["neighbor"] == neighbor).unwrap().clone()
+    };
+    eventually("the link is up", || {
+        let link = link(riley, "Jaquez");
+        if link["up"] == true { Ok(()) } else { Err(link) }
+    });
+    let cut = post(riley, "/v1/demo/links/Jaquez/Riley/cut", "");
+    assert_eq!(cut.code, 200, "{cut:?}");
+    let of_pair = serde_json::json!({ "between": ["Riley", "Jaquez"], "cut": true });
+    assert!(cut.json()["links"].as_array().unwrap().contains(&of_pair), "{cut:?}");
+    for (http, neighbor) in [(riley, "Jaquez"), (jaquez, "Riley")] {
+        eventually("the link is down at both ends", || {
+            let link = link(http, neighbor);
+            let is_cut = link["up"] == false && link["trouble"] == "cut by the demo";
+            if is_cut { Ok(()) } else { Err(link) }
+        });
+    }
+    wait_for(&demo.1, "the link between Riley and Jaquez is cut (from a web page)");
+    let report = Client::connect(riley_line).ask("IAMAT me +34.068930-118.445127 1621464827.959498503");
+    assert!(report.starts_with("AT Riley "), "{report}");
+    for (_, http) in doors {
+        eventually("the report reaches every server", || {
+            let found = fetch(http, "/v1/clients/me", "");
+            if found.code == 200 { Ok(()) } else { Err(found) }
+        });
+    }
+    assert_eq!(post(jaquez, "/v1/demo/links/Riley/Bernard/cut", "").code, 404, "they have no link");
+    let healed = post(jaquez, "/v1/demo/links/riley/jaquez/heal", "");
+    assert_eq!(healed.code, 200, "{healed:?}");
+    eventually("the link is up again at both ends", || {
+        let links = [link(riley, "Jaquez"), link(jaquez, "Riley")];
+        if links.iter().all(|link| link["up"] == true) { Ok(()) } else { Err(links) }
+    });
+}
+
+#[test]
+fn a_server_that_is_in_no_demo_has_no_controls() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let unknown = fetch(http, "/v1/nothing", "").json();
+    for path in ["/v1/demo", "/v1/demo/servers/Riley/kill", "/v1/demo/links/Riley/Jaquez/cut"] {
+        for reply in [fetch(http, path, ""), post(http, path, "")] {
+            assert_eq!(reply.code, 404, "{path} {reply:?}");
+            assert_eq!(reply.json()["detail"], unknown["detail"], "{path}");
+        }
+    }
+    assert!(!unknown["detail"].as_str().unwrap().contains("/v1/demo"), "{unknown}");
 }
 
 #[test]

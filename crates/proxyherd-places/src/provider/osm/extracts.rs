@@ -12,6 +12,7 @@ use proxyherd_core::places::{self, EARTH_RADIUS_M, Query};
 
 use super::import::Unseen;
 use super::index::{BAND_COUNT, Index};
+use super::limits::LABEL_BLOCKS_MAX;
 use super::*;
 
 const MUENCHEN: &str = "muenchen-valhalla-2020-07-20.osm.pbf";
@@ -276,4 +277,28 @@ fn real_places_are_told_in_full() {
         let end = &place.types[place.types.len() - 2..];
         assert_eq!(end, ["point_of_interest", "establishment"], "{place:?}");
     }
+}
+
+#[tokio::test]
+async fn the_labels_of_a_real_town_are_its_sights_and_the_world_reads_few_blocks() {
+    let Some(extract) = data(MUENCHEN) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("places.idx");
+    import(&extract, &path, &mut Unseen).unwrap();
+    let osm = Osm::open(&path, Environment::silent(|| 0, || 0)).unwrap();
+    let center = Bounds::new(48.130, 11.565, 48.145, 11.590).unwrap();
+    let labels = osm.labels(center, 100).await.labels;
+    assert_eq!(labels.len(), 100);
+    assert!(labels.is_sorted_by_key(|label| std::cmp::Reverse(label.prominence)));
+    for label in &labels {
+        assert!(center.contains(label.location.latitude(), label.location.longitude()), "{label:?}");
+    }
+    let museums = labels.iter().filter(|label| label.kind == "museum").count();
+    assert!(museums >= 3, "{museums} in {labels:?}");
+    let few = osm.labels(center, 10).await.labels;
+    assert_eq!(few, labels[..10]);
+    let world = Bounds::new(-90.0, -180.0, 90.0, 180.0).unwrap();
+    let all = osm.labels(world, 1000).await.labels;
+    let is_small = osm.index.directory().len() <= LABEL_BLOCKS_MAX;
+    assert_eq!(all.len(), if is_small { 1000 } else { 0 });
 }

@@ -9,6 +9,9 @@ pub(super) const BLOCK_LEN_MAX: usize = 128 * 1024;
 /// Maximum memory for blocks that have been read, bytes. Blocks that were not used recently are dropped to make room
 /// for new blocks.
 pub(super) const CACHE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// Maximum number of blocks that are read for the labels of one box. A box that touches more blocks has no labels, and
+/// the map shows cities there. 128 blocks have up to 16,384 places.
+pub(super) const LABEL_BLOCKS_MAX: usize = 128;
 /// Maximum size of the directory, bytes: a hundred times the size for the whole planet. The reader refuses a larger
 /// directory.
 pub(super) const DIRECTORY_LEN_MAX: u64 = 1 << 30;

@@ -7,9 +7,10 @@
 //! A question whose wish selects no places is answered at once on two conditions: all blocks that the question needs
 //! are in memory, and for each found place it is known whether the place is open. Any other question is answered on a
 //! thread that may wait for the disk. Only a few such searches run at the same time, and a search ends when nobody
-//! waits for its result any more.
+//! waits for its result any more. The labels of a map (`labels`) are found on such a thread, too.
 //!
-//! Floors, lowest first: `faults`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`; [`Osm`];
+//! Floors, lowest first: `faults`, `limits`, `tags`; `index`; `pbf`, `hours`, `zones`; `search`, `wish`, `labels`;
+//! [`Osm`];
 //! `import`, which does not know searches.
 
 mod faults;
@@ -17,6 +18,7 @@ pub(crate) mod fuzzing;
 mod hours;
 mod import;
 mod index;
+mod labels;
 mod limits;
 pub(crate) mod pbf;
 mod search;
@@ -29,13 +31,16 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
+use proxyherd_core::command::Bounds;
 use proxyherd_core::limits::PLACES_MAX;
-use proxyherd_core::places::{self, Answer, Geometry, Place, Query, Separation, Text, Viewport};
+use proxyherd_core::places::{
+    self, Answer, Geometry, Label, Labels, Place, Query, Separation, Text, Viewport,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Pending, Provider, VIEWPORT_HALF_HEIGHT};
+use super::{Failure, Pending, PendingLabels, Provider, VIEWPORT_HALF_HEIGHT};
 use crate::Environment;
 use faults::Faults;
 use hours::OpenState;
@@ -143,6 +148,44 @@ impl Provider for Osm {
             Ok(Answer::found(places, &ATTRIBUTIONS[..]))
         })
     }
+
+    fn labels(&self, bounds: Bounds, most: usize) -> PendingLabels<'_> {
+        Box::pin(async move {
+            let Some(numbers) = labels::blocks_of(self.index.directory(), &bounds) else {
+                return Labels::default();
+            };
+            let given_up = CancellationToken::new();
+            let _gives_up = given_up.clone().drop_guard();
+            let turn = Arc::clone(&self.searches).acquire_owned().await;
+            let index = Arc::clone(&self.index);
+            let read = move || {
+                let _turn = turn;
+                labels_of(&index, &numbers, &bounds, most, &given_up)
+            };
+            let read = tokio::task::spawn_blocking(read).await;
+            // A question about places tells the operator which block cannot be read. The map does without labels.
+            let found = read.map_err(|error| unfinished(error, &self.faults)).and_then(|found| found);
+            let mut labels = Labels::default();
+            labels.add(found.unwrap_or_default(), &ATTRIBUTIONS, most);
+            labels
+        })
+    }
+}
+
+/// Reads blocks from memory or the disk, unless nobody waits for the result any more, and makes labels of them.
+fn labels_of(
+    index: &Index,
+    numbers: &[u32],
+    bounds: &Bounds,
+    most: usize,
+    given_up: &CancellationToken,
+) -> Result<Vec<Label>, Failure> {
+    let read = numbers.iter().map(|&number| match given_up.is_cancelled() {
+        true => Err(Failure::Unavailable("the search was given up".to_owned())),
+        false => Ok(index.block(number)?),
+    });
+    let blocks = read.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(labels::of_blocks(&blocks, bounds, most))
 }
 
 impl From<BlockError> for Failure {
@@ -495,6 +538,26 @@ mod tests {
    "status" : "OK"
 }"#
         );
+    }
+
+    #[tokio::test]
+    async fn the_labels_of_a_box_are_its_most_prominent_places() {
+        let (_dir, osm) =
+            osm(&[("Bus", "bus_station", ""), ("Adler", "restaurant", ""), ("Museum", "museum", "")]);
+        let named = async |west: f64, east: f64, most: usize| {
+            let labels = osm.labels(Bounds::new(48.0, west, 48.2, east).unwrap(), most).await;
+            assert_eq!(labels.attributions.len(), usize::from(!labels.labels.is_empty()));
+            labels.labels.iter().map(|label| format!("{} {}", label.name, label.kind)).collect::<Vec<_>>()
+        };
+        assert_eq!(named(11.0, 12.0, 10).await, ["Museum museum", "Adler restaurant", "Bus bus_station"]);
+        assert_eq!(named(11.0, 12.0, 1).await, ["Museum museum"]);
+        assert_eq!(
+            named(11.0, 11.5765, 10).await,
+            ["Adler restaurant", "Bus bus_station"],
+            "the museum is farther east"
+        );
+        assert_eq!(named(179.0, 11.5755, 10).await, ["Bus bus_station"], "across the antimeridian");
+        assert_eq!(named(12.0, 13.0, 10).await, [""; 0]);
     }
 
     #[tokio::test]

@@ -54,6 +54,7 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
         ("/v1/herd", one(HttpMethod::Get, get_herd())),
         ("/v1/map", one(HttpMethod::Get, get_map())),
+        ("/v1/places", one(HttpMethod::Get, get_labels())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
         ("/v1/share", one(HttpMethod::Get, shares::get_share())),
         ("/v1/shares", shares),
@@ -341,6 +342,32 @@ fn get_places() -> Operation {
     .parameter(query("type", "One of Google's types of places, such as restaurant.", parameters::kind()))
     .response("200", response("The places.", &[(JSON, named("NearbySearch"))]));
     problems(operation, &[COMMON, CLIENTS, &["404", "406"]]).build()
+}
+
+fn get_labels() -> Operation {
+    let operation = operation_for(
+        "`places`",
+        "getPlacesInBox",
+        "Clients",
+        "The most prominent places in a box.",
+        "The labels of a map: first cities by their populations, then villages, then places to go to. Only sources on the \
+         server's machine are asked. Google's places are not in the answer.",
+    )
+    .parameter(required(query(
+        "box",
+        "S,W,N,E in degrees. A box with W greater than E crosses the antimeridian. S and N may change places.",
+        parameters::bounds(),
+    )))
+    .parameter(query("limit", "The greatest number of places.", parameters::labels_limit()))
+    .parameter(if_none_match())
+    .response("200", with_etag(response("The places, the most prominent first.", &[(JSON, named("Labels"))])))
+    .response("304", with_etag(response("The client holds this answer.", &[])));
+    problems(operation, &[COMMON, CLIENTS, &["406"]]).build()
+}
+
+fn required(mut parameter: Parameter) -> Parameter {
+    parameter.required = Required::True;
+    parameter
 }
 
 /// What the operations about tokens need, even if tokens are off.

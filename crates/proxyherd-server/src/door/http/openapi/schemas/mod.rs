@@ -10,7 +10,7 @@ mod shares;
 mod streams;
 mod tokens;
 
-use proxyherd_core::limits::CLIENT_ID_LEN_MAX;
+use proxyherd_core::limits::{CLIENT_ID_LEN_MAX, LABELS_MAX};
 use utoipa::openapi::{
     Ref, RefOr,
     schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
@@ -27,6 +27,7 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("Feature", clients::feature().into()),
         ("FeatureCollection", clients::feature_collection().into()),
         ("Herd", herd::herd().into()),
+        ("Labels", labels().into()),
         ("Map", herd::map().into()),
         ("NearbySearch", nearby_search().into()),
         ("Problem", problem().into()),
@@ -138,6 +139,22 @@ fn nearby_search() -> ObjectBuilder {
         .property("error_message", text())
         .property("next_page_token", text())
         .description(Some("The answer of Google's Nearby Search (Legacy)."))
+}
+
+/// The labels of a map.
+fn labels() -> ObjectBuilder {
+    let label = exactly([
+        ("name", text().into()),
+        ("lat", clients::latitude().into()),
+        ("lon", clients::longitude().into()),
+        ("kind", text().examples(["locality"]).into()),
+    ])
+    .property("population", count().description(Some("How many people live there, if this is known.")));
+    exactly([
+        ("places", ArrayBuilder::new().items(label).max_items(Some(LABELS_MAX)).into()),
+        ("html_attributions", ArrayBuilder::new().items(text()).into()),
+    ])
+    .description(Some("The most prominent places of a box. Show the attributions where you show the places."))
 }
 
 fn flag() -> ObjectBuilder {

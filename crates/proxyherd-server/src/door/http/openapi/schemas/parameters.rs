@@ -1,7 +1,7 @@
 //! The schemas of query parameters.
 
 use proxyherd_core::limits::{
-    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, PLACES_MAX, RADIUS_M_MAX, WHERE_LEN_MAX,
+    ATTRIBUTE_NAME_LEN_MAX, CLIENT_ID_LEN_MAX, LABELS_MAX, PLACES_MAX, RADIUS_M_MAX, WHERE_LEN_MAX,
 };
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
 use super::{id_url, integer, number, text};
 use crate::door::http::{
     api::{KIND_LEN_MAX, MAX_AGE_S_MAX, RADIUS_M_MAX as SEARCH_RADIUS_M_MAX},
-    limits::{CLIENTS_DEFAULT, CLIENTS_MAX},
+    limits::{CLIENTS_DEFAULT, CLIENTS_MAX, LABELS_DEFAULT},
     live::KINDS as LIVE_KINDS,
 };
 
@@ -79,6 +79,10 @@ pub(in super::super) fn max_age_s() -> ObjectBuilder {
 
 pub(in super::super) fn limit() -> ObjectBuilder {
     integer().minimum(Some(1)).maximum(Some(CLIENTS_MAX as u64)).default(Some(Value::from(CLIENTS_DEFAULT)))
+}
+
+pub(in super::super) fn labels_limit() -> ObjectBuilder {
+    integer().minimum(Some(1)).maximum(Some(LABELS_MAX as u64)).default(Some(Value::from(LABELS_DEFAULT)))
 }
 
 pub(in super::super) fn after() -> ObjectBuilder {
