@@ -32,6 +32,7 @@ stage_tools() {
     want_cargo_deny
     want_google_clients
     want_python_clients
+    want_web_packages
 }
 
 want_c_compiler() {
@@ -232,6 +233,14 @@ want_google_clients() {
 want_python_clients() {
     want_python_packages crates/proxyherd/tests/outside/requirements.txt "${target_dir:?}/outside" && return
     say "Python's requests, websockets and Schemathesis are not installed; tests with them will be skipped." >&2
+    [[ ${CI:-} != true ]]
+}
+
+# The packages with which the pages are built, and with which tests use them in a browser, in the versions that
+# web/package-lock.json pins. Where they can't be installed, the tests with them are skipped; in CI the stage fails.
+want_web_packages() {
+    want_node_client web "${target_dir:?}/web" && return
+    say 'The packages of the web pages are not installed; tests with them will be skipped.' >&2
     [[ ${CI:-} != true ]]
 }
 

@@ -178,6 +178,7 @@ impl Watcher {
         if config.warnings != self.current.warnings {
             config.warnings.iter().for_each(|warning| self.log(LogLevel::Warn, &warning.told()));
         }
+        self.herd.doors_of_herd().follow(&config);
         let has_changed = self.change_operator_token(&config).await | self.change_topology(&config).await;
         let has_logged = self.log_waiting(self.started.waiting(&config, name.as_str()));
         if cause == CheckCause::Hangup && !has_changed && !has_logged && !was_removed {

@@ -11,7 +11,12 @@ use std::{
 };
 
 use super::{
-    address::Address, diagnostic::Diagnostic, doors::Door, reader::Reader, section::Section, servers::Draft,
+    address::{Address, AddressError},
+    diagnostic::Diagnostic,
+    doors::Door,
+    reader::Reader,
+    section::Section,
+    servers::{Draft, ServerConfig},
     value::Placed,
 };
 use crate::door_kind::DoorKind;
@@ -68,11 +73,20 @@ pub struct Network {
 impl AccessSettings {
     /// The origin of [`AccessSettings::public_url`]. Pages of this origin are the herd's own.
     pub fn public_origin(&self) -> Option<WebOrigin> {
-        let url = self.public_url.as_ref()?;
-        let (scheme, rest) = url.split_once("://")?;
-        let authority = rest.split('/').next()?.to_ascii_lowercase();
-        let own_port = if scheme == "https" { ":443" } else { ":80" };
-        Some(WebOrigin(format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(&authority))))
+        self.public_url.as_deref().and_then(WebOrigin::of_url)
+    }
+}
+
+impl ServerConfig {
+    /// The origins of the server's HTTP doors, as a browser can open them, in the order of the file. An address that
+    /// means all interfaces is left out, and so is one whose port the system chooses.
+    pub fn http_origins(&self) -> impl Iterator<Item = WebOrigin> {
+        let doors = self.doors_of(DoorKind::Http);
+        let doors = doors.filter(|door| !door.address.is_unspecified() && door.address.port() != 0);
+        doors.filter_map(|door| {
+            let scheme = if door.tls { "https" } else { "http" };
+            WebOrigin::of_url(&format!("{scheme}://{}", door.address.authority()))
+        })
     }
 }
 
@@ -96,6 +110,14 @@ impl WebOrigin {
         }
         let origin = format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(authority));
         if origin == text { Ok(WebOrigin(origin)) } else { Err(format!("did you mean {origin:?}?")) }
+    }
+
+    /// The origin of a URL whose authority is known to be well formed.
+    pub(super) fn of_url(url: &str) -> Option<WebOrigin> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
+        let own_port = if scheme == "https" { ":443" } else { ":80" };
+        Some(WebOrigin(format!("{scheme}://{}", authority.strip_suffix(own_port).unwrap_or(&authority))))
     }
 
     /// The origin as browsers write it.
@@ -260,16 +282,18 @@ fn parse_url(text: &str) -> Result<Option<String>, String> {
         );
     }
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let with_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:1") };
-    if let Err(error) = with_port.parse::<Address>() {
-        return Err(format!("{error}; {}", example()));
-    }
+    check_authority(authority).map_err(|error| format!("{error}; {}", example()))?;
     // The characters of a path (RFC 3986, section 3.3).
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
     if !path.bytes().all(is_plain) {
         return Err("other characters of a path than A-Z a-z 0-9 - . _ ~ must be percent-encoded".to_owned());
     }
     Ok(Some(text.trim_end_matches('/').to_owned()))
+}
+
+/// Reads `HOST` or `HOST:PORT` of a URL. Without a port, the port of the address is 1.
+pub(super) fn check_authority(authority: &str) -> Result<Address, AddressError> {
+    if has_port(authority) { authority.parse() } else { format!("{authority}:1").parse() }
 }
 
 /// Warns of `proxies` that mean every address.

@@ -73,6 +73,14 @@ impl Address {
         }
     }
 
+    /// The address as the authority of a URL: a name in lower case and without a final dot, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        match &self.host {
+            AddressHost::Ip(ip) => std::net::SocketAddr::new(*ip, self.port).to_string(),
+            AddressHost::Name(name) => format!("{name}:{}", self.port),
+        }
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.port

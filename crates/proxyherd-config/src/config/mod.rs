@@ -18,7 +18,7 @@
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
 //! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
-//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `read`.
+//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `map`; `read`.
 //! `render` imports only `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
 mod access;
@@ -28,6 +28,7 @@ mod diagnostic;
 mod doors;
 mod durability;
 mod log;
+mod map;
 mod nearest;
 mod overrides;
 mod places;
@@ -61,6 +62,7 @@ pub use change::{HerdChange, LinkChange, LinkEnds};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use doors::{ADDRESSES_PER_DOOR_MAX, Door, DoorCertificate, DoorError, TLS_SCHEME};
 pub use durability::DurabilitySettings;
+pub use map::MapSettings;
 pub use nearest::of as nearest_word;
 pub use overrides::{Overrides, VARIABLE_PREFIX};
 pub use places::PlacesBudget;
@@ -103,6 +105,8 @@ pub struct Config {
     pub log: LogSettings,
     /// The section `[access]`: who may reach the doors, and whether tokens decide what a caller may do.
     pub access: AccessSettings,
+    /// The section `[map]`: the tiles of the map.
+    pub map: MapSettings,
     /// The section `[tls]`: the certificate of the doors with TLS.
     pub tls: Option<DoorCertificate>,
     /// The servers, in the order of the file.
@@ -181,6 +185,7 @@ impl Config {
             presence_silent: Some(Duration::from_secs(reports::PRESENCE_SILENT_S)),
             log: LogSettings::default(),
             access: AccessSettings::default(),
+            map: MapSettings::default(),
             tls: None,
             servers: (0..).zip(CLASSIC_NAMES).map(|(index, name)| servers::classic(index, name)).collect(),
             warnings: Vec::new(),

@@ -1,8 +1,8 @@
 //! Values set outside the file: `PROXYHERD_<SECTION>_<KEY>` in the environment and `--set section.key=value`.
 //!
 //! A flag overrides a variable, and a variable overrides the file. Flags and variables can set any single value of the
-//! sections `herd`, `places` and its tables, `tls`, `limits` and `log`. Only the file can set lists and the servers of
-//! the herd, because these are the same for every server.
+//! sections `herd`, `places` and its tables, `tls`, `map`, `limits` and `log`. Only the file can set lists and the
+//! servers of the herd, because these are the same for every server.
 
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ use super::{
 pub const VARIABLE_PREFIX: &str = "PROXYHERD_";
 
 /// The sections whose single values flags and variables can set.
-pub(super) const SECTIONS: [&str; 10] = [
+pub(super) const SECTIONS: [&str; 11] = [
     "herd",
     "places",
     "places.google",
@@ -24,6 +24,7 @@ pub(super) const SECTIONS: [&str; 10] = [
     "places.osm",
     "tls",
     "limits",
+    "map",
     "reports",
     "log",
     "access",

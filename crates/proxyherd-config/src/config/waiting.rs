@@ -8,8 +8,8 @@ use proxyherd_log::LogSettings;
 use proxyherd_places::{CacheSettings, GoogleSettings, RequestSettings, Settings};
 
 use super::{
-    AccessSettings, Config, DoorCertificate, DurabilitySettings, HerdSettings, Limits, PlacesBudget,
-    ServerConfig,
+    AccessSettings, Config, DoorCertificate, DurabilitySettings, HerdSettings, Limits, MapSettings,
+    PlacesBudget, ServerConfig,
 };
 use crate::door_kind::DoorKind;
 
@@ -37,6 +37,12 @@ impl Config {
         }
         compare_log(&self.log, &now.log, &mut keys);
         compare_access(&self.access, &now.access, &mut keys);
+        compare!(
+            keys,
+            &self.map,
+            &now.map,
+            MapSettings { tiles: "map.tiles", attribution: "map.attribution" }
+        );
         compare_certificate(self.tls.as_ref(), now.tls.as_ref(), &mut keys);
         if let (Some(before), Some(now)) = (self.server(name), now.server(name)) {
             compare_server(before, now, &mut keys);
@@ -278,6 +284,8 @@ mod tests {
             ("log.keep", "5"),
             ("log.lines_per_s", "5"),
             ("log.positions", "false"),
+            ("map.tiles", "https://tiles.example.org/{z}/{x}/{y}.png"),
+            ("map.attribution", "us"),
         ] {
             assert_eq!(waiting(&[(key, value)]), [key]);
         }

@@ -9,7 +9,7 @@ use crate::{
     codec::link::{Encoder, GraftMode},
     flood::{LinkId, Nonsense, Wake},
     limits::{LINK_BATCH_LEN, SHARDS},
-    spanning_tree::{SpanningTree, StateVerdict},
+    spanning_tree::{SpanningTree, StateVerdict, TreeView},
     types::{Advertisement, Origin, ServerName},
 };
 
@@ -217,6 +217,11 @@ impl Replica {
     /// The servers of the spanning tree, including this server.
     pub fn tree_servers(&self) -> Vec<ServerName> {
         self.tree.lock().reached()
+    }
+
+    /// What this server knows of all links of the herd, by the link states that were flooded to it.
+    pub fn tree_view(&self) -> TreeView {
+        self.tree.lock().view()
     }
 
     /// Whether `link` has something to flush.

@@ -43,6 +43,7 @@ pub use self::{
     offer::Offer,
     restore::Restoring,
 };
+pub use crate::spanning_tree::TreeView;
 use crate::{
     command::{Outcome, Position, Positions},
     flood::{

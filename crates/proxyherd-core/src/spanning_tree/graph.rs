@@ -10,6 +10,19 @@ pub(super) type Graph<'a> = BTreeMap<&'a ServerName, BTreeSet<&'a ServerName>>;
 
 /// The neighbors with which `me` shares an edge of the tree.
 pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName> {
+    edges_of(graph, me)
+        .into_iter()
+        .filter_map(|(child, parent)| match (child == me, parent == me) {
+            (true, _) => Some(parent.clone()),
+            (_, true) => Some(child.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All edges of the tree that has `me` in it: each server but the root, with the server from which the search reached
+/// it.
+pub(super) fn edges_of<'a>(graph: &Graph<'a>, me: &'a ServerName) -> Vec<(&'a ServerName, &'a ServerName)> {
     // The root is chosen among all servers that `me` reaches, so all of them choose the same root.
     let reached = reach(graph, me);
     let degree = |server: &ServerName| graph.get(server).map_or(0, BTreeSet::len);
@@ -18,14 +31,7 @@ pub(super) fn tree_of(graph: &Graph<'_>, me: &ServerName) -> BTreeSet<ServerName
         .copied()
         .max_by(|one, other| degree(one).cmp(&degree(other)).then_with(|| other.cmp(one)));
     let parents = reach(graph, first.unwrap_or(me));
-    let edges = parents.iter().filter_map(|(child, parent)| Some((*child, (*parent)?)));
-    edges
-        .filter_map(|(child, parent)| match (child == me, parent == me) {
-            (true, _) => Some(parent.clone()),
-            (_, true) => Some(child.clone()),
-            _ => None,
-        })
-        .collect()
+    parents.into_iter().filter_map(|(child, parent)| Some((child, parent?))).collect()
 }
 
 /// All servers that `root` reaches, each with the server from which the search reached it.

@@ -22,6 +22,7 @@
 
 mod graph;
 mod namesake;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,7 @@ use self::{
     namesake::Namesake,
 };
 
+pub use self::view::TreeView;
 use crate::{
     flood::{Broken, LinkId, Rules},
     limits::{LINKS_MAX, TREE_COMPUTES, TREE_LOST_LOOKS, TREE_SAY_LOOKS, TREE_STRANGERS_MAX},

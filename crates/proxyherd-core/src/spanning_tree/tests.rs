@@ -386,3 +386,36 @@ fn a_wish_is_told_once() {
     assert_eq!(trees[0].take_wish(link(1)), None);
     assert_eq!(trees[0].links_untold().next(), None);
 }
+
+#[test]
+fn a_view_shows_each_link_that_is_up_and_the_same_tree_at_every_server() {
+    let mut trees = herd(5, &CLASSIC);
+    let in_tree = |view: &TreeView| {
+        CLASSIC.iter().filter(|(one, other)| view.is_in_tree(&name(*one), &name(*other))).count()
+    };
+    for tree in &trees {
+        let view = tree.view();
+        assert!(CLASSIC.iter().all(|(one, other)| view.is_up(&name(*other), &name(*one)) == Some(true)));
+        assert_eq!((in_tree(&view), view == trees[0].view()), (4, true));
+        assert_eq!(view.is_up(&name(0), &name(3)), Some(false), "there is no such link");
+    }
+    // One end notices first that the link has ended.
+    trees[2].link_down(link(4));
+    settle(&mut trees);
+    let view = trees[0].view();
+    assert_eq!(view.is_up(&name(4), &name(2)), Some(false));
+    assert!(!view.is_in_tree(&name(2), &name(4)) && in_tree(&view) == 4);
+}
+
+#[test]
+fn a_view_does_not_believe_the_old_state_of_a_server_that_is_out_of_reach() {
+    let mut trees = herd(5, &[(0, 1), (1, 2), (2, 3), (3, 4)]);
+    trees[1].link_down(link(2));
+    settle(&mut trees);
+    let view = trees[0].view();
+    let reached: Vec<_> = (0..5).filter(|server| view.reaches(&name(*server))).collect();
+    assert_eq!(reached, [0, 1]);
+    assert_eq!(view.is_up(&name(1), &name(2)), Some(false), "the end within reach says so");
+    assert_eq!(view.is_up(&name(3), &name(4)), None);
+    assert!(view.is_in_tree(&name(1), &name(0)) && !view.is_in_tree(&name(3), &name(4)));
+}

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::RwLock;
 use proxyherd_config::{
     clock,
-    config::{AccessSettings, Config, Flood, ServerConfig},
+    config::{AccessSettings, Config, Flood, MapSettings, ServerConfig},
     credentials::Credentials,
     server_status::Status,
 };
@@ -28,7 +28,7 @@ use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DemoControls, Durability, Herd, HerdCounters, JournalMonitor, Link, Links, ServerDurability,
+    DemoControls, Durability, Herd, HerdCounters, HerdDoors, JournalMonitor, Link, Links, ServerDurability,
     streams::{HerdStreams, PresenceRules},
 };
 use crate::{
@@ -90,6 +90,8 @@ impl Herd {
             quota,
             credentials,
             access: config.access.clone(),
+            map: config.map.clone(),
+            doors: Arc::new(HerdDoors::new(config)),
             audit: audit_log(config, server, &log),
             log,
             liveness: Liveness::default(),
@@ -136,6 +138,11 @@ impl Herd {
     /// The settings of access.
     pub(crate) fn access(&self) -> &AccessSettings {
         &self.access
+    }
+
+    /// The settings of the map.
+    pub(crate) fn map_settings(&self) -> &MapSettings {
+        &self.map
     }
 
     /// The admission, which decides which clients are admitted.

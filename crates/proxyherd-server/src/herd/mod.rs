@@ -20,6 +20,7 @@ mod figures;
 mod flapping;
 mod internals;
 mod journal_monitor;
+mod known_servers;
 mod links;
 mod readiness;
 mod reports;
@@ -37,7 +38,11 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use proxyherd_config::{clock, config::AccessSettings, credentials::Credentials};
+use proxyherd_config::{
+    clock,
+    config::{AccessSettings, MapSettings},
+    credentials::Credentials,
+};
 use proxyherd_core::{
     codec::line::without_tokens,
     command::{Around, Bounds, List, Near, Nearby},
@@ -62,6 +67,7 @@ pub use self::{
     journal_monitor::{
         JournalFigures, JournalMonitor, JournalState, RecoveryFigures, SYNC_BUCKETS_S, SyncTimes,
     },
+    known_servers::{HerdDoors, KnownLink, KnownServer, ListedServers},
     links::{Link, LinkConnection, Links},
     readiness::Readiness,
     streams::{StreamEnd, StreamHandle, StreamRefusal, StreamRequest, StreamsFull, Taken},
@@ -97,6 +103,9 @@ pub struct Herd {
     replica: Arc<Replica>,
     streams: HerdStreams,
     access: AccessSettings,
+    map: MapSettings,
+    /// The HTTP doors of all servers.
+    doors: Arc<HerdDoors>,
     tokens: Tokens,
     audit: AuditLog,
     /// Maximum number of requests to providers of places in progress at the same time.

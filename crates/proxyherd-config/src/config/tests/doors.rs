@@ -399,3 +399,36 @@ fn no_hint_offers_what_is_not_built() {
     );
     assert!(said[0].contains("`herd.resp` is not a known key: known keys: id, "), "{said:?}");
 }
+
+#[test]
+fn mistakes_about_the_map_name_the_key_and_the_line() {
+    let doors = "listen = \"127.0.0.1:1\"";
+    for (map, expected) in [
+        (
+            "tiles = \"https://a.example/{z}/{x}.png\"",
+            "5:9: error: `map.tiles` takes a URL of map tiles: found the text \"https://a.example/{z}/{x}.png\"; {y} is \
+             missing; for example \"https://tiles.example.org/{z}/{x}/{y}.png\"",
+        ),
+        (
+            "attribution = \"us\"",
+            "5:15: warning: `map.attribution` has no effect without `tiles`; the map shows it beside the tiles; leave it \
+             out, or set `tiles`",
+        ),
+        ("tile = \"\"", "5:1: error: `map.tile` is not a known key: did you mean `tiles`?"),
+    ] {
+        let text = format!("[[server]]\nname = \"a\"\n{doors}\n[map]\n{map}\n");
+        assert_eq!(said(&text), [format!("herd.toml:{expected}")]);
+    }
+}
+
+#[test]
+fn an_http_door_has_an_origin_unless_its_address_means_no_host_or_no_port() {
+    let http = "[\"127.0.0.1:8000\", \"tls://Riley.Example.org.:443\", \"[::1]:80\", \"0.0.0.0:8001\", \"localhost:0\"]";
+    let text = format!(
+        "[access]\nopen = true\nexposed = true\n[tls]\ncert = \"a\"\nkey = \"b\"\n[[server]]\nname = \"a\"\n\
+         listen = \"127.0.0.1:1\"\nphones = \"127.0.0.1:5055\"\nhttp = {http}\n"
+    );
+    let config = read(&text).unwrap();
+    let origins: Vec<_> = config.servers[0].http_origins().map(|origin| origin.as_str().to_owned()).collect();
+    assert_eq!(origins, ["http://127.0.0.1:8000", "https://riley.example.org", "http://[::1]"]);
+}

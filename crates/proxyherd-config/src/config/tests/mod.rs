@@ -126,6 +126,7 @@ fn every_setting_is_in_what_init_writes() {
         ("places.google-legacy", ""),
         ("tls", ""),
         ("access", ""),
+        ("map", ""),
         ("limits", ""),
         ("log", ""),
         ("[server]", "name=\"a\"\nlisten=\"a:1\""),
@@ -217,6 +218,9 @@ fn every_value_is_read() {
         origins = ["https://a.example"]
         proxies = ["10.0.0.0/8"]
         public_url = "https://herd.example.org"
+        [map]
+        tiles = "https://tiles.example.org/{z}/{x}/{y}.png"
+        attribution = "© us"
         [[server]]
         name = "Riley"
         listen = ["[::1]:12000", "tls://0.0.0.0:12443"]
@@ -323,6 +327,8 @@ fn every_value_is_read() {
             public_url: Some("https://herd.example.org".to_owned()),
         }
     );
+    let tiles = Some("https://tiles.example.org/{z}/{x}/{y}.png".to_owned());
+    assert_eq!(config.map, MapSettings { tiles, attribution: "© us".to_owned() });
     let server = config.server("Riley").unwrap();
     let doors: Vec<_> = server.doors.iter().map(|door| (door.kind, door.to_string())).collect();
     let expected = [

@@ -3,16 +3,17 @@
 //! A response is compressed as a whole, so its length is known. The caller counts a response against the buffers before
 //! it calls this module. At most [`COMPRESSIONS_MAX`] long responses are compressed at once, and further ones wait. So
 //! the number of packed copies that do not count against the buffers is bounded. Streams, short responses, and media
-//! types that gain nothing are sent as they are. The server never unpacks anything.
+//! types that gain nothing are sent as they are. The server unpacks its own files for clients that do not accept gzip
+//! ([`unpacked`]), and nothing that a client sends.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use axum::{
     body::{Body, Bytes, HttpBody as _, to_bytes},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use tokio::sync::Semaphore;
 
@@ -92,12 +93,23 @@ async fn gzip(bytes: &Bytes) -> Option<Vec<u8>> {
     encoder.finish().ok().filter(|packed| packed.len() < bytes.len())
 }
 
+/// A file of the program, which is compressed, for a client that does not accept gzip. `len`: its length, bytes.
+pub(super) async fn unpacked(file: &'static [u8], len: usize) -> Vec<u8> {
+    let _turn = TURNS.acquire().await.expect("nobody closes this semaphore");
+    let mut unpacked = Vec::with_capacity(len);
+    let mut decoder = GzDecoder::new(file);
+    loop {
+        let piece = decoder.by_ref().take(PIECE_LEN as u64).read_to_end(&mut unpacked);
+        if piece.expect("a test unpacks each file of the program") == 0 {
+            return unpacked;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use axum::response::IntoResponse as _;
-    use flate2::read::GzDecoder;
 
     use super::*;
 

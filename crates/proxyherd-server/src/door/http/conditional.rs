@@ -40,7 +40,7 @@ fn etag_of(body: &[u8]) -> HeaderValue {
 }
 
 /// Whether `If-None-Match` names this ETag. The comparison is weak, as the RFC asks for GET.
-fn is_held(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(super) fn is_held(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
     let own = opaque(etag.as_bytes());
     let values = headers.get_all(header::IF_NONE_MATCH).iter();

@@ -23,6 +23,7 @@ mod exposition;
 mod handler;
 mod limits;
 mod live;
+mod map;
 mod media;
 mod metered_stream;
 mod metrics;
@@ -103,6 +104,7 @@ pub(crate) fn run(entrance: Entrance, shared: &Shared) {
             listener.own.clone(),
             listener.tls.is_some(),
             entrance.herd.access(),
+            Arc::clone(entrance.herd.doors_of_herd()),
         )),
         tasks: entrance.tasks.clone(),
         stop: entrance.stop.clone(),
@@ -146,7 +148,10 @@ fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<H
         PathName::Metrics => get(metrics),
         PathName::Status => get(status),
         PathName::NearbySearch => get(nearby::nearby),
-        PathName::Root => get(docs::get_root),
+        PathName::Root => get(map::get_page),
+        PathName::MapFile => get(map::get_file),
+        PathName::Map => get(map::get_map),
+        PathName::Herd => get(map::get_herd),
         PathName::Docs => get(docs::get_docs),
         PathName::DocsStyle => get(docs::get_style),
         PathName::DocsScript => get(docs::get_script),
@@ -160,9 +165,7 @@ fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<H
         PathName::WebSocket => get(live::get_ws).layer(Extension(live.clone())),
         PathName::Tokens => get(tokens::get_tokens).post(tokens::post_token),
         PathName::Token => delete(tokens::delete_token),
-        PathName::SharePage => get(share::get_page),
-        PathName::ShareStyle => get(share::get_style),
-        PathName::ShareScript => get(share::get_script),
+        PathName::SharePage => get(map::get_share_page),
         PathName::Share => get(share::get_share),
         PathName::Shares => get(share::get_shares)
             .post(share::post_share)

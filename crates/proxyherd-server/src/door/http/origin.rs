@@ -14,12 +14,19 @@
 //! and its origin are this server's own, too. A WebSocket of the server's own page needs this, because browsers send
 //! only the page's origin with it.
 //!
+//! Pages of the herd's own HTTP doors, which herd.toml names, are allowed, too: the map asks all servers, and goes to
+//! another server when its own one ends. This gives nobody a new right:
+//! - A page of such an origin comes from a server of the herd, which holds all records already.
+//! - The doors know no cookies. A page of another door sends no token that its user has not entered there.
+//! - If another program listens at the address of a server that is down, its page is allowed as well. On loopback, such
+//!   a program reaches the doors without a browser. Elsewhere, TLS keeps it from speaking in the server's name.
+//!
 //! With TLS, a browser accepts only a host name of the door's certificate, so no foreign name can lead here. If tokens
 //! decide, too, a door with TLS accepts every host name.
 //!
 //! This module knows no path. The table of paths says which pages may request a path ([`Pages`]).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri::Authority},
@@ -31,6 +38,7 @@ use super::{
     paths::{Pages, PathRow},
     problem::Problem,
 };
+use crate::herd::HerdDoors;
 
 /// Headers that a page of an allowed origin may send.
 const HEADERS_ALLOWED: HeaderValue = HeaderValue::from_static(
@@ -59,7 +67,8 @@ pub(super) enum OriginRefusal {
     UnknownHost,
     /// The request of a web page from elsewhere.
     #[error(
-        "this path does not serve web pages of other origins, unless `origins` in [access] names the origin"
+        "this path does not serve web pages of other origins, unless the origin is a server's HTTP door in herd.toml, or `origins` in [access] names \
+         it"
     )]
     OtherOrigin,
 }
@@ -89,6 +98,8 @@ pub(super) struct OriginPolicy {
     accepts_any_host: bool,
     /// Origins whose pages may call the API, such as `https://map.example`.
     origins: Vec<WebOrigin>,
+    /// The doors of the herd, whose pages may call the API, too.
+    doors: Arc<HerdDoors>,
 }
 
 /// The web page that sends a request.
@@ -101,7 +112,12 @@ pub(super) enum PageOrigin {
 }
 
 impl OriginPolicy {
-    pub(super) fn new(own: Address, has_tls: bool, access: &AccessSettings) -> OriginPolicy {
+    pub(super) fn new(
+        own: Address,
+        has_tls: bool,
+        access: &AccessSettings,
+        doors: Arc<HerdDoors>,
+    ) -> OriginPolicy {
         OriginPolicy {
             own,
             scheme: if has_tls { "https://" } else { "http://" },
@@ -109,6 +125,7 @@ impl OriginPolicy {
             hosts: access.hosts.clone(),
             accepts_any_host: has_tls && access.tokens == Tokens::On,
             origins: access.origins.clone(),
+            doors,
         }
     }
 
@@ -124,7 +141,7 @@ impl OriginPolicy {
         self.check_host(version, uri, headers)?;
         let mut origins = headers.get_all(header::ORIGIN).iter();
         if let (Some(origin), None) = (origins.next(), origins.next())
-            && self.origins.iter().any(|allowed| allowed.as_str().as_bytes() == origin.as_bytes())
+            && self.is_allowed(origin.as_bytes())
         {
             return Ok(PageOrigin::Allowed(origin.clone()));
         }
@@ -133,6 +150,11 @@ impl OriginPolicy {
             Pages::Allowed => self.check_own_page(headers)?,
         }
         Ok(PageOrigin::Other)
+    }
+
+    fn is_allowed(&self, origin: &[u8]) -> bool {
+        let is_set = self.origins.iter().any(|allowed| allowed.as_str().as_bytes() == origin);
+        is_set || self.doors.now().is_origin(origin)
     }
 
     /// An error if a page of another origin sends the request.
@@ -162,7 +184,7 @@ impl OriginPolicy {
     /// Adds the headers that let a page of an allowed origin read a response. Tells caches that the response depends on
     /// the origin.
     pub(super) fn add_headers(&self, page: &PageOrigin, headers: &mut HeaderMap) {
-        if !self.origins.is_empty() {
+        if !self.origins.is_empty() || self.doors.now().has_origins() {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
         if let PageOrigin::Allowed(origin) = page {
@@ -259,7 +281,7 @@ mod tests {
     fn check(hosts: &[&str], uri: &str, version: Version, expected: Result<(), OriginRefusal>) {
         let own = "riley.example.org:8000".parse().unwrap();
         let hosts: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-        let policy = OriginPolicy::new(own, false, &AccessSettings::default());
+        let policy = OriginPolicy::new(own, false, &AccessSettings::default(), Arc::default());
         let checked = policy.check_host(version, &uri.parse().unwrap(), &headers(&hosts));
         assert_eq!(checked, expected, "{hosts:?} {uri} {version:?}");
     }
@@ -320,8 +342,16 @@ mod tests {
                 policy.check_host(Version::HTTP_11, &"/".parse().unwrap(), &sent).is_ok()
             };
             for has_tls in [false, true] {
-                assert_eq!(check(&OriginPolicy::new(own(), has_tls, &access)), is_named, "{host}");
-                assert_eq!(check(&OriginPolicy::new(own(), has_tls, &with_tokens)), has_tls, "{host}");
+                assert_eq!(
+                    check(&OriginPolicy::new(own(), has_tls, &access, Arc::default())),
+                    is_named,
+                    "{host}"
+                );
+                assert_eq!(
+                    check(&OriginPolicy::new(own(), has_tls, &with_tokens, Arc::default())),
+                    has_tls,
+                    "{host}"
+                );
             }
         }
     }
@@ -341,7 +371,12 @@ mod tests {
     fn page_of(sent: &[(&'static str, &str)], pages: Pages) -> Result<PageOrigin, OriginRefusal> {
         let own = "riley.example.org:8000".parse().unwrap();
         let origins = vec![WebOrigin::parse("https://map.example").unwrap()];
-        let policy = OriginPolicy::new(own, false, &AccessSettings { origins, ..AccessSettings::default() });
+        let policy = OriginPolicy::new(
+            own,
+            false,
+            &AccessSettings { origins, ..AccessSettings::default() },
+            Arc::default(),
+        );
         policy.admit(Version::HTTP_11, &"/".parse().unwrap(), &headers(sent), pages)
     }
 
@@ -376,7 +411,7 @@ mod tests {
             public_url: Some("https://herd.example/map".to_owned()),
             ..AccessSettings::default()
         };
-        let policy = OriginPolicy::new("127.0.0.1:8000".parse().unwrap(), false, &access);
+        let policy = OriginPolicy::new("127.0.0.1:8000".parse().unwrap(), false, &access, Arc::default());
         for (host, origin, is_fine) in [
             ("herd.example", "https://herd.example", true),
             ("127.0.0.1:8000", "https://herd.example", true),

@@ -26,6 +26,12 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathName {
     Root,
+    /// A file that the pages of the map and of shares load.
+    MapFile,
+    /// What the map's page must know before it has a token.
+    Map,
+    /// The servers of the herd, with their doors and links.
+    Herd,
     Docs,
     DocsStyle,
     DocsScript,
@@ -45,8 +51,6 @@ pub(super) enum PathName {
     Tokens,
     Token,
     SharePage,
-    ShareStyle,
-    ShareScript,
     Share,
     Shares,
     OneShare,
@@ -65,9 +69,9 @@ pub(super) enum PathName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pages {
     /// Any page, because the request costs nothing and changes nothing. A page of another origin cannot read the answer
-    /// unless the setting `origins` names this origin.
+    /// unless the origin is allowed.
     Any,
-    /// Pages of this server, and of the origins that the setting `origins` names.
+    /// Pages of this server, of the other servers of the herd, and of the origins that the setting `origins` names.
     Allowed,
 }
 
@@ -118,8 +122,11 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 26] = [
+pub(super) static PATHS: [PathRow; 27] = [
     open(PathName::Root, "/").with_posts_of_phones(),
+    open(PathName::MapFile, "/map/{id}"),
+    open(PathName::Map, "/v1/map"),
+    operators(PathName::Herd, "/v1/herd", OPERATE),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
     open(PathName::DocsScript, "/docs/script.js"),
@@ -159,8 +166,6 @@ pub(super) static PATHS: [PathRow; 26] = [
     clients(PathName::Token, "/v1/tokens/{id}", &[(Method::DELETE, NeededRight::Tokens)], "DELETE, OPTIONS")
         .for_operators(),
     open(PathName::SharePage, "/share"),
-    open(PathName::ShareStyle, "/share/style.css"),
-    open(PathName::ShareScript, "/share/script.js"),
     clients(PathName::Share, "/v1/share", &[(Method::GET, NeededRight::Share)], GET_ALLOW),
     clients(
         PathName::Shares,

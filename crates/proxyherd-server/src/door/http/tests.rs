@@ -98,8 +98,12 @@ impl Door {
             .with_state(Arc::clone(&herd));
         let router = router.merge(streams);
         let slots = Slots::new(herd.admission());
-        let origins =
-            Arc::new(OriginPolicy::new("127.0.0.1:0".parse().unwrap(), false, &AccessSettings::default()));
+        let origins = Arc::new(OriginPolicy::new(
+            "127.0.0.1:0".parse().unwrap(),
+            false,
+            &AccessSettings::default(),
+            Arc::default(),
+        ));
         let context = ListenerContext {
             herd,
             routers: Routers { paths: router.clone(), phones: router, phone_log: Arc::default() },

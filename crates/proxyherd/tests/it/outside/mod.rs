@@ -9,6 +9,7 @@ mod browser;
 mod crossing;
 mod curl;
 mod live;
+mod map;
 mod python;
 mod schemathesis;
 mod share_page;

@@ -12,12 +12,12 @@ use std::{
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
-    response::{IntoResponse as _, Redirect, Response},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::Response,
 };
 use serde_json::{Map, Value};
 
-use super::{conditional, openapi, problem::Problem};
+use super::{conditional, openapi};
 use crate::herd::Herd;
 
 const STYLE: &str = include_str!("style.css");
@@ -52,12 +52,6 @@ pub(super) async fn get_style(headers: HeaderMap) -> Response {
 
 pub(super) async fn get_script(headers: HeaderMap) -> Response {
     text(&headers, "text/javascript; charset=utf-8", SCRIPT)
-}
-
-/// `/`: redirects to the page.
-pub(super) async fn get_root(uri: Uri) -> Result<Response, Problem> {
-    super::query::Query::of(&uri, &[], &[])?;
-    Ok(Redirect::to("/docs").into_response())
 }
 
 fn text(headers: &HeaderMap, content_type: &'static str, text: &str) -> Response {

@@ -52,6 +52,8 @@ pub(super) fn paths() -> Paths {
         ("/v1/clients/{id}", client),
         ("/v1/clients/{id}/location", one(HttpMethod::Put, put_location())),
         ("/v1/clients/{id}/places", one(HttpMethod::Get, get_places())),
+        ("/v1/herd", one(HttpMethod::Get, get_herd())),
+        ("/v1/map", one(HttpMethod::Get, get_map())),
         ("/v1/places", one(HttpMethod::Get, get_labels())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
         ("/v1/share", one(HttpMethod::Get, shares::get_share())),
@@ -204,6 +206,30 @@ fn get_status() -> Operation {
     )
     .response("200", response("The state.", &[(JSON, named("Status"))]));
     problems(operation, &[COMMON, &["401"]]).build()
+}
+
+fn get_herd() -> Operation {
+    let operation = operation_for(
+        OPERATE,
+        "getHerd",
+        "Server",
+        "The servers of the herd, with their HTTP doors and links.",
+        "The links are as this server knows them. Each server answers for itself at `/v1/status`.",
+    )
+    .response("200", response("The servers, in the order of herd.toml.", &[(JSON, named("Herd"))]));
+    problems(operation, &[COMMON, &["401", "406", "422"]]).build()
+}
+
+fn get_map() -> Operation {
+    let operation = operation(
+        "getMap",
+        "Server",
+        "What the live map must know before it has a token.",
+        "Needs no token.",
+    )
+    .securities(Some([SecurityRequirement::default()]))
+    .response("200", response("This server, and the tiles of the map.", &[(JSON, named("Map"))]));
+    problems(operation, &[COMMON, &["406", "422"]]).build()
 }
 
 fn get_clients() -> Operation {

@@ -1,8 +1,9 @@
-//! The schemas of bodies and parameters. `clients`, `reports`, `tokens`, `shares` and `streams` have the schemas of one
+//! The schemas of bodies and parameters. `clients`, `herd`, `reports`, `tokens`, `shares` and `streams` have the schemas of one
 //! resource each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong
 //! to none of them.
 
 mod clients;
+mod herd;
 pub(super) mod parameters;
 mod reports;
 mod shares;
@@ -25,7 +26,9 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("ClientPage", clients::client_page().into()),
         ("Feature", clients::feature().into()),
         ("FeatureCollection", clients::feature_collection().into()),
+        ("Herd", herd::herd().into()),
         ("Labels", labels().into()),
+        ("Map", herd::map().into()),
         ("NearbySearch", nearby_search().into()),
         ("Problem", problem().into()),
         ("Report", reports::report().into()),

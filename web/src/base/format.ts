@@ -1,0 +1,74 @@
+// Values as texts for people: coordinates, distances, durations, attributes. Pure functions.
+
+const POINTS = ['north', 'northeast', 'east', 'southeast', 'south', 'southwest', 'west', 'northwest'];
+
+/** A number without zeros at its end. */
+export function short(value: number, places: number): string {
+  return String(Number(value.toFixed(places)));
+}
+
+/** A whole number with a separator for thousands. */
+export function whole(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 0 });
+}
+
+export function coordinates(lat: number, lon: number): string {
+  const degrees = (value: number) => `${Math.abs(value).toFixed(5)}°`;
+  return `${degrees(lat)} ${lat < 0 ? 'S' : 'N'}, ${degrees(lon)} ${lon < 0 ? 'W' : 'E'}`;
+}
+
+export function distance(meters: number): string {
+  if (meters < 1000) return `${short(meters, 0)} m`;
+  return `${short(meters / 1000, meters < 10_000 ? 1 : 0)} km`;
+}
+
+/** A duration in its largest unit, such as `3 min`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  const days = Math.floor(seconds / 86_400);
+  return `${days} day${days === 1 ? '' : 's'}`;
+}
+
+/** How long ago something was. */
+export function ago(ms: number): string {
+  return ms < 1500 ? 'just now' : `${duration(ms)} ago`;
+}
+
+export function direction(degrees: number): string {
+  const turned = ((degrees % 360) + 360) % 360;
+  return POINTS[Math.round(turned / 45) % 8] ?? 'north';
+}
+
+/** A count in few characters: 950, 1.2k, 34k. */
+export function compact(count: number): string {
+  if (count < 1000) return String(count);
+  if (count < 9950) return `${short(count / 1000, 1)}k`;
+  return `${Math.round(count / 1000)}k`;
+}
+
+/** A well-known attribute: its name and its value as texts. `null`: the attribute is shown as it is. */
+export function attribute(name: string, value: number | string): readonly [string, string] | null {
+  if (typeof value !== 'number') return name === 'note' ? ['Note', value] : null;
+  switch (name) {
+    case 'accuracy_m':
+      return ['Accuracy', `within ${distance(Math.abs(value))}`];
+    case 'altitude_m':
+      return ['Altitude', `${short(value, 0)} m`];
+    case 'battery_pct':
+      return ['Battery', `${short(value, 0)} %`];
+    case 'heading_deg':
+      return ['Heading', `${direction(value)} (${short(value, 0)}°)`];
+    case 'speed_mps':
+      return ['Speed', `${short(value * 3.6, 1)} km/h`];
+    default:
+      return null;
+  }
+}
+
+/** A type of places as a word. */
+export function kindOfPlace(kind: string): string {
+  return kind.replaceAll('_', ' ');
+}
