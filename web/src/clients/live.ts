@@ -7,7 +7,7 @@
 import type { Session } from '../api/session';
 import { Stream, type StreamReader, type StreamState } from '../api/stream';
 import type { Client } from '../api/wire';
-import { area, type Box, isInside, widened } from '../base/box';
+import { area, type Box, contains, isInside, widened } from '../base/box';
 import { xOf, yOf } from '../base/mercator';
 import { Signal } from '../base/signal';
 import type { ClientStore } from './store';
@@ -15,6 +15,8 @@ import { Trails } from './trails';
 
 /** The part of the view's width and height that the box adds at each side. */
 const MARGIN = 0.3;
+/** The least time between two boxes, milliseconds. A flight over the map passes many boxes. */
+const ASK_MS_MIN = 250;
 /** If the box has more than this many times the area of the view with its margin, a smaller box is asked for. */
 const AREA_RATIO_MAX = 5;
 
@@ -29,6 +31,8 @@ export class LiveClients {
   private readonly stream: Stream;
   private readonly following: Stream;
   private box: Box | null = null;
+  private askedAtMs = Number.NEGATIVE_INFINITY;
+  private askTimer: ReturnType<typeof setTimeout> | undefined;
   private followed: string | null = null;
   private followedState: Client | null = null;
 
@@ -48,7 +52,15 @@ export class LiveClients {
 
   /** The map shows this box now. */
   see(view: Box): void {
+    clearTimeout(this.askTimer);
     if (this.box && isInside(view, this.box) && !isMuchLarger(this.box, widened(view, MARGIN))) return;
+    const waitMs = this.askedAtMs + ASK_MS_MIN - performance.now();
+    if (waitMs > 0) {
+      // Where the flight is by then decides.
+      this.askTimer = setTimeout(() => this.see(view), waitMs);
+      return;
+    }
+    this.askedAtMs = performance.now();
     this.box = widened(view, MARGIN);
     this.ask();
   }
@@ -56,11 +68,20 @@ export class LiveClients {
   /** Follows a client wherever it goes. `null`: follows none. */
   follow(id: string | null): void {
     if (this.followed === id) return;
+    this.leaveBehind();
     this.followed = id;
     this.followedState = null;
     // A star at the end would stand for many clients.
     const wanted = id !== null && !id.endsWith('*') && this.session.rights.read ? { ids: [id] } : null;
     this.following.want(wanted);
+  }
+
+  /** Forgets the followed client if it is outside of the box: the stream of the view will tell nothing about it. */
+  private leaveBehind(): void {
+    const { box, followedState } = this;
+    if (!box || !followedState || contains(box, followedState.lat, followedState.lon)) return;
+    this.store.remove(followedState.id);
+    this.changed.emit();
   }
 
   /** The newest report of a client that the page knows. */
@@ -110,6 +131,8 @@ export class LiveClients {
         this.changed.emit();
       },
       synced: () => {
+        // The followed client belongs to every state, wherever it is.
+        if (this.followedState) this.store.put(this.followedState, performance.now());
         this.store.endState();
         this.changed.emit();
       },

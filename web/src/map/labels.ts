@@ -57,11 +57,11 @@ export class Labels {
  * they are data of whoever made its places.
  */
 export function creditOf(html: string): string {
-  const link = /<a\s[^>]*href="(https:\/\/[^"]*)"[^>]*>(.*?)<\/a>/gi;
+  const link = /<a\s[^>]*href=(["'])(https:\/\/[^"']*)\1[^>]*>(.*?)<\/a>/gi;
   let safe = '';
   let end = 0;
   for (const match of html.matchAll(link)) {
-    const [whole, href = '', text = ''] = match;
+    const [whole, , href = '', text = ''] = match;
     const shown = escaped(plain(text));
     const before = escaped(plain(html.slice(end, match.index)));
     safe += `${before}<a href="${escaped(plain(href))}" rel="noreferrer">${shown}</a>`;

@@ -79,6 +79,9 @@ describe('labels', () => {
     expect(creditOf('© <a href="https://osm.org/copyright">OpenStreetMap</a> &amp; others')).toBe(
       '© <a href="https://osm.org/copyright" rel="noreferrer">OpenStreetMap</a> &#38; others',
     );
+    expect(creditOf("Places: <a href='https://www.geonames.org/'>GeoNames</a>")).toBe(
+      'Places: <a href="https://www.geonames.org/" rel="noreferrer">GeoNames</a>',
+    );
     expect(creditOf('<img src=x onerror=alert(1)>GeoNames<a href="javascript:alert(1)">!</a>')).toBe('GeoNames!');
     expect(creditOf('<a href="https://x/&quot;onclick=&quot;y">a&lt;b</a>')).toBe(
       '<a href="https://x/&#34;onclick=&#34;y" rel="noreferrer">a&#60;b</a>',

@@ -40,6 +40,7 @@ mod journal_restarts;
 mod links;
 mod live;
 mod logs;
+mod map_page;
 mod moving;
 mod networks;
 mod outside;

@@ -241,8 +241,12 @@ fn what_is_no_report_is_answered_so_that_the_app_goes_on() {
     assert_eq!((refused.code, refused.header("allow")), (405, Some("GET, HEAD, POST, OPTIONS")));
     assert_eq!(send(at.http, "PUT", "/", "", "").header("allow"), Some("GET, HEAD, POST, OPTIONS"));
     assert_eq!(send(at.http, "OPTIONS", "/pub", "", "").header("allow"), Some("POST, OPTIONS"));
-    let redirect = fetch(at.http, "/", "");
-    assert_eq!((redirect.code, redirect.header("location")), (303, Some("/docs")), "`/` is as it was");
+    let map = fetch(at.http, "/", "");
+    assert_eq!(
+        (map.code, map.header("content-type")),
+        (200, Some("text/html; charset=utf-8")),
+        "`/` is the map"
+    );
     for to in [at.http, at.phones] {
         let reply = send(to, "HEAD", "/?id=kiwi&lat=1&lon=2", "", "");
         assert_eq!((reply.code, &*reply.body), (200, ""), "HEAD takes no report");

@@ -43,7 +43,9 @@ fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
         let entry = entry.unwrap();
         let (path, name) = (entry.path(), entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            if name != "target" && name != "corpus" && !name.to_string_lossy().starts_with('.') {
+            if !["target", "corpus", "node_modules"].contains(&&*name.to_string_lossy())
+                && !name.to_string_lossy().starts_with('.')
+            {
                 found.extend(files(&path, ending));
             }
         } else if path.extension().is_some_and(|found| found == ending) {

@@ -1,0 +1,140 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Session } from '../api/session';
+import type { StreamMessage } from '../api/wire';
+import type { Box } from '../base/box';
+import { Signal } from '../base/signal';
+import { LiveClients } from './live';
+import { ClientStore } from './store';
+
+/** The WebSockets of the page, which the tests speak through. */
+class FakeSocket {
+  static all: FakeSocket[] = [];
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: (() => void) | null = null;
+  onerror: (() => void) | null = null;
+  readonly sent: { subscribe?: { box?: Box; ids?: string[] } }[] = [];
+  isClosed = false;
+  constructor() {
+    FakeSocket.all.push(this);
+  }
+  send(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+  tell(...messages: object[]): void {
+    for (const message of messages) this.onmessage?.({ data: JSON.stringify(message as StreamMessage) });
+  }
+}
+
+const signals = () => ({ rightsChanged: new Signal(), moved: new Signal(), reports: new Signal() });
+
+function begin(rights = { read: true }) {
+  const session = {
+    ...signals(),
+    rights,
+    info: { tokens: false },
+    server: { name: 'Riley', base: 'http://127.0.0.1:8000/' },
+    url: () => new URL('http://127.0.0.1:8000/v1/ws'),
+    showToken: () => {},
+    findServer: () => Promise.resolve(true),
+  };
+  const store = new ClientStore(() => 0);
+  return { session, store, live: new LiveClients(session as unknown as Session, store) };
+}
+
+function location(id: string, lat: number, seconds = 0): object {
+  const time = new Date(seconds * 1000).toISOString();
+  const data = { id, lat, lon: 0, time, received: time, server: 'Riley', at: `${lat}`, attributes: {} };
+  return { event: 'location', id: '1', data };
+}
+
+const socket = (at: number) => FakeSocket.all.at(at) as FakeSocket;
+const boxes = () => socket(0).sent.map(({ subscribe }) => subscribe?.box);
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  vi.stubGlobal('WebSocket', FakeSocket);
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+test('the stream has another box only when the view leaves its box or needs a much smaller one', () => {
+  const { live } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  expect(boxes()).toEqual([[-3, -3, 13, 13]]);
+  for (const view of [
+    [1, 1, 11, 11],
+    [-2, 0, 8, 10],
+    [2, 2, 9, 9],
+  ] as Box[]) {
+    vi.advanceTimersByTime(1000);
+    live.see(view);
+  }
+  expect(boxes().length, 'moves within the margin ask for nothing').toBe(1);
+  vi.advanceTimersByTime(1000);
+  live.see([4, 4, 14, 14]);
+  vi.advanceTimersByTime(1000);
+  live.see([8, 8, 9, 9]);
+  expect(boxes().slice(1)).toEqual([
+    [1, 1, 17, 17],
+    [7.7, 7.7, 9.3, 9.3],
+  ]);
+});
+
+test('a flight over the map asks for few boxes, and for the last one', () => {
+  const { live } = begin();
+  live.see([0, 0, 1, 1]);
+  socket(0).onopen?.();
+  for (let step = 1; step <= 60; step += 1) {
+    vi.advanceTimersByTime(16);
+    live.see([0, 2 * step, 1, 2 * step + 1]);
+  }
+  vi.advanceTimersByTime(1000);
+  expect(boxes().length).toBeGreaterThan(2);
+  expect(boxes().length).toBeLessThan(8);
+  expect(boxes().at(-1)).toEqual([-0.3, 119.7, 1.3, 121.3]);
+});
+
+test('a token that may not read asks for nothing', () => {
+  const { live } = begin({ read: false });
+  live.see([0, 0, 1, 1]);
+  live.follow('a');
+  expect(FakeSocket.all).toEqual([]);
+});
+
+test('the followed client stays when it leaves the view, and its trail grows', () => {
+  const { live, store } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset' }, location('a', 9), location('b', 9), { event: 'synced' });
+  live.follow('a');
+  socket(1).onopen?.();
+  expect(socket(1).sent).toEqual([{ subscribe: { ids: ['a'] }, ref: '1' }]);
+  socket(1).tell({ event: 'reset' }, location('a', 9), { event: 'synced' });
+  socket(0).tell({ event: 'left', data: { id: 'a' } }, { event: 'left', data: { id: 'b' } });
+  socket(1).tell(location('a', 15, 5));
+  expect(store.all().map(({ id }) => id)).toEqual(['a']);
+  expect(live.trails.of('a').length).toBe(4);
+  socket(0).tell({ event: 'reset' }, location('c', 1), { event: 'synced' });
+  expect(store.all().map(({ id }) => id).sort(), 'also after a new state').toEqual(['a', 'c']);
+  live.follow(null);
+  expect(socket(1).isClosed).toBe(true);
+  expect(store.all().map(({ id }) => id), 'nobody would tell when it leaves').toEqual(['c']);
+});
+
+test('reports of the state are not told as news', () => {
+  const { live, session } = begin();
+  const news: unknown[] = [];
+  session.reports.listen((client) => news.push(client));
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset' }, location('a', 1), { event: 'synced' }, location('a', 1), location('a', 2, 1));
+  expect(news).toMatchObject([{ id: 'a', lat: 2 }]);
+});
