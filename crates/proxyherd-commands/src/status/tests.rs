@@ -71,6 +71,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
         root_mismatches: 0,
         log_left_out: 0,
+        places: None,
         places_budgets: vec![],
         journal: None,
         certificate_days_left: None,
