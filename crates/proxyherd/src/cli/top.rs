@@ -36,8 +36,8 @@ const AFTER_HELP: &str = concat!(
 /// Watch the running herd on a terminal: its servers, links, rates and what changes
 ///
 /// The command asks each server at the first address of its HTTP door, again and again. A server that does not answer
-/// is shown as away, with the time since then. Without a herd.toml, the command asks the servers of `proxyherd demo`. If
-/// herd.toml has tokens = "on", the command shows the token in PROXYHERD_TOKEN, or else in operator.token beside
+/// is shown as away, with the time since then. Without a herd.toml, the command asks the servers of `proxyherd demo`.
+/// If herd.toml has tokens = "on", the command shows the token in PROXYHERD_TOKEN, or else in operator.token beside
 /// herd.toml. `proxyherd status` prints the same once, also where there is no terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
