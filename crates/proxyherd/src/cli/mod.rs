@@ -16,6 +16,7 @@ mod serve;
 mod signals;
 mod status;
 mod token;
+mod top;
 
 use std::{
     path::{Path, PathBuf},
@@ -49,7 +50,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
-  PROXYHERD_TOKEN            a token for client, status and token
+  PROXYHERD_TOKEN            a token for client, status, top and token
   PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
   NO_COLOR                   no colors, not even on a terminal
 
@@ -82,6 +83,7 @@ enum Command {
     Check(check::Args),
     Client(client::Args),
     Status(status::Args),
+    Top(top::Args),
     Token(token::Args),
     Places(places::Args),
     Data(data::Args),
@@ -200,6 +202,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),
         Command::Data(args) => data::run(&args),

@@ -55,6 +55,8 @@ mod signals;
 mod slow_clients;
 mod stopping;
 mod tokens_cli;
+#[cfg(feature = "top")]
+mod top;
 mod topology;
 mod tree;
 mod upgrading;
