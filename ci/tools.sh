@@ -17,6 +17,7 @@ stage_tools() {
     want_nginx
     want_osmium
     want_promtool
+    want_systemd_analyze
     want_network_tools
     want_faketime
     want_rust
@@ -149,6 +150,17 @@ want_promtool() {
         apt_install prometheus
     else
         advice+=('promtool (on Debian: prometheus)')
+    fi
+}
+
+# Tests check the unit of systemd with it. systemd itself does not have to run.
+want_systemd_analyze() {
+    have systemd-analyze && return
+    if may_install; then
+        say 'There is no systemd-analyze.'
+        apt_install systemd
+    else
+        say 'There is no systemd-analyze (on Debian: systemd): the tests of the unit will be skipped.'
     fi
 }
 

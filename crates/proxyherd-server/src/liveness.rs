@@ -31,6 +31,7 @@ pub(crate) const STUCK_AFTER: u32 = 10;
 pub struct Liveness {
     pulses: Mutex<Vec<Watched>>,
     stuck: Mutex<Vec<String>>,
+    checks: AtomicU64,
     failed: Arc<Mutex<Vec<String>>>,
 }
 
@@ -48,6 +49,11 @@ impl Liveness {
         self.stuck.lock().clone()
     }
 
+    /// Number of checks that the watchdog has completed. It grows as long as the watchdog itself runs.
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Relaxed)
+    }
+
     /// Checks all pulses once. Returns the names of the pulses that have not moved for [`STUCK_AFTER`] checks or have
     /// failed.
     pub(crate) fn check(&self) -> Vec<String> {
@@ -62,9 +68,11 @@ impl Liveness {
         unmoved
     }
 
-    /// Sets what is stuck now, and returns what was stuck before.
+    /// Completes a check: sets what is stuck now, and returns what was stuck before.
     pub(crate) fn set_stuck(&self, now: Vec<String>) -> Vec<String> {
-        std::mem::replace(&mut *self.stuck.lock(), now)
+        let before = std::mem::replace(&mut *self.stuck.lock(), now);
+        self.checks.fetch_add(1, Relaxed);
+        before
     }
 }
 

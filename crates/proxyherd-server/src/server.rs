@@ -11,11 +11,10 @@ use proxyherd_config::{
     credentials::{self, Credentials, CredentialsError, Reread},
     door_kind::DoorKind,
 };
-use proxyherd_core::types::ServerName;
+use proxyherd_core::{journal::ReadProgress, types::ServerName};
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 use tokio::{
     net::TcpListener,
-    sync::Notify,
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
@@ -36,6 +35,8 @@ use crate::{
     topology::Watcher,
     watchdog::{self, Watchdog},
 };
+
+pub use crate::topology::Rereads;
 
 /// Maximum time of a stop. Work that is not done by then is cut off.
 const STOP_MAX: Duration = Duration::from_secs(8);
@@ -221,10 +222,10 @@ impl PreparedServer {
         Ok(PreparedServer { herd, tls, quota, store })
     }
 
-    /// Reads the store. Blocks, for seconds if the store is large.
-    fn read_store(mut self) -> Result<PreparedServer, StartError> {
+    /// Reads the store. Blocks, for seconds if the store is large. `observer` is told how far this has come.
+    fn read_store(mut self, observer: &dyn Fn(ReadProgress)) -> Result<PreparedServer, StartError> {
         if let Some(store) = &mut self.store {
-            store.read_into(&self.herd)?;
+            store.read_into(&self.herd, observer)?;
         }
         Ok(self)
     }
@@ -233,6 +234,16 @@ impl PreparedServer {
 impl Server {
     /// Starts the server `name` of `config`. Every listener is open when this returns.
     pub async fn start(config: &Config, name: &str) -> Result<Server, StartError> {
+        Server::start_observed(config, name, |_| ()).await
+    }
+
+    /// [`Server::start`] for a caller that wants to know how far a long start has come. While the server reads its
+    /// store, `observer` is told several times a second what was read. It must return at once.
+    pub async fn start_observed(
+        config: &Config,
+        name: &str,
+        observer: impl Fn(ReadProgress) + Send + 'static,
+    ) -> Result<Server, StartError> {
         let Some(server) = config.server(name) else {
             let names: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
             return Err(StartError::NoSuchServer(name.to_owned(), names.join(", ")));
@@ -243,7 +254,7 @@ impl Server {
         }
         // Clients that come while the store is read would wait. Without a listener they go to another server.
         let prepared = PreparedServer::new(config, server)?;
-        let read = spawn_blocking(move || prepared.read_store()).await;
+        let read = spawn_blocking(move || prepared.read_store(&observer)).await;
         let prepared =
             read.map_err(|error| StartError::Journal(JournalError::Start(error.to_string())))??;
         let sockets = Sockets::bind(server).await?;
@@ -255,7 +266,7 @@ impl Server {
     pub fn start_on(config: &Config, name: &ServerName, sockets: Sockets) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
-        let prepared = PreparedServer::new(config, server)?.read_store()?;
+        let prepared = PreparedServer::new(config, server)?.read_store(&|_| ())?;
         Server::run(config, prepared, sockets)
     }
 
@@ -368,11 +379,11 @@ impl Server {
         });
     }
 
-    /// Makes the server follow its file. The server reads the file again when the file changes, and at each of
-    /// `hangups`. The server was started with `config`, and `config` was read with `overrides`.
+    /// Makes the server follow its file. The server reads the file again when the file changes, and when `rereads` asks
+    /// for it. The server was started with `config`, and `config` was read with `overrides`.
     ///
     /// The returned token is canceled when the caller must stop the server because the file no longer names it.
-    pub fn follow(&self, config: Config, overrides: Overrides, hangups: Arc<Notify>) -> CancellationToken {
+    pub fn follow(&self, config: Config, overrides: Overrides, rereads: Rereads) -> CancellationToken {
         let removed = CancellationToken::new();
         if let Some(peers) = self.peers.clone() {
             let watcher = Watcher::new(
@@ -383,7 +394,7 @@ impl Server {
                 overrides,
                 removed.clone(),
             );
-            self.link_tasks.spawn(watcher.run(hangups, self.stop_doors.clone()));
+            self.link_tasks.spawn(watcher.run(rereads, self.stop_doors.clone()));
         }
         removed
     }

@@ -33,6 +33,27 @@ const REMOVED_GRACE: Duration = Duration::from_secs(5);
 /// Maximum number of mistakes of one file that the log names. `check` shows all mistakes.
 const MISTAKES_LOGGED_MAX: usize = 20;
 
+/// Requests to read the file again, as at SIGHUP, and what tells that it was read. Requests that come while one waits
+/// are one with it.
+#[derive(Clone, Debug, Default)]
+pub struct Rereads {
+    asked: Arc<Notify>,
+    done: Arc<Notify>,
+}
+
+impl Rereads {
+    /// Asks the server to read its file again.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Resolves when a request was carried out: the server has taken what is new in the file, or has logged why it
+    /// cannot.
+    pub async fn done(&self) {
+        self.done.notified().await;
+    }
+}
+
 /// Follows one server's file.
 pub(crate) struct Watcher {
     herd: Arc<Herd>,
@@ -91,15 +112,15 @@ impl Watcher {
         }
     }
 
-    /// Follows the file, and `hangups`, until `stop`.
-    pub(crate) async fn run(mut self, hangups: Arc<Notify>, stop: CancellationToken) {
+    /// Follows the file, and the requests of `rereads`, until `stop`.
+    pub(crate) async fn run(mut self, rereads: Rereads, stop: CancellationToken) {
         let _pulse = self.herd.liveness().pulse("following the configuration");
         let mut watch = FileWatch::new(vec![self.started.path.clone()], None);
         let mut read = None;
         loop {
             let cause = tokio::select! {
                 () = stop.cancelled() => return,
-                () = hangups.notified() => CheckCause::Hangup,
+                () = rereads.asked.notified() => CheckCause::Hangup,
                 () = watch.tick() => CheckCause::Tick,
             };
             let looked = stop.run_until_cancelled(watch.look(read.as_ref()));
@@ -108,6 +129,9 @@ impl Watcher {
                 read = watch.seen().cloned();
                 if stop.run_until_cancelled(self.follow(cause)).await.is_none() {
                     return;
+                }
+                if cause == CheckCause::Hangup {
+                    rereads.done.notify_one();
                 }
             // A file that is changing may name this server again, so the watcher does nothing before it has read the
             // file.

@@ -82,7 +82,7 @@ const CLASSIC_LINKS: [&[&str]; 5] =
 /// The text of the classic herd's file.
 const CLASSIC_TEXT: &str = include_str!("classic.toml");
 /// The beginning of the line of that text which shows the form of the operator token's hash.
-const HASH_LINE: &str = "# operator_token_sha256 = ";
+const HASH_KEY: &str = "operator_token_sha256 = ";
 
 /// The configuration of a herd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,13 +197,15 @@ impl Config {
         CLASSIC_TEXT.replace("id = \"herd\"", &format!("id = {id:?}"))
     }
 
-    /// [`Config::classic_text`] with the hash of the operator's token, as hexadecimal digits.
-    pub fn classic_text_with_operator(id: &str, token_sha256: &str) -> String {
-        let line = |line: &str| match line.starts_with(HASH_LINE) {
-            true => format!("operator_token_sha256 = {token_sha256:?}\n"),
+    /// The text of a configuration with this hash of the operator's token, as hexadecimal digits. It replaces the value
+    /// of `operator_token_sha256`, also where a comment shows the key. `None`: no line of the text begins with the key.
+    pub fn with_operator(text: &str, token_sha256: &str) -> Option<String> {
+        let is_hash = |line: &str| line.trim_start_matches("# ").starts_with(HASH_KEY);
+        let line = |line: &str| match is_hash(line) {
+            true => format!("{HASH_KEY}{token_sha256:?}\n"),
             false => format!("{line}\n"),
         };
-        Config::classic_text(id).lines().map(line).collect()
+        text.lines().any(is_hash).then(|| text.lines().map(line).collect())
     }
 }
 

@@ -314,6 +314,12 @@ impl Herd {
         self.liveness.stuck()
     }
 
+    /// Number of checks that the server's watchdog has completed. It stops growing if the watchdog itself is stuck.
+    /// This needs no right.
+    pub fn watchdog_checks(&self) -> u64 {
+        self.liveness.checks()
+    }
+
     /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Relaxed)

@@ -84,6 +84,7 @@ fn read(store: LateStore, identity: &StoreIdentity, herd: &Herd, signal: &Signal
         &ReplicaRestore::new(herd.replica(), |wake| herd.wake(wake)),
         herd.log(),
         &what,
+        &|_| (),
     ) {
         Ok((_, figures)) => figures,
         Err(error) => {

@@ -30,13 +30,15 @@ const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of damaged places that the log names one by one. The number of the others is logged.
 const DAMAGE_LOGGED_MAX: usize = 20;
 
-/// Reads the whole store on `disk` into `into`. Blocks. `what` names the store in the log.
+/// Reads the whole store on `disk` into `into`. Blocks. `what` names the store in the log. `observer` is told several
+/// times a second how far all parts together have come.
 pub(super) fn read<D: Disk + Sync>(
     disk: &D,
     identity: &StoreIdentity,
     into: &(impl Restore + Sync),
     log: &ServerLog,
     what: &str,
+    observer: &dyn Fn(ReadProgress),
 ) -> Result<(Recovered, RecoveryFigures), RecoverError> {
     let (low, high) = PARTS;
     let parts = thread::available_parallelism().map_or(low, usize::from).clamp(low, high);
@@ -57,7 +59,7 @@ pub(super) fn read<D: Disk + Sync>(
         };
         let threads: Vec<_> = (0..parts).map(start).collect();
         drop(sender);
-        Shown::new(parts, what, log).show(&receiver);
+        Shown::new(parts, what, log, observer).show(&receiver);
         let ended = threads.into_iter().map(|thread| match thread {
             Ok(thread) => {
                 thread.join().unwrap_or_else(|_| Err(failed("a thread that reads it has panicked")))
@@ -85,16 +87,22 @@ struct Shown<'a> {
     parts: Vec<ReadProgress>,
     what: &'a str,
     log: &'a ServerLog,
+    observer: &'a dyn Fn(ReadProgress),
     is_terminal: bool,
     began: Instant,
     logged: Instant,
 }
 
 impl Shown<'_> {
-    fn new<'a>(parts: usize, what: &'a str, log: &'a ServerLog) -> Shown<'a> {
+    fn new<'a>(
+        parts: usize,
+        what: &'a str,
+        log: &'a ServerLog,
+        observer: &'a dyn Fn(ReadProgress),
+    ) -> Shown<'a> {
         let now = Instant::now();
         let parts = vec![ReadProgress::default(); parts];
-        Shown { parts, what, log, is_terminal: io::stderr().is_terminal(), began: now, logged: now }
+        Shown { parts, what, log, observer, is_terminal: io::stderr().is_terminal(), began: now, logged: now }
     }
 
     /// Shows the progress until all parts have ended.
@@ -119,6 +127,7 @@ impl Shown<'_> {
     /// Returns whether a line was written to the terminal.
     fn show_once(&mut self) -> bool {
         let text = self.text();
+        (self.observer)(self.sum());
         if self.logged.elapsed() >= LOGGED_EVERY {
             self.logged = Instant::now();
             self.log.event(LogLevel::Info, Subject::Server, format_args!("{text}"));
@@ -129,10 +138,18 @@ impl Shown<'_> {
         self.is_terminal
     }
 
-    fn text(&self) -> String {
+    /// How far all parts together have come.
+    fn sum(&self) -> ReadProgress {
         let sum = |value: fn(&ReadProgress) -> u64| self.parts.iter().map(value).sum::<u64>();
-        let (read, total, records) =
-            (sum(|part| part.read), sum(|part| part.total), sum(|part| part.records));
+        ReadProgress {
+            read: sum(|part| part.read),
+            total: sum(|part| part.total),
+            records: sum(|part| part.records),
+        }
+    }
+
+    fn text(&self) -> String {
+        let ReadProgress { read, total, records } = self.sum();
         let percent = (read * 100).checked_div(total).unwrap_or(0);
         let seconds = self.began.elapsed().as_secs_f64();
         format!("reading {}: {percent} %, {records} records in {seconds:.1} s", self.what)
@@ -201,12 +218,16 @@ mod tests {
     #[test]
     fn the_progress_of_all_parts_is_one_sum() {
         let log = ServerLog::discard();
-        let mut shown = Shown::new(2, "the store /s", &log);
+        let told = std::cell::Cell::new(ReadProgress::default());
+        let observer = |progress| told.set(progress);
+        let mut shown = Shown::new(2, "the store /s", &log, &observer);
         shown.parts = vec![
             ReadProgress { read: 10, total: 100, records: 1 },
             ReadProgress { read: 65, total: 200, records: 2 },
         ];
         let text = shown.text();
         assert!(text.starts_with("reading the store /s: 25 %, 3 records in "), "{text}");
+        shown.show_once();
+        assert_eq!(told.get(), ReadProgress { read: 75, total: 300, records: 3 });
     }
 }

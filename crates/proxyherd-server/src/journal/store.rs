@@ -12,7 +12,7 @@ use proxyherd_config::{
     config::{Config, ServerConfig},
 };
 use proxyherd_core::{
-    journal::{RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
+    journal::{ReadProgress, RecoverError, Recovered, ReplicaRestore, StoreIdentity, alive_until},
     replica::is_old_store,
 };
 use proxyherd_journal::{FileDisk, StoreError, directory};
@@ -116,8 +116,13 @@ impl OpenStore {
         Ok(OpenStore { disk, identity, recovered: Recovered::default(), late, monitor })
     }
 
-    /// Reads the store into the herd's replica. Blocks, for seconds if the store is large.
-    pub(crate) fn read_into(&mut self, herd: &Herd) -> Result<(), JournalError> {
+    /// Reads the store into the herd's replica. Blocks, for seconds if the store is large. `observer` is told how far
+    /// this has come.
+    pub(crate) fn read_into(
+        &mut self,
+        herd: &Herd,
+        observer: &dyn Fn(ReadProgress),
+    ) -> Result<(), JournalError> {
         let what = name_of(self.disk.path());
         let (recovered, figures) = reading::read(
             &self.disk,
@@ -125,6 +130,7 @@ impl OpenStore {
             &ReplicaRestore::new(herd.replica(), |wake| herd.wake(wake)),
             herd.log(),
             &what,
+            observer,
         )
         .map_err(|why| JournalError::read(&self.disk, why))?;
         self.recovered = recovered;

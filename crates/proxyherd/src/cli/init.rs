@@ -7,8 +7,11 @@ use std::{
 };
 
 use anstyle::Style;
-use proxyherd_commands::init::{CERTIFICATES, Existing, FILE_NAME, renew, write};
-use proxyherd_config::{config::Config, credentials::operator_token_path};
+use proxyherd_commands::init::{Existing, FILE_NAME, Template, renew, write};
+use proxyherd_config::{
+    config::{Config, Tls},
+    credentials::operator_token_path,
+};
 use proxyherd_core::types::ServerName;
 
 use super::heading;
@@ -18,6 +21,7 @@ const AFTER_HELP: &str = concat!(
     "  proxyherd init
   proxyherd init /etc/proxyherd
   proxyherd init --force           replace a herd.toml, keep the rest
+  proxyherd init --from my.toml /etc/proxyherd
   proxyherd init --server Riley    make a new certificate for Riley
 
 ",
@@ -36,8 +40,9 @@ const BOLD: Style = Style::new().bold();
 /// Write a commented herd.toml of the classic herd of five servers, with certificates and the operator's token
 ///
 /// The file has every setting, with its unit and its default. Existing files are not changed. The token goes into
-/// operator.token, which only its owner can read, and its hash into herd.toml. With --server, the command makes or
-/// renews the certificate of one server, and does nothing else.
+/// operator.token, which only its owner can read, and its hash into herd.toml. With --from, herd.toml is a copy of a
+/// prepared file, and the certificates are those of its servers. With --server, the command makes or renews the
+/// certificate of one server, and does nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -48,6 +53,11 @@ pub(super) struct Args {
     /// Replace an existing herd.toml
     #[arg(long, conflicts_with = "server")]
     force: bool,
+
+    /// Write a copy of this file as herd.toml, in place of the classic herd. Only the value of operator_token_sha256 in
+    /// it is replaced
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    from: Option<PathBuf>,
 
     /// Make or renew the certificate of this server
     #[arg(long, value_name = "NAME", value_parser = ServerName::new)]
@@ -65,18 +75,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return renew(&args.dir, server, args.days);
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    let has_new_authority = write(&args.dir, args.days, existing)?;
-    say_what_next(&args.dir, has_new_authority)?;
+    let template = args.from.as_deref().map_or(Template::Classic, Template::File);
+    let (has_new_authority, config) = write(&args.dir, template, args.days, existing)?;
+    say_what_next(&args.dir, template, &config, has_new_authority)?;
     Ok(())
 }
 
-fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
-    let names: Vec<String> =
-        Config::classic().servers.into_iter().map(|server| server.name.to_string()).collect();
-    let names = names.join(" ");
-    let (file, certificates) = (dir.join(FILE_NAME), dir.join(CERTIFICATES));
+fn say_what_next(
+    dir: &Path,
+    template: Template<'_>,
+    config: &Config,
+    has_new_authority: bool,
+) -> io::Result<()> {
+    let names: Vec<String> = config.servers.iter().map(|server| server.name.to_string()).collect();
+    let (first, names) = (names.first().cloned().unwrap_or_default(), names.join(" "));
+    let file = dir.join(FILE_NAME);
     let token = operator_token_path(&file);
-    let (file, certificates, token) = (file.display(), certificates.display(), token.display());
+    let (file, token) = (file.display(), token.display());
+    let Tls::Certs(certificates) = &config.herd.tls else {
+        return writeln!(
+            anstream::stdout(),
+            "Wrote {BOLD}{file}{BOLD:#}, without certificates, because its `tls` is \"off\".
+In {BOLD}{token}{BOLD:#}: the operator's token."
+        );
+    };
+    let certificates = certificates.display();
+    let what = match template {
+        Template::Classic => "the classic herd of five servers, all on this machine.".to_owned(),
+        Template::File(from) => format!("a copy of {}, with the hash of the token below.", from.display()),
+    };
     let made = if has_new_authority {
         "certificates for them, and the authority that made them.\n\
          Its key, ca.key, can make servers of this herd: only `proxyherd init` needs it, so keep it off the servers."
@@ -85,13 +112,13 @@ fn say_what_next(dir: &Path, has_new_authority: bool) -> io::Result<()> {
     };
     writeln!(
         anstream::stdout(),
-        "Wrote {BOLD}{file}{BOLD:#}: the classic herd of five servers, all on this machine.
+        "Wrote {BOLD}{file}{BOLD:#}: {what}
 In {BOLD}{certificates}{BOLD:#}: {made}
 In {BOLD}{token}{BOLD:#}: the operator's token. It may do everything once herd.toml
 has tokens = \"on\"; the servers need only its hash, which herd.toml has.
 
 Start them, each in a terminal of its own, or all at once:
-  proxyherd serve --config {file} --name Riley
+  proxyherd serve --config {file} --name {first}
   for name in {names}; do proxyherd serve --config {file} --name $name & done
 
 Then talk to them:
@@ -119,11 +146,11 @@ mod tests {
 
     /// Writes the files of a herd where there are none.
     fn put(dir: &Path) -> anyhow::Result<bool> {
-        write(dir, 365, Existing::Keep)
+        write(dir, Template::Classic, 365, Existing::Keep).map(|(is_new, _)| is_new)
     }
 
     fn put_again(dir: &Path) -> anyhow::Result<bool> {
-        write(dir, 365, Existing::Replace)
+        write(dir, Template::Classic, 365, Existing::Replace).map(|(is_new, _)| is_new)
     }
 
     fn files(dir: &Path) -> Vec<String> {
@@ -211,6 +238,34 @@ mod tests {
         assert!(!put_again(dir.path()).unwrap());
         assert_eq!((authority, riley), (read("ca.pem"), read("Riley.pem")), "what was there has stayed");
         assert_eq!(Credentials::open(&certs, &name("Jaquez")).map(|_| ()).map_err(|e| e.to_string()), Ok(()));
+    }
+
+    #[test]
+    fn a_prepared_file_is_copied_with_the_hash_and_its_servers_get_certificates() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, into) = (dir.path().join("my.toml"), dir.path().join("made"));
+        let prepare = |text: &str| fs::write(&from, text).unwrap();
+        let make = || write(&into, Template::File(&from), 365, Existing::Replace);
+        let text = "[herd]\nid = \"mine\"\ntls = \"certs\"\n[access]\ntokens = \"on\"\n\
+                    operator_token_sha256 = \"\"\n[[server]]\nname = \"a\"\nlisten = \"127.0.0.1:7\"\n\
+                    peer = \"127.0.0.1:8\"\n";
+        prepare(text);
+        let (is_new, config) = make().unwrap();
+        let token = token_hash(&read_token_file(&into.join("operator.token")).unwrap());
+        let written = fs::read_to_string(into.join("herd.toml")).unwrap();
+        assert_eq!(written, text.replace("\"\"", &format!("{:?}", hex(&token))));
+        assert!(is_new && config.access.operator_token_sha256 == Some(token) && config.herd.id == "mine");
+        assert!(Credentials::open(&into.join("certs"), &name("a")).is_ok());
+        prepare(&text.replace("\"a\"", "\"b\""));
+        assert!(!make().unwrap().0, "the authority has stayed");
+        assert!(Credentials::open(&into.join("certs"), &name("b")).is_ok());
+        let before = fs::read(into.join("herd.toml")).unwrap();
+        for (wrong, said) in [("operator_token", "has no line for the hash"), ("listen", "error")] {
+            prepare(&text.replace(wrong, "lisen"));
+            let error = format!("{:#}", make().unwrap_err());
+            assert!(error.contains(said), "{error}");
+        }
+        assert_eq!(fs::read(into.join("herd.toml")).unwrap(), before);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod data;
 mod demo;
+mod health;
 mod init;
 mod man;
 mod outcome;
@@ -84,6 +85,7 @@ enum Command {
     Client(client::Args),
     Status(status::Args),
     Top(top::Args),
+    Health(health::Args),
     Token(token::Args),
     Places(places::Args),
     Data(data::Args),
@@ -203,6 +205,7 @@ pub fn run() -> ExitCode {
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),
         Command::Data(args) => data::run(&args),

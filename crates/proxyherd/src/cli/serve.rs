@@ -8,9 +8,10 @@ use proxyherd_log::hear_crates;
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
 use super::{ConfigArgs, ConfigurationError, SetArgs, UsageError, heading, signals::SignalRequests};
+use crate::service_manager::ServiceManager;
 use proxyherd_server::{
     admission::descriptors,
-    server::{Server, StartError},
+    server::{Rereads, Server, StartError},
 };
 
 const AFTER_HELP: &str = concat!(
@@ -35,7 +36,8 @@ const AFTER_HELP: &str = concat!(
 /// the file changes, and at SIGHUP. Then servers and links are added and removed, and no client is dropped. A file with
 /// mistakes changes nothing, and the log says why. If the file no longer names this server, the server ends after a few
 /// seconds, as at SIGTERM. With `removed = "stay"` in the file, the server continues. SIGUSR1 reopens the log file, for
-/// logrotate.
+/// logrotate. Under systemd (`Type=notify`, `WatchdogSec=`), the server tells the service manager that it is ready, that
+/// it lives, and that it stops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -87,8 +89,10 @@ async fn serve(
     name: &str,
     asked: SignalRequests,
 ) -> anyhow::Result<()> {
+    let manager = ServiceManager::connect();
+    let observer = manager.clone();
     let started = tokio::select! {
-        started = Server::start(&config, name) => started,
+        started = Server::start_observed(&config, name, move |progress| observer.starting(progress)) => started,
         () = asked.to_end.cancelled() => return Ok(()),
     };
     let server = started.map_err(|error| match error {
@@ -96,17 +100,25 @@ async fn serve(
         StartError::Journal(why) if why.is_of_configuration() => ConfigurationError(why.to_string()).into(),
         _ => anyhow::Error::from(error),
     })?;
-    let removed = server.follow(config, overrides, asked.to_read_files);
+    let rereads = Rereads::default();
+    let removed = server.follow(config, overrides, rereads.clone());
     // If nobody reads the output, writing may block. So the server does not wait for the write.
     let ready = format!("ready: {name} takes {}", server.addresses());
     drop(spawn_blocking(move || say(&ready)));
+    manager.ready(server.herd());
     loop {
         tokio::select! {
             () = asked.to_end.cancelled() => break,
             () = removed.cancelled() => break,
             () = asked.to_reopen_log.notified() => server.herd().log().reopen(),
+            () = asked.to_read_files.notified() => {
+                manager.reloading();
+                rereads.ask();
+            }
+            () = rereads.done() => manager.reloaded(),
         }
     }
+    manager.stopping();
     server.stop().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Process tests: they run the program as its users do, with real processes and real sockets on this machine.
 //!
-//! The tests use only the program's executable, with two exceptions. `google_asked` calls the providers. Tests that
+//! The tests use only the program's executable, with three exceptions. `google_asked` calls the providers. `packaging`
+//! reads the files of packages with the program's own reader of herd.toml. Tests that
 //! speak to a peer port as a neighbor use the link's codec from the core. There is one file per topic. `harness` starts
 //! herds and asks them. `google` is a stand-in for Google, and lies beside the providers that ask it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends by a panic, in its helpers too")]
@@ -44,6 +45,7 @@ mod map_page;
 mod moving;
 mod networks;
 mod outside;
+mod packaging;
 mod peer_port;
 mod phones;
 mod places_kept;
@@ -51,7 +53,6 @@ mod places_osm;
 mod readme;
 mod replicas;
 mod shares;
-mod signals;
 mod slow_clients;
 mod stopping;
 mod tokens_cli;

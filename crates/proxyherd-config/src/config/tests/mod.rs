@@ -71,7 +71,10 @@ fn what_init_writes_is_the_classic_herd() {
     expected.herd.id = "herd-7f3a9c".to_owned();
     assert_eq!(read(&Config::classic_text("herd-7f3a9c")), Ok(expected.clone()));
     expected.access.operator_token_sha256 = Some([0xa5; 32]);
-    assert_eq!(read(&Config::classic_text_with_operator("herd-7f3a9c", &"a5".repeat(32))), Ok(expected));
+    assert_eq!(
+        read(&Config::with_operator(&Config::classic_text("herd-7f3a9c"), &"a5".repeat(32)).unwrap()),
+        Ok(expected)
+    );
 }
 
 /// Takes the `# ` from every line that is a setting.

@@ -101,7 +101,7 @@ fn script(name: &str) -> PathBuf {
 
 /// The folder of the virtual environment into which `./test tools` installs the Python clients. If it is missing, this
 /// prints that the test is skipped.
-fn python_or_skip() -> Option<PathBuf> {
+pub(crate) fn python_or_skip() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("outside");
     let is_there = folder.join("installed").exists();
     or_skip(is_there, "Python's clients are not installed; ./test tools does that")?;
@@ -109,7 +109,7 @@ fn python_or_skip() -> Option<PathBuf> {
 }
 
 /// Prints that a test is skipped if the client is missing. Under CI the test fails.
-fn or_skip(is_there: bool, why: &str) -> Option<()> {
+pub(crate) fn or_skip(is_there: bool, why: &str) -> Option<()> {
     assert!(is_there || std::env::var("CI").as_deref() != Ok("true"), "{why}");
     if !is_there {
         eprintln!("skipped: {why}");
@@ -118,7 +118,7 @@ fn or_skip(is_there: bool, why: &str) -> Option<()> {
 }
 
 /// Whether a program is in one of the folders of PATH.
-fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let is_program = |path: &Path| {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
