@@ -10,6 +10,7 @@ stage_tools() {
     want_c_compiler
     want_netcat
     want_curl
+    want_openssl
     want_http2_clients
     want_python
     want_node
@@ -62,7 +63,7 @@ want_netcat() {
     fi
 }
 
-# README and the demo show commands with it, which tests run.
+# README, the book and the demo show commands with it, which tests run.
 want_curl() {
     have curl && return
     if may_install; then
@@ -70,6 +71,17 @@ want_curl() {
         apt_install curl
     else
         advice+=('curl (on Debian: curl)')
+    fi
+}
+
+# The book shows commands with it, which tests run.
+want_openssl() {
+    have openssl && return
+    if may_install; then
+        say 'There is no openssl.'
+        apt_install openssl
+    else
+        advice+=('openssl (on Debian: openssl)')
     fi
 }
 

@@ -281,7 +281,7 @@ impl Server {
     ) -> Result<Server, StartError> {
         let server =
             config.server(name.as_str()).expect("the caller has taken the name from the configuration");
-        let prepared = PreparedServer::new(config, server)?.read_store()?;
+        let prepared = PreparedServer::new(config, server)?.read_store(&|_| ())?;
         prepared.herd.set_demo(controls);
         let links = prepared.herd.links().all();
         links.iter().filter(|link| cut.contains(&link.neighbor)).for_each(|link| link.set_cut(true));

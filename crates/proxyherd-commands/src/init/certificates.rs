@@ -121,7 +121,7 @@ fn open(dir: &Path) -> anyhow::Result<Authority> {
     let text = match fs::read_to_string(&key) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
             "there is no {}: certificates are made where the herd's authority is; without its key, let \
-             another authority take over (OPERATING.md, Certificates)",
+             another authority take over (the chapter Certificates of the book)",
             key.display()
         ),
         read => read.with_context(|| format!("cannot read {}", key.display()))?,

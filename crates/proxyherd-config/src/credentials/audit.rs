@@ -33,7 +33,7 @@ pub fn audit(dir: &Path, servers: &[&ServerName], insisted: Option<&ServerName>,
             &authority,
             facts.validity.not_after_s,
             now_s,
-            "let another authority take over (OPERATING.md, Certificates)",
+            "let another authority take over (the chapter Certificates of the book)",
         ));
     }
     let mut complete = 0;

@@ -29,7 +29,7 @@ pub enum AuthorityError {
     NoKey,
     #[error("the key belongs to another authority")]
     OtherKey,
-    #[error("the authority has expired: let another take over (OPERATING.md, Certificates)")]
+    #[error("the authority has expired: let another take over (the chapter Certificates of the book)")]
     Expired,
     #[error(transparent)]
     Library(#[from] rcgen::Error),

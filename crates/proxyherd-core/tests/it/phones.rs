@@ -146,7 +146,7 @@ fn the_addresses_in_the_pages_are_those_of_the_requests() {
         ("%HDOP", "0.7"),
         ("%DESC", "on+my+way%21"),
     ];
-    let page = include_str!("../../../../docs/phones/gpslogger.md");
+    let page = include_str!("../../../../book/src/phones/gpslogger.md");
     assert_eq!(filled_in(page, &gpslogger), target("GPSLogger 136 with the URL"));
     let osmand = [
         ("{0}", "48.85837"),
@@ -157,5 +157,5 @@ fn the_addresses_in_the_pages_are_those_of_the_requests() {
         ("{5}", "1.25"),
         ("{6}", "271.5"),
     ];
-    assert_eq!(filled_in(include_str!("../../../../docs/phones/osmand.md"), &osmand), target("OsmAnd"));
+    assert_eq!(filled_in(include_str!("../../../../book/src/phones/osmand.md"), &osmand), target("OsmAnd"));
 }

@@ -210,7 +210,7 @@ pub(crate) const REQUESTS: &[Request] = &[
         ..POST
     },
     Request {
-        app: "OsmAnd with the address in docs/phones/osmand.md",
+        app: "OsmAnd with the address in book/src/phones/osmand.md",
         source: "osmandapp/OsmAnd: OsmAnd/src/net/osmand/plus/plugins/monitoring/LiveMonitoringHelper.java",
         method: "GET",
         target: "/?id=jane&lat=48.85837&lon=2.294481&timestamp=1748780100456&accuracy=4.5&altitude=84.2&speed_mps=1.25\
@@ -225,7 +225,7 @@ pub(crate) const REQUESTS: &[Request] = &[
         ..POST
     },
     Request {
-        app: "GPSLogger 136 with the URL in docs/phones/gpslogger.md",
+        app: "GPSLogger 136 with the URL in book/src/phones/gpslogger.md",
         source: GPSLOGGER,
         method: "GET",
         target: "/?id=jane&lat=35.6894875&lon=139.6917064&timestamp=1748780200&accuracy=3.9&speed_mps=0.0&bearing=0.0\

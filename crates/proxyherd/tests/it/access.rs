@@ -357,16 +357,16 @@ fn the_audit_log_says_who_made_and_revoked_what_whatever_the_level_of_the_log() 
     assert!(lines[1].contains(&format!("Riley revoked {expected}")), "{audit}");
 }
 
-/// One row of the table of rights in ACCESS.md.
+/// One row of the table of rights in the book.
 struct Row {
     door: String,
     command: String,
     rights: Vec<String>,
 }
 
-/// The table of rights in ACCESS.md.
+/// The table of rights in the book.
 fn table() -> Vec<Row> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ACCESS.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src/reference/rights.md");
     let text = fs::read_to_string(path).unwrap();
     let (_, rows) = text.split_once("| door | command or path | rights |\n|---|---|---|\n").unwrap();
     let row = |line: &str| {

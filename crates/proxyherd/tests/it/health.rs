@@ -218,8 +218,8 @@ fn every_metric_is_explained_to_operators() {
     let families: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(families.len() > 20, "{text}");
-    let explained = include_str!("../../../../OPERATING.md");
+    let explained = include_str!("../../../../book/src/operating/watching.md");
     for family in families {
-        assert!(explained.contains(&format!("`{family}")), "OPERATING.md does not explain {family}");
+        assert!(explained.contains(&format!("`{family}")), "the book does not explain {family}");
     }
 }

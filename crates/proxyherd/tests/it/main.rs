@@ -13,6 +13,7 @@ mod harness;
 mod access;
 mod bad_input;
 mod bad_members;
+mod book;
 mod bounds;
 mod budget;
 mod catching_up;
@@ -50,7 +51,7 @@ mod peer_port;
 mod phones;
 mod places_kept;
 mod places_osm;
-mod readme;
+
 mod replicas;
 mod shares;
 mod slow_clients;
