@@ -60,5 +60,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts'],
     environment: 'node',
+    // One thread is started quickly on a busy machine, too.
+    pool: 'threads',
+    fileParallelism: false,
   },
 });

@@ -46,6 +46,9 @@ pub struct Status {
     pub root_mismatches: u64,
     /// Number of log lines omitted since the start.
     pub log_left_out: u64,
+    /// Questions about places since the start. Absent: the server is of an older version, which does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<PlacesStatus>,
     /// The budgets of requests to providers of places. Empty if the herd has no budgets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places_budgets: Vec<BudgetStatus>,
@@ -105,6 +108,32 @@ pub struct ReportStatus {
     pub stale: u64,
     /// Number of reports that could not be read or found no room.
     pub rejected: u64,
+}
+
+/// Numbers of questions about places, by how they were answered. Every question is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacesStatus {
+    /// Answered from the cache.
+    pub hit: u64,
+    /// Answered from the cache, although the answer was old.
+    pub stale: u64,
+    /// Answered by a request that another question had started.
+    pub joined: u64,
+    /// Answered by the first provider.
+    pub fetched: u64,
+    /// Answered by another provider, because the first one failed.
+    pub fallback: u64,
+    /// Not answered.
+    pub failed: u64,
+}
+
+impl PlacesStatus {
+    /// Number of all questions.
+    pub fn total(&self) -> u64 {
+        let PlacesStatus { hit, stale, joined, fetched, fallback, failed } = *self;
+        // The numbers may come from any program, so the sum must not overflow.
+        [hit, stale, joined, fetched, fallback, failed].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// A places budget in its present period, as the server knew it about a second ago.

@@ -297,7 +297,11 @@ mod tests {
     #[test]
     fn a_long_start_gets_more_time_only_while_it_gets_on() {
         let progress = |read| Message::Starting(ReadProgress { read, total: 200, records: 3 });
-        let lines = sent(WATCHDOG, |told| [0, 0, 50, 50, 100].map(|read| told.take(progress(read))).into());
+        let lines = sent(WATCHDOG, |told| {
+            for read in [0, 0, 50, 50, 100] {
+                told.take(progress(read));
+            }
+        });
         let mut expected = Vec::new();
         for percent in [0, 25, 50] {
             expected.push("EXTEND_TIMEOUT_USEC=30000000".to_owned());

@@ -6,10 +6,10 @@ use anstyle::{AnsiColor, Style};
 use proxyherd_config::server_status::{BudgetStatus, JournalStatus, Status};
 use proxyherd_log::escape;
 
-use super::{
-    AskedServer, HerdSnapshot, StatusAnswer,
-    table::{Alignment, Cell, Table},
-    troubles,
+use super::table::{Alignment, Cell, Table};
+use crate::{
+    amounts::{duration, short},
+    herd_snapshot::{AskedServer, HerdSnapshot, StatusAnswer, troubles},
     window::wrapped,
 };
 
@@ -160,70 +160,7 @@ fn agreement(snapshot: &HerdSnapshot, columns: usize) -> String {
     agreement + &expiry.unwrap_or_default()
 }
 
-/// A number with at most seven characters. Numbers from a million on are rounded down. `--json` has all digits.
-fn short(number: u64) -> String {
-    let (unit, sign) = match number {
-        0..1_000_000 => return number.to_string(),
-        1_000_000..1_000_000_000 => (1_000_000, 'M'),
-        1_000_000_000..1_000_000_000_000 => (1_000_000_000, 'G'),
-        _ => (1_000_000_000_000, 'T'),
-    };
-    format!("{}.{:02}{sign}", number / unit, number % unit / (unit / 100))
-}
-
 /// Escapes text of an answer, because the answer may come from any program and must not control the terminal.
 fn printable(text: &str) -> String {
     escape::shown(text.as_bytes())
-}
-
-/// The two largest units of a time in seconds: `42s`, `12m 05s`, `3h 07m`, `4d 09h`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds as u64;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    if minutes == 0 {
-        format!("{seconds}s")
-    } else if hours == 0 {
-        format!("{minutes}m {:02}s", seconds % 60)
-    } else if days == 0 {
-        format!("{hours}h {:02}m", minutes % 60)
-    } else {
-        format!("{days}d {:02}h", hours % 24)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_number_is_short() {
-        for (number, text) in [
-            (0, "0"),
-            (999_999, "999999"),
-            (1_000_000, "1.00M"),
-            (12_345_678, "12.34M"),
-            (999_999_999, "999.99M"),
-            (1_000_000_000, "1.00G"),
-            (641_000_000_000, "641.00G"),
-            (u64::MAX, "18446744.07T"),
-        ] {
-            assert_eq!(short(number), text);
-        }
-    }
-
-    #[test]
-    fn a_time_is_told_in_its_two_largest_units() {
-        for (seconds, text) in [
-            (0.0, "0s"),
-            (59.9, "59s"),
-            (60.0, "1m 00s"),
-            (3599.0, "59m 59s"),
-            (3600.0, "1h 00m"),
-            (86399.0, "23h 59m"),
-            (86400.0, "1d 00h"),
-            (1e7, "115d 17h"),
-        ] {
-            assert_eq!(duration(seconds), text, "{seconds}");
-        }
-    }
 }

@@ -16,10 +16,10 @@ use proxyherd_server::server::{Server, Sockets};
 use tokio::net::TcpSocket;
 
 use super::*;
-use crate::{door_trust::testing::TlsDoor, wait::eventually};
+use crate::{command_token::CommandToken, door_trust::testing::TlsDoor, wait::eventually};
 
 fn plain(snapshot: &HerdSnapshot) -> String {
-    anstream::adapter::strip_str(&snapshot.text(None)).to_string()
+    anstream::adapter::strip_str(&text(snapshot, None)).to_string()
 }
 
 fn link(neighbor: &str) -> LinkStatus {
@@ -71,6 +71,7 @@ fn status(server: &str, records: u64, links: Vec<LinkStatus>) -> Status {
         reports: ReportStatus { accepted: 12345, stale: 6, rejected: 0 },
         root_mismatches: 0,
         log_left_out: 0,
+        places: None,
         places_budgets: vec![],
         journal: None,
         certificate_days_left: None,
@@ -143,7 +144,7 @@ fn the_text_fits_its_window_and_loses_no_word() {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let whole = plain(&snapshot);
     for columns in [40, 50, 60, 79, 80, 100, 200] {
-        let text = anstream::adapter::strip_str(&snapshot.text(Some(columns))).to_string();
+        let text = anstream::adapter::strip_str(&text(&snapshot, Some(columns))).to_string();
         for line in text.lines() {
             assert!(line.chars().count() <= columns, "{columns}: {line}");
         }
@@ -317,7 +318,7 @@ fn in_json_a_server_has_a_status_or_an_error_or_no_door() {
         asked("Jaquez", StatusAnswer::Silent("connection refused".to_owned())),
         asked("Juzang", StatusAnswer::NoDoor),
     ]);
-    let json: serde_json::Value = serde_json::from_str(&snapshot.json()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json(&snapshot)).unwrap();
     assert_eq!(json[0]["server"], "Riley");
     assert_eq!(json[0]["status"]["links"][0]["neighbor"], "Jaquez");
     assert_eq!(json[0].get("error"), None);

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use proxyherd_config::{
     clock,
     door_kind::DoorKind,
-    server_status::{BudgetStatus, LinkStatus, ReportStatus, Status},
+    server_status::{BudgetStatus, LinkStatus, PlacesStatus, ReportStatus, Status},
 };
 use proxyherd_core::{
     flood::{Class, Nonsense, Usage},
@@ -115,6 +115,7 @@ impl Herd {
             reports: self.report_status(),
             root_mismatches: self.replica.root_mismatches(),
             log_left_out: self.log.left_out(),
+            places: Some(self.places_status()),
             places_budgets: self.budget_statuses(),
             certificate_days_left: self.credentials.as_ref().map(|credentials| credentials.days_left()),
             peers_refused: self.counters.peers_refused.load(Relaxed),
@@ -144,6 +145,18 @@ impl Herd {
         let counts = self.replica.report_counts();
         let rejected = self.refused().total() + self.counters.reports.unreadable();
         ReportStatus { accepted: counts.accepted, stale: counts.stale, rejected }
+    }
+
+    fn places_status(&self) -> PlacesStatus {
+        let count = |outcome| self.places.count(outcome);
+        PlacesStatus {
+            hit: count(LookupOutcome::Hit),
+            stale: count(LookupOutcome::Stale),
+            joined: count(LookupOutcome::Joined),
+            fetched: count(LookupOutcome::Fetched),
+            fallback: count(LookupOutcome::Fallback),
+            failed: count(LookupOutcome::Failed),
+        }
     }
 
     fn budget_statuses(&self) -> Vec<BudgetStatus> {

@@ -260,7 +260,7 @@ mod tests {
         assert!(!make().unwrap().0, "the authority has stayed");
         assert!(Credentials::open(&into.join("certs"), &name("b")).is_ok());
         let before = fs::read(into.join("herd.toml")).unwrap();
-        for (wrong, said) in [("operator_token", "has no line for the hash"), ("listen", "1 error")] {
+        for (wrong, said) in [("operator_token", "has no line for the hash"), ("listen", "error")] {
             prepare(&text.replace(wrong, "lisen"));
             let error = format!("{:#}", make().unwrap_err());
             assert!(error.contains(said), "{error}");

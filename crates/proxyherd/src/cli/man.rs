@@ -33,10 +33,11 @@ pub(super) struct Args {
 
 /// The sections of help texts that clap does not know, in the order of man-pages(7): the heading in the help text, and
 /// the heading in the page.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("What is imported", "WHAT IS IMPORTED"),
     ("What to type", "WHAT TO TYPE"),
     ("At the prompt", "AT THE PROMPT"),
+    ("Keys", "KEYS"),
     ("Scopes", "SCOPES"),
     ("JSON", "JSON"),
     ("Exit codes", "EXIT STATUS"),

@@ -17,6 +17,7 @@ mod serve;
 mod signals;
 mod status;
 mod token;
+mod top;
 
 use std::{
     path::{Path, PathBuf},
@@ -50,7 +51,7 @@ const AFTER_HELP: &str = concat!(
     heading!("Environment"),
     "  PROXYHERD_CONFIG           stands in for --config
   PROXYHERD_NAME             stands in for --name
-  PROXYHERD_TOKEN            a token for client, status and token
+  PROXYHERD_TOKEN            a token for client, status, top and token
   PROXYHERD_<SECTION>_<KEY>  sets a value, such as PROXYHERD_LOG_LEVEL=debug
   NO_COLOR                   no colors, not even on a terminal
 
@@ -83,6 +84,7 @@ enum Command {
     Check(check::Args),
     Client(client::Args),
     Status(status::Args),
+    Top(top::Args),
     Health(health::Args),
     Token(token::Args),
     Places(places::Args),
@@ -202,6 +204,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Places(args) => places::run(&args),

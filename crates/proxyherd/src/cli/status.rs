@@ -9,10 +9,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use proxyherd_commands::{
     command_token::CommandToken,
-    status::{
-        HerdSnapshot,
-        window::{Window, cut},
-    },
+    herd_snapshot::HerdSnapshot,
+    status,
+    window::{Window, cut},
 };
 use proxyherd_config::{config::Config, door_kind::DoorKind};
 use tokio::time::{MissedTickBehavior, interval};
@@ -90,10 +89,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let snapshot = HerdSnapshot::ask(&config, token.as_ref());
     if args.json {
-        writeln!(io::stdout(), "{}", snapshot.json())?;
+        writeln!(io::stdout(), "{}", status::json(&snapshot))?;
     } else {
         let columns = Window::of_stdout().map(|window| window.columns);
-        write!(anstream::stdout(), "{}", snapshot.text(columns))?;
+        write!(anstream::stdout(), "{}", status::text(&snapshot, columns))?;
     }
     match (snapshot.silent_count(), snapshot.refused_count()) {
         (0, 0) => Ok(()),
@@ -147,7 +146,7 @@ async fn watch(config: Config, token: Option<CommandToken>) -> anyhow::Result<()
 /// window is cleared first, because the terminal may have wrapped the old lines.
 fn draw(snapshot: &HerdSnapshot, before: &mut Option<Window>) -> io::Result<()> {
     let window = Window::of_stdout().unwrap_or(Window { columns: 80, rows: 24 });
-    let text = snapshot.text(Some(window.columns));
+    let text = status::text(snapshot, Some(window.columns));
     let has_colors = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
     let text = if has_colors { text } else { anstream::adapter::strip_str(&text).to_string() };
     let is_same = before.replace(window) == Some(window);

@@ -57,6 +57,8 @@ mod shares;
 mod slow_clients;
 mod stopping;
 mod tokens_cli;
+#[cfg(feature = "top")]
+mod top;
 mod topology;
 mod tree;
 mod upgrading;

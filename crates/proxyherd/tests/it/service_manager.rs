@@ -72,7 +72,7 @@ fn systemd_is_told_that_a_server_is_ready_lives_reloads_and_stops() {
     let reloading = manager.wait_for(before, "RELOADING=1");
     assert!(manager.wait_for(reloading, "MONOTONIC_USEC=") == reloading + 1);
     let reloaded = manager.wait_for(reloading, "READY=1");
-    assert!(herd.log("Riley").contains("herd.toml read anew"), "READY=1 comes after the reading");
+    herd.wait_for_log("Riley", "herd.toml read anew");
 
     assert_eq!(herd.stop("Riley", "TERM").code, 0);
     let stopping = manager.wait_for(reloaded, "STOPPING=1");
@@ -95,7 +95,7 @@ fn a_file_that_is_wrong_ends_a_reload_too() {
 }
 
 #[test]
-fn a_server_that_is_stopped_before_it_is_ready_was_never_ready() {
+fn a_server_that_does_not_start_was_never_ready() {
     let herd = Plan::single().prepare();
     let mut manager = Manager::listen(&herd);
     let wrong = format!("{}\n[herd", herd.text());

@@ -7,8 +7,8 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use anyhow::bail;
-use proxyherd_commands::status::{
-    table::{Alignment, Cell, Table},
+use proxyherd_commands::{
+    status::table::{Alignment, Cell, Table},
     window::Window,
 };
 use proxyherd_config::config::{Config, Overrides};

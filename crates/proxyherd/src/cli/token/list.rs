@@ -4,11 +4,9 @@ use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use proxyherd_commands::{
-    status::{
-        table::{Alignment, Cell, Table},
-        window::Window,
-    },
+    status::table::{Alignment, Cell, Table},
     token::KnownToken,
+    window::Window,
 };
 use proxyherd_log::escape;
 

@@ -7,6 +7,8 @@ mod servers;
 
 use clap::Subcommand;
 
+pub(super) use self::servers::parse_at;
+
 /// Make, list and revoke tokens, which say who may do what
 ///
 /// The commands ask the HTTP door of a server of the configuration, and the next one if that server does not answer.

@@ -88,7 +88,7 @@ pub(super) fn wait_for<T>(answer: impl Future<Output = Result<T, AskError>>) -> 
 }
 
 /// Reads the beginning of a URL.
-fn parse_at(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn parse_at(text: &str) -> Result<String, String> {
     let example = "for example https://herd.example.org or http://127.0.0.1:8000";
     let url = Url::parse(text).map_err(|_| example.to_owned())?;
     if !matches!(url.scheme(), "https" | "http") {

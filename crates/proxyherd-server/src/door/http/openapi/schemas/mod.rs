@@ -161,6 +161,12 @@ fn flag() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Boolean)
 }
 
+fn places_counts() -> ObjectBuilder {
+    let outcomes = ["hit", "stale", "joined", "fetched", "fallback", "failed"];
+    with_members(object(), outcomes.map(|outcome| (outcome, count().into())))
+        .description(Some("Questions about places since the start, by how they were answered."))
+}
+
 fn status() -> ObjectBuilder {
     with_members(
         object(),
@@ -181,6 +187,7 @@ fn status() -> ObjectBuilder {
                 )
                 .into(),
             ),
+            ("places", places_counts().into()),
             ("links", ArrayBuilder::new().items(object()).into()),
         ],
     )

@@ -21,7 +21,7 @@ const CLOCK_OFFSET_S_MAX: f64 = 1.0;
 const SYNC_MS_MAX: f64 = 1000.0;
 
 /// The troubles of each server, followed by the troubles of the herd.
-pub(super) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
+pub(crate) fn of(snapshot: &HerdSnapshot) -> Vec<String> {
     snapshot
         .servers
         .iter()
@@ -137,7 +137,7 @@ fn in_days(days: i64) -> String {
 }
 
 /// The sentence that names the certificate that expires first. `None` if links are not encrypted.
-pub(super) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
+pub(crate) fn first_to_expire(snapshot: &HerdSnapshot) -> Option<String> {
     let certified =
         snapshot.up().filter_map(|(_, status)| Some((&status.server, status.certificate_days_left?)));
     let (server, days) = certified.min_by_key(|(_, days)| *days).filter(|(_, days)| *days >= 0)?;
@@ -211,7 +211,7 @@ fn of_parts(snapshot: &HerdSnapshot) -> Option<String> {
 }
 
 /// Whether all servers that answer hold the same number of records. `None` if no server answers.
-pub(super) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
+pub(crate) fn agreement(snapshot: &HerdSnapshot) -> Option<Result<String, String>> {
     let up: Vec<&Status> = snapshot.up().map(|(_, status)| status).collect();
     let least = up.iter().min_by_key(|status| status.records)?;
     let most = up.iter().max_by_key(|status| status.records)?;
