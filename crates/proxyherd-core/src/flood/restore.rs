@@ -10,6 +10,8 @@
 //!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
+//! - A record whose time of receipt was in the future gives way to the own record that replaced it when the clock was
+//!   put back, because the own record comes later in the store. In a late restore this order is not known.
 //! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store
 //!   may also have an older record of the key.
 //! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
@@ -55,7 +57,8 @@ pub enum Restored {
 pub(super) struct Restore {
     /// Other servers or clients may already have changed the shard.
     is_late: bool,
-    /// The hashes of the keys whose records were removed without having expired, and not restored again since.
+    /// The hashes of the keys whose records were removed or gave way without having expired, and not restored again
+    /// since.
     removed: BTreeSet<u64>,
     /// Something is missing, so no vector counts.
     pub(super) has_missed: bool,
@@ -89,9 +92,10 @@ impl Shard {
         }
         let is_late = self.restore.as_ref().is_some_and(|restore| restore.is_late);
         let held = self.store.find(record.kind, record.key);
+        let gives_way = !is_late && held.is_some_and(|id| self.gave_way(told, self.store.slot(id)));
         if let Some(id) = held {
             let order = self.contest_restored(now_ns, told, self.store.slot(id));
-            if order.is_le() || self.would_stay(told, id) {
+            if !gives_way && (order.is_le() || self.would_stay(told, id)) {
                 return stays(Restored::Stale);
             }
             if self.store.slot(id).origin == ME {
@@ -117,10 +121,35 @@ impl Shard {
             self.miss();
             return (Restored::Full, wake);
         }
-        if let Some(restore) = self.restore.as_mut().filter(|restore| !restore.removed.is_empty()) {
+        if gives_way {
+            self.note_removed(hash);
+        } else if let Some(restore) = self.restore.as_mut().filter(|restore| !restore.removed.is_empty()) {
             restore.removed.remove(&hash.bits());
         }
         (Restored::Kept, wake)
+    }
+
+    /// Whether the held record of a store gave way to an own record that comes later in the store, although the own
+    /// record does not win over it: the own record was received so much earlier that its clock must have been put back
+    /// in between. Of two records of one origin, the sequences show which came first. Otherwise the order of the
+    /// store shows it: only records of a snapshot come too early, and they come again.
+    fn gave_way(&self, told: Update<'_>, held: &Slot) -> bool {
+        let holder = self.origins.origin(held.origin);
+        let is_earlier = holder != told.origin || held.seq < told.seq;
+        told.origin.server == self.origins.origin(ME).server
+            && is_earlier
+            && self.is_ahead(told.record.received_ns(), held.record().received_ns())
+    }
+
+    /// Notes that a record of the store was removed, or gave way, without having expired. The vector counts only if a
+    /// record of the key comes again that wins.
+    fn note_removed(&mut self, hash: KeyHash) {
+        let Some(restore) = &mut self.restore else { return };
+        restore.removed.insert(hash.bits());
+        restore.has_missed |= restore.removed.len() > RESTORE_REMOVED_MAX;
+        if restore.has_missed {
+            restore.removed.clear();
+        }
     }
 
     /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
@@ -165,14 +194,7 @@ impl Shard {
             return Wake::default();
         }
         if !self.is_expired(now_ns, &record) {
-            let hash = KeyHash::of(key).bits();
-            if let Some(restore) = &mut self.restore {
-                restore.removed.insert(hash);
-                restore.has_missed |= restore.removed.len() > RESTORE_REMOVED_MAX;
-                if restore.has_missed {
-                    restore.removed.clear();
-                }
-            }
+            self.note_removed(KeyHash::of(key));
         }
         self.remove(id)
     }

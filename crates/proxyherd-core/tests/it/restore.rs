@@ -270,6 +270,37 @@ fn a_revoked_token_stays_revoked_whatever_an_older_store_says() {
 }
 
 #[test]
+fn a_record_from_the_future_gives_way_again_to_what_replaced_it_when_the_clock_was_put_back() {
+    let (riley, again, shard) = (replica("Riley"), life("Riley", 2), shard_index(b"kiwi"));
+    let wrong_ns = NOW_NS + HOUR_NS;
+    tell(&riley, "kiwi", wrong_ns);
+    load_records(NOW_NS, &riley, &again, shard);
+    tell(&riley, "kiwi", NOW_NS);
+    load_records(NOW_NS, &riley, &again, shard);
+    let mut counts = true;
+    let _ = again.restore(NOW_NS, shard, |restoring| counts = restoring.vector(&[(origin("Riley", 1), 2)]));
+    assert!(!counts, "what the first record had replaced may be missing");
+    // Also when the time at which the first record claims to have been received has passed.
+    let now_ns = wrong_ns + HOUR_NS;
+    let _ = again.restore_end(now_ns, NOW_NS);
+    assert_eq!(again.locate(now_ns, client("kiwi"), |held| held.record.received_ns()), Some(NOW_NS));
+    assert_eq!(again.contradiction(), None);
+}
+
+#[test]
+fn an_older_record_that_comes_again_behind_a_snapshot_does_not_win() {
+    let (riley, again, shard) = (replica("Riley"), life("Riley", 2), shard_index(b"kiwi"));
+    let older = replica("Riley");
+    for riley in [&older, &riley] {
+        tell(riley, "kiwi", NOW_NS);
+    }
+    tell(&riley, "kiwi", NOW_NS + HOUR_NS);
+    load_records(NOW_NS + HOUR_NS, &riley, &again, shard);
+    assert_eq!(restore_one(&again, NOW_NS + HOUR_NS, &older, "kiwi"), Restored::Stale);
+    let _ = again.restore(NOW_NS, shard, |restoring| assert!(restoring.vector(&[(origin("Riley", 1), 2)])));
+}
+
+#[test]
 fn a_removal_takes_the_record_back_and_the_vector_counts_only_if_the_key_came_again() {
     let (store, shard) = (replica("Jaquez"), shard_index(b"kiwi"));
     tell(&store, "kiwi", NOW_NS);
