@@ -16,7 +16,8 @@
 //!   may also have an older record of the key.
 //! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
-//!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
+//!   tombstone has ended. In a late restore, a report with a time to live of its own that has expired becomes such a
+//!   tombstone if it ends a held record, because neighbors may hold that record. After the load of an old store, tombstones that expire soon are issued again when they
 //!   expire, and not earlier: until then the original wins over the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
 //!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
@@ -102,7 +103,10 @@ impl Shard {
                 self.own.displaced.note(now_ns, hash, &self.store.slot(id).record());
             }
         }
-        let is_renewed = is_late && is_gone && self.is_expired(now_ns, &record);
+        // Neighbors may already hold the older record that ended.
+        let is_renewed = is_late
+            && self.is_expired(now_ns, &record)
+            && (is_gone || held.is_some_and(|id| !self.is_expired(now_ns, &self.store.slot(id).record())));
         let record = if is_renewed { renewed(now_ns, &record) } else { record };
         let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         let taken = if is_renewed || self.is_of_this_life(origin) {
@@ -153,22 +157,12 @@ impl Shard {
     }
 
     /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
-    /// expire until the restore ends. A store can have a tombstone that has expired, and the same one as it was issued
-    /// again: then the later one counts.
+    /// expire until the restore ends. But one that had expired when the other was received had given way to the other
+    /// already, also if the other has the same version: a tombstone that was issued again, or a report that was sent
+    /// again.
     fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
-        if !ends_older(&told.record) && !ends_older(&held.record()) {
-            return self.contest(now_ns, told, held);
-        }
-        let (record, holder) = (held.record(), self.origins.origin(held.origin));
-        let are_one = told.record.body == Body::Gone
-            && record.body == Body::Gone
-            && told.record.version() == record.version();
-        if are_one && (self.is_expired(now_ns, &told.record) || self.is_expired(now_ns, &record)) {
-            return told.record.received_ns().cmp(&record.received_ns());
-        }
-        told.record
-            .precedence(&told.origin.server, &record, &holder.server)
-            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation))
+        let ends_one = ends_older(&told.record) || ends_older(&held.record());
+        self.contest(if ends_one { 0 } else { now_ns }, told, held)
     }
 
     /// Whether an origin is the present life of this server.
@@ -301,9 +295,10 @@ fn ends_older(record: &Record<'_>) -> bool {
     record.body == Body::Gone || own_ttl_ns(record).is_some()
 }
 
-/// A tombstone with the same version, received at `now_ns`.
+/// A tombstone with the version of a record that [ends older ones](ends_older), received at `now_ns`.
 fn renewed<'a>(now_ns: u64, record: &Record<'a>) -> Record<'a> {
     let timestamp = Timestamp::from_nanos(record.version().0).unwrap_or(record.timestamp);
     let received_ns = now_ns.max(record.received_ns());
-    Record { timestamp, difference: Difference::at_receipt(received_ns, timestamp), ..*record }
+    let difference = Difference::at_receipt(received_ns, timestamp);
+    Record { body: Body::Gone, timestamp, difference, ..*record }
 }
