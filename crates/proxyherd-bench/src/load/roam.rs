@@ -57,21 +57,20 @@ impl RoamCounts {
 /// Roams for `plan.duration` and counts in `counts`. Fails at the first wrong reply.
 pub(crate) fn run(plan: &RoamPlan, counts: &Mutex<RoamCounts>) -> Result<()> {
     let mut poll = Poll::new().context("cannot create an epoll instance")?;
-    let (clock, start) = (Clock::started()?, Instant::now());
-    let (end, interval) = (start + plan.duration, plan.interval());
+    let clock = Clock::started()?;
     let mut connections = Vec::new();
     for number in 0..plan.connections {
-        let share = f64::from(number) / f64::from(plan.connections);
-        let mut connection = RoamingConnection {
-            number,
-            connects: 0,
-            connection: None,
-            is_busy: false,
-            due: start + interval.mul_f64(share),
-            reconnects_at: start + plan.stay.mul_f64(share),
-        };
+        let mut connection = RoamingConnection::new(number);
         connection.reconnect(plan, &poll)?;
         connections.push(connection);
+    }
+    // Opening them takes a while, for which no server is to blame: each makes the lines of its clients.
+    let start = Instant::now();
+    let (end, interval) = (start + plan.duration, plan.interval());
+    for connection in &mut connections {
+        let share = f64::from(connection.number) / f64::from(plan.connections);
+        connection.due = start + interval.mul_f64(share);
+        connection.reconnects_at = start + plan.stay.mul_f64(share);
     }
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BUFFER_LEN];
@@ -137,6 +136,19 @@ struct RoamingConnection {
 }
 
 impl RoamingConnection {
+    /// A connection that is not open. Its times have to be set.
+    fn new(number: u32) -> RoamingConnection {
+        let now = Instant::now();
+        RoamingConnection {
+            number,
+            connects: 0,
+            connection: None,
+            is_busy: false,
+            due: now,
+            reconnects_at: now,
+        }
+    }
+
     /// Reconnects to the next server if the connection's time at this server is over.
     fn reconnect_if_due(&mut self, now: Instant, plan: &RoamPlan, poll: &Poll) -> Result<()> {
         if now < self.reconnects_at {

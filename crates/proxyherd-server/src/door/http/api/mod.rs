@@ -14,14 +14,16 @@ mod places;
 mod report;
 mod search;
 
+// The description of the API names these bounds.
 pub(super) use self::{
     batch::post_reports,
     client::{delete_client, get_client},
-    filters::RADIUS_M_MAX,
-    places::{KIND_LEN_MAX, get_places},
+    places::get_places,
     report::{offer, offer_any, positions_of, put_location, refusal, refusal_detail},
-    search::{MAX_AGE_S_MAX, get_clients},
+    search::get_clients,
 };
+#[cfg(test)]
+pub(super) use self::{filters::RADIUS_M_MAX, places::KIND_LEN_MAX, search::MAX_AGE_S_MAX};
 
 use super::small_json;
 

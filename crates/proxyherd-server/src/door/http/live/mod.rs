@@ -20,7 +20,10 @@ use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use self::{handshake::get_ws, sse::get_stream, wanted::KINDS};
+// The description of the API names them.
+#[cfg(test)]
+pub(super) use self::wanted::KINDS;
+pub(super) use self::{handshake::get_ws, sse::get_stream};
 use super::searches::Searches;
 
 /// What all streams of the door share.

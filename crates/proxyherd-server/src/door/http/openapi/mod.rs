@@ -1,13 +1,14 @@
 //! `/openapi.json`: the description of `/v1` and `/health` as OpenAPI 3.1, for programs that make clients, tests and
 //! pages of it.
 //!
-//! `schemas` has the shapes of bodies, and `operations` has the requests and their responses. The document is made
-//! once. A test compares its paths and methods with the table of paths, so a path cannot be forgotten.
-//!
-//! A schema is as exact as JSON Schema can be, because programs send what a schema allows. Where a schema cannot say a
-//! rule, its description does.
+//! The program has the document as the file `openapi.json`. The file is made of `definition`, which only tests compile.
+//! A test compares the document's paths and methods with the table of paths, so a path cannot be forgotten.
 
+#[cfg(test)]
+mod definition;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
 mod schemas;
 
 use std::sync::{Arc, LazyLock};
@@ -17,30 +18,23 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use serde_json::Value;
-use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Server,
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
-    tag::TagBuilder,
-};
+use serde_json::{Value, json};
 
 use super::{conditional, problem::Problem, query::Query, small_json};
 use crate::herd::Herd;
 
-/// The document as a value, for a herd with or without tokens.
-static DOCUMENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
-    let value = |security| {
-        serde_json::to_value(document(security)).expect("a document has only texts, numbers and lists")
-    };
-    [value(Security::Optional), value(Security::Required)]
-});
+/// The document of a herd with tokens, without the program's version.
+const DOCUMENT: &str = include_str!("openapi.json");
 
-/// Whether requests need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Security {
-    Optional,
-    Required,
-}
+/// The document as a value, for a herd without tokens and for a herd with tokens.
+static DOCUMENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
+    let mut required: Value = serde_json::from_str(DOCUMENT).expect("a test reads this file");
+    required["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    let mut optional = required.clone();
+    // One of these is enough, and this one asks for nothing.
+    optional["security"].as_array_mut().expect("the document says which tokens it takes").push(json!({}));
+    [optional, required]
+});
 
 pub(super) async fn get_openapi(
     State(herd): State<Arc<Herd>>,
@@ -57,71 +51,26 @@ pub(super) fn value(are_tokens_on: bool) -> &'static Value {
     &DOCUMENTS[usize::from(are_tokens_on)]
 }
 
-const DESCRIPTION: &str = "Reports, reads and searches of clients that move. Errors are problem details (RFC 9457). Each \
-    response has the header X-Request-Id, which repeats the request's ID or makes one. Responses of more than a \
-    kilobyte are compressed with gzip if the request accepts it. Where tokens are on, send one as \
-    `Authorization: Bearer TOKEN`; each path says which scope the token needs. Limits, also those of a token, are per \
-    server: each server counts for itself.";
-
-fn document(security: Security) -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("proxyherd")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(DESCRIPTION))
-        .build();
-    let tag =
-        |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
-    OpenApiBuilder::new()
-        .info(info)
-        .servers(Some([Server::new("/")]))
-        .tags(Some([
-            tag("Clients", "Where a client is, and what is around it."),
-            tag("Reports", "What clients report."),
-            tag("Live", "Positions as they change."),
-            tag("Shares", "Links that show one client's newest position until they end."),
-            tag("Tokens", "Who may do what. Needs a token that may operate; where tokens are off, the operator's token."),
-            tag("Server", "The state of this server, for operators and their tools."),
-        ]))
-        .paths(operations::paths())
-        .components(Some(components()))
-        .security(Some(requirements(security)))
-        .build()
-}
-
-/// One of these is enough. The last one, which a herd without tokens has, asks for nothing.
-fn requirements(security: Security) -> Vec<SecurityRequirement> {
-    let mut requirements: Vec<_> =
-        ["bearer", "basic"].map(|name| SecurityRequirement::new::<_, [String; 0], _>(name, [])).into();
-    if security == Security::Optional {
-        requirements.push(SecurityRequirement::default());
-    }
-    requirements
-}
-
-fn components() -> utoipa::openapi::Components {
-    let scheme = |scheme, description| {
-        SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(description)).build())
-    };
-    let components = schemas::all()
-        .into_iter()
-        .fold(ComponentsBuilder::new(), |components, (name, schema)| components.schema(name, schema));
-    components
-        .security_scheme(
-            "bearer",
-            scheme(HttpAuthScheme::Bearer, "A token of the herd, where tokens are on."),
-        )
-        .security_scheme(
-            "basic",
-            scheme(HttpAuthScheme::Basic, "The password is a token; any user name will do."),
-        )
-        .build()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::{super::paths::PATHS, *};
+
+    /// Set this variable to anything, and the test below writes the file instead of comparing it.
+    const WRITE: &str = "PROXYHERD_TEST_WRITE_OPENAPI";
+
+    #[test]
+    fn the_file_is_what_the_definition_says() {
+        let text = definition::text();
+        if std::env::var_os(WRITE).is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/door/http/openapi/openapi.json");
+            std::fs::write(path, text).unwrap();
+            return;
+        }
+        let differs = DOCUMENT.lines().zip(text.lines()).find(|(held, defined)| held != defined);
+        assert!(DOCUMENT == text, "{differs:?}: run this test with {WRITE}=1, and look at the difference");
+    }
 
     /// Calls `visit` with each value inside `value`.
     fn walk<'v>(value: &'v Value, visit: &mut impl FnMut(&'v Value)) {
