@@ -6,7 +6,7 @@
 // Nothing here waits for time to pass. `Page.until` looks at the page again and again until it shows what it must, and
 // otherwise fails with what it showed last.
 
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join, resolve } from 'node:path';
 
@@ -203,16 +203,11 @@ export class Page {
       });
   }
 
-  /** Takes a picture. `isStill`: nothing moves in the page, so the picture is taken when it has stopped changing. */
-  async screenshot(name, isStill = false) {
+  /** Takes a picture, if pictures are wanted. */
+  async screenshot(name) {
     if (!shots) return;
-    let picture = await this.page.screenshot();
-    for (let tries = 0; isStill && tries < 20; tries += 1) {
-      const next = await this.page.screenshot();
-      if (Buffer.compare(picture, next) === 0) break;
-      picture = next;
-    }
-    writeFileSync(join(shots, `${name}.png`), picture);
+    await this.page.bringToFront();
+    await this.page.screenshot({ path: join(shots, `${name}.png`), optimizeForSpeed: true });
   }
 
   async setScheme(scheme) {

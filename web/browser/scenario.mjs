@@ -154,6 +154,12 @@ async function serverIsKilledAndStarted(page, name, survivor) {
   return { killed, connection, started, records };
 }
 
+/** Waits until the map of a share is drawn as a whole, in a theme. */
+function mapIsDrawn(page, scheme) {
+  const look = (scheme) => document.getElementById('map-view').dataset.drawn === scheme;
+  return page.until(`the map of the share is drawn in ${scheme}`, look, scheme);
+}
+
 async function clientIsShared(page, browser) {
   await choose(page, OWN);
   await page.press('button', 'Share for');
@@ -163,21 +169,23 @@ async function clientIsShared(page, browser) {
   await shared.shows('changes show at once');
   await report(other, 34.08, -118.37);
   await shared.shows('34.08° N', 'main');
-  await shared.until('the map of the share', () => document.querySelector('#map-view canvas') !== null);
+  await mapIsDrawn(shared, 'dark');
   const fits = await shared.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
   const found = { dark: await shared.axe() };
-  await shared.screenshot('phone-dark-share', true);
+  await shared.screenshot('phone-dark-share');
   await shared.setScheme('light');
+  await mapIsDrawn(shared, 'light');
   found.light = await shared.axe();
-  await shared.screenshot('phone-light-share', true);
+  await shared.screenshot('phone-light-share');
   const { transferred } = shared;
   // A page that is not on a phone any more is loaded again.
   await shared.page.setViewport(DESKTOP);
   await shared.shows('34.08° N', 'main');
-  await shared.until('the map is there again', () => document.querySelector('#map-view canvas') !== null);
-  await shared.screenshot('desktop-light-share', true);
+  await mapIsDrawn(shared, 'light');
+  await shared.screenshot('desktop-light-share');
   await shared.setScheme('dark');
-  await shared.screenshot('desktop-dark-share', true);
+  await mapIsDrawn(shared, 'dark');
+  await shared.screenshot('desktop-dark-share');
   const { errors, strangers } = shared;
   await shared.close();
   return { shares: new URL(link).pathname === '/share', fits, axe: found, errors, strangers, transferred };

@@ -40,6 +40,10 @@ export class ShareMap {
     this.overlay.append(this.group);
     container.append(this.overlay);
     theme.changed.listen(() => this.view.recolor(theme.colors));
+    // The attribute says in which theme the map is drawn as a whole. Tests wait for it.
+    this.view.map.on('idle', () => {
+      container.dataset.drawn = theme.name;
+    });
     this.view.drawn.listen(() => this.draw());
     // Only movements by the person have an event of the browser. Zooming keeps the middle unless the pointer says where.
     this.view.map.on('dragstart', () => this.follow(false));
