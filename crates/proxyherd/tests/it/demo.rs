@@ -213,7 +213,10 @@ fn a_page_kills_a_server_through_another_and_starts_it_and_all_records_come_back
     assert_eq!(killed.code, 200, "{killed:?}");
     assert_eq!(killed.json()["servers"][0]["state"], "stopped", "{killed:?}");
     assert_eq!(client.rest(), b"", "its connections have ended without a word");
-    assert!(TcpStream::connect(riley).is_err() && TcpStream::connect(riley_line).is_err(), "its doors are gone");
+    assert!(
+        TcpStream::connect(riley).is_err() && TcpStream::connect(riley_line).is_err(),
+        "its doors are gone"
+    );
     wait_for(&demo.1, "Riley was killed (from a web page); Jaquez, Juzang, Campbell, Bernard go on.");
     let again = post(jaquez, "/v1/demo/servers/Riley/kill", "");
     assert_eq!(again.code, 409, "{again:?}");
