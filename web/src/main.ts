@@ -346,6 +346,9 @@ class Page implements App {
   private showConnection(state: StreamState): void {
     const { name } = this.session.server;
     const shown = byId('connection');
+    if (state.kind === 'lost' && shown.dataset.state === 'live') {
+      this.announce(`No answer from ${name}. The page tries again.`);
+    }
     shown.dataset.state = state.kind;
     setText(byId('connection-text'), this.connectionText(state, name));
     shown.title = state.kind === 'refused' || state.kind === 'lost' ? textOf(state.why) : '';
@@ -359,7 +362,7 @@ class Page implements App {
       case 'connecting':
         return `Connecting to ${name}`;
       case 'lost':
-        return `${name} does not answer. Trying again`;
+        return `No answer from ${name}`;
       case 'refused':
         return `${name} has refused the stream`;
       case 'idle':
