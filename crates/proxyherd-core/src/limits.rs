@@ -242,7 +242,7 @@ pub const STORE_VECTOR_NS: u64 = 1_000_000_000;
 /// Time after which a store is compacted because it may hold something that the herd has forgotten, nanoseconds. A
 /// compaction takes less than another half hour, so what was forgotten is gone from the disk within an hour.
 pub const STORE_FORGETS_NS: u64 = 30 * 60 * 1_000_000_000;
-/// A store is compacted when its files have more than twice the bytes of the held records, and this many more ...
+/// A store is compacted when its files have more than about twice the bytes of the held records, and this many more ...
 pub const STORE_SLACK_LEN: u64 = 4 * 1024 * 1024;
 /// ... or, sooner than [`COMPACTION_PAUSE_NS`] after the last compaction began, this many more.
 pub const STORE_SLACK_LEN_MAX: u64 = 64 * 1024 * 1024;

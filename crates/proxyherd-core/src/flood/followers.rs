@@ -44,6 +44,8 @@ use crate::{
 
 const _: () = assert!(FollowerMask::BITS as usize == FOLLOWERS_MAX);
 
+/// Number of records that a follower reads into the processor's cache before it takes them.
+const WARM_ENTRIES: usize = 16;
 /// In a queue: the place of the marker.
 const MARKER: u32 = u32::MAX;
 
@@ -284,10 +286,14 @@ impl Shard {
             tell(FollowerEvent::Anew { shard: self.index() });
             self.begin_anew(at);
         }
+        let mut warm = 0;
         while *left > 0
             && let Some(&entry) = self.queue(at).fifo.front()
         {
-            *left -= 1;
+            if warm == 0 {
+                warm = self.warm_waiting(at);
+            }
+            (*left, warm) = (*left - 1, warm - 1);
             match entry {
                 MARKER => {
                     let queue = self.queue(at);
@@ -307,6 +313,17 @@ impl Shard {
         }
         self.queue(at).is_ready = !is_all;
         is_all
+    }
+
+    /// Reads the first records of a follower's queue into the processor's cache. They come from other threads, and the
+    /// processor waits for all of them at once instead of for one after the other. Returns the number of entries.
+    fn warm_waiting(&self, at: usize) -> usize {
+        let Some(queue) = &self.followers.queues[at] else { return 0 };
+        let first = || queue.fifo.iter().take(WARM_ENTRIES);
+        for &slot in first().filter(|&&slot| slot != MARKER) {
+            self.store.warm_record(SlotId(slot));
+        }
+        first().count()
     }
 
     fn queue(&mut self, at: usize) -> &mut FollowerQueue {

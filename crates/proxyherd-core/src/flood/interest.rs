@@ -60,6 +60,12 @@ impl Interests {
         self.of[at] = interest;
     }
 
+    /// Whether any of these followers wants only some changes.
+    #[inline]
+    fn are_choosy(&self, told: FollowerMask) -> bool {
+        told & self.choosy != 0
+    }
+
     /// The followers among `told` that want to know of a change from or to this record.
     #[inline]
     pub(super) fn wanting(&self, told: FollowerMask, record: &Record<'_>) -> FollowerMask {
@@ -76,12 +82,13 @@ impl Interests {
 
 impl Shard {
     /// The followers that want to know of a change of the record in a slot. To be called before the change for the old
-    /// record, and after the change for the new record. Nearly always there are no followers, and this call only tests
-    /// a mask.
+    /// record, and after the change for the new record. Often there are no followers, or none with an
+    /// interest, and this call only tests masks.
     #[inline(always)]
     pub(super) fn followers_of(&self, id: SlotId) -> FollowerMask {
         match self.followers.told {
             0 => 0,
+            told if !self.followers.interests.are_choosy(told) => told,
             told => self.followers_wanting(told, self.store.slot(id)),
         }
     }

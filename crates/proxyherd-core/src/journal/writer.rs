@@ -11,7 +11,7 @@ use crate::{
         COMPACTION_PAUSE_NS, COMPACTION_RETRY_NS, FOLLOWER_BITE_MAX, SEGMENT_LEN_MAX, SHARDS, STORE_ALIVE_NS,
         STORE_BUFFER_LEN, STORE_FORGETS_NS, STORE_SLACK_LEN, STORE_SLACK_LEN_MAX, STORE_VECTOR_NS,
     },
-    replica::{Replica, shard_index},
+    replica::Replica,
     types::{Body, Origin},
 };
 
@@ -74,6 +74,12 @@ struct Upkeep {
     /// The follower has begun anew since the last compaction began.
     has_missed_removals: bool,
     is_running: bool,
+    /// Whether each shard has a snapshot, which a compaction replaces shard by shard.
+    has_snapshots: bool,
+    /// The number of bytes of all files when the last compaction began.
+    begun_len: u64,
+    /// The number of bytes that segments grew by during the last compaction. `None`: none has ended yet.
+    grown_len: Option<u64>,
     /// When the last compaction began.
     begun_ns: Option<u64>,
     /// When a compaction was given up last.
@@ -95,7 +101,7 @@ impl<D: Disk> Journal<D> {
         now_ns: u64,
     ) -> Result<Journal<D>, DiskError> {
         sync_earlier(&disk)?;
-        let others_len = clean_up(&disk)?;
+        let Kept { len: others_len, has_snapshots } = clean_up(&disk)?;
         let name = FileName::Segment { number: recovered.last_number + 1 };
         let header = FileHeader { identity: identity.clone(), file: name, salt, is_first: true };
         let segment = match create_segment(&disk, &header) {
@@ -120,6 +126,9 @@ impl<D: Disk> Journal<D> {
                 is_damaged: !recovered.damage.is_empty(),
                 has_missed_removals: false,
                 is_running: false,
+                has_snapshots,
+                begun_len: 0,
+                grown_len: None,
                 begun_ns: None,
                 given_up_ns: None,
                 forgotten_since_ns: recovered.forgotten_since_ns,
@@ -146,7 +155,8 @@ impl<D: Disk> Journal<D> {
         self.rules = replica.rules();
         let mut is_all = false;
         while !is_all && self.blocks.len() < STORE_BUFFER_LEN {
-            is_all = replica.drain(follower, FOLLOWER_BITE_MAX, |event| self.note(event, now_ns));
+            is_all = replica
+                .drain_shards(follower, FOLLOWER_BITE_MAX, |shard, event| self.note(shard, event, now_ns));
         }
         if is_all {
             self.ask_vectors(replica, follower, now_ns);
@@ -168,13 +178,13 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    fn note(&mut self, event: FollowerEvent<'_>, now_ns: u64) {
+    fn note(&mut self, shard: usize, event: FollowerEvent<'_>, now_ns: u64) {
         match event {
             FollowerEvent::Record(update) | FollowerEvent::Hidden(update) => {
-                self.note_record(&update, now_ns);
+                self.note_record(shard, &update, now_ns);
             }
             FollowerEvent::Removed { kind, key } => {
-                self.blocks.removed(shard_index(key) as u8, kind, key);
+                self.blocks.removed(shard as u8, kind, key);
                 self.forgets(now_ns);
             }
             // The store keeps what it holds of the shard, because the records that follow win over it. Only removals
@@ -196,8 +206,8 @@ impl<D: Disk> Journal<D> {
     }
 
     #[inline]
-    fn note_record(&mut self, update: &Update<'_>, now_ns: u64) {
-        self.blocks.record(shard_index(update.record.key) as u8, update);
+    fn note_record(&mut self, shard: usize, update: &Update<'_>, now_ns: u64) {
+        self.blocks.record(shard as u8, update);
         if update.record.body == Body::Gone {
             self.forgets(now_ns);
         }
@@ -345,7 +355,7 @@ impl<D: Disk> Journal<D> {
         }
         let is_soon = self.upkeep.begun_ns.is_some_and(|ns| now_ns.abs_diff(ns) < COMPACTION_PAUSE_NS);
         let slack_len = if is_soon { STORE_SLACK_LEN_MAX } else { STORE_SLACK_LEN };
-        let is_large = self.disk_bytes() > 2 * self.live_bytes(replica) + slack_len;
+        let is_large = self.disk_bytes() > self.upkeep.len_max(self.live_bytes(replica)) + slack_len;
         let has_forgotten =
             forgotten_since_ns.is_some_and(|since_ns| now_ns.abs_diff(since_ns) >= STORE_FORGETS_NS);
         is_damaged || has_missed_removals || is_large || has_forgotten
@@ -365,6 +375,7 @@ impl<D: Disk> Journal<D> {
         }
         self.upkeep.is_running = true;
         self.upkeep.begun_ns = Some(now_ns);
+        self.upkeep.begun_len = self.disk_bytes();
         // What is forgotten from now on is in the new segment, or still in a snapshot.
         self.upkeep.forgotten_since_ns = None;
         self.upkeep.has_missed_removals = false;
@@ -374,7 +385,9 @@ impl<D: Disk> Journal<D> {
 
     /// The compaction has ended.
     pub fn compacted(&mut self, compacted: &Compacted) {
+        self.upkeep.grown_len = Some(self.disk_bytes().saturating_sub(self.upkeep.begun_len));
         self.upkeep.end(compacted);
+        self.upkeep.has_snapshots = true;
         self.upkeep.is_damaged = false;
         if compacted.records > 0 {
             self.upkeep.records = (compacted.records, compacted.record_bytes);
@@ -415,6 +428,16 @@ impl<F: DiskFile> DiskFile for Begun<F> {
 }
 
 impl Upkeep {
+    /// The number of bytes of all files above which a compaction is due, with this number of live bytes. While the
+    /// compaction runs, its snapshots and what is written meanwhile are added. Together they stay below three times the
+    /// live bytes if the compaction takes as long as the last one.
+    fn len_max(&self, live_len: u64) -> u64 {
+        let new_snapshots_len = if self.has_snapshots { live_len / SHARDS as u64 } else { live_len };
+        let grown_len = self.grown_len.unwrap_or(live_len / 4);
+        let rest_len = (3 * live_len).saturating_sub(new_snapshots_len + grown_len + live_len / 16);
+        rest_len.clamp(live_len + live_len / 4, 2 * live_len)
+    }
+
     fn end(&mut self, done: &Compacted) {
         self.is_running = false;
         self.others_len = (self.others_len + done.bytes).saturating_sub(done.removed_bytes);
@@ -466,8 +489,16 @@ fn sync_earlier<D: Disk>(disk: &D) -> Result<(), DiskError> {
     disk.sync_names()
 }
 
-/// Removes files that do not count. Returns the number of bytes of the others.
-fn clean_up<D: Disk>(disk: &D) -> Result<u64, DiskError> {
+/// The files that count.
+struct Kept {
+    /// Their number of bytes.
+    len: u64,
+    /// Whether each shard has a snapshot.
+    has_snapshots: bool,
+}
+
+/// Removes files that do not count.
+fn clean_up<D: Disk>(disk: &D) -> Result<Kept, DiskError> {
     let files = disk.list()?;
     let mut newest = [0; SHARDS];
     let parsed = || files.iter().filter_map(|(name, _)| FileName::parse(name));
@@ -477,7 +508,7 @@ fn clean_up<D: Disk>(disk: &D) -> Result<u64, DiskError> {
         }
     }
     let oldest = newest.iter().copied().min().unwrap_or_default();
-    let mut kept_len = 0;
+    let mut kept = Kept { len: 0, has_snapshots: oldest > 0 };
     for (name, len) in &files {
         let is_needed = match FileName::parse(name) {
             Some(FileName::Segment { number }) => number >= oldest,
@@ -486,10 +517,59 @@ fn clean_up<D: Disk>(disk: &D) -> Result<u64, DiskError> {
             None => continue,
         };
         if is_needed {
-            kept_len += len;
+            kept.len += len;
         } else {
             disk.remove(name)?;
         }
     }
-    Ok(kept_len)
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// What decides when a store is too large, for a store whose last compaction let its segments grow by so much.
+    fn upkeep(has_snapshots: bool, grown_len: Option<u64>) -> Upkeep {
+        Upkeep {
+            others_len: 0,
+            records: (0, 0),
+            is_damaged: false,
+            has_missed_removals: false,
+            is_running: false,
+            has_snapshots,
+            begun_len: 0,
+            grown_len,
+            begun_ns: None,
+            given_up_ns: None,
+            forgotten_since_ns: None,
+            tombstones_replaced: 0,
+        }
+    }
+
+    #[test]
+    fn a_store_stays_below_three_times_its_live_bytes_while_it_is_compacted() {
+        let live_len = 160 * MIB;
+        for has_snapshots in [false, true] {
+            for grown_len in [None, Some(0), Some(20 * MIB), Some(100 * MIB)] {
+                let upkeep = upkeep(has_snapshots, grown_len);
+                let new_len = if has_snapshots { live_len / SHARDS as u64 } else { live_len };
+                let most = upkeep.len_max(live_len) + new_len + grown_len.unwrap_or(live_len / 4);
+                assert!(
+                    most <= 3 * live_len || upkeep.len_max(live_len) == live_len + live_len / 4,
+                    "{most}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_is_not_compacted_all_the_time_where_segments_grow_fast() {
+        let fast = upkeep(false, Some(1000 * MIB));
+        assert_eq!(fast.len_max(160 * MIB), 200 * MIB);
+        assert_eq!(upkeep(true, Some(0)).len_max(160 * MIB), 320 * MIB);
+        assert_eq!(upkeep(false, None).len_max(0), 0);
+    }
 }

@@ -161,6 +161,16 @@ impl Replica {
     /// }) {}
     /// ```
     pub fn drain(&self, follower: &FollowerId, most: usize, mut tell: impl FnMut(FollowerEvent<'_>)) -> bool {
+        self.drain_shards(follower, most, |_, event| tell(event))
+    }
+
+    /// Like [`Replica::drain`]. Also tells the shard of each entry, so that the caller need not hash its key.
+    pub fn drain_shards(
+        &self,
+        follower: &FollowerId,
+        most: usize,
+        mut tell: impl FnMut(usize, FollowerEvent<'_>),
+    ) -> bool {
         let at = usize::from(follower.0);
         let (FollowerPlace { ready, first, .. }, mut left) =
             (&self.followers.0[at], most.clamp(1, FOLLOWER_BITE_MAX));
@@ -172,7 +182,8 @@ impl Replica {
                 continue;
             }
             let has_room = left > 0;
-            if !has_room || !self.shards[index].lock().shard.drain(at, &mut left, &mut tell) {
+            let mut tell_of = |event: FollowerEvent<'_>| tell(index, event);
+            if !has_room || !self.shards[index].lock().shard.drain(at, &mut left, &mut tell_of) {
                 ready.fetch_or(shards, SeqCst);
                 first.store(((turn + usize::from(has_room)) % SHARDS) as u8, Relaxed);
                 return false;

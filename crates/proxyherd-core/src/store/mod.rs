@@ -81,9 +81,14 @@ impl Store {
         let TableHash(hash) = self.hash(kind, key);
         let found = self.table.find(spread(hash), |&(part, _)| part == hash).map(|&(_, slot)| SlotId(slot));
         if let Some(id) = found {
-            std::hint::black_box(self.slot(id).first_byte());
+            self.warm_record(id);
         }
         (TableHash(hash), found)
+    }
+
+    /// Loads a slot and its allocation into the processor's cache.
+    pub(crate) fn warm_record(&self, id: SlotId) {
+        std::hint::black_box(self.slot(id).first_byte());
     }
 
     /// Loads the numbers of a slot into the processor's cache, without the slot's allocation.

@@ -74,7 +74,7 @@ fn the_lines_to_paste_show_real_places() {
         let shown = paste(demo.0.path(), line, |shown| shown.contains("\n\n"));
         let (at, json) = shown.split_once('\n').unwrap();
         assert!(at.starts_with("AT ") && at.split(' ').count() == 6, "{shown}");
-        let places: serde_json::Value = serde_json::from_str(json).unwrap();
+        let places: Value = serde_json::from_str(json).unwrap();
         assert_eq!(places["status"], "OK", "{shown}");
         assert_eq!(places["results"].as_array().unwrap().len(), 5);
     }
@@ -205,7 +205,7 @@ fn a_page_kills_a_server_through_another_and_starts_it_and_all_records_come_back
     let ((riley_line, riley), (_, jaquez)) = (doors_of(&out, "Riley"), doors_of(&out, "Jaquez"));
     eventually("every server knows every client", || {
         let known = [riley, jaquez].map(records);
-        if known == [36, 36] { Ok(()) } else { Err(known) }
+        if known == [36, 36] { Ok(()) } else { Err(format!("{known:?}")) }
     });
     let mut client = Client::connect(riley_line);
     assert_eq!(client.ask("HELLO"), "? HELLO");
@@ -213,7 +213,10 @@ fn a_page_kills_a_server_through_another_and_starts_it_and_all_records_come_back
     assert_eq!(killed.code, 200, "{killed:?}");
     assert_eq!(killed.json()["servers"][0]["state"], "stopped", "{killed:?}");
     assert_eq!(client.rest(), b"", "its connections have ended without a word");
-    assert!(TcpStream::connect(riley).is_err() && TcpStream::connect(riley_line).is_err(), "its doors are gone");
+    assert!(
+        TcpStream::connect(riley).is_err() && TcpStream::connect(riley_line).is_err(),
+        "its doors are gone"
+    );
     wait_for(&demo.1, "Riley was killed (from a web page); Jaquez, Juzang, Campbell, Bernard go on.");
     let again = post(jaquez, "/v1/demo/servers/Riley/kill", "");
     assert_eq!(again.code, 409, "{again:?}");
@@ -221,7 +224,7 @@ fn a_page_kills_a_server_through_another_and_starts_it_and_all_records_come_back
     eventually("the server has started", || {
         let started = post(jaquez, "/v1/demo/servers/Riley/start", "");
         // Another program may have taken the server's port for an outgoing connection, and will release it soon.
-        if started.code == 200 { Ok(()) } else { Err(started) }
+        if started.code == 200 { Ok(()) } else { Err(format!("{started:?}")) }
     });
     wait_for(&demo.1, "Riley runs again (from a web page)");
     eventually("Riley knows every client again", || {
@@ -267,7 +270,7 @@ fn a_cut_link_is_down_at_both_ends_and_reports_take_another_way_until_it_is_heal
     for (_, http) in doors {
         eventually("the report reaches every server", || {
             let found = fetch(http, "/v1/clients/me", "");
-            if found.code == 200 { Ok(()) } else { Err(found) }
+            if found.code == 200 { Ok(()) } else { Err(format!("{found:?}")) }
         });
     }
     assert_eq!(post(jaquez, "/v1/demo/links/Riley/Bernard/cut", "").code, 404, "they have no link");
@@ -275,7 +278,7 @@ fn a_cut_link_is_down_at_both_ends_and_reports_take_another_way_until_it_is_heal
     assert_eq!(healed.code, 200, "{healed:?}");
     eventually("the link is up again at both ends", || {
         let links = [link(riley, "Jaquez"), link(jaquez, "Riley")];
-        if links.iter().all(|link| link["up"] == true) { Ok(()) } else { Err(links) }
+        if links.iter().all(|link| link["up"] == true) { Ok(()) } else { Err(format!("{links:?}")) }
     });
 }
 

@@ -452,6 +452,49 @@ fn places_around_a_client_are_told_as_at_google_s_path() {
 }
 
 #[test]
+fn the_labels_of_a_box_are_its_most_prominent_places() {
+    let herd = Plan::single().start();
+    let http = herd.at("Riley").http;
+    let labels = |query: &str| {
+        let reply = get(http, &format!("/v1/places?{query}"));
+        assert_eq!(reply.code, 200, "{reply:?}");
+        reply.json()
+    };
+    let world = labels("box=-90,-180,90,180");
+    let places = world["places"].as_array().unwrap();
+    assert_eq!(places.len(), 100);
+    let people: Vec<u64> = places.iter().map(|place| place["population"].as_u64().unwrap()).collect();
+    assert!(people.is_sorted_by(|one, next| one >= next) && people[99] > 1_000_000, "{people:?}");
+    for member in ["lat", "lon"] {
+        assert!(places.iter().all(|place| place[member].is_f64()), "{world}");
+    }
+    assert!(places.iter().all(|place| place["kind"] == "locality" && place["name"].is_string()));
+    assert!(world["html_attributions"][0].as_str().unwrap().contains("GeoNames"), "{world}");
+    assert_eq!(labels("box=90,-180,-90,180&limit=3")["places"].as_array().unwrap()[..], places[..3]);
+    assert_eq!(labels("box=-90,-180,90,180&limit=1000")["places"].as_array().unwrap().len(), 1000);
+    let fiji = labels("box=-21,176,-12,-178&limit=2");
+    assert_eq!(fiji["places"][1]["name"], "Suva", "{fiji}");
+    let nothing = labels("box=-50,-124,-48,-122");
+    assert_eq!(nothing, json!({ "places": [], "html_attributions": [] }));
+    for (query, detail) in [
+        ("", "`box` is missing"),
+        ("limit=5", "`box` is missing"),
+        ("box=1,2,3", "`box`"),
+        ("box=-91,0,0,0", "`box`"),
+        ("box=0,0,1,181", "`box`"),
+        ("box=0,0,1,x", "`box`"),
+        ("box=0,0,1,1&limit=0", "`limit`"),
+        ("box=0,0,1,1&limit=1001", "`limit`"),
+        ("box=0,0,1,1&zoom=3", "\"zoom\""),
+    ] {
+        check_problem(&get(http, &format!("/v1/places?{query}")), 422, detail);
+    }
+    let held = get(http, "/v1/places?box=0,0,1,1");
+    let headers = format!("If-None-Match: {}\r\n", held.header("etag").unwrap());
+    assert_eq!(send(http, "GET", "/v1/places?box=0,0,1,1", &headers, "").code, 304);
+}
+
+#[test]
 fn an_answer_that_the_client_holds_is_not_sent_again() {
     let herd = Plan::pair().start();
     let (http, other) = (herd.at("Riley").http, herd.at("Jaquez").http);

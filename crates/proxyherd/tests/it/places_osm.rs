@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
 
-use crate::harness::{Finished, PATIENCE, Plan, Process, data, eventually};
+use crate::harness::{Finished, PATIENCE, Plan, Process, data, eventually, fetch};
 
 const MUENCHEN: &str = "muenchen-valhalla-2020-07-20.osm.pbf";
 const ANDORRA: &str = "andorra-planetiler-2021-04-14.osm.pbf";
@@ -216,6 +216,14 @@ fn a_server_tells_the_places_of_an_index() {
     assert_eq!(client.nearby("WHATSAT kiwi 0.5 20").json["results"], first["results"]);
     let few = client.nearby("WHATSAT kiwi 0.5 3").json;
     assert_eq!(few["results"].as_array().unwrap()[..], first["results"].as_array().unwrap()[..3]);
+    // The labels of a map are the city and its sights.
+    let labels = fetch(herd.at("Riley").http, "/v1/places?box=48.12,11.55,48.15,11.60&limit=50", "").json();
+    let kinds: Vec<_> =
+        labels["places"].as_array().unwrap().iter().map(|place| place["kind"].clone()).collect();
+    assert_eq!(kinds.len(), 50, "{labels}");
+    assert_eq!(labels["places"][0]["name"], "Munich", "{labels}");
+    assert!(kinds.contains(&"museum".into()) && !kinds.contains(&"restaurant".into()), "{labels}");
+    assert_eq!(labels["html_attributions"].as_array().unwrap().len(), 2, "{labels}");
     client.ask("IAMAT far +34.068930-118.445127 1621464827.959498503");
     assert_eq!(client.nearby("WHATSAT far 50 20").json["status"], "ZERO_RESULTS");
     assert_eq!(herd.stop("Riley", "TERM").code, 0);

@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     caller::Rights,
+    door::entrance::DoorTasks,
     herd::tests::{alone, caller},
     server::Server,
     wait::eventually_yielding,

@@ -41,7 +41,7 @@ use self::{
 };
 use super::{
     Doors,
-    entrance::{DoorListener, DoorTls, Entrance},
+    entrance::{DoorListener, DoorTasks, DoorTls, Entrance},
     reactor::{self, Bell},
 };
 use crate::{
