@@ -79,7 +79,7 @@ class Panel implements HerdPanel {
     this.news.setAttribute('role', 'status');
     this.refusal.setAttribute('role', 'status');
     this.refusal.hidden = true;
-    element.append(this.summary, this.refusal, picture, legend(), chosen, this.news, words);
+    element.append(this.summary, this.refusal, picture, chosen, this.news, legend(), words);
     const events = { chosen: (choice: Choice) => this.choose(choice) };
     this.graph = new Graph(picture, events);
     this.tables = new Tables(words, events);
