@@ -262,7 +262,7 @@ async function pictures(browser) {
       await page.page.keyboard.press('Escape');
       await openHerd(page);
       await chooseInGraph(page, 'link', 'Jaquez Riley');
-      await page.until('a rate', () => /\d\/s/.test(document.querySelector('#herd .herd-rate')?.textContent ?? ''));
+      await page.untilText('#herd .herd-facts', (text) => /sends\d.*sends\d/.test(text));
       await page.screenshot(`${size}-${scheme}-herd`);
       await page.close();
     }

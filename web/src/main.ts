@@ -30,6 +30,8 @@ const NOTICE_MS = 6000;
 const REST_MS = 200;
 /** On a demo's page at least this wide, the herd is open from the start, pixels. */
 const HERD_WIDTH_MIN = 1100;
+/** The longest time until a client that has appeared is drawn, milliseconds. */
+const REPORT_MS = 80;
 /** Zoom at which the map shows a client that was chosen. */
 const CLIENT_ZOOM = 13;
 
@@ -230,7 +232,8 @@ class Page implements App {
   }
 
   private connectLive(): void {
-    this.live.changed.listen(() => this.points.ask());
+    // A report begins a glide from where the client is drawn, so its frame has time.
+    this.live.changed.listen(() => this.points.ask(REPORT_MS));
     this.live.stateChanged.listen((state) => this.showConnection(state));
     this.live.followedChanged.listen((client) => {
       this.clientPanel?.update(client);
@@ -343,6 +346,9 @@ class Page implements App {
   private showConnection(state: StreamState): void {
     const { name } = this.session.server;
     const shown = byId('connection');
+    if (state.kind === 'lost' && shown.dataset.state === 'live') {
+      this.announce(`No answer from ${name}. The page tries again.`);
+    }
     shown.dataset.state = state.kind;
     setText(byId('connection-text'), this.connectionText(state, name));
     shown.title = state.kind === 'refused' || state.kind === 'lost' ? textOf(state.why) : '';
@@ -356,7 +362,7 @@ class Page implements App {
       case 'connecting':
         return `Connecting to ${name}`;
       case 'lost':
-        return `${name} does not answer. Trying again`;
+        return `No answer from ${name}`;
       case 'refused':
         return `${name} has refused the stream`;
       case 'idle':

@@ -42,11 +42,12 @@
 //! then unblocked one by one, wires that are choked, pieces that are lost and delay the pieces behind them, clocks that
 //! jump.
 //!
-//! With `--journal` and `--replicas`, *acknowledgements wait*: for a journal, for copies at neighbors, or for both. A
-//! journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn at a crash, and so are
-//! changes of names. A commit has three steps, a compaction has many, and the server can crash between any two of them.
+//! In a third of the herds, *acknowledgements wait*: for a journal, for copies at neighbors, or for both (`--journal`
+//! and `--replicas` choose). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn
+//! at a crash, and so are changes of names. A commit has three steps, a compaction has many, and the server can crash between any two of them.
 //! Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by empty ones, and come back
-//! as they were some time before. Sometimes all servers crash at once. After some rounds a *night* comes: a server, or
+//! as they were some time before. Sometimes all servers crash at once. In these herds somebody also makes and revokes
+//! access tokens, which are records of another kind. After some rounds a *night* comes: a server, or
 //! the whole herd, is off for longer than tombstones live, while the clocks of all move on.
 //!
 //! *Bad members* come with `--bad-members`: for some seconds a server sends anything that the link protocol can
@@ -80,6 +81,7 @@
 //!   its disk lied, changed or lost what it held. With `k` copies: the crashes of any `k` servers.
 //! - When an acknowledgement leaves, enough neighbors hold the record. For some acknowledgements the disk is read as a
 //!   crash would leave it that drops everything that is not synced: the record must be there.
+//! - The same holds for tokens: a token that was made is there, and a token that was revoked stays revoked.
 //! - Nothing comes back that all servers of a herd had replaced or forgotten, also not after a night.
 //! - A server that starts from its store while nobody reports is sent almost nothing.
 //! - Enough happened; otherwise the run does not count.

@@ -32,6 +32,10 @@ pub struct Tally {
     pub accepted: u64,
     /// Tombstones.
     pub forgotten: u64,
+    /// Tokens that were made ...
+    pub tokens: u64,
+    /// ... and tokens that were revoked.
+    pub revoked: u64,
     /// Records that came over links.
     pub records: u64,
     /// Servers that crashed.
@@ -138,6 +142,8 @@ impl Tally {
             reports: self.reports + other.reports,
             accepted: self.accepted + other.accepted,
             forgotten: self.forgotten + other.forgotten,
+            tokens: self.tokens + other.tokens,
+            revoked: self.revoked + other.revoked,
             records: self.records + other.records,
             crashes: self.crashes + other.crashes,
             cuts: self.cuts + other.cuts,

@@ -146,8 +146,20 @@ pub struct Given {
     pub length: Nanos,
     /// Whether members turn bad for a while.
     pub has_bad_members: bool,
-    /// What acknowledgements wait for. `None`: for nothing.
+    /// What acknowledgements wait for. `None`: in a third of the herds for a journal, neighbors or both.
     pub durability: Option<Durability>,
+}
+
+impl Durability {
+    /// What acknowledgements wait for in the herd of a seed, if that is not given.
+    fn of_seed(seed: u64) -> Durability {
+        match seed % 12 {
+            0 | 6 => Durability { has_journal: true, replicas: 0 },
+            3 => Durability { has_journal: true, replicas: 1 },
+            9 => Durability { has_journal: false, replicas: 1 + seed as usize / 12 % 2 },
+            _ => Durability::default(),
+        }
+    }
 }
 
 impl DiskSettings {
@@ -210,7 +222,10 @@ impl Scenario {
             durability: Durability::default(),
             disks: DiskSettings::draw(&mut Rng::new(seed).split("disks")),
         };
-        scenario.durability = given.durability.unwrap_or_default();
+        // Bad members make it uncertain which records must survive.
+        scenario.durability = given.durability.unwrap_or_else(|| {
+            if given.has_bad_members { Durability::default() } else { Durability::of_seed(seed) }
+        });
         if given.has_bad_members {
             scenario.turn_bad(rng);
         }

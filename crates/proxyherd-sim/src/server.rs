@@ -235,6 +235,11 @@ impl Life {
         session.write(conn, out);
     }
 
+    /// The number of origins that one numbering of this life's links names.
+    pub(crate) fn origins_max(&self) -> usize {
+        self.origins_max
+    }
+
     /// The connections that have not ended here.
     pub(crate) fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.sessions.keys().copied()

@@ -331,6 +331,20 @@ describe('a stream', () => {
     expect(session.isOpen).toBe(false);
   });
 
+  test('with too many clients is refused, which is not the fault of the token', async () => {
+    const herd = new FakeHerd();
+    herd.tokens = true;
+    const [stream, recorder, session] = await begin(herd);
+    await session.useToken(TOKEN);
+    stream.want({ box: [-90, -180, 90, 180] });
+    socket(0).begin();
+    socket(0).end(1008, 'more clients match than a stream can hold; ask for fewer clients');
+    expect(recorder.state.kind).toBe('refused');
+    expect(session.isOpen).toBe(true);
+    stream.want({ box: [1, 1, 2, 2] });
+    expect(sockets.length).toBe(2);
+  });
+
   test('ends when nothing is wanted', async () => {
     const [stream, recorder] = await begin();
     stream.want({ ids: ['a'] });

@@ -37,8 +37,8 @@ export interface StreamReader {
   reset(): void;
   /** A client's report. `isNews`: it has just arrived at the server, and does not belong to the state. */
   location(client: Client, isNews: boolean): void;
-  /** A client matches no more, or is known no more. */
-  removed(id: string): void;
+  /** A client matches no more. `isGone`: the herd knows it no more. */
+  removed(id: string, isGone: boolean): void;
   /** The state is complete. */
   synced(): void;
   /** The stream is in another state. */
@@ -52,6 +52,7 @@ export const RETRY_MS_MAX = 10_000;
 /** The silence after which the page asks whether the server is still there, milliseconds. */
 const SILENCE_MS_MAX = 5_000;
 
+/** The server does not want to tell this: the token has ended, or more clients match than a stream may hold. */
 const POLICY = 1008;
 
 type Socket = Pick<WebSocket, 'send' | 'close' | 'onopen' | 'onmessage' | 'onclose' | 'onerror'>;
@@ -155,9 +156,10 @@ export class Stream {
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
-      if (event.code === POLICY && this.session.info.tokens) {
-        this.refuse(event.reason || 'the token is not valid');
-        this.session.tokenEnded(event.reason);
+      if (event.code === POLICY) {
+        const why = event.reason || 'the server does not allow this';
+        this.refuse(why);
+        if (this.session.info.tokens && why.includes('token')) this.session.tokenEnded(why);
       } else {
         this.lost(event.reason || 'the connection is lost');
       }
@@ -179,7 +181,7 @@ export class Stream {
         return;
       case 'left':
       case 'gone':
-        this.reader.removed(message.data.id);
+        this.reader.removed(message.data.id, message.event === 'gone');
         return;
       case 'reset':
         this.isNews = false;

@@ -129,6 +129,16 @@ test('the followed client stays when it leaves the view, and its trail grows', (
   expect(store.all().map(({ id }) => id), 'nobody would tell when it leaves').toEqual(['c']);
 });
 
+test('a client that the herd forgets loses its trail, and one that leaves the view keeps it', () => {
+  const { live, store } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset' }, location('a', 1), location('b', 1), { event: 'synced' });
+  socket(0).tell({ event: 'left', data: { id: 'a' } }, { event: 'gone', data: { id: 'b' } });
+  expect(store.count).toBe(0);
+  expect([live.trails.of('a').length, live.trails.of('b').length]).toEqual([2, 0]);
+});
+
 test('reports of the state are not told as news', () => {
   const { live, session } = begin();
   const news: unknown[] = [];

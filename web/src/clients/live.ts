@@ -126,7 +126,9 @@ export class LiveClients {
         this.take(client, isNews);
         this.changed.emit();
       },
-      removed: (id) => {
+      removed: (id, isGone) => {
+        // Whoever is forgotten has no trail here either.
+        if (isGone) this.trails.remove(id);
         if (id !== this.followed) this.store.remove(id);
         this.changed.emit();
       },
@@ -152,8 +154,9 @@ export class LiveClients {
         this.changed.emit();
         this.followedChanged.emit(client);
       },
-      removed: (id) => {
+      removed: (id, isGone) => {
         if (id !== this.followed) return;
+        if (isGone) this.trails.remove(id);
         this.followedState = null;
         this.store.remove(id);
         this.changed.emit();

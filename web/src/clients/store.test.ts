@@ -33,6 +33,17 @@ describe('a client', () => {
     expect(clients.glidingUntilMs).toBe(3000);
   });
 
+  test('has a speed while it glides, and none afterwards', () => {
+    const clients = store();
+    const [xs, ys] = [new Float64Array(1), new Float64Array(1)];
+    clients.put(report('a', 0, 0), 0);
+    clients.put(report('a', 0, 0.0036, 2), 0);
+    clients.positions(1000, xs, ys);
+    expect(clients.speed).toBeCloseTo(0.0036 / 360 / 2000, 15);
+    clients.positions(2000, xs, ys);
+    expect(clients.speed).toBe(0);
+  });
+
   test('turns from where it is drawn if a report arrives while it glides', () => {
     const clients = store();
     clients.put(report('a', 0, 0), 0);

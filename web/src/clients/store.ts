@@ -24,6 +24,8 @@ const CAPACITY_MIN = 1024;
 export class ClientStore {
   /** Number of clients for which there was no room since the state began. */
   leftOut = 0;
+  /** The speed of the fastest client at the moment of the last `positions`, units of the map's square a millisecond. */
+  speed = 0;
   /** The time until which something glides. */
   glidingUntilMs = 0;
   /** Number of clients. The arrays have this many elements that count. */
@@ -124,13 +126,18 @@ export class ClientStore {
   /** Where each client is drawn at a moment. Fills the first `count` elements of the arrays. */
   positions(nowMs: number, xs: Float64Array, ys: Float64Array): void {
     const { fromX, fromY, toX, toY, begunMs, glideMs } = this;
+    let fastest = 0;
     for (let slot = 0; slot < this.count; slot += 1) {
       const part = Math.min((nowMs - (begunMs[slot] as number)) / (glideMs[slot] as number), 1);
       const x = fromX[slot] as number;
       const y = fromY[slot] as number;
-      xs[slot] = x + ((toX[slot] as number) - x) * part;
-      ys[slot] = y + ((toY[slot] as number) - y) * part;
+      const dx = (toX[slot] as number) - x;
+      const dy = (toY[slot] as number) - y;
+      xs[slot] = x + dx * part;
+      ys[slot] = y + dy * part;
+      if (part < 1) fastest = Math.max(fastest, (Math.abs(dx) + Math.abs(dy)) / (glideMs[slot] as number));
     }
+    this.speed = fastest;
   }
 
   /** Where one client is drawn at a moment. */

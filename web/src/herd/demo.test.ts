@@ -23,7 +23,8 @@ function demo(...answers: (Response | null)[]) {
     if (!answer) throw new TypeError('failed to fetch');
     return answer;
   };
-  return { asked, request };
+  const requestAt = (base: string, path: string, init?: RequestInit) => request(base + path, init);
+  return { asked, request, requestAt };
 }
 
 function kill() {
@@ -47,14 +48,20 @@ test('what can be done depends on the state', () => {
 
 test('an action is one request, and its answer is the new state', async () => {
   const herd = demo(Response.json(STATE));
-  const state = await act(herd, kill());
+  const state = await act(herd, kill(), null);
   expect(herd.asked).toEqual(['POST /v1/demo/servers/Jaquez/kill']);
   expect(state.servers.get('Jaquez')).toBe('stopped');
 });
 
+test('a server that is killed is not asked to do that itself if another one answers', async () => {
+  const herd = demo(Response.json(STATE));
+  await act(herd, kill(), 'http://riley');
+  expect(herd.asked).toEqual(['POST http://riley/v1/demo/servers/Jaquez/kill']);
+});
+
 test('a kill whose answer was lost with the server is judged by the state', async () => {
   for (const first of [null, Response.json({ detail: 'Jaquez is stopped' }, { status: 409 })]) {
-    const state = await act(demo(first, Response.json(STATE)), kill());
+    const state = await act(demo(first, Response.json(STATE)), kill(), null);
     expect(state.servers.get('Jaquez')).toBe('stopped');
   }
 });
@@ -63,10 +70,10 @@ test('an action that was refused tells why', async () => {
   const action = serverAction('Riley', 'running');
   if (!action) throw new Error('a running server can be killed');
   const refused = () => Response.json({ detail: 'Riley is the last server' }, { status: 409 });
-  await expect(act(demo(refused(), Response.json(STATE)), action)).rejects.toThrow('Riley is the last server');
-  await expect(act(demo(refused(), null), action)).rejects.toThrow('Riley is the last server');
+  await expect(act(demo(refused(), Response.json(STATE)), action, null)).rejects.toThrow('Riley is the last server');
+  await expect(act(demo(refused(), null), action, null)).rejects.toThrow('Riley is the last server');
   const html = new Response('<html>', { status: 502 });
-  await expect(act(demo(html, null), action)).rejects.toThrow('status 502');
+  await expect(act(demo(html, null), action, null)).rejects.toThrow('status 502');
 });
 
 test('an answer that is no state of a demo is refused', () => {

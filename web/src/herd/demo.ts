@@ -113,13 +113,19 @@ export async function askDemo(session: Pick<HerdSession, 'request'>): Promise<De
 /**
  * Does it. Returns the state of the demo after that. Rejects with an error whose message a person can read.
  *
- * A server that is killed may be gone before its answer has come, and the session then repeats the request at another
- * server, which refuses it. So after an error the state of the demo decides whether it was done.
+ * `helper` is the base URL of a server that the action does not concern: a server that is killed may be gone before its
+ * answer has come. Without a helper the page's server is asked. After an error the state of the demo decides whether it
+ * was done.
  */
-export async function act(session: Pick<HerdSession, 'request'>, action: DemoAction): Promise<DemoState> {
+export async function act(
+  session: Pick<HerdSession, 'request' | 'requestAt'>,
+  action: DemoAction,
+  helper: string | null,
+): Promise<DemoState> {
   try {
     const init = { method: 'POST', signal: AbortSignal.timeout(PATIENCE_MS) };
-    return await answered(await session.request(action.path, init));
+    const { path } = action;
+    return await answered(await (helper ? session.requestAt(helper, path, init) : session.request(path, init)));
   } catch (error) {
     const state = await askDemo(session).catch(() => null);
     if (state && action.isDone(state)) return state;

@@ -79,7 +79,7 @@ class Panel implements HerdPanel {
     this.news.setAttribute('role', 'status');
     this.refusal.setAttribute('role', 'status');
     this.refusal.hidden = true;
-    element.append(this.summary, this.refusal, picture, legend(), chosen, this.news, words);
+    element.append(this.summary, this.refusal, picture, chosen, this.news, legend(), words);
     const events = { chosen: (choice: Choice) => this.choose(choice) };
     this.graph = new Graph(picture, events);
     this.tables = new Tables(words, events);
@@ -204,7 +204,7 @@ class Panel implements HerdPanel {
     this.tell(action.progress, false);
     this.showChoice();
     try {
-      this.demo = await act(this.session, action);
+      this.demo = await act(this.session, action, this.helper());
       this.tell(action.outcome, false);
     } catch (error) {
       this.tell(`${action.label}: ${textOf(error)}`, true);
@@ -212,6 +212,13 @@ class Panel implements HerdPanel {
     this.isBusy = false;
     if (chosen?.kind === 'server') this.poller.hurry(chosen.key);
     this.showChoice();
+  }
+
+  /** A server that answers and is not the chosen one. */
+  private helper(): string | null {
+    const isChosen = (name: string) => this.choice?.kind === 'server' && this.choice.key === name;
+    const other = this.view.servers.find(({ name, state, url }) => state === 'up' && url !== null && !isChosen(name));
+    return other?.url ?? null;
   }
 
   private tell(text: string, isError: boolean): void {

@@ -5,6 +5,7 @@
 import { compact } from '../base/format';
 import { wrapped } from '../base/mercator';
 import { Sorted, type View, worldPx } from '../clients/clusters';
+import { Pace, waitMs } from '../clients/pace';
 import type { ClientStore } from '../clients/store';
 import type { MapColors } from '../theme';
 import { type Area, NAMES_MAX, type Named, Names } from './names';
@@ -41,7 +42,10 @@ export class Points {
   private ys = new Float64Array(1024);
   private corners = new Float32Array(0);
   private cornerCount = 0;
-  private frame = 0;
+  private readonly pace = new Pace(() => {
+    // While the map moves, it says when to draw, so that both stay together.
+    if (!this.view.isMoving) this.draw();
+  });
 
   constructor(
     private readonly view: MapView,
@@ -61,14 +65,9 @@ export class Points {
     this.ask();
   }
 
-  /** Asks for a frame. */
-  ask(): void {
-    if (this.frame !== 0) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      // While the map moves, it says when to draw, so that both stay together.
-      if (!this.view.isMoving) this.draw();
-    });
+  /** Asks for a frame, at the latest after a time. */
+  ask(afterMs = 0): void {
+    this.pace.ask(afterMs);
   }
 
   /** What is at a point of the screen, pixels from the left and the upper edge. */
@@ -119,7 +118,7 @@ export class Points {
     const named = this.named(alone);
     const circles = named.length > 0 ? this.circles() : [];
     this.names.draw(named, circles, view.width, view.height, this.colors);
-    if (nowMs < store.glidingUntilMs) this.ask();
+    if (nowMs < store.glidingUntilMs) this.ask(waitMs(store.speed * worldPx(view.zoom)));
     this.onDrawn?.();
   }
 

@@ -10,11 +10,14 @@
 //!   expired. So I1 (see [`flood`](super)) holds. If a record found no room, or was removed without having expired, the
 //!   vector does not count, and neighbors send everything that may be missing.
 //! - No record is restored under an incarnation of this server's present life.
+//! - A record whose time of receipt was in the future gives way to the own record that replaced it when the clock was
+//!   put back, because the own record comes later in the store. In a late restore this order is not known.
 //! - A tombstone, and a report with a time to live of its own, is restored even if it has expired, because the store
 //!   may also have an older record of the key.
 //! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
-//!   tombstone has ended. After the load of an old store, tombstones that expire soon are issued again when they
+//!   tombstone has ended. In a late restore, a report with a time to live of its own that has expired becomes such a
+//!   tombstone if it ends a held record, because neighbors may hold that record. After the load of an old store, tombstones that expire soon are issued again when they
 //!   expire, and not earlier: until then the original wins over the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
 //!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
@@ -55,7 +58,8 @@ pub enum Restored {
 pub(super) struct Restore {
     /// Other servers or clients may already have changed the shard.
     is_late: bool,
-    /// The hashes of the keys whose records were removed without having expired, and not restored again since.
+    /// The hashes of the keys whose records were removed or gave way without having expired, and not restored again
+    /// since.
     removed: BTreeSet<u64>,
     /// Something is missing, so no vector counts.
     pub(super) has_missed: bool,
@@ -89,16 +93,20 @@ impl Shard {
         }
         let is_late = self.restore.as_ref().is_some_and(|restore| restore.is_late);
         let held = self.store.find(record.kind, record.key);
+        let gives_way = !is_late && held.is_some_and(|id| self.gave_way(told, self.store.slot(id)));
         if let Some(id) = held {
             let order = self.contest_restored(now_ns, told, self.store.slot(id));
-            if order.is_le() || self.would_stay(told, id) {
+            if !gives_way && (order.is_le() || self.would_stay(told, id)) {
                 return stays(Restored::Stale);
             }
             if self.store.slot(id).origin == ME {
                 self.own.displaced.note(now_ns, hash, &self.store.slot(id).record());
             }
         }
-        let is_renewed = is_late && is_gone && self.is_expired(now_ns, &record);
+        // Neighbors may already hold the older record that ended.
+        let is_renewed = is_late
+            && self.is_expired(now_ns, &record)
+            && (is_gone || held.is_some_and(|id| !self.is_expired(now_ns, &self.store.slot(id).record())));
         let record = if is_renewed { renewed(now_ns, &record) } else { record };
         let own = Taken { place: ME, seq: self.origins.covered(ME) + 1, from: None };
         let taken = if is_renewed || self.is_of_this_life(origin) {
@@ -117,29 +125,44 @@ impl Shard {
             self.miss();
             return (Restored::Full, wake);
         }
-        if let Some(restore) = self.restore.as_mut().filter(|restore| !restore.removed.is_empty()) {
+        if gives_way {
+            self.note_removed(hash);
+        } else if let Some(restore) = self.restore.as_mut().filter(|restore| !restore.removed.is_empty()) {
             restore.removed.remove(&hash.bits());
         }
         (Restored::Kept, wake)
     }
 
+    /// Whether the held record of a store gave way to an own record that comes later in the store, although the own
+    /// record does not win over it: the own record was received so much earlier that its clock must have been put back
+    /// in between. Of two records of one origin, the sequences show which came first. Otherwise the order of the
+    /// store shows it: only records of a snapshot come too early, and they come again.
+    fn gave_way(&self, told: Update<'_>, held: &Slot) -> bool {
+        let holder = self.origins.origin(held.origin);
+        let is_earlier = holder != told.origin || held.seq < told.seq;
+        told.origin.server == self.origins.origin(ME).server
+            && is_earlier
+            && self.is_ahead(told.record.received_ns(), held.record().received_ns())
+    }
+
+    /// Notes that a record of the store was removed, or gave way, without having expired. The vector counts only if a
+    /// record of the key comes again that wins.
+    fn note_removed(&mut self, hash: KeyHash) {
+        let Some(restore) = &mut self.restore else { return };
+        restore.removed.insert(hash.bits());
+        restore.has_missed |= restore.removed.len() > RESTORE_REMOVED_MAX;
+        if restore.has_missed {
+            restore.removed.clear();
+        }
+    }
+
     /// Compares a record of a store with the held record of its key. Records that [end older ones](ends_older) do not
-    /// expire until the restore ends. A store can have a tombstone that has expired, and the same one as it was issued
-    /// again: then the later one counts.
+    /// expire until the restore ends. But one that had expired when the other was received had given way to the other
+    /// already, also if the other has the same version: a tombstone that was issued again, or a report that was sent
+    /// again.
     fn contest_restored(&self, now_ns: u64, told: Update<'_>, held: &Slot) -> Ordering {
-        if !ends_older(&told.record) && !ends_older(&held.record()) {
-            return self.contest(now_ns, told, held);
-        }
-        let (record, holder) = (held.record(), self.origins.origin(held.origin));
-        let are_one = told.record.body == Body::Gone
-            && record.body == Body::Gone
-            && told.record.version() == record.version();
-        if are_one && (self.is_expired(now_ns, &told.record) || self.is_expired(now_ns, &record)) {
-            return told.record.received_ns().cmp(&record.received_ns());
-        }
-        told.record
-            .precedence(&told.origin.server, &record, &holder.server)
-            .then_with(|| told.origin.incarnation.cmp(&holder.incarnation))
+        let ends_one = ends_older(&told.record) || ends_older(&held.record());
+        self.contest(if ends_one { 0 } else { now_ns }, told, held)
     }
 
     /// Whether an origin is the present life of this server.
@@ -165,14 +188,7 @@ impl Shard {
             return Wake::default();
         }
         if !self.is_expired(now_ns, &record) {
-            let hash = KeyHash::of(key).bits();
-            if let Some(restore) = &mut self.restore {
-                restore.removed.insert(hash);
-                restore.has_missed |= restore.removed.len() > RESTORE_REMOVED_MAX;
-                if restore.has_missed {
-                    restore.removed.clear();
-                }
-            }
+            self.note_removed(KeyHash::of(key));
         }
         self.remove(id)
     }
@@ -279,9 +295,10 @@ fn ends_older(record: &Record<'_>) -> bool {
     record.body == Body::Gone || own_ttl_ns(record).is_some()
 }
 
-/// A tombstone with the same version, received at `now_ns`.
+/// A tombstone with the version of a record that [ends older ones](ends_older), received at `now_ns`.
 fn renewed<'a>(now_ns: u64, record: &Record<'a>) -> Record<'a> {
     let timestamp = Timestamp::from_nanos(record.version().0).unwrap_or(record.timestamp);
     let received_ns = now_ns.max(record.received_ns());
-    Record { timestamp, difference: Difference::at_receipt(received_ns, timestamp), ..*record }
+    let difference = Difference::at_receipt(received_ns, timestamp);
+    Record { body: Body::Gone, timestamp, difference, ..*record }
 }

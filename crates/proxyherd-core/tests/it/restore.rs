@@ -270,6 +270,37 @@ fn a_revoked_token_stays_revoked_whatever_an_older_store_says() {
 }
 
 #[test]
+fn a_record_from_the_future_gives_way_again_to_what_replaced_it_when_the_clock_was_put_back() {
+    let (riley, again, shard) = (replica("Riley"), life("Riley", 2), shard_index(b"kiwi"));
+    let wrong_ns = NOW_NS + HOUR_NS;
+    tell(&riley, "kiwi", wrong_ns);
+    load_records(NOW_NS, &riley, &again, shard);
+    tell(&riley, "kiwi", NOW_NS);
+    load_records(NOW_NS, &riley, &again, shard);
+    let mut counts = true;
+    let _ = again.restore(NOW_NS, shard, |restoring| counts = restoring.vector(&[(origin("Riley", 1), 2)]));
+    assert!(!counts, "what the first record had replaced may be missing");
+    // Also when the time at which the first record claims to have been received has passed.
+    let now_ns = wrong_ns + HOUR_NS;
+    let _ = again.restore_end(now_ns, NOW_NS);
+    assert_eq!(again.locate(now_ns, client("kiwi"), |held| held.record.received_ns()), Some(NOW_NS));
+    assert_eq!(again.contradiction(), None);
+}
+
+#[test]
+fn an_older_record_that_comes_again_behind_a_snapshot_does_not_win() {
+    let (riley, again, shard) = (replica("Riley"), life("Riley", 2), shard_index(b"kiwi"));
+    let older = replica("Riley");
+    for riley in [&older, &riley] {
+        tell(riley, "kiwi", NOW_NS);
+    }
+    tell(&riley, "kiwi", NOW_NS + HOUR_NS);
+    load_records(NOW_NS + HOUR_NS, &riley, &again, shard);
+    assert_eq!(restore_one(&again, NOW_NS + HOUR_NS, &older, "kiwi"), Restored::Stale);
+    let _ = again.restore(NOW_NS, shard, |restoring| assert!(restoring.vector(&[(origin("Riley", 1), 2)])));
+}
+
+#[test]
 fn a_removal_takes_the_record_back_and_the_vector_counts_only_if_the_key_came_again() {
     let (store, shard) = (replica("Jaquez"), shard_index(b"kiwi"));
     tell(&store, "kiwi", NOW_NS);
@@ -315,6 +346,62 @@ fn a_late_restore_changes_nothing_newer_and_reaches_the_neighbors() {
     let at = |name: &str, at_ns| (name.as_bytes().to_vec(), at_ns);
     let later_ns = NOW_NS + SECOND_NS;
     assert_eq!(names, [at("fig", NOW_NS), at("kiwi", later_ns), at("lime", NOW_NS), at("plum", later_ns)]);
+}
+
+/// A report that is shown for ten seconds and kept for a day.
+fn tell_briefly(replica: &Replica, name: &str, stamp_ns: u64, at_ns: u64) {
+    let mut attributes = AttributesBuf::default();
+    attributes.set_ttl_s(NonZeroU32::new(10).unwrap()).unwrap();
+    let report = Report { attributes: attributes.borrow(), ..report(name.as_bytes(), stamp_ns) };
+    assert!(replica.report(at_ns, &report).0.is_taken());
+}
+
+#[test]
+fn a_report_that_is_sent_again_when_it_has_expired_comes_back_as_it_was_taken_last() {
+    let (riley, jaquez, again) = (replica("Riley"), replica("Jaquez"), life("Riley", 2));
+    let (shard, now_ns) = (shard_index(b"kiwi"), NOW_NS + DAY_NS + HOUR_NS);
+    let received = |replica: &Replica| {
+        let mut received = None;
+        replica.for_each(|held| received = Some((held.origin.server.clone(), held.record.received_ns())));
+        received
+    };
+    for files in [[&riley, &jaquez], [&jaquez, &riley]] {
+        for (replica, at_ns) in [(&riley, NOW_NS), (&jaquez, now_ns)] {
+            if replica.len() == 0 {
+                tell_briefly(replica, "kiwi", NOW_NS, at_ns);
+            }
+        }
+        // Each report has expired when the other came, or before, and none has been swept.
+        files.iter().for_each(|store| load_records(now_ns, store, &again, shard));
+        let _ = again.restore_end(now_ns, now_ns);
+        assert_eq!(received(&again), received(&jaquez));
+        let _ = again.sweep(now_ns, 1000);
+        assert_eq!(again.len(), 1);
+    }
+}
+
+#[test]
+fn what_an_expired_report_of_an_old_store_ends_does_not_stay_at_the_neighbors() {
+    let (before, riley, jaquez) = (replica("Riley"), life("Riley", 2), replica("Jaquez"));
+    let (shard, now_ns) = (shard_index(b"kiwi"), NOW_NS + DAY_NS + HOUR_NS);
+    let (mut one, mut other) = join(now_ns, (&riley, link(0)), (&jaquez, link(0)));
+    // A shard with changes is restored late.
+    let mut names = (0..).map(|number| format!("plum-{number}"));
+    tell(&riley, &names.find(|name| shard_index(name.as_bytes()) == shard).unwrap(), now_ns);
+    settle(&mut one, &mut other);
+    tell(&before, "kiwi", NOW_NS);
+    load_records(now_ns, &before, &riley, shard);
+    settle(&mut one, &mut other);
+    assert!(is_shown(&jaquez, now_ns, "kiwi"));
+    tell_briefly(&before, "kiwi", NOW_NS + 1, NOW_NS + 1);
+    load_records(now_ns, &before, &riley, shard);
+    let _ = riley.restore_end(now_ns, NOW_NS + 1);
+    let _ = riley.sweep(now_ns, 1000);
+    settle(&mut one, &mut other);
+    for replica in [&riley, &jaquez] {
+        assert!(!is_shown(replica, now_ns, "kiwi"));
+    }
+    assert_eq!(content(&riley), content(&jaquez));
 }
 
 #[test]
@@ -423,10 +510,7 @@ impl Journal {
 fn a_report_whose_own_time_has_passed_is_journaled_and_still_keeps_older_reports_out_after_a_restart() {
     let (riley, mut journal) = (replica("Riley"), Journal::default());
     let follower = Herd::follow(&riley);
-    let mut attributes = AttributesBuf::default();
-    attributes.set_ttl_s(NonZeroU32::new(10).unwrap()).unwrap();
-    let short_lived = Report { attributes: attributes.borrow(), ..report(b"kiwi", NOW_NS) };
-    let _ = riley.report(NOW_NS, &short_lived);
+    tell_briefly(&riley, "kiwi", NOW_NS, NOW_NS);
     // The journal is slow: it has not taken the report when the report's time has passed.
     let now_ns = NOW_NS + 20 * SECOND_NS;
     let _ = riley.sweep(now_ns, 1000);

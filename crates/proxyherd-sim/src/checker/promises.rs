@@ -143,25 +143,30 @@ impl Checker {
         replicas: impl Iterator<Item = (usize, u64, &'a Replica)>,
     ) {
         let Waiting { record, moment, is_own, taken_ns, .. } = waiting;
-        let mut holders = Vec::new();
+        let is_ahead = record.received_ns() > taken_ns + FAR_AHEAD_NS;
+        let put_right = is_ahead.then(|| record.received_at(taken_ns - FAR_AHEAD_NS));
+        // A server that need not hold the record, because the record has expired by its clock, promises nothing.
+        let (mut holders, mut covering) = (Vec::new(), Vec::new());
         for (holder, clock_ns, replica) in replicas {
-            if self.is_covered(clock_ns, replica, &record) {
+            let mut records = [&record].into_iter().chain(&put_right);
+            if records.clone().any(|record| is_held(replica, record)) {
                 holders.push(holder);
+            }
+            if records.any(|record| self.is_covered(clock_ns, replica, record)) {
+                covering.push(holder);
             }
         }
         // A neighbor that has crashed since the record was taken may have held it.
         let crashed = self.promises.crashed_at.iter().enumerate();
-        let had = crashed.filter(|(it, crashed)| !holders.contains(it) && **crashed > moment).count();
+        let had = crashed.filter(|(it, crashed)| !covering.contains(it) && **crashed > moment).count();
         let least = self.promises.durability.replicas + 1;
-        if is_own && holders.len() + had < least {
+        if is_own && covering.len() + had < least {
             let text = format!(
-                "server {server} acknowledges {record:?}, which only servers {holders:?} hold, not {least}"
+                "server {server} acknowledges {record:?}, which only servers {covering:?} hold, not {least}"
             );
             self.found(at, Symptom::TooEarly, text);
         }
         let moment = self.promises.moment;
-        let is_ahead = record.received_ns() > taken_ns + FAR_AHEAD_NS;
-        let put_right = is_ahead.then(|| record.received_at(taken_ns - FAR_AHEAD_NS));
         let promise = Promise { record, put_right, moment, server, holders };
         let promises = self.promises.by_key.entry(promise.record.key.clone()).or_default();
         // An earlier promise of the same server with the same fate is kept by this one.
@@ -230,4 +235,9 @@ impl Checker {
             self.found(at, Symptom::CameBack, text);
         }
     }
+}
+
+/// Whether a replica holds a record, shown or not, or one that wins over it.
+fn is_held(replica: &Replica, record: &Taken) -> bool {
+    replica.find(0, record.key.0, &record.key.1, |held| record.is_covered_by(held)) == Some(true)
 }

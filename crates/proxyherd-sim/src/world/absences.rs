@@ -1,7 +1,7 @@
 //! Absences in herds with journals: nights, in which a server or the whole herd is off for longer than tombstones live,
 //! and short restarts, after which neighbors must send only what a server lacks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proxyherd_core::{
     limits::{SHARDS, TOMBSTONE_TTL_NS},
@@ -120,9 +120,10 @@ impl World {
                 let (received, damage, said) =
                     (self.received[server], self.tally.damage, self.checker.said());
                 let uncovered = self.uncovered_of(server);
-                self.restart = Restart::Done { server, received, damage, said, uncovered };
                 self.crash(server, false, Nanos::MAX);
                 self.start(server);
+                let uncovered = uncovered + self.untold_of(server);
+                self.restart = Restart::Done { server, received, damage, said, uncovered };
                 self.timeline.put(self.now + AFTER_RESTART, Event::Agree);
             }
             Restart::Done { server, received: before, damage, said, uncovered } => {
@@ -161,6 +162,27 @@ impl World {
             uncovered += u64::from(covered.get(&of).is_none_or(|covered| *covered < held.seq));
         });
         uncovered * self.scenario.neighbors(server).len() as u64
+    }
+
+    /// Maximum number of records that neighbors send a server because its vectors name so many origins that they do not
+    /// fit the frames of its links. In a real herd they fit.
+    fn untold_of(&self, server: usize) -> u64 {
+        let Some(life) = &self.servers[server].life else { return 0 };
+        let mut untold = HashSet::new();
+        for shard in 0..SHARDS {
+            let mut told = 0;
+            life.replica.for_each_covered(shard, |origin, _| {
+                if told >= life.origins_max() {
+                    untold.insert((shard, origin.clone()));
+                }
+                told += 1;
+            });
+        }
+        let mut records = 0;
+        life.replica.for_each(|held| {
+            records += u64::from(untold.contains(&(shard_index(held.record.key), held.origin.clone())));
+        });
+        records * self.scenario.neighbors(server).len() as u64
     }
 
     /// Whether links come up at once, and some store is sound.

@@ -15,6 +15,7 @@ impl World {
         if self.is_peace() {
             return;
         }
+        self.ask_about_tokens();
         let requests = self.clients.ask(self.now_ns());
         for server in 0..self.servers.len() {
             let here: Vec<_> = requests.iter().filter(|request| request.server == server).collect();
@@ -92,19 +93,20 @@ impl World {
             self.checker.vectors(now, (server, *lives), clock_ns, &life.replica, shards);
         }
         let promised = held_back.into_iter().filter(|(needed, _)| !needed.is_empty());
+        let held = |client: ClientId<'_>| self.held_by(server, Kind::CLIENT, client.as_bytes());
         let promised: Vec<_> =
-            promised.filter_map(|(needed, client)| Some((needed, self.held_by(server, client)?))).collect();
+            promised.filter_map(|(needed, client)| Some((needed, held(client)?))).collect();
         self.with(server, |life: &mut Life, out| life.wake(wake, out));
         for (needed, record) in promised {
             self.hold_back(server, needed, record);
         }
     }
 
-    /// The record of a client that a server holds, even if it is no longer shown, and whether the server's present life
+    /// The record of a key that a server holds, even if it is no longer shown, and whether the server's present life
     /// has issued it.
-    fn held_by(&self, server: usize, client: ClientId<'_>) -> Option<(Taken, bool)> {
+    pub(super) fn held_by(&self, server: usize, kind: Kind, key: &[u8]) -> Option<(Taken, bool)> {
         let replica = &self.servers[server].life.as_ref()?.replica;
         let me = replica.origin();
-        replica.find(0, Kind::CLIENT, client.as_bytes(), |held| (Taken::from(held), *held.origin == me))
+        replica.find(0, kind, key, |held| (Taken::from(held), *held.origin == me))
     }
 }

@@ -12,6 +12,7 @@ mod lying;
 mod peace;
 mod reading;
 mod storing;
+mod tokens;
 mod wires;
 
 use std::collections::BTreeSet;
@@ -113,6 +114,8 @@ struct World {
     readers_rng: Rng,
     /// A random stream of its own for disks and the times at which they are used.
     disks_rng: Rng,
+    /// A random stream of its own for tokens.
+    tokens_rng: Rng,
     readers: Vec<Reader>,
     network: Network,
     servers: Vec<Server>,
@@ -219,6 +222,7 @@ impl World {
             readers: (0..READERS).map(|number| Reader::new(number, &mut readers_rng)).collect(),
             readers_rng,
             disks_rng: Rng::new(scenario.seed).split("crashes of disks"),
+            tokens_rng: Rng::new(scenario.seed).split("tokens"),
             followers_rng: Rng::new(scenario.seed).split("followers"),
             timeline: Timeline::default(),
             network: Network::new(scenario.network.clone(), scenario.servers, rng.split("network")),

@@ -91,6 +91,7 @@ fn what_a_journal_acknowledged_survives_crashes_and_disks_that_tear_lie_fill_up_
     assert!(torn > 5 && damage > 20 && disk_troubles > 200 && disk_lies > 10 && blackouts > 50, "{tally:?}");
     let Tally { nights, late_loads, discarded, quiet_restarts, .. } = tally;
     assert!(nights > 3 && late_loads > 3 && discarded > 0 && quiet_restarts > 2, "{tally:?}");
+    assert!(tally.tokens > 100 && tally.revoked > 100, "{tally:?}");
 }
 
 #[test]

@@ -164,8 +164,11 @@ impl<'a, D: Disk, R: Restore> Reading<'a, D, R> {
                 self.damage_from(number, bad.shard);
             }
         }
-        if !is_last && !is_ended && bads.is_empty() && segment.header.is_some() {
-            self.note(&segment.name, segment.len, 0);
+        if !is_last && !is_ended && segment.header.is_some() {
+            // Wrong bytes of one shard do not show what else is missing behind them.
+            if bads.is_empty() {
+                self.note(&segment.name, segment.len, 0);
+            }
             self.damage_from(number, None);
         }
         self.end_file();

@@ -188,6 +188,30 @@ fn vectors_behind_damage_do_not_count_until_a_compaction_has_written_the_shard_a
 }
 
 #[test]
+fn wrong_bytes_of_one_shard_do_not_hide_that_the_end_of_a_segment_is_missing() {
+    let (mut server, _) = history();
+    let first = server.segment();
+    // The next segment begins.
+    (server.journal.segment_len_max, server.now_ns) = (1, server.now_ns + SECOND_NS);
+    server.report("client-1");
+    server.commit();
+    server.journal.segment_len_max = u64::MAX;
+    server.now_ns += 2 * SECOND_NS;
+    (0..11).for_each(|client| server.report(&format!("client-{client}")));
+    server.commit();
+    assert_ne!(server.segment(), first);
+    assert!(!read(&server.disk).0.vectors.is_empty());
+    let blocks = blocks(&server.disk, &first);
+    let mut bytes = server.disk.read(&first).unwrap();
+    let &(at, len, _) = blocks.iter().find(|(_, _, shard)| *shard != NO_SHARD).unwrap();
+    bytes.truncate(at + len);
+    bytes[at + BLOCK_HEADER_LEN + 3] ^= 1;
+    server.disk.replace(&first, bytes);
+    let (told, recovered) = read(&server.disk);
+    assert_eq!((recovered.damage.len(), told.vectors.len()), (1, 0));
+}
+
+#[test]
 fn a_hole_in_what_was_not_synced_is_torn_and_the_vectors_of_the_next_life_count() {
     let (mut server, _) = history();
     let name = server.segment();
