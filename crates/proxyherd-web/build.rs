@@ -1,7 +1,7 @@
 //! Lists the files in `assets` for `src/lib.rs`, with their content types, lengths and ETags.
 //!
-//! `web/build.sh` makes the files. Each is compressed with gzip: pages are `assets/NAME.html.gz`, and all other files are
-//! `assets/map/NAME.gz`. The build fails if the folder holds anything else, because no path would lead there.
+//! `web/build.sh` makes the files. Each is compressed with gzip: pages are `assets/NAME.html.gz`, and all other files
+//! are `assets/map/NAME.gz`. The build fails if the folder holds anything else, because no path would lead there.
 
 use std::{
     env,

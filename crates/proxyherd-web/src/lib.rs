@@ -1,8 +1,8 @@
-//! The built web pages of a server, as bytes in the program: the map (`/`), the page of shares (`/share`), and the files
-//! that these pages load (`/map/NAME`).
+//! The built web pages of a server, as bytes in the program: the map (`/`), the page of shares (`/share`), and the
+//! files that these pages load (`/map/NAME`).
 //!
-//! The folder `assets` holds the files, and `web/build.sh` makes them from the sources in `web`. They are committed, so a
-//! plain `cargo build` needs no Node.js. The stage `web` of `./test` builds them again and compares.
+//! The folder `assets` holds the files, and `web/build.sh` makes them from the sources in `web`. They are committed, so
+//! a plain `cargo build` needs no Node.js. The stage `web` of `./test` builds them again and compares.
 //!
 //! - `assets/NAME.html.gz` is a page. Its name stays the same, so browsers must ask whether it has changed.
 //! - `assets/map/NAME.gz` is a file that a page loads. Its name has a hash of its content, so browsers may keep it for

@@ -1,13 +1,13 @@
-//! Tells the service manager of the system (systemd) about a server: that it is ready, that it reads its files again, that
-//! it stops, and, as long as nothing in it is stuck, that it lives. `systemctl status` shows a short text.
+//! Tells the service manager of the system (systemd) about a server: that it is ready, that it reads its files again,
+//! that it stops, and, as long as nothing in it is stuck, that it lives. `systemctl status` shows a short text.
 //!
 //! [`ServiceManager::connect`] looks for the variable NOTIFY_SOCKET, which systemd sets for a service of `Type=notify`.
-//! Without the variable nothing is told. One thread sends the messages, because a service manager that takes none blocks
-//! whoever sends: the server never waits for it. The protocol is described in sd_notify(3).
+//! Without the variable nothing is told. One thread sends the messages, because a service manager that takes none
+//! blocks whoever sends: the server never waits for it. The protocol is described in sd_notify(3).
 //!
 //! Invariant: `WATCHDOG=1` is sent only if the server's own watchdog has completed a check since the last one and found
-//! nothing stuck. So systemd restarts a server (`WatchdogSec=`) in which a part is stuck or in which the watchdog itself
-//! does not run.
+//! nothing stuck. So systemd restarts a server (`WatchdogSec=`) in which a part is stuck or in which the watchdog
+//! itself does not run.
 //!
 //! This module does not know what can be stuck, and it starts, stops and changes nothing.
 
@@ -34,8 +34,8 @@ const MESSAGES_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks at the server in one interval of the service manager's watchdog.
 const LOOKS_PER_INTERVAL: u32 = 4;
-/// The time that the service manager is asked to allow for the rest of the start, each time that the server has read more
-/// of its store.
+/// The time that the service manager is asked to allow for the rest of the start, each time that the server has read
+/// more of its store.
 const START_EXTENSION: Duration = Duration::from_secs(30);
 
 /// What the server tells about itself.

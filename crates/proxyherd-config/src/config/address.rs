@@ -73,7 +73,8 @@ impl Address {
         }
     }
 
-    /// The address as the authority of a URL: a name in lower case and without a final dot, an IPv6 address in brackets.
+    /// The address as the authority of a URL: a name in lower case and without a final dot, an IPv6 address in
+    /// brackets.
     pub fn authority(&self) -> String {
         match &self.host {
             AddressHost::Ip(ip) => std::net::SocketAddr::new(*ip, self.port).to_string(),

@@ -18,8 +18,8 @@
 //! Only [`Config::load`] and [`Config::load_text`] do I/O: they open the file. Nothing here resolves host names.
 //!
 //! Floors, lowest first: `address`, `nearest`, `secret`; `site`; `diagnostic`; `overrides`, `value`; `reader`;
-//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `map`; `read`.
-//! `render` imports only `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
+//! `section`; `settings`; `log`, `places`, `reports`, `doors`; `servers`; `access`, `syntax`, `topology`; `map`;
+//! `read`. `render` imports only `diagnostic` and `site`; `change` and `waiting` compare two readings of one file.
 
 mod access;
 mod address;

@@ -3,8 +3,8 @@
 //! A [`Query`] asks for the places around a point. An [`Answer`] holds the [`Place`]s that were found, or [`Verbatim`]
 //! results of a provider that itself speaks Nearby Search (Legacy). The answer prints itself as Nearby Search JSON.
 //! [`Separation`] and [`Nearest`] rank the places that a provider has in memory. Searches for clients use [`Center`],
-//! [`Separation`] and `LowerBound`, too. [`Labels`] are the names of places on a map. Nothing here depends on the machine, so every server ranks and
-//! prints the same places identically.
+//! [`Separation`] and `LowerBound`, too. [`Labels`] are the names of places on a map. Nothing here depends on the
+//! machine, so every server ranks and prints the same places identically.
 //!
 //! The rules for queries over a network are here, too: which queries share an answer ([`CacheKey`], [`Grid`]), up to
 //! which age an answer can be used ([`Ages`]), when a provider is not queried ([`Breaker`]), and how many requests the

@@ -114,8 +114,8 @@ impl Places {
         }
     }
 
-    /// The most prominent places in a box, at most `most` and at most [`LABELS_MAX`], for the labels of a map. The cities
-    /// that are part of the program are always asked, and the other providers on this machine in their order. No
+    /// The most prominent places in a box, at most `most` and at most [`LABELS_MAX`], for the labels of a map. The
+    /// cities that are part of the program are always asked, and the other providers on this machine in their order. No
     /// request leaves the machine, so labels are neither counted nor taken from the quota.
     pub async fn labels(&self, bounds: Bounds, most: usize) -> Labels {
         let most = most.min(LABELS_MAX);

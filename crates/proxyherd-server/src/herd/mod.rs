@@ -2,10 +2,9 @@
 //!
 //! A door turns its protocol's bytes into calls of [`Herd`]'s methods, and turns the results into bytes. The methods
 //! here take reports, answer queries about clients and places, forget clients, and open live streams of clients.
-//! `readiness` returns whether the server is ready, and `figures` returns its status and counts. `demo_controls` is for a
-//! server of `proxyherd demo`. Rights are checked
-//! here and not in doors. A method that needs a right takes a [`Caller`] and returns [`Denied`] if the caller lacks the
-//! right.
+//! `readiness` returns whether the server is ready, and `figures` returns its status and counts. `demo_controls` is for
+//! a server of `proxyherd demo`. Rights are checked here and not in doors. A method that needs a right takes a
+//! [`Caller`] and returns [`Denied`] if the caller lacks the right.
 //!
 //! Core makes the decisions. This module adds what core must not have: the clock, the tasks to wake, the providers of
 //! places, and the log. This module knows no protocol. The parts of the server that are not doors (links, quota,

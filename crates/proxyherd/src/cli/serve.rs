@@ -36,8 +36,8 @@ const AFTER_HELP: &str = concat!(
 /// the file changes, and at SIGHUP. Then servers and links are added and removed, and no client is dropped. A file with
 /// mistakes changes nothing, and the log says why. If the file no longer names this server, the server ends after a few
 /// seconds, as at SIGTERM. With `removed = "stay"` in the file, the server continues. SIGUSR1 reopens the log file, for
-/// logrotate. Under systemd (`Type=notify`, `WatchdogSec=`), the server tells the service manager that it is ready, that
-/// it lives, and that it stops.
+/// logrotate. Under systemd (`Type=notify`, `WatchdogSec=`), the server tells the service manager that it is ready,
+/// that it lives, and that it stops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {

@@ -1,7 +1,8 @@
 //! Describes the events of the demo in sentences: which client has moved where, to which server it has reported, and
 //! how many servers know the report; and what was done to servers and links, and by whom.
 //!
-//! Each sentence about clients is about the client that has not been mentioned for the longest time. A new client comes first.
+//! Each sentence about clients is about the client that has not been mentioned for the longest time. A new client comes
+//! first.
 
 use std::{collections::HashMap, fmt::Display};
 

@@ -21,8 +21,9 @@ pub(crate) const BAND_COUNT: usize = (2 * POLE / BAND_HEIGHT) as usize + 1;
 /// the index of the region in two bytes, all little-endian. A name begins where the name of the previous record ends.
 pub(crate) const RECORD_LEN: usize = 14;
 
-/// The length of an entry of the list of prominent cities, bytes: the index of the record and the number of people, four
-/// bytes each, little-endian. The largest city is first. Cities whose populations are not known are not in the list.
+/// The length of an entry of the list of prominent cities, bytes: the index of the record and the number of people,
+/// four bytes each, little-endian. The largest city is first. Cities whose populations are not known are not in the
+/// list.
 pub(crate) const PROMINENT_LEN: usize = 8;
 
 /// The band of a latitude. A latitude beyond a pole is in the outermost band.

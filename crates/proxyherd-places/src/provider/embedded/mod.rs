@@ -2,7 +2,8 @@
 //!
 //! The provider needs no key, no network and no file. It answers within a few microseconds, and never fails. The build
 //! script makes its table. The provider ranks by distance. It knows the name, the point and the region of each place,
-//! and the populations of those with at least 10,000 people, by which it ranks the labels of a map. It does not know shops, ratings or opening hours, so a question that asks for these finds no places.
+//! and the populations of those with at least 10,000 people, by which it ranks the labels of a map. It does not know
+//! shops, ratings or opening hours, so a question that asks for these finds no places.
 
 mod layout;
 mod table;

@@ -6,9 +6,9 @@
 //!
 //! A pattern's segment in braces stands for one segment of a path, still percent-encoded, which is never empty.
 //!
-//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. The paths of
-//! `proxyherd demo` have a table of their own ([`DEMO_PATHS`]), because other servers answer them like unknown paths. Which row
-//! a request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
+//! Phones post to whatever path somebody has typed into their app, so [`PHONES`] are not paths of the table. The paths
+//! of `proxyherd demo` have a table of their own ([`DEMO_PATHS`]), because other servers answer them like unknown
+//! paths. Which row a request of a phone has depends on its method and its query, too ([`DoorPaths::find`]).
 
 use std::time::Duration;
 

@@ -37,7 +37,11 @@ const PACKAGE: &[(&str, &str)] = &[
 ];
 
 const ELSEWHERE: &[Elsewhere] = &[
-    Elsewhere { document: "book/src/operating/install.md", first: "cargo install --locked cargo-deb", tests: PACKAGE },
+    Elsewhere {
+        document: "book/src/operating/install.md",
+        first: "cargo install --locked cargo-deb",
+        tests: PACKAGE,
+    },
     Elsewhere {
         document: "book/src/operating/install.md",
         first: "$ apt install ./proxyherd_0.1.0-1_amd64.deb",
@@ -47,7 +51,10 @@ const ELSEWHERE: &[Elsewhere] = &[
         document: "book/src/operating/install.md",
         first: "$ proxyherd init herd",
         tests: &[
-            ("crates/proxyherd/tests/it/command_line.rs", "fn init_writes_a_configuration_that_check_finds_fine"),
+            (
+                "crates/proxyherd/tests/it/command_line.rs",
+                "fn init_writes_a_configuration_that_check_finds_fine",
+            ),
             (
                 "crates/proxyherd/tests/it/packaging/systemd.rs",
                 "fn the_unit_fits_the_program_and_the_configuration_of_the_package",

@@ -22,9 +22,9 @@ fn whole(part: &str, dir: &str) -> String {
     let mut text = part
         .replace("/etc/letsencrypt/live/herd.example.org", &format!("{dir}/letsencrypt"))
         .replace("\"…\"", &format!("{OPERATOR_TOKEN_SHA256:?}"));
-    if !text.contains("[herd]") {
-        text = format!("[herd]\ntls = \"off\"\n\n{text}");
-    }
+    // The certificates of links are not there.
+    let herd = "[herd]\ntls = \"off\"\n";
+    text = if text.contains("[herd]") { text.replace("[herd]\n", herd) } else { format!("{herd}\n{text}") };
     // A part with doors that are not on loopback, and without the section that allows them.
     if text.contains("0.0.0.0") {
         if !text.contains("[access]") {

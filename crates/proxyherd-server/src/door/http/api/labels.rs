@@ -24,7 +24,8 @@ use crate::{
     herd::Herd,
 };
 
-/// A map asks for the same boxes again and again, and the places of a server change only with its program and its index.
+/// A map asks for the same boxes again and again, and the places of a server change only with its program and its
+/// index.
 const KEPT: &str = "private, max-age=600";
 
 #[derive(Debug, Serialize)]

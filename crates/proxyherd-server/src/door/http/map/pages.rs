@@ -1,7 +1,7 @@
 //! `/`, `/share` and `/map/NAME`: the built pages and the files that they load.
 //!
-//! A page keeps its name, so a browser must ask whether it still holds. The name of a file has a hash of its content, so
-//! a browser may keep the file for ever. Files are sent as the program holds them, compressed with gzip. They are
+//! A page keeps its name, so a browser must ask whether it still holds. The name of a file has a hash of its content,
+//! so a browser may keep the file for ever. Files are sent as the program holds them, compressed with gzip. They are
 //! unpacked only for a client that does not accept gzip.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The schemas of bodies and parameters. `clients`, `herd`, `reports`, `tokens`, `shares` and `streams` have the schemas of one
-//! resource each, and `parameters` has those of queries. Here are the parts that they share, and the bodies that belong
-//! to none of them.
+//! The schemas of bodies and parameters. `clients`, `herd`, `reports`, `tokens`, `shares` and `streams` have the
+//! schemas of one resource each, and `parameters` has those of queries. Here are the parts that they share, and the
+//! bodies that belong to none of them.
 
 mod clients;
 mod herd;
