@@ -1,12 +1,16 @@
 //! Tests of `proxyherd top` on a pseudo-terminal: what is drawn, and what the terminal is afterwards.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, num::NonZeroU16};
 
 use vt100::Parser;
 
 use crate::harness::{Herd, PATIENCE, Plan, Process, eventually};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_proxyherd");
+
+/// The size of the terminal that reads the output.
+const ROWS: NonZeroU16 = NonZeroU16::new(60).unwrap();
+const COLUMNS: NonZeroU16 = NonZeroU16::new(200).unwrap();
 
 /// A shell on a terminal of its own, and the pipe that types into the terminal.
 struct Terminal {
@@ -36,7 +40,7 @@ impl Terminal {
 
     /// The screen of a terminal that has received all output. It is larger than any window of these tests.
     fn screen(&self) -> vt100::Screen {
-        let mut parser = Parser::new(60, 200, 0);
+        let mut parser = Parser::new(ROWS, COLUMNS, 0);
         parser.process(self.process.out().as_bytes());
         parser.screen().clone()
     }
