@@ -44,11 +44,11 @@
 //!
 //! In a third of the herds, *acknowledgements wait*: for a journal, for copies at neighbors, or for both (`--journal`
 //! and `--replicas` choose). A journal is the core's, on a simulated disk: what was not synced is dropped, kept or torn
-//! at a crash, and so are changes of names. A commit has three steps, a compaction has many, and the server can crash between any two of them.
-//! Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by empty ones, and come back
-//! as they were some time before. Sometimes all servers crash at once. In these herds somebody also makes and revokes
-//! access tokens, which are records of another kind. After some rounds a *night* comes: a server, or
-//! the whole herd, is off for longer than tombstones live, while the clocks of all move on.
+//! at a crash, and so are changes of names. A commit has three steps, a compaction has many, and the server can crash
+//! between any two of them. Disks also lie about syncs, fill up for a while, fail a sync, flip bits, are replaced by
+//! empty ones, and come back as they were some time before. Sometimes all servers crash at once. In these herds
+//! somebody also makes and revokes access tokens, which are records of another kind. After some rounds a *night* comes:
+//! a server, or the whole herd, is off for longer than tombstones live, while the clocks of all move on.
 //!
 //! *Bad members* come with `--bad-members`: for some seconds a server sends anything that the link protocol can
 //! express. The bad member forges records under other servers' present, past and invented incarnations, with any

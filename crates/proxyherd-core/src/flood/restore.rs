@@ -17,8 +17,9 @@
 //! - A tombstone that expired while the server was off is issued again by this server, with the same version and the
 //!   present time as its time of receipt. Otherwise another server that was off could bring back the record that the
 //!   tombstone has ended. In a late restore, a report with a time to live of its own that has expired becomes such a
-//!   tombstone if it ends a held record, because neighbors may hold that record. After the load of an old store, tombstones that expire soon are issued again when they
-//!   expire, and not earlier: until then the original wins over the one that is issued again.
+//!   tombstone if it ends a held record, because neighbors may hold that record. After the load of an old store,
+//!   tombstones that expire soon are issued again when they expire, and not earlier: until then the original wins over
+//!   the one that is issued again.
 //! - A server that restarts often has records of many earlier lives. When these are more than [`OWN_LIVES_MAX`], the
 //!   records of the half with the fewest records are issued again under the present life, once the server is caught up.
 //!   Without this, neighbors would have to merge these lives into one that no vector covers, and would send its records
