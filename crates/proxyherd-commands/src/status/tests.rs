@@ -8,7 +8,7 @@ use std::{
 };
 
 use proxyherd_config::{
-    config::{Address, DoorCertificate, Tls},
+    config::{Address, Config, Door, DoorCertificate, Tls},
     door_kind::DoorKind,
     server_status::{BudgetStatus, JournalStatus, LinkStatus, ReportStatus},
 };
@@ -16,7 +16,7 @@ use proxyherd_server::server::{Server, Sockets};
 use tokio::net::TcpSocket;
 
 use super::*;
-use crate::{command_token::CommandToken, door_trust::testing::TlsDoor, wait::eventually};
+use crate::{door_trust::testing::TlsDoor, wait::eventually};
 
 fn plain(snapshot: &HerdSnapshot) -> String {
     anstream::adapter::strip_str(&text(snapshot, None)).to_string()
@@ -419,7 +419,7 @@ fn a_door_with_tls_is_asked_by_https_and_shows_the_certificate_of_the_configurat
     config.tls = Some(DoorCertificate { cert: door.certificate(), key });
     let snapshot = HerdSnapshot::ask(&config, None);
     assert!(matches!(snapshot.servers[0].answer, StatusAnswer::Up(_)), "{}", plain(&snapshot));
-    assert_eq!(snapshot.servers[0].json().http, Some(format!("tls://{}", door.address)));
+    assert_eq!(ServerJson::of(&snapshot.servers[0]).http, Some(format!("tls://{}", door.address)));
     config.tls = None;
     let text = plain(&HerdSnapshot::ask(&config, None));
     let expected = format!(

@@ -367,7 +367,7 @@ fn a_report_that_is_sent_again_when_it_has_expired_comes_back_as_it_was_taken_la
     };
     for files in [[&riley, &jaquez], [&jaquez, &riley]] {
         for (replica, at_ns) in [(&riley, NOW_NS), (&jaquez, now_ns)] {
-            if replica.len() == 0 {
+            if replica.is_empty() {
                 tell_briefly(replica, "kiwi", NOW_NS, at_ns);
             }
         }

@@ -104,7 +104,7 @@ impl Promises {
 
 impl Checker {
     /// Notes that a server has just taken a record.
-    pub(super) fn note_taken(&mut self, record: &Taken) {
+    pub(crate) fn note_taken(&mut self, record: &Taken) {
         let Promises { durability, taken_at, moment, .. } = &mut self.promises;
         if *durability != Durability::default() {
             taken_at.insert(record.hash(), *moment);

@@ -53,6 +53,7 @@ impl World {
         });
         let Some(record) = self.held_by(server, Kind::TOKEN, &key) else { return };
         if let Some((_, wake)) = wake {
+            self.checker.note_taken(&record.0);
             self.with(server, |life, out| life.wake(wake, out));
         }
         self.hold_back(server, needed, record);

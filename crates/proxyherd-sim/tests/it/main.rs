@@ -32,10 +32,11 @@ fn assert_sound(outcome: &Outcome, servers: &str) {
 }
 
 #[test]
-fn five_servers_agree_after_ten_minutes_of_trouble_with_any_of_200_seeds_and_do_so_twice() {
+fn five_servers_agree_after_ten_minutes_of_trouble_with_any_of_200_seeds_and_half_of_them_do_so_twice() {
     let mut tally = Tally::default();
     for seed in 0..200 {
-        let outcome = run_twice(Scenario::draw(seed, FIVE_SERVERS), Rules::default());
+        let run = if seed % 4 < 2 { run_twice } else { run };
+        let outcome = run(Scenario::draw(seed, FIVE_SERVERS), Rules::default());
         assert_sound(&outcome, " --servers 5");
         tally = tally.and(outcome.tally);
     }
