@@ -22,6 +22,8 @@ const SCRIPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const TRANSFERRED_MAX: u64 = 1_000_000;
 /// Number of clients that the page must show without delay.
 const CLIENTS: u64 = 10_000;
+/// Minimum number of reports a second that the page must be told while its scripts are measured.
+const EVENTS_PER_S_MIN: f64 = 1000.0;
 /// Maximum time that scripts take a frame, on average, milliseconds.
 const SCRIPT_MS_MAX: f64 = 16.0;
 
@@ -138,5 +140,10 @@ fn ten_thousand_moving_clients_keep_the_map_responsive() {
     assert!(seen["frames"].as_u64().unwrap() > 0, "{seen:#}");
     assert!(seen["script_ms_per_frame"].as_f64().unwrap() < SCRIPT_MS_MAX, "{seen:#}");
     assert_eq!(seen["errors"], json!([]), "errors in the console");
+    // The clients did move, and a page that shows fewer clients is told less.
+    let (whole, part) = (&seen, &seen["part"]);
+    let events = |told: &Value| told["events_per_s"].as_f64().unwrap();
+    assert!(events(whole) > EVENTS_PER_S_MIN, "{seen:#}");
+    assert!(events(part) < events(whole) / 4.0, "{seen:#}");
     println!("{seen:#}");
 }
