@@ -94,7 +94,7 @@ pub async fn run(settings: TopSettings) -> anyhow::Result<()> {
                 screen.resume()?;
                 is_old = true;
             }
-            event = keys.recv() => match event.map(meaning) {
+            event = keys.recv() => match event.as_ref().map(meaning) {
                 None => bail!("the terminal is gone"),
                 Some(Some(KeyMeaning::Act(action))) => {
                     if !view.act(action) {
@@ -194,8 +194,8 @@ fn keys() -> io::Result<mpsc::Receiver<Event>> {
 }
 
 /// `None`: the key has no meaning.
-fn meaning(event: Event) -> Option<KeyMeaning> {
-    let Event::Key(KeyEvent { code, modifiers, kind, .. }) = event else { return None };
+fn meaning(event: &Event) -> Option<KeyMeaning> {
+    let &Event::Key(KeyEvent { code, modifiers, kind, .. }) = event else { return None };
     if kind == KeyEventKind::Release {
         return None;
     }

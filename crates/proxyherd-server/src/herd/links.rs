@@ -231,7 +231,7 @@ impl Link {
         match (was_cut, is_cut) {
             (false, true) => self.note_trouble(CUT.to_owned()),
             (true, false) => {
-                self.note_trouble("the demo has healed the link; it is not up again yet".to_owned())
+                self.note_trouble("the demo has healed the link; it is not up again yet".to_owned());
             }
             _ => {}
         }

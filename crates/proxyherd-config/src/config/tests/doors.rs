@@ -411,7 +411,7 @@ fn mistakes_about_the_map_name_the_key_and_the_line() {
         ),
         (
             "attribution = \"us\"",
-            "5:15: warning: `map.attribution` has no effect without `tiles`; the map shows it beside the tiles; leave it \
+            "5:15: warning: `map.attribution` has no effect without `tiles`: the map shows it beside the tiles; leave it \
              out, or set `tiles`",
         ),
         ("tile = \"\"", "5:1: error: `map.tile` is not a known key: did you mean `tiles`?"),

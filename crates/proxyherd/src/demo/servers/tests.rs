@@ -71,7 +71,7 @@ impl House {
         let is_cut = |(_, _, trouble, is_up): &&&(String, String, Option<String>, bool)| {
             !is_up && trouble.as_deref() == Some("cut by the demo")
         };
-        (ends.iter().filter(|end| is_cut(&end)).count() == ends.len(), ends.len())
+        (ends.iter().filter(|end| is_cut(end)).count() == ends.len(), ends.len())
     }
 
     fn phase(&self, name: &str) -> DemoServerState {

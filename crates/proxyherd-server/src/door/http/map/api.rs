@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use proxyherd_config::config::WebOrigin;
 use serde::Serialize;
 
 use crate::{
@@ -90,7 +91,7 @@ impl<'a> ShownServer<'a> {
     fn of(known: &'a KnownServer) -> ShownServer<'a> {
         ShownServer {
             name: known.name.as_str(),
-            http: known.http.iter().map(|origin| origin.as_str()).collect(),
+            http: known.http.iter().map(WebOrigin::as_str).collect(),
             links: known.links.iter().map(ShownLink::of).collect(),
         }
     }
