@@ -67,15 +67,16 @@ impl FullScreen {
         self.enter()
     }
 
-    /// Draws everything again with the next frame.
+    /// Draws everything again with the next frame. `Terminal::clear` would ask the terminal for its cursor, and not
+    /// every terminal answers.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        self.terminal.resize(self.area)
     }
 
     fn enter(&mut self) -> io::Result<()> {
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
-        self.terminal.clear()
+        self.clear()
     }
 }
 

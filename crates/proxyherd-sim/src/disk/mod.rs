@@ -6,7 +6,8 @@
 //!
 //! A disk can be full for a while, also in the middle of a write. It can fail a sync: then the writes that waited for
 //! this sync are never synced, as with Linux, which drops such pages. It can lie: then a sync changes nothing, and says
-//! that it succeeded. Only the sync of what an earlier life has left behind is never a lie. Bits can flip, and the disk can come back with an earlier image of itself.
+//! that it succeeded. Only the sync of what an earlier life has left behind is never a lie. Bits can flip, and the disk
+//! can come back with an earlier image of itself.
 //!
 //! Invariant: without lies, flips and earlier images, a crash never changes what was synced.
 //!
