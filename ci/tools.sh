@@ -261,12 +261,19 @@ want_python_clients() {
 }
 
 # The packages with which the pages are built, and with which tests use them in a browser, in the versions that
-# web/package-lock.json pins. Where they can't be installed, the tests with them are skipped; in CI the stage fails.
+# web/package-lock.json pins, into web/node_modules. Where they can't be installed, the tests with them are skipped; in CI
+# the stage fails.
 want_web_packages() {
-    want_node_client web "${target_dir:?}/web" && return
+    cmp -s web/package-lock.json "$web_installed" && return
+    # `npm ci` deletes what is installed.
+    announce npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        cp web/package-lock.json "$web_installed" && return
     say 'The packages of the web pages are not installed; tests with them will be skipped.' >&2
     [[ ${CI:-} != true ]]
 }
+
+# The lock file that was installed last.
+web_installed=web/node_modules/.installed-lock.json
 
 # want_python_packages REQUIREMENTS FOLDER: installs the packages into a virtual environment in FOLDER, unless the same
 # file installed it.

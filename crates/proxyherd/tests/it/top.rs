@@ -149,7 +149,7 @@ fn colors_are_left_out_if_they_are_not_wanted() {
     let herd = Plan::single().start();
     let colored = Terminal::of(&herd, &top());
     colored.shows("the server is up", |text| text.contains("1 of 1 up"));
-    let green = |terminal: &Terminal| terminal.process.out().contains("\x1b[38;5;2m");
+    let green = |terminal: &Terminal| terminal.process.out().contains("\x1b[38;5;2;");
     assert!(green(&colored), "{:?}", colored.process.out());
     let herd = Plan::single().start();
     let plain = Terminal::of(&herd, &format!("NO_COLOR=1 {}", top()));

@@ -255,7 +255,7 @@ fn mistakes_outside_the_file_name_the_variable_or_the_flag() {
              did you mean `herd.journal`?",
             "flag --set: error: `server.name` cannot be set by a flag: \
              a flag can set any single value of [herd], [places], [places.google], [places.google-legacy], [places.osm], [tls], [limits], \
-             [reports], [log], [access]",
+             [map], [reports], [log], [access]",
             "flag --set: error: `log.keep` takes a whole number from 0 to 10_000: found \"many\"; \
              the default is 4",
             "flag --set: error: `places.fallback` takes a list of texts: found \"osm\"; \

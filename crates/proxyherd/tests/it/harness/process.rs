@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::Read,
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::wait::{PATIENCE, within};
+use super::wait::{PATIENCE, eventually, within};
 
 /// A process that runs, or that has ended but was not waited for.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Process {
 
     /// The maximum memory that the process has ever used, bytes.
     pub(crate) fn memory_peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         1024 * peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
     }
@@ -90,9 +91,20 @@ impl Process {
         self.err.text()
     }
 
-    /// Sends the process a signal by its name, such as `TERM`.
+    /// Sends the process a signal by its name, such as `TERM`. After `STOP` the process does nothing more.
     pub(crate) fn signal(&self, name: &str) {
         signal(name, &self.id().to_string());
+        if name == "STOP" {
+            eventually("all threads have stopped", || self.running_thread().map_or(Ok(()), Err));
+        }
+    }
+
+    /// The state of a thread of the process that has not stopped. A signal reaches some threads later than others.
+    fn running_thread(&self) -> Option<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let states = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        // The name of the thread is in parentheses, and the state follows.
+        states.into_iter().find(|stat| !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
     }
 
     /// How the process has ended; `None` while it runs.

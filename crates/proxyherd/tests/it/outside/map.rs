@@ -1,5 +1,6 @@
 //! Tests with a browser: the map of a demo. A script in `web/browser` uses the page as a person does and prints what it
-//! has seen, and a test compares that with what must be so. The packages that the script needs are in `target/web`.
+//! has seen, and a test compares that with what must be so. The packages that the script needs are in
+//! `web/node_modules`.
 //!
 //! Pictures of the pages are in `target/tmp/map` after the tests.
 
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 use super::{browser::browser_or_skip, is_installed, or_skip};
 use crate::harness::{NAMES, Process, eventually};
 
+/// If this variable is set, a test writes the picture of the map that README shows.
+const WRITE_PICTURE: &str = "PROXYHERD_TEST_WRITE_PICTURE";
 /// Maximum time that a script takes, on a busy machine without a graphics card.
 const SCRIPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// Maximum number of bytes that a page transfers until it shows the map.
@@ -54,21 +57,22 @@ fn url_of(out: &str, name: &str) -> Option<String> {
     Some(url.to_owned())
 }
 
-/// The folder with the packages. If it or the browser is missing, this prints that the test is skipped.
-fn modules_or_skip() -> Option<PathBuf> {
-    browser_or_skip()?;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("web");
-    let is_there = is_installed("node") && folder.join("installed").exists();
-    or_skip(is_there, "the packages of the pages are not installed; ./test tools does that")?;
-    Some(folder)
+/// Whether the browser and the packages are there. If not, this prints that the test is skipped.
+fn can_run() -> bool {
+    let installed = web().join("node_modules/.installed-lock.json");
+    let is_there = is_installed("node") && installed.exists();
+    browser_or_skip().is_some()
+        && or_skip(is_there, "the packages of the pages are not installed; ./test tools does that").is_some()
+}
+
+fn web() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web")
 }
 
 /// What a script prints.
 fn seen(demo: &Demo, script: &str, arguments: &[&str]) -> Value {
-    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("web");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/browser").join(script);
-    let (script, modules) = (script.display().to_string(), modules.display().to_string());
-    let arguments = [&[script.as_str(), "--modules", &modules], arguments].concat();
+    let script = web().join("browser").join(script).display().to_string();
+    let arguments = [&[script.as_str()], arguments].concat();
     let finished = Process::other(demo.dir.path(), Path::new("node"), &arguments).wait(SCRIPT_TIME_MAX);
     assert_eq!(finished.code, 0, "{}{}", finished.out, finished.err);
     serde_json::from_str(&finished.out).unwrap_or_else(|error| panic!("{error}: {}", finished.out))
@@ -76,7 +80,7 @@ fn seen(demo: &Demo, script: &str, arguments: &[&str]) -> Value {
 
 #[test]
 fn the_map_of_a_demo_shows_how_the_herd_moves_and_survives() {
-    if modules_or_skip().is_none() {
+    if !can_run() {
         return;
     }
     let demo = Demo::start(&[]);
@@ -111,6 +115,10 @@ fn the_map_of_a_demo_shows_how_the_herd_moves_and_survives() {
     let reached: BTreeSet<_> = seen["keyboard"]["presses"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(reached, ["client", "demo", "graph", "herd", "search"].map(str::to_owned).into());
     assert!(fs::read_dir(&shots).unwrap().count() >= 16, "there are pictures in {shots}");
+    if std::env::var_os(WRITE_PICTURE).is_some() {
+        let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book/src/images/map.png");
+        fs::copy(Path::new(&shots).join("desktop-light-map.png"), picture).unwrap();
+    }
 }
 
 /// No error, no request to another machine, and nothing that keeps people out.
@@ -131,7 +139,7 @@ fn expect_nothing_bad(seen: &Value) {
 
 #[test]
 fn ten_thousand_moving_clients_keep_the_map_responsive() {
-    if modules_or_skip().is_none() {
+    if !can_run() {
         return;
     }
     let demo = Demo::start(&["--clients", &CLIENTS.to_string()]);
