@@ -1,17 +1,23 @@
-//! The story of a run, for a person: the last events. They are kept only on request.
+//! The story of a run, for a person: the last events, and the faults before them. They are kept only on request.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::timeline::{Nanos, SECOND};
 
-/// Number of lines that are kept.
+/// Number of lines that are kept. The oldest events go first, and faults stay as long as there are events.
 const LINES_MAX: usize = 60;
 
 /// The lines of the story, and the numbers of the faults that take part in the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
-    lines: Option<VecDeque<String>>,
+    lines: Option<VecDeque<Line>>,
     faults: Option<BTreeSet<u64>>,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    text: String,
+    is_fault: bool,
 }
 
 impl Story {
@@ -32,16 +38,25 @@ impl Story {
 
     /// Adds an event.
     pub(crate) fn tell(&mut self, at: Nanos, line: impl FnOnce() -> String) {
-        if let Some(lines) = &mut self.lines {
-            if lines.len() == LINES_MAX {
-                lines.pop_front();
-            }
-            lines.push_back(format!("{:>10.4} s  {}", at as f64 / SECOND as f64, line()));
-        }
+        self.add(at, line, false);
     }
 
-    /// The last lines.
+    /// Adds a fault.
+    pub(crate) fn tell_fault(&mut self, at: Nanos, line: impl FnOnce() -> String) {
+        self.add(at, line, true);
+    }
+
+    fn add(&mut self, at: Nanos, line: impl FnOnce() -> String, is_fault: bool) {
+        let Some(lines) = &mut self.lines else { return };
+        if lines.len() == LINES_MAX {
+            lines.remove(lines.iter().position(|line| !line.is_fault).unwrap_or(0));
+        }
+        let text = format!("{:>10.4} s  {}", at as f64 / SECOND as f64, line());
+        lines.push_back(Line { text, is_fault });
+    }
+
+    /// The lines that were kept.
     pub(crate) fn into_lines(self) -> Vec<String> {
-        self.lines.unwrap_or_default().into()
+        self.lines.unwrap_or_default().into_iter().map(|line| line.text).collect()
     }
 }

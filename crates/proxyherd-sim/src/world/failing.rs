@@ -30,7 +30,7 @@ impl World {
         if !self.story.has_fault(self.faults_drawn) {
             return;
         }
-        self.story.tell(self.now, || format!("fault {}: {fault:?}", self.faults_drawn));
+        self.story.tell_fault(self.now, || format!("fault {}: {fault:?}", self.faults_drawn));
         let end = if self.is_peace() { Nanos::MAX } else { self.peace_at };
         let now = self.now;
         let until = |length: Nanos| now.saturating_add(length).min(end);
