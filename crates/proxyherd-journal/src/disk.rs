@@ -61,9 +61,9 @@ pub struct FileDisk {
 
 /// A file that the journal writes.
 ///
-/// A file that grows reserves room behind its end. A sync then need not also write which blocks the file has got, which
-/// takes a fifth of the time and a third of the processor's work. The length of the file is what was written. The
-/// reserved room is given back when the file is closed, and with the file after a crash.
+/// A file that grows reserves room behind its end. A sync then need not also write which blocks the file has got. For
+/// 256 KiB on ext4 this saves a quarter of the time and a third of the processor's work. The length of the file is what
+/// was written. The reserved room is given back when the file is closed, and with the file after a crash.
 #[derive(Debug)]
 pub struct StoreFile {
     file: File,
