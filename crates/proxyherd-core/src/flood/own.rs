@@ -18,7 +18,8 @@
 //! A retold record has the sequence [`UNCOVERED`], which no server issues. The server in whose name the record is
 //! retold answers it like a lie, with two differences. First, if the server remembers that it issued the record
 //! ([`Displaced`]), it takes the record back as its own: a lie in a third server's name may have displaced the record.
-//! Second, the server does not retell a record that was retold before; it issues a tombstone instead.
+//! Second, the server does not retell a record that was retold before; it issues a tombstone instead. So if lies in the
+//! names of several servers cross, the tombstone may take the place of the true record until the client reports again.
 //!
 //! No lie stays in the name of a server that is present, because that server finally receives the greatest record of
 //! the key and answers it. The answers end, too. Only the server that issued a record could answer it, and that server
