@@ -2,7 +2,7 @@
 // streams, what the streams tell goes to the points, and what somebody presses goes to the panel.
 
 import './style/page.css';
-import { textOf } from './api/problem';
+import { Problem, textOf } from './api/problem';
 import { Session } from './api/session';
 import type { StreamState } from './api/stream';
 import type { App } from './app';
@@ -254,7 +254,7 @@ class Page implements App {
       this.showRights();
       if (session.isOpen) this.start();
     });
-    session.tokenNeeded.listen((why) => this.tokens.open(`The herd does not take the token any more: ${why}.`));
+    session.tokenNeeded.listen((why) => this.tokens.open(textOf(`the herd does not take the token any more: ${why}`)));
     addEventListener('online', () => this.look());
     matchMedia('(prefers-reduced-motion: reduce)').addEventListener('change', ({ matches }) => {
       this.live.store.glides = !matches;
@@ -402,8 +402,9 @@ async function begin(): Promise<void> {
     } catch (error) {
       byId('connection').dataset.state = 'lost';
       setText(byId('connection-text'), textOf(error));
-      // A fault of the page itself does not go away by itself.
-      if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
+      // A server that does not answer, or has no room, may answer later. A fault of the page does not go away by itself.
+      const isTemporary = error instanceof TypeError || error instanceof DOMException || error instanceof Problem;
+      if (!isTemporary) throw error;
       await new Promise((resolve) => setTimeout(resolve, Math.min(1000 * 2 ** failures, 10_000)));
     }
   }

@@ -108,6 +108,13 @@ impl Observer for EventLog {
                      it; the question was answered with an error, and others are answered as before"
                 ),
             ),
+            PlacesEvent::BlockUnreadable { block, why } => log(
+                LogLevel::Error,
+                format_args!(
+                    "the index of places is faulty at its block {block} ({why}): questions that need this block get an \
+                     error, and the map lacks its labels; check the disk, and import the places again"
+                ),
+            ),
         }
     }
 }
@@ -177,6 +184,7 @@ mod tests {
         opened(30, ShutCause::OverLimit, Failure::OverLimit { retry_after: None });
         observer.notice(&PlacesEvent::HoursFailed { place_id: "osmn1", hours: "(dusk+05:00)-25:00" });
         observer.notice(&PlacesEvent::SearchPanicked { message: "on purpose" });
+        observer.notice(&PlacesEvent::BlockUnreadable { block: 7, why: "a block is damaged" });
         log.flush(Instant::now() + Duration::from_secs(60));
         let text = fs::read_to_string(dir.path().join("Riley.log")).unwrap();
         let events = text.lines().filter_map(|line| Some(line.split_once("places  ")?.1.trim_start()));
@@ -191,6 +199,8 @@ mod tests {
              (dusk+05:00)-25:00",
             "!  error: a search in the index of places panicked (on purpose): this is a fault of the program, please report \
              it; the question was answered with an error, and others are answered as before",
+            "!  error: the index of places is faulty at its block 7 (a block is damaged): questions that need this block get \
+             an error, and the map lacks its labels; check the disk, and import the places again",
         ];
         assert_eq!(events.collect::<Vec<_>>(), expected);
     }

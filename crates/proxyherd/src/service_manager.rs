@@ -183,11 +183,12 @@ impl<S: Fn(&[NotifyState<'_>]) -> io::Result<()>> Told<S> {
                 self.send(&[NotifyState::Ready]);
                 self.look();
             }
+            // The service manager takes a server that stops for one that has left that state.
+            Message::Reloading | Message::Reloaded if self.is_stopping => {}
             Message::Reloading => match NotifyState::monotonic_usec_now() {
                 Ok(now) => self.send(&[NotifyState::Reloading, now]),
                 Err(_) => self.send(&[NotifyState::Reloading]),
             },
-            Message::Reloaded if self.is_stopping => {}
             Message::Reloaded => self.send(&[NotifyState::Ready]),
             Message::Stopping => {
                 self.is_stopping = true;

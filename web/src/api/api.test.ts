@@ -20,6 +20,7 @@ class FakeHerd {
   tokens = false;
   /** The codes of paths that are refused. */
   readonly refused = new Map<string, number>();
+  rights = { read: true, report: true, places: true, operate: true };
 
   readonly fetch = async (url: string, init: RequestInit = {}): Promise<Response> => {
     this.asked.push({ url, init });
@@ -28,6 +29,7 @@ class FakeHerd {
     const status = this.refused.get(pathname);
     if (status !== undefined) return Response.json({ detail: `no to ${pathname}` }, { status });
     if (pathname === '/v1/map') return Response.json(this.info(`${origin}/`));
+    if (pathname === '/v1/rights') return Response.json(this.rights);
     if (pathname === '/v1/herd') {
       const servers = [
         { name: 'Riley', http: [RILEY.slice(0, -1)] },
@@ -109,12 +111,13 @@ describe('a session', () => {
     expect(session.rights).toEqual({ read: false, report: false, places: false, operate: false });
   });
 
-  test('learns from refusals what a token allows, and shows the token in a header only', async () => {
+  test('asks once what a token allows, and shows the token in a header only', async () => {
     const herd = new FakeHerd();
     herd.tokens = true;
-    herd.refused.set('/v1/herd', 403).set('/v1/reports', 403);
+    herd.rights = { read: true, report: false, places: true, operate: false };
     const session = await herd.begin();
-    expect(await session.useToken(TOKEN)).toEqual({ read: true, report: false, places: true, operate: false });
+    expect(await session.useToken(TOKEN)).toEqual(herd.rights);
+    expect(herd.asked.map(({ url }) => new URL(url).pathname)).toEqual(['/v1/map', '/v1/rights']);
     expect(session.isOpen).toBe(true);
     await session.json('v1/clients');
     expect(herd.shown()).toBe(`Bearer ${TOKEN}`);
@@ -122,15 +125,47 @@ describe('a session', () => {
     expect(JSON.stringify(session.info)).not.toContain(TOKEN);
   });
 
-  test('keeps its earlier state if a token is wrong', async () => {
+  test('keeps its earlier token if another one is wrong, or cannot be checked', async () => {
+    for (const status of [401, 429, 503]) {
+      const herd = new FakeHerd();
+      herd.tokens = true;
+      herd.refused.set('/v1/rights', status);
+      const session = await herd.begin();
+      await expect(session.useToken(TOKEN)).rejects.toMatchObject({ status, needsToken: status === 401 });
+      expect(session.isOpen).toBe(false);
+      await session.request('v1/x');
+      expect(herd.shown()).toBeNull();
+      herd.refused.clear();
+      await session.useToken(TOKEN);
+      herd.refused.set('/v1/rights', status);
+      await expect(session.useToken('phd_other_456')).rejects.toMatchObject({ status });
+      await session.request('v1/x');
+      expect(herd.shown()).toBe(`Bearer ${TOKEN}`);
+    }
+  });
+
+  test('does not forget a token because the one before it was refused late', async () => {
     const herd = new FakeHerd();
     herd.tokens = true;
-    herd.refused.set('/v1/herd', 401);
     const session = await herd.begin();
-    await expect(session.useToken(TOKEN)).rejects.toMatchObject({ status: 401, needsToken: true });
-    expect(session.isOpen).toBe(false);
-    await session.request('v1/x');
-    expect(herd.shown()).toBeNull();
+    await session.useToken(TOKEN);
+    herd.refused.set('/v1/clients', 401);
+    const late = session.json('v1/clients');
+    await session.useToken('phd_other_456');
+    await expect(late).rejects.toMatchObject({ status: 401 });
+    expect(session.isOpen).toBe(true);
+  });
+
+  test('goes to no server that another program has replaced', async () => {
+    const herd = new FakeHerd();
+    const session = await Session.begin(RILEY, (url, init) => {
+      if (url.startsWith(JAQUEZ)) return Promise.resolve(Response.json({ hello: 'from elsewhere' }));
+      return herd.fetch(url, init);
+    });
+    await session.learnServers();
+    herd.away.add(RILEY);
+    await expect(session.json('v1/clients')).rejects.toBeInstanceOf(Unreachable);
+    expect(session.server.name).toBe('Riley');
   });
 
   test('forgets a token that the herd does not take any more, and asks for another one', async () => {
@@ -327,8 +362,54 @@ describe('a stream', () => {
     await session.useToken(TOKEN);
     stream.want({ ids: ['a'] });
     socket(0).begin();
+    herd.refused.set('/v1/rights', 401);
     socket(0).end(1008, 'the token was revoked or is past its end');
+    await vi.waitFor(() => expect(session.isOpen).toBe(false));
+  });
+
+  test('forgets the token if a server does not take it when the stream connects again', async () => {
+    const herd = new FakeHerd();
+    herd.tokens = true;
+    const [stream, recorder, session] = await begin(herd);
+    await session.useToken(TOKEN);
+    const needed: string[] = [];
+    session.tokenNeeded.listen((why) => needed.push(why));
+    herd.refused.set('/v1/rights', 401);
+    stream.want({ ids: ['a'] });
+    socket(0).begin();
+    socket(0).tell({ error: 'the token is wrong, revoked or past its end' });
+    expect(recorder.state.kind).toBe('refused');
+    await vi.waitFor(() => expect(needed).toEqual(['no to /v1/rights']));
     expect(session.isOpen).toBe(false);
+  });
+
+  test('shows another token over another connection, and opens none twice', async () => {
+    const herd = new FakeHerd();
+    herd.tokens = true;
+    const [stream, , session] = await begin(herd);
+    await session.useToken(TOKEN);
+    stream.want({ ids: ['a'] });
+    stream.restart();
+    expect(sockets.length, 'this connection will show the present token').toBe(1);
+    socket(0).begin();
+    await session.useToken('phd_other_456');
+    stream.restart();
+    expect([sockets.length, socket(0).isClosed]).toEqual([2, true]);
+    socket(1).begin();
+    expect(socket(1).sent[0]).toEqual({ token: 'phd_other_456' });
+  });
+
+  test('leaves a silent server that the page has left already', async () => {
+    const herd = new FakeHerd();
+    const [stream, , session] = await begin(herd);
+    stream.want({ ids: ['a'] });
+    socket(0).begin();
+    herd.away.add(RILEY);
+    await session.findServer();
+    expect(session.server.name).toBe('Jaquez');
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect(socket(0).isClosed).toBe(true);
+    expect(socket(-1).url).toBe('ws://127.0.0.1:8001/v1/ws');
   });
 
   test('with too many clients is refused, which is not the fault of the token', async () => {
@@ -340,6 +421,7 @@ describe('a stream', () => {
     socket(0).begin();
     socket(0).end(1008, 'more clients match than a stream can hold; ask for fewer clients');
     expect(recorder.state.kind).toBe('refused');
+    await vi.waitFor(() => expect(herd.asked.at(-1)?.url).toContain('/v1/rights'));
     expect(session.isOpen).toBe(true);
     stream.want({ box: [1, 1, 2, 2] });
     expect(sockets.length).toBe(2);

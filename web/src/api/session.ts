@@ -11,7 +11,7 @@
 
 import { Signal } from '../base/signal';
 import { Problem, Unreachable } from './problem';
-import type { Client, HerdInfo, HerdServer, MapInfo } from './wire';
+import type { Client, HerdInfo, HerdServer, MapInfo, Rights } from './wire';
 
 /** The time that a server has to begin its answer, milliseconds. */
 const ANSWER_MS_MAX = 12_000;
@@ -20,14 +20,7 @@ const PROBE_MS_MAX = 2_500;
 /** Minimum time between two reads of the herd's servers, milliseconds. */
 const SERVERS_MS_MIN = 30_000;
 
-/** What the page's token allows. */
-export interface Rights {
-  readonly read: boolean;
-  readonly report: boolean;
-  readonly places: boolean;
-  readonly operate: boolean;
-}
-
+const RIGHTS_PATH = 'v1/rights';
 const ALL: Rights = { read: true, report: true, places: true, operate: true };
 const NONE: Rights = { read: false, report: false, places: false, operate: false };
 
@@ -128,7 +121,7 @@ export class Session {
 
   async requestAt(base: string, path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (this.token !== null) headers.set('Authorization', `Bearer ${this.token}`);
+    if (this.token !== null && !headers.has('Authorization')) headers.set('Authorization', `Bearer ${this.token}`);
     const limit = AbortSignal.timeout(ANSWER_MS_MAX);
     const signal = init.signal ? AbortSignal.any([init.signal, limit]) : limit;
     const url = new URL(path.replace(/^\//, ''), base.endsWith('/') ? base : `${base}/`);
@@ -137,8 +130,9 @@ export class Session {
 
   /** Requests JSON. Throws a `Problem` if the server refuses. */
   async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    const shown = this.token;
     const response = await this.request(path, init);
-    if (!response.ok) throw await this.refused(response);
+    if (!response.ok) throw await this.refused(response, shown);
     return (await response.json()) as T;
   }
 
@@ -148,33 +142,42 @@ export class Session {
     return await this.json<T>(path, { method: 'POST', headers, body: JSON.stringify(body) });
   }
 
-  /** Reads why the server has refused. If the token is the reason, the session forgets the token. */
-  private async refused(response: Response): Promise<Problem> {
+  /** Reads why the server has refused. If the token is the reason, and is still the present one, it is forgotten. */
+  private async refused(response: Response, shown: string | null): Promise<Problem> {
     const problem = await Problem.of(response);
-    if (problem.needsToken && this.info.tokens) this.tokenEnded(problem.detail);
+    if (problem.needsToken && this.info.tokens && this.token === shown) this.tokenEnded(problem.detail);
     return problem;
   }
 
-  /** Says that the herd does not take the token. */
-  tokenEnded(why: string): void {
+  /** The herd does not take the token. */
+  private tokenEnded(why: string): void {
     if (this.token === null) return;
     this.forgetToken();
     this.tokenNeeded.emit(why);
   }
 
-  /** Takes a token and learns what it allows. Throws a `Problem` if the herd does not take the token. */
+  /**
+   * Takes a token and learns what it allows. Throws a `Problem` if the herd does not take the token. The session then
+   * goes on with the token that it had.
+   */
   async useToken(token: string): Promise<Rights> {
-    const earlier = this.token;
+    const response = await this.request(RIGHTS_PATH, { headers: { Authorization: `Bearer ${token}` } });
+    if (!response.ok) throw await Problem.of(response);
+    const rights = (await response.json()) as Rights;
     this.token = token;
+    this.held = rights;
+    this.rightsChanged.emit(rights);
+    void this.learnServers();
+    return rights;
+  }
+
+  /** Asks whether the herd still takes the token, because a server has refused something. */
+  async checkToken(): Promise<void> {
+    if (this.token === null) return;
     try {
-      const rights = await this.learnRights();
-      this.held = rights;
-      this.rightsChanged.emit(rights);
-      void this.learnServers();
-      return rights;
-    } catch (error) {
-      this.token = earlier;
-      throw error;
+      await this.json(RIGHTS_PATH);
+    } catch {
+      // If the token is the reason, the session has forgotten it by now. Any other failure says nothing about it.
     }
   }
 
@@ -183,24 +186,6 @@ export class Session {
     this.token = null;
     this.held = this.info.tokens ? NONE : ALL;
     this.rightsChanged.emit(this.held);
-  }
-
-  /** Tries each right with a request that changes nothing. */
-  private async learnRights(): Promise<Rights> {
-    const isAllowed = async (path: string, init?: RequestInit) => {
-      const response = await this.request(path, init);
-      if (response.status === 401) throw await Problem.of(response);
-      return response.status !== 403;
-    };
-    // The first question finds out whether the token is valid, so a wrong token costs one failure and not four.
-    const operate = await isAllowed('v1/herd');
-    const nothing = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '[]' };
-    const [read, places, report] = await Promise.all([
-      isAllowed('v1/clients?limit=1'),
-      isAllowed('v1/places?box=0,0,1,1&limit=1'),
-      isAllowed('v1/reports', nothing),
-    ]);
-    return { read, report, places, operate };
   }
 
   /** Reads the servers of the herd. Without the right to operate, the page knows only its own server. */
@@ -250,7 +235,9 @@ export class Session {
         cache: 'no-store',
         credentials: 'omit',
       });
-      return response.ok ? ((await response.json()) as MapInfo) : null;
+      const info = response.ok ? ((await response.json()) as MapInfo | null) : null;
+      // Another program may listen at the address of a server that is gone.
+      return typeof info?.server === 'string' ? info : null;
     } catch {
       return null;
     }

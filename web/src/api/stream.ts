@@ -65,6 +65,8 @@ export function retryMs(failures: number, random: number): number {
 
 export class Stream {
   private socket: Socket | null = null;
+  /** The base URL of the server of the socket. */
+  private base = '';
   private isOpen = false;
   private wanted: Wanted | null = null;
   private current: StreamState = { kind: 'idle' };
@@ -101,11 +103,12 @@ export class Stream {
     if (this.isOpen) this.subscribe();
   }
 
-  /** Connects again, such as with another token. */
+  /** Connects again: to another server, or with another token. */
   restart(): void {
-    this.drop();
     this.failures = 0;
-    if (this.wanted) this.connect();
+    // A connection that is being opened to the right server shows the present token once it is open.
+    if (!this.wanted || (this.socket && !this.isOpen && this.base === this.session.server.base)) return;
+    this.connect();
   }
 
   /** Ends the stream for good. */
@@ -132,6 +135,7 @@ export class Stream {
   private connect(): void {
     this.drop();
     this.become({ kind: 'connecting' });
+    this.base = this.session.server.base;
     const url = this.session.url('v1/ws');
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     let socket: Socket;
@@ -156,13 +160,8 @@ export class Stream {
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
-      if (event.code === POLICY) {
-        const why = event.reason || 'the server does not allow this';
-        this.refuse(why);
-        if (this.session.info.tokens && why.includes('token')) this.session.tokenEnded(why);
-      } else {
-        this.lost(event.reason || 'the connection is lost');
-      }
+      if (event.code === POLICY) this.refuse(event.reason || 'the server does not allow this');
+      else this.lost(event.reason || 'the connection is lost');
     };
   }
 
@@ -205,6 +204,8 @@ export class Stream {
   private refuse(why: string): void {
     this.drop();
     this.become({ kind: 'refused', why });
+    // The token may be the reason: it was revoked, or it is past its end.
+    void this.session.checkToken();
   }
 
   private lost(why: string): void {
@@ -227,8 +228,7 @@ export class Stream {
       const socket = this.socket;
       if (!socket) return;
       if (performance.now() - this.heardAtMs >= SILENCE_MS_MAX) {
-        const { base } = this.session.server;
-        const isThere = (await this.session.findServer()) && this.session.server.base === base;
+        const isThere = (await this.session.findServer()) && this.session.server.base === this.base;
         if (this.socket !== socket) return;
         if (!isThere) {
           this.lost('the server does not answer');

@@ -21,6 +21,14 @@ export interface Tiles {
   readonly attribution: string;
 }
 
+/** `GET /v1/rights`: what the page's token allows, for at least one client. */
+export interface Rights {
+  readonly read: boolean;
+  readonly report: boolean;
+  readonly places: boolean;
+  readonly operate: boolean;
+}
+
 /** `GET /v1/herd`: the servers of the herd. */
 export interface HerdInfo {
   readonly server: string;

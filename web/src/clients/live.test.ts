@@ -40,6 +40,7 @@ function begin(rights = { read: true }) {
     url: () => new URL('http://127.0.0.1:8000/v1/ws'),
     showToken: () => {},
     findServer: () => Promise.resolve(true),
+    checkToken: () => Promise.resolve(),
   };
   const store = new ClientStore(() => 0);
   return { session, store, live: new LiveClients(session as unknown as Session, store) };
@@ -62,6 +63,29 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
   vi.unstubAllGlobals();
+});
+
+test('another token is shown over another connection, and the boxes stay', () => {
+  const { session, live } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset', id: '1' }, { event: 'synced', id: '1' });
+  expect(live.state.kind).toBe('live');
+  session.rightsChanged.emit(undefined as never);
+  expect([FakeSocket.all.length, socket(0).isClosed]).toEqual([2, true]);
+  socket(1).onopen?.();
+  expect(socket(1).sent.map(({ subscribe }) => subscribe?.box)).toEqual([[-3, -3, 13, 13]]);
+});
+
+test('without the right to read, nothing of what was seen is kept', () => {
+  const { session, store, live } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell(location('a', 1), location('a', 2, 1));
+  expect([store.count, live.trails.length]).toEqual([1, 2]);
+  session.rights.read = false;
+  session.rightsChanged.emit(undefined as never);
+  expect([store.count, live.trails.length, socket(0).isClosed]).toEqual([0, 0, true]);
 });
 
 test('the stream has another box only when the view leaves its box or needs a much smaller one', () => {

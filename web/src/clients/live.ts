@@ -104,12 +104,13 @@ export class LiveClients {
       this.stream.close();
       this.following.close();
       this.store.clear();
+      this.trails.clear();
       this.changed.emit();
       return;
     }
+    this.stream.restart();
+    this.following.restart();
     this.ask();
-    if (this.stream.state.kind !== 'connecting') this.stream.restart();
-    if (this.followed !== null) this.following.restart();
   }
 
   private take(client: Client, isNews: boolean): void {

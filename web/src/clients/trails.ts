@@ -44,6 +44,12 @@ export class Trails {
     this.trails.delete(id);
   }
 
+  /** Forgets all clients. */
+  clear(): void {
+    this.trails.clear();
+    this.points = 0;
+  }
+
   /** Number of points of all trails. */
   get length(): number {
     return this.points;

@@ -39,7 +39,7 @@ function status(server: string, links: Record<string, LinkParts>, more: Record<s
   return read;
 }
 
-function topology(links: { up: boolean; eager: boolean } = { up: true, eager: true }): Topology {
+function topology(links: { up: boolean | null; eager: boolean } = { up: true, eager: true }): Topology {
   const read = readTopology({
     server: 'A',
     servers: [
@@ -81,6 +81,8 @@ test('before any answer the flooded states count', () => {
   expect(link(model, 'A', 'B')).toMatchObject({ state: 'up', eager: true, fromA: null, fromB: null });
   model.noteTopology(topology({ up: false, eager: true }));
   expect(link(model, 'A', 'B')).toMatchObject({ state: 'down', eager: false });
+  model.noteTopology(topology({ up: null, eager: false }));
+  expect(link(model, 'A', 'B'), 'the server does not know').toMatchObject({ state: 'unknown', eager: false });
 });
 
 test('two answers give rates in both directions', () => {

@@ -159,7 +159,7 @@ export class HerdModel {
     const isUp = told.length > 0 && told.every((link) => link.up);
     const flooded = this.floodedLink(a, b);
     const isEager = told.length > 0 ? told.some((link) => link.eager) : (flooded?.eager ?? false);
-    const state = told.length > 0 ? judged(told) : flooded ? (flooded.up ? 'up' : 'down') : 'unknown';
+    const state = told.length > 0 ? judged(told) : (flooded?.state ?? 'unknown');
     return {
       key: linkKey(a, b),
       a,
@@ -178,18 +178,17 @@ export class HerdModel {
     return this.known.get(server)?.status?.links.find((link) => link.neighbor === neighbor);
   }
 
-  /** The link as the flooded states of both ends have it. A link that only one end names is down. */
-  private floodedLink(a: string, b: string): { up: boolean; eager: boolean } | null {
+  /** The link as `/v1/herd` has it, at each end that names it. It is up only if no end says anything else. */
+  private floodedLink(a: string, b: string): { state: LinkState; eager: boolean } | null {
     const named = (name: string, neighbor: string) =>
       this.topology.servers
         .find((server) => server.name === name)
         ?.links.find((link) => link.neighbor === neighbor);
-    const [atA, atB] = [named(a, b), named(b, a)];
-    if (!atA && !atB) return null;
-    return {
-      up: (atA?.up ?? true) && (atB?.up ?? true),
-      eager: (atA?.eager ?? false) || (atB?.eager ?? false),
-    };
+    const ends = [named(a, b), named(b, a)].filter((link) => link !== undefined);
+    if (ends.length === 0) return null;
+    const isDown = ends.some(({ up }) => up === false);
+    const isUp = ends.every(({ up }) => up === true);
+    return { state: isDown ? 'down' : isUp ? 'up' : 'unknown', eager: ends.some(({ eager }) => eager) };
   }
 
   private of(name: string): Known {

@@ -32,7 +32,7 @@ export interface HerdPanel {
 
 /** The time between two questions for the state of the demo, milliseconds. Other pages can change it, too. */
 const DEMO_MS = 2000;
-/** Minimum time between two announcements of changed states, milliseconds. */
+/** Answers that come within this time are shown together, milliseconds. */
 const SHOW_MS = 250;
 
 /** Puts the panel into an element. The element must be empty. */

@@ -50,7 +50,8 @@ export interface TopologyServer {
 /** A link of a server, as the server that has answered knows it. */
 export interface TopologyLink {
   readonly neighbor: string;
-  readonly up: boolean;
+  /** `null`: the server that has answered does not know. */
+  readonly up: boolean | null;
   readonly eager: boolean;
 }
 
@@ -87,7 +88,7 @@ function readServer(answer: unknown): TopologyServer[] {
   const links = list(told.links).flatMap((link) => {
     const end = record(link);
     if (!end || typeof end.neighbor !== 'string') return [];
-    return [{ neighbor: end.neighbor, up: end.up === true, eager: end.eager === true }];
+    return [{ neighbor: end.neighbor, up: typeof end.up === 'boolean' ? end.up : null, eager: end.eager === true }];
   });
   return [{ name: told.name, http: http.map((url) => url.replace(/\/+$/, '')), links }];
 }

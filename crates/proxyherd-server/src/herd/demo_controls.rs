@@ -24,7 +24,8 @@ pub enum DemoCommand {
     Heal(String, String),
 }
 
-/// Why a command was not carried out. Unless a variant says otherwise, nothing has changed.
+/// Why a command was not carried out. Unless a variant says otherwise, nothing has changed. The texts name no command of
+/// the console, because pages show them, too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DemoRefusal {
     /// The herd has no server of that name.
@@ -34,10 +35,10 @@ pub enum DemoRefusal {
     #[error("{0} and {1} have no link; the links are {2}")]
     NoLink(ServerName, ServerName, String),
     /// The server does not run.
-    #[error("{0} does not run; `start {0}` starts it")]
+    #[error("{0} does not run")]
     NotRunning(ServerName),
     /// The server runs already.
-    #[error("{0} runs already; `stop {0}` stops it, and `kill {0}` kills it")]
+    #[error("{0} runs already")]
     RunsAlready(ServerName),
     /// Another command is at work on the server.
     #[error("{0} is {1} just now; try again in a moment")]

@@ -60,7 +60,7 @@ fn read(line: &str) -> Option<ConsoleCommand<'_>> {
 
 /// Begins to carry out a line. `None` if the line is blank.
 pub(super) fn obey(line: &str, servers: &Arc<DemoServers>) -> Option<CommandOutcome> {
-    let refused = |refusal: DemoRefusal| CommandOutcome::Say(refusal.to_string());
+    let refused = |refusal: DemoRefusal| CommandOutcome::Say(with_advice(&refusal));
     Some(match read(line)? {
         ConsoleCommand::Quit => CommandOutcome::Quit,
         ConsoleCommand::Help => CommandOutcome::Say(HELP.to_owned()),
@@ -77,8 +77,25 @@ pub(super) fn obey(line: &str, servers: &Arc<DemoServers>) -> Option<CommandOutc
     })
 }
 
+/// Why a command was refused, and which command helps.
+fn with_advice(refusal: &DemoRefusal) -> String {
+    match refusal {
+        DemoRefusal::NotRunning(name) => format!("{refusal}; `start {name}` starts it"),
+        DemoRefusal::RunsAlready(name) => {
+            format!("{refusal}; `stop {name}` stops it, and `kill {name}` kills it")
+        }
+        DemoRefusal::NoServer(_)
+        | DemoRefusal::NoLink(..)
+        | DemoRefusal::Busy(..)
+        | DemoRefusal::NotStarted(..)
+        | DemoRefusal::Ending => refusal.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proxyherd_core::types::ServerName;
+
     use super::*;
 
     #[test]
@@ -100,6 +117,20 @@ mod tests {
         ] {
             assert_eq!(read(line), expected, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_a_command_that_helps_at_the_console_alone() {
+        let riley = || ServerName::new("Riley").unwrap();
+        for (refusal, advice) in [
+            (DemoRefusal::NotRunning(riley()), "`start Riley` starts it"),
+            (DemoRefusal::RunsAlready(riley()), "`stop Riley` stops it, and `kill Riley` kills it"),
+        ] {
+            assert_eq!(with_advice(&refusal), format!("{refusal}; {advice}"));
+            assert!(!refusal.to_string().contains('`'), "a page shows this: {refusal}");
+        }
+        let busy = DemoRefusal::Busy(riley(), "starting");
+        assert_eq!(with_advice(&busy), busy.to_string());
     }
 
     #[test]

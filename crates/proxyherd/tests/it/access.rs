@@ -382,12 +382,15 @@ fn table() -> Vec<Row> {
     rows.lines().take_while(|line| line.starts_with('|')).map(row).collect()
 }
 
-/// Whether these scopes give a right of the table, for the client kiwi.
+/// Whether a token with these scopes has a right of the table, for the client kiwi.
 fn gives(scopes: &[&str], right: &str) -> bool {
     let has = |wanted: &str| scopes.contains(&wanted);
     // No scope makes a token the token of a share.
     if right == "share" {
         return has("share");
+    }
+    if right == "any" {
+        return true;
     }
     has("operate")
         || match right.split_once(':') {
@@ -520,6 +523,24 @@ fn every_command_of_every_door_needs_the_rights_of_the_table_and_no_others() {
             }
             door => assert_eq!(code_at(at(door), &command, None) != 401, is_open, "{command}"),
         }
+    }
+}
+
+#[test]
+fn a_page_is_told_what_its_token_allows() {
+    let open = Plan::single().start();
+    let rights = |at: SocketAddr, headers: &str| fetch(at, "/v1/rights", headers);
+    let all = json!({ "report": true, "read": true, "places": true, "operate": true });
+    assert_eq!(rights(open.at("Riley").http, "").json(), all);
+    let herd = Plan::single().with_tokens().start();
+    let http = herd.at("Riley").http;
+    assert_eq!(rights(http, &bearer(OPERATOR_TOKEN)).json(), all);
+    let (token, _) = make(http, &json!({ "scopes": ["read:van-*", "places"] }));
+    let told = rights(http, &bearer(&token));
+    let expected = json!({ "report": false, "read": true, "places": true, "operate": false });
+    assert_eq!((told.json(), told.header("cache-control")), (expected, Some("no-store")));
+    for headers in [String::new(), bearer(&(token + "0"))] {
+        assert_eq!(rights(http, &headers).code, 401, "{headers}");
     }
 }
 

@@ -1,9 +1,9 @@
-//! Reports faults of single places to the observer.
+//! Reports faults of single places, and of blocks of the index, to the observer.
 //!
 //! Anybody can write OpenStreetMap's data, and some texts make the crates that read them panic (`contained`).
 //! [`Faults`] reports each fault once, even if its place is found many times. It reports at most [`TOLD_MAX`] faults,
-//! because editors of the data must not be able to fill a log. Panics of searches have a separate limit of
-//! [`TOLD_MAX`].
+//! because editors of the data must not be able to fill a log. Panics of searches, and blocks that cannot be read, have
+//! separate limits of [`TOLD_MAX`].
 //!
 //! This module does not know what the data means.
 
@@ -16,8 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Environment, PlacesEvent};
 
-/// Maximum number of faults, and maximum number of panics, that are reported to the observer. Further faults and panics
-/// are not reported.
+/// Maximum number of faults, of panics, and of blocks that are reported to the observer. Further ones are not reported.
 const TOLD_MAX: usize = 16;
 
 /// The observer, and the faults that were already reported.
@@ -28,11 +27,13 @@ pub(super) struct Faults {
     told: Arc<Mutex<HashSet<u64>>>,
     /// Hashes of the messages of panics.
     panics: Arc<Mutex<HashSet<u64>>>,
+    /// Hashes of the numbers of blocks that cannot be read.
+    blocks: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Faults {
     pub(super) fn new(environment: Environment) -> Faults {
-        Faults { environment, told: Arc::default(), panics: Arc::default() }
+        Faults { environment, told: Arc::default(), panics: Arc::default(), blocks: Arc::default() }
     }
 
     /// The evaluator panicked at these opening hours.
@@ -51,6 +52,14 @@ impl Faults {
             return;
         }
         self.environment.observer.notice(&PlacesEvent::SearchPanicked { message: said });
+    }
+
+    /// A block of the index cannot be read.
+    pub(super) fn block_unreadable(&self, block: u32, why: &str) {
+        if !is_news(&self.blocks, &block.to_string()) {
+            return;
+        }
+        self.environment.observer.notice(&PlacesEvent::BlockUnreadable { block, why });
     }
 }
 

@@ -44,7 +44,7 @@ use super::{Failure, Pending, PendingLabels, Provider, VIEWPORT_HALF_HEIGHT};
 use crate::Environment;
 use faults::Faults;
 use hours::OpenState;
-use index::{BlockError, Index, IndexBlock, IndexRecord, degrees};
+use index::{Index, IndexBlock, IndexRecord, degrees};
 use limits::{CACHE_LEN_MAX, TEXT_LEN_MAX};
 use search::{FoundPlace, nearest};
 use tags::KINDS;
@@ -72,7 +72,7 @@ pub type NearPlace = (Separation, Place);
 
 impl Osm {
     /// Opens an index and checks everything but its blocks, which are checked when they are read. The observer gets
-    /// events about faulty data of single places.
+    /// events about faulty data of single places, and about blocks that cannot be read.
     pub fn open(path: &Path, environment: Environment) -> Result<Osm, IndexError> {
         let index = Index::open(path, tags::kinds_checksum(), CACHE_LEN_MAX)?;
         let searches = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -157,41 +157,18 @@ impl Provider for Osm {
             let given_up = CancellationToken::new();
             let _gives_up = given_up.clone().drop_guard();
             let turn = Arc::clone(&self.searches).acquire_owned().await;
-            let index = Arc::clone(&self.index);
+            let search = self.search();
             let read = move || {
                 let _turn = turn;
-                labels_of(&index, &numbers, &bounds, most, &given_up)
+                search.labels(&numbers, &bounds, most, &given_up)
             };
             let read = tokio::task::spawn_blocking(read).await;
-            // A question about places tells the operator which block cannot be read. The map does without labels.
-            let found = read.map_err(|error| unfinished(error, &self.faults)).and_then(|found| found);
+            // The observer has an event about what has failed. The map does without these labels.
+            let found = read.map_err(|error| unfinished(error, &self.faults)).unwrap_or_default();
             let mut labels = Labels::default();
-            labels.add(found.unwrap_or_default(), &ATTRIBUTIONS, most);
+            labels.add(found, &ATTRIBUTIONS, most);
             labels
         })
-    }
-}
-
-/// Reads blocks from memory or the disk, unless nobody waits for the result any more, and makes labels of them.
-fn labels_of(
-    index: &Index,
-    numbers: &[u32],
-    bounds: &Bounds,
-    most: usize,
-    given_up: &CancellationToken,
-) -> Result<Vec<Label>, Failure> {
-    let read = numbers.iter().map(|&number| match given_up.is_cancelled() {
-        true => Err(Failure::Unavailable("the search was given up".to_owned())),
-        false => Ok(index.block(number)?),
-    });
-    let blocks = read.collect::<Result<Vec<_>, Failure>>()?;
-    Ok(labels::of_blocks(&blocks, bounds, most))
-}
-
-impl From<BlockError> for Failure {
-    fn from(error: BlockError) -> Failure {
-        // An operator could do more about this error than the caller, but only the caller gets this message.
-        Failure::Unavailable(format!("the index of places: {error}"))
     }
 }
 
@@ -226,7 +203,7 @@ impl OsmSearch {
         let index = &self.index;
         let fetch = |number| match given_up.is_cancelled() {
             true => Err(Failure::Unavailable("the search was given up".to_owned())),
-            false => Ok(index.block(number)?),
+            false => self.block(number),
         };
         let wanted = Wanted::read(query.wish.as_deref())?;
         let takes = |block: &IndexBlock, at: usize| {
@@ -238,12 +215,34 @@ impl OsmSearch {
         let found = nearest(index.directory(), query, most, fetch, takes)?;
         let mut near = Vec::with_capacity(found.len());
         for (separation, FoundPlace { block, at }) in found.iter() {
-            let block = index.block(block)?;
+            let block = self.block(block)?;
             let record = block.record(at as usize);
             let is_open = self.is_open(&block, at as usize, &record);
             near.push((separation, place(&block, at as usize, &record, is_open)));
         }
         Ok(near)
+    }
+
+    /// The labels of blocks, unless nobody waits for the result any more. A block that cannot be read has no labels.
+    fn labels(
+        &self,
+        numbers: &[u32],
+        bounds: &Bounds,
+        most: usize,
+        given_up: &CancellationToken,
+    ) -> Vec<Label> {
+        let awaited = numbers.iter().take_while(|_| !given_up.is_cancelled());
+        let blocks: Vec<_> = awaited.filter_map(|&number| self.block(number).ok()).collect();
+        labels::of_blocks(&blocks, bounds, most)
+    }
+
+    /// A block from memory or from the disk. If the block cannot be read, the observer gets an event, because an
+    /// operator can do more about this than the caller.
+    fn block(&self, number: u32) -> Result<Arc<IndexBlock>, Failure> {
+        self.index.block(number).map_err(|error| {
+            self.faults.block_unreadable(number, &error.to_string());
+            Failure::Unavailable(format!("the index of places: {error}"))
+        })
     }
 
     /// Whether a place is open. Its hours are evaluated if necessary.
@@ -328,14 +327,17 @@ mod tests {
         Environment::silent(|| NOON_S * 1_000_000_000, || 0)
     }
 
-    /// The panics of searches that were reported to the observer.
+    /// The panics of searches, and the blocks that cannot be read, that were reported to the observer.
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
 
     impl Observer for Heard {
         fn notice(&self, event: &PlacesEvent<'_>) {
-            let PlacesEvent::SearchPanicked { message } = event else { panic!("{event:?}") };
-            self.0.lock().push((*message).to_owned());
+            self.0.lock().push(match event {
+                PlacesEvent::SearchPanicked { message } => (*message).to_owned(),
+                PlacesEvent::BlockUnreadable { block, why } => format!("block {block}: {why}"),
+                _ => panic!("{event:?}"),
+            });
         }
     }
 
@@ -561,8 +563,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_block_that_went_bad_is_a_failure_and_no_answer() {
+    async fn a_block_that_went_bad_is_a_failure_and_no_answer_and_is_told_once() {
         let (dir, osm) = osm(&PLACES);
+        let heard = Arc::new(Heard::default());
+        let observed: Arc<dyn Observer> = heard.clone();
+        let osm = Osm { faults: Faults::new(Environment { observer: observed, ..at_noon() }), ..osm };
         let path = dir.path().join("places.idx");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[100] ^= 1;
@@ -573,5 +578,8 @@ mod tests {
             failure.to_string(),
             "the places provider is out of reach: the index of places: a block is damaged"
         );
+        let labels = osm.labels(Bounds::new(48.0, 11.0, 48.2, 12.0).unwrap(), 10).await;
+        assert!(labels.labels.is_empty());
+        assert_eq!(*heard.0.lock(), ["block 0: a block is damaged"]);
     }
 }

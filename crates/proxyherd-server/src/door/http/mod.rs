@@ -152,6 +152,7 @@ fn handlers(path: PathName, live: &Live, links: &LinkBase) -> MethodRouter<Arc<H
         PathName::MapFile => get(map::get_file),
         PathName::Map => get(map::get_map),
         PathName::Herd => get(map::get_herd),
+        PathName::Rights => get(map::get_rights),
         PathName::Docs => get(docs::get_docs),
         PathName::DocsStyle => get(docs::get_style),
         PathName::DocsScript => get(docs::get_script),

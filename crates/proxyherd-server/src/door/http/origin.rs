@@ -67,8 +67,8 @@ pub(super) enum OriginRefusal {
     UnknownHost,
     /// The request of a web page from elsewhere.
     #[error(
-        "this path does not serve web pages of other origins, unless the origin is a server's HTTP door in herd.toml, or `origins` in [access] names \
-         it"
+        "this path does not serve web pages of other origins, unless the origin is a server's HTTP door in herd.toml, \
+         or `origins` in [access] names it"
     )]
     OtherOrigin,
 }

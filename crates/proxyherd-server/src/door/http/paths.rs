@@ -32,6 +32,8 @@ pub(super) enum PathName {
     Map,
     /// The servers of the herd, with their doors and links.
     Herd,
+    /// What the caller may do.
+    Rights,
     Docs,
     DocsStyle,
     DocsScript,
@@ -122,11 +124,12 @@ const READ: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Read)];
 const PLACES: &[(Method, NeededRight)] = &[(Method::GET, NeededRight::Places)];
 
 /// The paths of the door.
-pub(super) static PATHS: [PathRow; 27] = [
+pub(super) static PATHS: [PathRow; 28] = [
     open(PathName::Root, "/").with_posts_of_phones(),
     open(PathName::MapFile, "/map/{id}"),
     open(PathName::Map, "/v1/map"),
     operators(PathName::Herd, "/v1/herd", OPERATE),
+    clients(PathName::Rights, "/v1/rights", &[(Method::GET, NeededRight::Any)], GET_ALLOW),
     open(PathName::Docs, "/docs"),
     open(PathName::DocsStyle, "/docs/style.css"),
     open(PathName::DocsScript, "/docs/script.js"),

@@ -1,4 +1,5 @@
-//! `/v1/map` and `/v1/herd`: what the map asks a server about itself and about the herd.
+//! `/v1/map`, `/v1/herd` and `/v1/rights`: what the map asks a server about itself, about the herd, and about the
+//! rights of the map's own token.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use proxyherd_config::config::WebOrigin;
+use proxyherd_config::{clock, config::WebOrigin};
 use serde::Serialize;
 
 use crate::{
@@ -54,6 +55,15 @@ struct ShownLink<'a> {
     eager: bool,
 }
 
+/// What the caller may do, for at least one client.
+#[derive(Debug, Serialize)]
+struct ShownRights {
+    report: bool,
+    read: bool,
+    places: bool,
+    operate: bool,
+}
+
 /// What a page must know before it has a token. None of it is secret.
 pub(in crate::door::http) async fn get_map(
     State(herd): State<Arc<Herd>>,
@@ -85,6 +95,23 @@ pub(in crate::door::http) async fn get_herd(
     let known = herd.known_servers(&caller)?;
     let servers = known.iter().map(ShownServer::of).collect();
     Ok(small_json::answer(&ShownHerd { server: herd.name().as_str(), servers }))
+}
+
+/// What the token of this request allows. Where tokens are off, everything is allowed.
+pub(in crate::door::http) async fn get_rights(
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    media::accepted(&headers, &[small_json::MEDIA_TYPE])?;
+    Query::of(&uri, &[], &[])?;
+    let (rights, now_ns) = (&caller.rights, clock::now_ns());
+    Ok(small_json::answer(&ShownRights {
+        report: rights.may_report_some(now_ns),
+        read: rights.may_read_some(now_ns),
+        places: rights.may_ask_places(now_ns),
+        operate: rights.may_operate(now_ns),
+    }))
 }
 
 impl<'a> ShownServer<'a> {

@@ -8,6 +8,8 @@
 //!   `{"url":"https://…/{z}/{x}/{y}.png","attribution":"© …"}`.
 //! - `GET /v1/herd`, for operators: `{"server":"Riley","servers":[{"name":"Riley","http":["http://127.0.0.1:8000"],
 //!   "links":[{"neighbor":"Jaquez","up":true,"eager":true}]}]}`, where `up` is `null` if this server cannot know it.
+//! - `GET /v1/rights`, with any valid token: `{"report":true,"read":true,"places":true,"operate":false}`. So a page
+//!   shows only what its token allows, and sends no request that would be refused.
 //!
 //! Everything else that the map shows comes from the paths of the API.
 
@@ -16,6 +18,6 @@ mod pages;
 mod policy;
 
 pub(super) use self::{
-    api::{get_herd, get_map},
+    api::{get_herd, get_map, get_rights},
     pages::{get_file, get_page, get_share_page},
 };

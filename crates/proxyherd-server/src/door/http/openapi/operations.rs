@@ -56,6 +56,7 @@ pub(super) fn paths() -> Paths {
         ("/v1/map", one(HttpMethod::Get, get_map())),
         ("/v1/places", one(HttpMethod::Get, get_labels())),
         ("/v1/reports", one(HttpMethod::Post, post_reports())),
+        ("/v1/rights", one(HttpMethod::Get, get_rights())),
         ("/v1/share", one(HttpMethod::Get, shares::get_share())),
         ("/v1/shares", shares),
         ("/v1/shares/{id}", one(HttpMethod::Delete, shares::delete_share())),
@@ -230,6 +231,19 @@ fn get_map() -> Operation {
     .securities(Some([SecurityRequirement::default()]))
     .response("200", response("This server, and the tiles of the map.", &[(JSON, named("Map"))]));
     problems(operation, &[COMMON, &["406", "422"]]).build()
+}
+
+fn get_rights() -> Operation {
+    let operation = operation_for(
+        "a valid token, whatever the token allows",
+        "getRights",
+        "Server",
+        "What the token of the request allows.",
+        "A page shows only what its token allows. `report` and `read` are true if the token allows this for at \
+         least one client. Without tokens, everything is allowed.",
+    )
+    .response("200", response("The rights.", &[(JSON, named("Rights"))]));
+    problems(operation, &[COMMON, &["401", "406", "422", "429"]]).build()
 }
 
 fn get_clients() -> Operation {

@@ -1,4 +1,4 @@
-//! The schemas of what the live map asks about a server and the herd.
+//! The schemas of what the live map asks about a server, the herd, and its own rights.
 
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 
@@ -20,6 +20,15 @@ pub(super) fn map() -> ObjectBuilder {
         ("tiles", utoipa::openapi::RefOr::T(tiles.build().into())),
         ("demo", flag().description(Some("Whether the server is in `proxyherd demo`.")).into()),
         ("version", text().into()),
+    ])
+}
+
+pub(super) fn rights() -> ObjectBuilder {
+    exactly([
+        ("report", flag().description(Some("Whether at least one client may be reported.")).into()),
+        ("read", flag().description(Some("Whether at least one client may be read.")).into()),
+        ("places", flag().description(Some("Whether places may be asked for.")).into()),
+        ("operate", flag().description(Some("Whether the herd may be seen and tokens made.")).into()),
     ])
 }
 

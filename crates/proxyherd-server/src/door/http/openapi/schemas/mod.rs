@@ -29,6 +29,7 @@ pub(super) fn all() -> Vec<(&'static str, Schema)> {
         ("Herd", herd::herd().into()),
         ("Labels", labels().into()),
         ("Map", herd::map().into()),
+        ("Rights", herd::rights().into()),
         ("NearbySearch", nearby_search().into()),
         ("Problem", problem().into()),
         ("Report", reports::report().into()),
