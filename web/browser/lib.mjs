@@ -79,6 +79,8 @@ export class Page {
   errors = [];
   /** URLs of requests to origins that are not of the herd. */
   strangers = [];
+  /** All URLs that were requested. */
+  addresses = [];
   /** Bytes that came over the network, compressed as they were. Streams do not count. */
   transferred = 0;
 
@@ -115,6 +117,7 @@ export class Page {
     this.tools = tools;
     await tools.send('Network.enable');
     const noteUrl = (url) => {
+      this.addresses.push(url);
       const { protocol, host } = new URL(url);
       if (!['blob:', 'data:'].includes(protocol) && !this.origins.has(host)) this.strangers.push(url);
     };

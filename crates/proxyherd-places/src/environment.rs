@@ -66,8 +66,8 @@ pub enum PlacesEvent<'a> {
         /// The panic's message.
         message: &'a str,
     },
-    /// A block of the index of OpenStreetMap's places cannot be read. Questions that need the block are answered with an
-    /// error, and a map does without the labels of the block. The event is sent once for each block.
+    /// A block of the index of OpenStreetMap's places cannot be read. Questions that need the block are answered with
+    /// an error, and a map does without the labels of the block. The event is sent once for each block.
     BlockUnreadable {
         /// The block's number in the index.
         block: u32,

@@ -24,8 +24,8 @@ pub enum DemoCommand {
     Heal(String, String),
 }
 
-/// Why a command was not carried out. Unless a variant says otherwise, nothing has changed. The texts name no command of
-/// the console, because pages show them, too.
+/// Why a command was not carried out. Unless a variant says otherwise, nothing has changed. The texts name no command
+/// of the console, because pages show them, too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DemoRefusal {
     /// The herd has no server of that name.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{browser::browser_or_skip, is_installed, or_skip};
-use crate::harness::{NAMES, Process, eventually};
+use crate::harness::{NAMES, OPERATOR_TOKEN, Plan, Process, bearer, eventually, request};
 
 /// If this variable is set, a test writes the picture of the map that README shows.
 const WRITE_PICTURE: &str = "PROXYHERD_TEST_WRITE_PICTURE";
@@ -69,11 +69,11 @@ fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web")
 }
 
-/// What a script prints.
-fn seen(demo: &Demo, script: &str, arguments: &[&str]) -> Value {
+/// What a script prints. `dir`: where the script may write.
+fn seen(dir: &Path, script: &str, arguments: &[&str]) -> Value {
     let script = web().join("browser").join(script).display().to_string();
     let arguments = [&[script.as_str()], arguments].concat();
-    let finished = Process::other(demo.dir.path(), Path::new("node"), &arguments).wait(SCRIPT_TIME_MAX);
+    let finished = Process::other(dir, Path::new("node"), &arguments).wait(SCRIPT_TIME_MAX);
     assert_eq!(finished.code, 0, "{}{}", finished.out, finished.err);
     serde_json::from_str(&finished.out).unwrap_or_else(|error| panic!("{error}: {}", finished.out))
 }
@@ -87,7 +87,7 @@ fn the_map_of_a_demo_shows_how_the_herd_moves_and_survives() {
     let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("map");
     let shots = shots.display().to_string();
     let urls: Vec<_> = demo.urls.iter().map(String::as_str).collect();
-    let seen = seen(&demo, "scenario.mjs", &[&["--shots", &shots], &urls[..]].concat());
+    let seen = seen(demo.dir.path(), "scenario.mjs", &[&["--shots", &shots], &urls[..]].concat());
 
     assert!(seen["begins"]["clients"].as_u64().unwrap() > 0, "{seen:#}");
     assert_ne!(seen["moves"]["first"], seen["moves"]["second"], "{seen:#}");
@@ -138,12 +138,40 @@ fn expect_nothing_bad(seen: &Value) {
 }
 
 #[test]
+fn a_page_shows_what_its_token_allows_and_reaches_all_servers_by_another_name_of_loopback() {
+    if !can_run() {
+        return;
+    }
+    let herd = Plan::pair().with_tokens().start();
+    let http = herd.at("Riley").http;
+    let body = json!({ "scopes": ["read:*"] }).to_string();
+    let (headers, len) = (bearer(OPERATOR_TOKEN) + "Content-Type: application/json\r\n", body.len());
+    let head = format!("POST /v1/tokens HTTP/1.0\r\nHost: {http}\r\nContent-Length: {len}\r\n{headers}");
+    let reader = request(http, format!("{head}\r\n{body}").as_bytes()).json();
+    let urls = ["Riley", "Jaquez"].map(|name| format!("http://{}", herd.at(name).http));
+    let arguments = [OPERATOR_TOKEN, reader["token"].as_str().unwrap(), &urls[0], &urls[1]];
+    let seen = seen(herd.dir(), "token.mjs", &arguments);
+
+    assert_eq!(seen["reader"], json!(["show-list", "show-token", "switch-theme"]), "{seen:#}");
+    let all = ["show-list", "show-report", "show-herd", "show-token", "switch-theme"];
+    assert_eq!(seen["operator"], json!(all), "{seen:#}");
+    assert!(seen["wrong"].as_str().unwrap().contains("does not know this token"), "{seen:#}");
+    assert_eq!(seen["still"], "live", "a wrong token takes nothing away");
+    assert!(seen["herd"].as_str().unwrap().starts_with("2 of 2 servers up"), "{seen:#}");
+    for nothing in ["reader_errors", "errors", "strangers", "told"] {
+        assert_eq!(seen[nothing], json!([]), "{nothing}: {seen:#}");
+    }
+    let kept = seen["kept"].as_str().unwrap();
+    assert!(kept.contains("http://localhost:") && !kept.contains("phd_"), "{kept}");
+}
+
+#[test]
 fn ten_thousand_moving_clients_keep_the_map_responsive() {
     if !can_run() {
         return;
     }
     let demo = Demo::start(&["--clients", &CLIENTS.to_string()]);
-    let seen = seen(&demo, "load.mjs", &[&demo.urls[0], &CLIENTS.to_string()]);
+    let seen = seen(demo.dir.path(), "load.mjs", &[&demo.urls[0], &CLIENTS.to_string()]);
     assert!(seen["clients"].as_u64().unwrap() >= CLIENTS * 9 / 10, "{seen:#}");
     assert!(seen["frames"].as_u64().unwrap() > 0, "{seen:#}");
     assert!(seen["script_ms_per_frame"].as_f64().unwrap() < SCRIPT_MS_MAX, "{seen:#}");
