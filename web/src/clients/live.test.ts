@@ -153,6 +153,25 @@ test('the followed client stays when it leaves the view, and its trail grows', (
   expect(store.all().map(({ id }) => id), 'nobody would tell when it leaves').toEqual(['c']);
 });
 
+test('a client that no stream of its own can name is followed while it is in view', () => {
+  const { live } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset' }, location('van*', 1), location('van\ufffd', 1), { event: 'synced' });
+  const told: unknown[] = [];
+  live.followedChanged.listen((client) => told.push(client && [client.id, client.lat]));
+  live.follow('van*');
+  expect(FakeSocket.all.length, 'a star would stand for many clients').toBe(1);
+  socket(0).tell(location('van*', 2, 1));
+  live.follow('van\ufffd');
+  socket(1).onopen?.();
+  socket(1).tell({ event: 'reset' }, { event: 'synced' });
+  expect(told).toEqual([
+    ['van*', 2],
+    ['van\ufffd', 1],
+  ]);
+});
+
 test('a client that the herd forgets loses its trail, and one that leaves the view keeps it', () => {
   const { live, store } = begin();
   live.see([0, 0, 10, 10]);

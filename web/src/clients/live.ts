@@ -126,6 +126,8 @@ export class LiveClients {
       location: (client, isNews) => {
         this.take(client, isNews);
         this.changed.emit();
+        // No stream of its own can name a client whose ID ends in a star or is no text.
+        if (client.id === this.followed) this.followedChanged.emit(client);
       },
       removed: (id, isGone) => {
         // Whoever is forgotten has no trail here either.
@@ -164,7 +166,8 @@ export class LiveClients {
         this.followedChanged.emit(null);
       },
       synced: () => {
-        if (this.followed !== null && this.followedState === null) this.followedChanged.emit(null);
+        const { followed, followedState } = this;
+        if (followed !== null && followedState === null) this.followedChanged.emit(this.store.get(followed) ?? null);
       },
       stateChanged: () => {},
     };

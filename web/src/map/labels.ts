@@ -1,5 +1,5 @@
 // The labels of places, from the herd's own places. They are asked for when the map has come to rest, for the view and
-// a margin, and kept while the view stays inside.
+// a margin, and kept while the view stays inside. Tiles have labels of their own, so a map with tiles asks for none.
 
 import type { Feature, FeatureCollection, Point } from 'geojson';
 import type { Session } from '../api/session';
@@ -27,7 +27,8 @@ export class Labels {
 
   /** The map shows this now. */
   async update(zoom: number, view: Box): Promise<void> {
-    if (!this.session.isOpen || !this.session.rights.places) return;
+    const { info, isOpen, rights } = this.session;
+    if (info.tiles !== null || !isOpen || !rights.places) return;
     if (this.shown && Math.abs(zoom - this.shownZoom) < 0.5 && isInside(view, this.shown)) return;
     this.request?.abort();
     const request = new AbortController();

@@ -3,7 +3,8 @@ import { area, around, type Box, contains, isInside, widened } from '../base/box
 import { metersBetween } from '../panel/list';
 import { boxAround } from '../panel/clients';
 import { gridLines, spacing } from './grid';
-import { creditOf, featuresOf, sizeOf } from './labels';
+import type { Session } from '../api/session';
+import { creditOf, featuresOf, Labels, sizeOf } from './labels';
 import { shortName, withRoom } from './names';
 import { textOnly } from './style';
 
@@ -57,6 +58,26 @@ describe('boxes', () => {
 });
 
 describe('labels', () => {
+  test('are asked for once for a view, and never for a map with tiles or without the right', async () => {
+    const tiles = { url: 'https://tiles.example/{z}/{x}/{y}', attribution: '' };
+    for (const [info, places, expected] of [
+      [{ tiles: null }, true, 1],
+      [{ tiles }, true, 0],
+      [{ tiles: null }, false, 0],
+    ] as const) {
+      const asked: string[] = [];
+      const json = async (path: string) => {
+        asked.push(path);
+        return { places: [] };
+      };
+      const session = { info, isOpen: true, rights: { places }, json } as unknown as Session;
+      const labels = new Labels(session, () => {});
+      await labels.update(9, [1, 1, 2, 2]);
+      await labels.update(9, [1.1, 1.1, 2, 2]);
+      expect(asked.length).toBe(expected);
+    }
+  });
+
   test('of larger places are larger, within bounds', () => {
     expect([sizeOf(0, true), sizeOf(1000, true), sizeOf(40_000_000, true)]).toEqual([11, 11, 17]);
     expect(sizeOf(1_000_000, true)).toBeGreaterThan(sizeOf(50_000, true));

@@ -1,6 +1,7 @@
 // Paints marks and a trail on a canvas with WebGL. It knows neither clients nor the map: `points` says what to paint.
 //
-// If the browser takes the graphics context away, nothing is painted until it gives a new one.
+// If the browser takes the graphics context away, nothing is painted until it gives a new one. The painter then asks for
+// a frame.
 
 import type { MapColors } from '../theme';
 import {
@@ -85,6 +86,7 @@ export class Painter {
   constructor(
     private readonly canvas: HTMLCanvasElement,
     colors: MapColors,
+    askFrame: () => void,
   ) {
     const options = { alpha: true, antialias: false, depth: false, premultipliedAlpha: true };
     const gl = canvas.getContext('webgl2', options) as WebGL2RenderingContext | null;
@@ -96,7 +98,10 @@ export class Painter {
       event.preventDefault();
       this.programs = null;
     });
-    canvas.addEventListener('webglcontextrestored', () => this.prepare());
+    canvas.addEventListener('webglcontextrestored', () => {
+      this.prepare();
+      askFrame();
+    });
   }
 
   recolor(colors: MapColors): void {

@@ -54,7 +54,7 @@ export class Points {
   ) {
     const container = view.map.getCanvasContainer();
     const canvas = layer(container, 'points');
-    this.painter = new Painter(canvas, colors);
+    this.painter = new Painter(canvas, colors, () => this.ask());
     this.names = new Names(layer(container, 'names'));
     view.drawn.listen(() => this.draw());
   }
