@@ -40,7 +40,8 @@ describe('texts', () => {
       '1 day',
     ]);
     expect([ago(200), ago(5000)]).toEqual(['just now', '5 s ago']);
-    expect([direction(0), direction(-45), direction(359)]).toEqual(['north', 'northwest', 'north']);
+    const points = ['north', 'northwest', 'north', 'northeast', 'west', 'north'];
+    expect([0, -45, 359, 22.6, -90, 720].map(direction)).toEqual(points);
     expect([compact(999), compact(1000), compact(1234), compact(34_567)]).toEqual(['999', '1k', '1.2k', '35k']);
   });
 

@@ -3,10 +3,10 @@
 type Child = Node | string | null | false;
 
 /** The element of the page with an ID. The page's HTML has it, so a missing one is a fault of the program. */
-export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
+export function byId<E extends Element = HTMLElement>(id: string): E {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no element ${id}`);
-  return found as E;
+  return found as unknown as E;
 }
 
 /** Makes an element. `properties` are attributes; a name that begins with `on` is a listener. */
@@ -25,7 +25,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Sets a text only if it is another one, so that nobody loses a selection. */
+/** Sets a text only if it is another one: nobody loses a selection, and no screen reader speaks the text again. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -32,11 +32,17 @@ export function duration(ms: number): string {
   return `${days} day${days === 1 ? '' : 's'}`;
 }
 
+/** The milliseconds of an RFC 3339 time, which may have more digits than dates have here. */
+export function millis(time: string): number {
+  return Date.parse(time.replace(/(\.\d{3})\d+/, '$1'));
+}
+
 /** How long ago something was. */
 export function ago(ms: number): string {
   return ms < 1500 ? 'just now' : `${duration(ms)} ago`;
 }
 
+/** The point of the compass that is nearest to a heading. */
 export function direction(degrees: number): string {
   const turned = ((degrees % 360) + 360) % 360;
   return POINTS[Math.round(turned / 45) % 8] ?? 'north';

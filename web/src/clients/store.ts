@@ -8,6 +8,7 @@
 // The store does not know who asks for clients, or how they are drawn. Time is an argument, milliseconds.
 
 import type { Client } from '../api/wire';
+import { millis } from '../base/format';
 import { metersPerUnit, wrapped, xOf, yOf } from '../base/mercator';
 
 /** Maximum number of clients that the page keeps. */
@@ -80,7 +81,7 @@ export class ClientStore {
     const slot = this.slots.get(client.id);
     if (slot === undefined) return this.add(client, nowMs);
     this.generation[slot] = this.present;
-    const timeMs = Date.parse(client.time);
+    const timeMs = millis(client.time);
     if (this.isSame(slot, client, timeMs)) return false;
     this.move(slot, client, timeMs, nowMs);
     return true;
@@ -176,7 +177,7 @@ export class ClientStore {
     this.fromY[slot] = this.toY[slot] = y;
     this.begunMs[slot] = nowMs;
     this.glideMs[slot] = 1;
-    this.timeMs[slot] = Date.parse(client.time);
+    this.timeMs[slot] = millis(client.time);
     this.server[slot] = this.numberOf(client.server);
     this.heading[slot] = headingOf(client, 0, 0, Number.NaN);
     return true;

@@ -73,7 +73,7 @@ test('an action that was refused tells why', async () => {
   await expect(act(demo(refused(), Response.json(STATE)), action, null)).rejects.toThrow('Riley is the last server');
   await expect(act(demo(refused(), null), action, null)).rejects.toThrow('Riley is the last server');
   const html = new Response('<html>', { status: 502 });
-  await expect(act(demo(html, null), action, null)).rejects.toThrow('status 502');
+  await expect(act(demo(html, null), action, null)).rejects.toThrow('code 502');
 });
 
 test('an answer that is no state of a demo is refused', () => {

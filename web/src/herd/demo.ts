@@ -4,6 +4,7 @@
 // The session sends each request to the server of the page, or to another one if that server does not answer. So a page
 // can start its own server again after it has killed it.
 
+import { Problem } from '../api/problem';
 import { linkKey } from './model';
 import type { HerdSession } from './session';
 
@@ -134,19 +135,8 @@ export async function act(
 }
 
 async function answered(response: Response): Promise<DemoState> {
-  if (!response.ok) throw new Error(await detailOf(response));
+  if (!response.ok) throw await Problem.of(response);
   const state = readDemo(await response.json());
   if (!state) throw new Error('The answer of the demo cannot be read.');
   return state;
-}
-
-async function detailOf(response: Response): Promise<string> {
-  try {
-    const problem: unknown = await response.json();
-    const { detail } = problem as { detail?: unknown };
-    if (typeof detail === 'string') return detail;
-  } catch {
-    // The answer is no problem document.
-  }
-  return `The demo answers with the status ${response.status}.`;
 }

@@ -1,22 +1,20 @@
 // What is known about the chosen server or link, and in the demo the button that does something to it. The panel says
 // what is chosen and what the demo allows; this module makes the elements.
 
+import { setText } from '../base/dom';
+import { type Fact, FactList } from '../base/facts';
 import type { DemoAction } from './demo';
 import type { Choice } from './graph';
 import type { HerdView, LinkView, ServerView } from './model';
-import { setText } from './svg';
 import { countText, durationText, lagText, linkName, linkStateText, rateText, serverStateText, UNKNOWN } from './texts';
-
-/** A name and a value. */
-type Fact = readonly [string, string];
 
 /** The details of what is chosen, in an element. */
 export class Details {
   private readonly title = document.createElement('h3');
   private readonly hint = document.createElement('p');
   private readonly facts = document.createElement('dl');
+  private readonly factList = new FactList(this.facts);
   private readonly button = document.createElement('button');
-  private names = '';
   private action: DemoAction | null = null;
 
   constructor(host: HTMLElement, onAction: (action: DemoAction) => void) {
@@ -42,31 +40,13 @@ export class Details {
     setText(this.hint, 'Choose a server or a link to see more about it.');
     this.title.hidden = !this.hint.hidden;
     setText(this.title, server ? server.name : link ? linkName(link) : '');
-    this.showFacts(server ? serverFacts(server) : link ? linkFacts(link) : []);
+    const facts = server ? serverFacts(server) : link ? linkFacts(link) : [];
+    this.factList.show(facts);
+    this.facts.hidden = facts.length === 0;
     this.action = action;
     this.button.hidden = action === null;
     setText(this.button, action?.label ?? '');
     this.button.setAttribute('aria-disabled', String(isBusy));
-  }
-
-  private showFacts(facts: readonly Fact[]): void {
-    const names = facts.map(([name]) => name).join('\n');
-    if (names !== this.names) {
-      this.names = names;
-      this.facts.replaceChildren(
-        ...facts.flatMap(([name]) => {
-          const term = document.createElement('dt');
-          term.textContent = name;
-          return [term, document.createElement('dd')];
-        }),
-      );
-    }
-    this.facts.hidden = facts.length === 0;
-    const values = this.facts.querySelectorAll('dd');
-    facts.forEach(([, text], at) => {
-      const value = values[at];
-      if (value) setText(value, text);
-    });
   }
 }
 

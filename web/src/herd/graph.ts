@@ -5,10 +5,11 @@
 // and links are buttons. The graph is one stop of the Tab key, and the arrow keys go from one button to the next; the
 // panel's tables hold the same in words. The graph knows nothing of requests: `GraphEvents` says what was chosen.
 
+import { setText } from '../base/dom';
+import { change, svg } from '../base/svg';
 import { CIRCLE_MAX, layout, type Point } from './layout';
 import type { HerdView, LinkView, ServerView } from './model';
 import type { Dot } from './pulses';
-import { change, setText, svg } from './svg';
 import { countText, lagText, linkName, linkStateText, rateText, serverStateText, UNKNOWN } from './texts';
 
 /** What is chosen: a server or a link, by its key. */

@@ -11,6 +11,7 @@
 import './herd.css';
 
 import { textOf } from '../api/problem';
+import { setText } from '../base/dom';
 import { act, askDemo, type DemoAction, type DemoState, linkAction, serverAction } from './demo';
 import { Details } from './details';
 import { type Choice, Graph } from './graph';
@@ -19,7 +20,6 @@ import { Poller } from './poller';
 import { Pulses } from './pulses';
 import { Routes } from './route';
 import type { HerdSession } from './session';
-import { setText } from './svg';
 import { Tables } from './tables';
 import { summaryText } from './texts';
 

@@ -2,9 +2,10 @@
 // that chooses its server or link. Rows and cells stay the same elements while the herd does, so that focus and
 // selections stay where they are.
 
+import { setText } from '../base/dom';
+import { change } from '../base/svg';
 import type { Choice, GraphEvents } from './graph';
 import type { HerdView, LinkView, ServerView } from './model';
-import { change, setText } from './svg';
 import { countText, durationText, lagText, linkName, linkStateText, rateText, serverStateText, UNKNOWN } from './texts';
 
 const SERVER_HEADS = ['Server', 'State', 'Records', 'Reports/s', 'Clients', 'Running for'];

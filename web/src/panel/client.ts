@@ -5,7 +5,8 @@ import { Problem, textOf } from '../api/problem';
 import type { Client, MadeShare } from '../api/wire';
 import type { App } from '../app';
 import { el, setText } from '../base/dom';
-import { ago, attribute, coordinates, distance, duration } from '../base/format';
+import { type Fact, FactList } from '../base/facts';
+import { ago, attribute, coordinates, distance, duration, millis } from '../base/format';
 import { latOf, lonOf } from '../base/mercator';
 import { metersBetween } from './list';
 import { showPlaces } from './places';
@@ -31,6 +32,7 @@ export class ClientPanel {
   readonly element = el('div', { class: 'client' });
   private readonly state = el('p', { class: 'lead' });
   private readonly facts = el('dl', { class: 'facts' });
+  private readonly factList = new FactList(this.facts);
   private readonly at = el('code', { class: 'at-line' });
   private readonly shareResult = el('div', { class: 'share-result' });
   private readonly placesList = el('div', { class: 'places' });
@@ -82,7 +84,7 @@ export class ClientPanel {
       this.state.replaceChildren('The herd does not know this client at present.');
       return;
     }
-    const when = ago(Date.now() - Date.parse(client.received));
+    const when = ago(Date.now() - millis(client.received));
     const mark = el('span', { class: `row-mark ${this.serverClass(client.server)}`, 'aria-hidden': 'true' });
     const text = `Reported to ${client.server}, ${when}`;
     if (this.state.textContent !== text) this.state.replaceChildren(mark, text);
@@ -93,29 +95,19 @@ export class ClientPanel {
   }
 
   private showFacts(client: Client): void {
-    const facts: (readonly [string, string])[] = [['Position', coordinates(client.lat, client.lon)]];
+    const facts: Fact[] = [['Position', coordinates(client.lat, client.lon)]];
     for (const [name, value] of Object.entries(client.attributes)) {
       facts.push(attribute(name, value) ?? [name, String(value)]);
     }
-    const timeMs = Date.parse(client.time);
-    const receivedMs = Date.parse(client.received);
+    const timeMs = millis(client.time);
+    const receivedMs = millis(client.received);
     facts.push(['Time', new Date(timeMs).toLocaleString()]);
     if (Math.abs(receivedMs - timeMs) > LATE_MS) {
       const late = receivedMs > timeMs ? 'later' : 'earlier';
       facts.push(['Received', `${duration(Math.abs(receivedMs - timeMs))} ${late}`]);
     }
     facts.push(['Track', this.trackText()]);
-    // The elements stay the same while the names do, so that nobody loses a selection.
-    const names = facts.map(([name]) => name).join('\n');
-    if (this.facts.dataset.names !== names) {
-      this.facts.dataset.names = names;
-      this.facts.replaceChildren(...facts.flatMap(([name]) => [el('dt', {}, name), el('dd')]));
-    }
-    const values = this.facts.querySelectorAll('dd');
-    facts.forEach(([, text], at) => {
-      const value = values[at];
-      if (value) setText(value, text);
-    });
+    this.factList.show(facts);
   }
 
   private trackText(): string {

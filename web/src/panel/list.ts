@@ -3,7 +3,7 @@
 
 import type { Client, NearbyPlace } from '../api/wire';
 import { el } from '../base/dom';
-import { ago, distance, kindOfPlace } from '../base/format';
+import { ago, distance, kindOfPlace, millis } from '../base/format';
 
 /** A row that selects a client. */
 export function clientRow(
@@ -12,7 +12,7 @@ export function clientRow(
   nowMs: number,
   select: (id: string) => void,
 ): HTMLElement {
-  const when = el('span', { class: 'row-more' }, `${client.server} · ${ago(nowMs - Date.parse(client.received))}`);
+  const when = el('span', { class: 'row-more' }, `${client.server} · ${ago(nowMs - millis(client.received))}`);
   return el(
     'li',
     {},

@@ -1,10 +1,12 @@
 // The small drawing of a share's page: the position in the middle of its surroundings, to scale. `grid` computes what
 // this module draws. The drawing needs no WebGL, so it is there also where the map is not.
 
-import { change, setText, svg } from '../herd/svg';
+import { setText } from '../base/dom';
+import { distance } from '../base/format';
+import { change, svg } from '../base/svg';
 import { gridAround, HALF_HEIGHT, HALF_WIDTH, niceBelow, unitsPerMeter } from './grid';
 import { Mark } from './mark';
-import { accuracyM, attribute, length, positionText, type SharedClient } from './texts';
+import { accuracyM, attribute, positionText, type SharedClient } from './texts';
 
 /** The elements of the drawing. */
 export interface DrawingElements {
@@ -35,7 +37,7 @@ export class Drawing {
     this.mark.show(accuracy * scale, attribute(client, 'heading_deg'));
     const bar = niceBelow(100 / scale);
     change(this.elements.scale, { d: `M${150 - bar * scale} 90 v4 H150 v-4` });
-    setText(this.elements.scaleText, length(bar));
+    setText(this.elements.scaleText, distance(bar));
     setText(this.elements.title, positionText(client));
   }
 

@@ -8,8 +8,9 @@
 // saying so. The follower then asks again after `POLL_MS`, and until then the stream has had at least `UNHEARD_MS` to
 // tell it. A browser may say only after minutes that a connection is closed.
 
+import { millis } from '../base/format';
 import { type End, endOf } from './ends';
-import { millis, type SharedClient } from './texts';
+import type { SharedClient } from './texts';
 
 /** The time between two questions while no stream comes through, milliseconds. */
 export const POLL_MS = 5000;

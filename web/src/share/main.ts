@@ -5,11 +5,12 @@
 // when there is something to show, and the page works without it.
 
 import type { Tiles } from '../api/wire';
+import { byId } from '../base/dom';
 import { Theme } from '../theme';
 import { INCOMPLETE, isToken } from './ends';
 import { Follower } from './follow';
 import type { ShareMap } from './map';
-import { element, SharePage } from './page';
+import { SharePage } from './page';
 
 const page = new SharePage();
 const theme = new Theme();
@@ -31,7 +32,7 @@ const follower = new Follower(
 function show(): void {
   page.show(follower);
   const { client } = follower;
-  element('map-box').hidden = map === null || client === null;
+  byId('map-box').hidden = map === null || client === null;
   if (!client) return;
   if (!isMapWanted) {
     isMapWanted = true;
@@ -50,20 +51,20 @@ async function loadMap(): Promise<void> {
   if (!hasWebGl()) return;
   try {
     const [{ ShareMap }, tiles] = await Promise.all([import('./map'), loadTiles()]);
-    const box = element('map-box');
+    const box = byId('map-box');
     // The map measures its element.
     box.hidden = false;
-    const center = element<HTMLButtonElement>('center');
-    const made = new ShareMap(element('map-view'), theme, tiles, (isFollowing) => {
+    const center = byId<HTMLButtonElement>('center');
+    const made = new ShareMap(byId('map-view'), theme, tiles, (isFollowing) => {
       center.hidden = isFollowing;
     });
     center.addEventListener('click', () => made.recenter());
     map = made;
     // At the scale of streets, tiles say more than the drawing.
-    element('surroundings').hidden = tiles !== null;
+    byId('surroundings').hidden = tiles !== null;
     document.body.classList.add('has-map');
   } catch (error) {
-    element('map-box').hidden = true;
+    byId('map-box').hidden = true;
     reportError(error);
   }
   show();

@@ -8,7 +8,7 @@
 import '../style/map.css';
 import type { Tiles } from '../api/wire';
 import { xOf, yOf } from '../base/mercator';
-import { change, svg } from '../herd/svg';
+import { change, svg } from '../base/svg';
 import { MapView } from '../map/view';
 import { type Theme, wantsLittleMotion } from '../theme';
 import { Mark } from './mark';

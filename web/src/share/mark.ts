@@ -1,7 +1,7 @@
 // The mark of the shared client, for the drawing and for the map: a circle as large as the accuracy, and in its middle
 // a dot, or an arrow if the heading is known.
 
-import { change, svg } from '../herd/svg';
+import { change, svg } from '../base/svg';
 
 /** The mark, in an SVG group. */
 export class Mark {

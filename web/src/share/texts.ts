@@ -1,6 +1,9 @@
 // The texts of a share's page: durations, lengths, directions, and the facts about the shared client. Pure: the present
 // time is an argument.
 
+import type { Fact } from '../base/facts';
+import { direction, distance, millis, short } from '../base/format';
+
 /** The shared client, as the server tells it. */
 export interface SharedClient {
   readonly id: string;
@@ -12,18 +15,8 @@ export interface SharedClient {
   readonly attributes?: Readonly<Record<string, string | number>>;
 }
 
-/** A name and a value. */
-export type Fact = readonly [name: string, value: string];
-
 /** A client's clock may be wrong by this much before the page says when the server got the report, milliseconds. */
 export const LATE_MS = 60_000;
-
-const POINTS = ['north', 'northeast', 'east', 'southeast', 'south', 'southwest', 'west', 'northwest'];
-
-/** The milliseconds of an RFC 3339 time, which may have more digits than dates have here. */
-export function millis(time: string): number {
-  return Date.parse(time.replace(/(\.\d{3})\d+/, '$1'));
-}
 
 /** When the client was there. A time in the future comes from a wrong clock, so the time of receipt counts then. */
 export function whenMs(client: SharedClient): number {
@@ -58,21 +51,6 @@ export function ago(ms: number): string {
   return ms < 2000 ? 'just now' : `${duration(ms)} ago`;
 }
 
-/** A number with at most so many digits behind its point. */
-export function short(number: number, digits: number): string {
-  return String(Number(number.toFixed(digits)));
-}
-
-/** A length in meters, as a text. */
-export function length(meters: number): string {
-  return meters < 1000 ? `${short(meters, 0)} m` : `${short(meters / 1000, 1)} km`;
-}
-
-/** The point of the compass that is nearest to a heading. */
-export function compassPoint(degrees: number): string {
-  return POINTS[Math.round((((degrees % 360) + 360) % 360) / 45) % 8] ?? 'north';
-}
-
 /** Coordinates, as a text. */
 export function coordinates({ lat, lon }: { readonly lat: number; readonly lon: number }): string {
   const degrees = (value: number) => `${short(Math.abs(value), 6)}°\u00a0`;
@@ -97,9 +75,9 @@ export function facts(client: SharedClient, local: (ms: number) => string): Fact
     const value = attribute(client, key);
     if (value !== null) found.push([name, text(value)]);
   };
-  add('Accuracy', 'accuracy_m', (value) => `within ${length(Math.abs(value))}`);
+  add('Accuracy', 'accuracy_m', (value) => `within ${distance(Math.abs(value))}`);
   add('Speed', 'speed_mps', (value) => `${short(value * 3.6, 1)} km/h`);
-  add('Heading', 'heading_deg', (value) => `${compassPoint(value)} (${short(value, 0)}°)`);
+  add('Heading', 'heading_deg', (value) => `${direction(value)} (${short(value, 0)}°)`);
   add('Altitude', 'altitude_m', (value) => `${short(value, 0)} m`);
   add('Battery', 'battery_pct', (value) => `${short(value, 0)} %`);
   const note = client.attributes?.note;
@@ -114,6 +92,6 @@ export function facts(client: SharedClient, local: (ms: number) => string): Fact
 /** The position as a sentence, for whoever sees no picture. */
 export function positionText(client: SharedClient): string {
   const accuracy = accuracyM(client);
-  const size = accuracy > 0 ? `, within ${length(accuracy)}` : '';
+  const size = accuracy > 0 ? `, within ${distance(accuracy)}` : '';
   return `${client.id} is at ${coordinates(client)}${size}. North is above.`;
 }

@@ -20,8 +20,3 @@ export function change(element: Element, attributes: Readonly<Record<string, str
     if (element.getAttribute(key) !== text) element.setAttribute(key, text);
   }
 }
-
-/** Sets the text if it has changed. A screen reader may speak a text that is set again. */
-export function setText(element: Element, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
