@@ -156,6 +156,23 @@ describe('a session', () => {
     expect(session.isOpen).toBe(true);
   });
 
+  test('uses no door that means another machine to the browser', async () => {
+    const servers = [
+      { name: 'Riley', http: ['http://127.0.0.1:8000', 'http://riley.example'] },
+      { name: 'Jaquez', http: ['http://127.0.0.1:8001', 'https://jaquez.example'] },
+    ];
+    const session = await Session.begin('https://riley.example/', (url) => {
+      const info = { server: 'Riley', tokens: false, tiles: null, demo: false, version: '1' };
+      return Promise.resolve(Response.json(url.endsWith('/v1/herd') ? { server: 'Riley', servers } : info));
+    });
+    await session.learnServers();
+    expect(session.servers.map(({ http }) => http)).toEqual([[], ['https://jaquez.example']]);
+    expect(servers.map((server) => session.doorsOf(server))).toEqual([
+      ['https://riley.example'],
+      ['https://jaquez.example'],
+    ]);
+  });
+
   test('goes to no server that another program has replaced', async () => {
     const herd = new FakeHerd();
     const session = await Session.begin(RILEY, (url, init) => {

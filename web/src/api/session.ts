@@ -2,13 +2,14 @@
 // the page go through it.
 //
 // If the page's server does not answer, the session asks the herd's other servers, and uses the first one that answers
-// from then on. It knows their URLs from `/v1/herd`.
+// from then on. It knows their URLs from `/v1/herd`, and uses those that `base/doors` allows.
 //
 // The token is in the memory of this object alone: in no URL, no storage and no error. It goes only to servers that the
 // page's own server has named.
 //
 // This module knows nothing of streams, the map or the herd's graph.
 
+import { mayUse } from '../base/doors';
 import { Signal } from '../base/signal';
 import { Problem, Unreachable } from './problem';
 import type { Client, HerdInfo, HerdServer, MapInfo, Rights } from './wire';
@@ -93,6 +94,16 @@ export class Session {
   /** The herd's servers, as far as they are known. */
   get servers(): readonly HerdServer[] {
     return this.others;
+  }
+
+  /**
+   * The base URLs of a server that the page may use. The page's own server has the URL that the page uses, even if
+   * herd.toml gives it no door that a browser can open.
+   */
+  doorsOf({ name, http }: HerdServer): readonly string[] {
+    const doors = http.filter((door) => mayUse(this.home, door));
+    const own = this.present.base.replace(/\/$/, '');
+    return name === this.present.name ? [own, ...doors.filter((door) => door !== own)] : doors;
   }
 
   onReport(listener: (server: string) => void): () => void {
@@ -194,7 +205,8 @@ export class Session {
     this.othersAtMs = performance.now();
     try {
       const herd = await this.json<HerdInfo>('v1/herd');
-      this.others = herd.servers;
+      const usable = (http: readonly string[]) => http.filter((door) => mayUse(this.home, door));
+      this.others = herd.servers.map(({ name, http }) => ({ name, http: usable(http) }));
     } catch {
       // The page works without, until its server stops. It asks again later.
     }

@@ -1,8 +1,29 @@
 import { describe, expect, test, vi } from 'vitest';
+import { mayUse } from './doors';
 import { ago, attribute, compact, coordinates, direction, distance, duration, short } from './format';
 import { latOf, lonOf, metersPerUnit, wrapped, xOf, yOf } from './mercator';
 import { ServerNumbers } from './servers';
 import { Signal } from './signal';
+
+test('a page uses doors on loopback only if it is there, too, and leaves TLS for none', () => {
+  for (const [page, door, expected] of [
+    ['http://127.0.0.1:8000/', 'http://127.0.0.1:8001', true],
+    ['http://localhost:8000/', 'http://127.0.0.1:8001', true],
+    ['http://[::1]:8000/', 'http://localhost:8001', true],
+    ['http://127.0.0.1:8000/', 'http://10.0.0.1:8000', true],
+    ['http://10.0.0.1:8000/', 'http://10.0.0.2:8000', true],
+    ['http://10.0.0.1:8000/', 'http://127.0.0.1:8000', false],
+    ['https://herd.example/', 'https://localhost:8443', false],
+    ['https://herd.example/', 'https://[::1]:8443', false],
+    ['https://herd.example/', 'https://other.example', true],
+    ['https://herd.example/', 'http://other.example', false],
+    ['http://herd.example/', 'https://127.0.0.1.example', true],
+    ['http://herd.example/', 'ftp://other.example', false],
+    ['http://herd.example/', 'not a URL', false],
+  ] as const) {
+    expect(mayUse(page, door), `${page} ${door}`).toBe(expected);
+  }
+});
 
 describe('the projection', () => {
   test('finds every position again', () => {

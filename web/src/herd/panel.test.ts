@@ -27,6 +27,8 @@ class FakeDemo implements HerdSession {
     return Response.json({ servers, links: [{ between: ['Riley', 'Jaquez'], cut: this.isCut }] });
   };
 
+  doorsOf = ({ http }: { http: readonly string[] }) => http;
+
   requestAt = async (base: string, path: string, init?: RequestInit): Promise<Response> => {
     if (path !== '/v1/status') return await this.request(path, init);
     const name = base.endsWith('1') ? 'Riley' : 'Jaquez';

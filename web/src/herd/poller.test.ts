@@ -19,6 +19,8 @@ class FakeHerd {
     return Response.json({ server: 'A', servers });
   };
 
+  doorsOf = ({ http }: { http: readonly string[] }) => http;
+
   requestAt = async (base: string, path: string): Promise<Response> => {
     expect(path).toBe('/v1/status');
     this.asked.push(base);
@@ -43,6 +45,19 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+});
+
+test('another server at the address of a server does not answer for it', async () => {
+  const herd = new FakeHerd([
+    { name: 'A', http: ['http://proxy'] },
+    { name: 'B', http: ['http://proxy', 'http://b'] },
+    { name: 'C', http: ['http://proxy'] },
+  ]);
+  const poller = herd.poller();
+  poller.start();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(herd.told.sort()).toEqual(['A', 'B', 'no C', 'topology of 3']);
+  poller.stop();
 });
 
 test('each server is asked once a second', async () => {

@@ -38,7 +38,7 @@ export class Poller {
   private readonly loops = new Map<string, { server: TopologyServer; urlAt: number }>();
 
   constructor(
-    private readonly session: Pick<HerdSession, 'request' | 'requestAt'>,
+    private readonly session: Pick<HerdSession, 'request' | 'requestAt' | 'doorsOf'>,
     private readonly listener: PollListener,
   ) {}
 
@@ -67,7 +67,9 @@ export class Poller {
     try {
       const response = await this.session.request('/v1/herd', { signal: AbortSignal.timeout(PATIENCE_MS) });
       const refusal = refusalOf(response.status);
-      const topology = response.ok ? readTopology(await response.json()) : null;
+      const told = response.ok ? readTopology(await response.json()) : null;
+      const servers = told?.servers.map((server) => ({ ...server, http: this.session.doorsOf(server) }));
+      const topology = told && servers ? { ...told, servers } : null;
       if (generation !== this.generation) return;
       if (refusal) this.listener.refused(refusal);
       if (topology) {
@@ -116,7 +118,8 @@ export class Poller {
         const response = await this.session.requestAt(base, '/v1/status', init);
         const status = response.ok ? readStatus(await response.json()) : null;
         if (generation !== this.generation) return;
-        if (status) {
+        // Another server may be at this address, such as behind a proxy for several servers.
+        if (status?.server === name) {
           this.listener.status(name, status, performance.now());
           return;
         }

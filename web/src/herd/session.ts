@@ -12,6 +12,8 @@ export interface HerdSession {
   request(path: string, init?: RequestInit): Promise<Response>;
   /** Sends a request to the server at the base URL `base`, and to no other, with the page's token. */
   requestAt(base: string, path: string, init?: RequestInit): Promise<Response>;
+  /** The base URLs of a server that the page may use, of all that the herd names. The best one comes first. */
+  doorsOf(server: { readonly name: string; readonly http: readonly string[] }): readonly string[];
   /**
    * Calls `listener` with the name of the server that took a report, for each report that the page's stream tells as
    * news. Returns a function that ends this.
