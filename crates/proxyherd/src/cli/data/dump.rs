@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proxyherd_commands::data::{
+use proxyherd_config::clock;
+use proxyherd_core::journal::StoreIdentity;
+use proxyherd_data::{
     dump::{Dumped, dump},
     store::SteadyStore,
 };
-use proxyherd_config::clock;
-use proxyherd_core::journal::StoreIdentity;
 use tempfile::NamedTempFile;
 
 use super::{many, progress::Bar, size, store::StoreArgs};

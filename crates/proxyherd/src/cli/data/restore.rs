@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proxyherd_commands::data::restore::{Restoration, Source, Wanted, restore};
 use proxyherd_config::clock;
+use proxyherd_data::restore::{Restoration, Source, Wanted, restore};
 use proxyherd_log::escape;
 
 use super::{many, progress::Bar};

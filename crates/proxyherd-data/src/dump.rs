@@ -4,7 +4,7 @@ use std::io::Write;
 
 use proxyherd_core::journal::{Damage, StoreIdentity, alive_until};
 
-use super::{
+use crate::{
     Progress, content,
     dump_file::{DumpWriter, Header},
     store::{ReadError, SteadyStore},

@@ -16,7 +16,7 @@ use proxyherd_core::{
 };
 use proxyherd_journal::{FileDisk, directory};
 
-use super::{
+use crate::{
     check::{Checked, RecordCounts, check},
     dump::dump,
     dump_file::{DumpReader, DumpWriter, Entry, Header},

@@ -25,7 +25,7 @@ use proxyherd_core::{
 use proxyherd_journal::{FileDisk, StoreError, directory};
 
 use self::adopt::Adoption;
-use super::{
+use crate::{
     Progress,
     check::RecordCounts,
     dump_file::{DumpError, DumpReader, Header},

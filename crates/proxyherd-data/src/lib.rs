@@ -1,4 +1,5 @@
-//! `proxyherd data`: checks, dumps and restores the store of a server.
+//! The commands `proxyherd data check`, `dump` and `restore` without the command line: the program reads their
+//! arguments and shows their errors.
 //!
 //! A store is what a server with `journal = true` keeps on its disk. [`check`](check::check) reads all of a store and
 //! says what it holds. [`dump`](dump::dump) writes its records as a portable text ([`dump_file`]), and
@@ -7,7 +8,8 @@
 //! Invariant: `check` and `dump` only read, also while the server of the store runs. They read the files as they were
 //! at one moment ([`store`]). `restore` makes a whole store or nothing.
 //!
-//! Nothing here asks a running server.
+//! The commands read and write millions of records. So they are a crate of their own, and release builds optimize
+//! the crate more than other commands. The crate does not know running servers.
 
 pub mod check;
 mod content;
