@@ -9,7 +9,7 @@
 //! at one moment ([`store`]). `restore` makes a whole store or nothing.
 //!
 //! The commands read and write millions of records. So they are a crate of their own, and release builds optimize
-//! the crate more than other commands. The crate does not know running servers.
+//! the crate more than other commands. The crate knows neither running servers nor herd.toml: callers pass what herd.toml says.
 
 pub mod check;
 mod content;

@@ -12,11 +12,12 @@ mod adopt;
 mod write;
 
 use std::{
+    collections::BTreeSet,
     io::BufRead,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use proxyherd_config::config::Config;
 use proxyherd_core::{
     flood::{Restored, Update},
     journal::{Disk as _, DiskError, StoreIdentity},
@@ -42,12 +43,28 @@ pub struct Source<'s, R> {
     pub len: Option<u64>,
 }
 
+/// The herd of the new store, as its herd.toml says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHerd {
+    /// The herd's ID.
+    pub id: String,
+    /// The directory below which each server has its store.
+    pub data: PathBuf,
+    /// The names of the herd's servers.
+    pub servers: BTreeSet<ServerName>,
+    /// Time between a client's last report and the moment when the herd forgets the client. `None`: the herd never
+    /// forgets a client.
+    pub client_ttl: Option<Duration>,
+    /// Maximum difference between the clocks of two servers.
+    pub clock_offset_max: Duration,
+}
+
 /// What a restore is to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'c> {
     /// The herd of the new store.
-    pub config: &'c Config,
-    /// The server of the new store, which the herd has.
+    pub herd: &'c TargetHerd,
+    /// The server of the new store. The herd has this server.
     pub server: &'c ServerName,
     /// Whether tokens and shares are restored.
     pub with_tokens: bool,
@@ -116,7 +133,7 @@ pub fn restore<R: BufRead>(
     salt: u64,
     progress: Progress<'_>,
 ) -> Result<Restoration, RestoreError> {
-    let data = &wanted.config.herd.data;
+    let data = &wanted.herd.data;
     refuse_in_use(data, wanted)?;
     let replica = write::replica(wanted, now_ns, salt);
     let Source { input, name, len } = source;
@@ -124,7 +141,7 @@ pub fn restore<R: BufRead>(
     let hold = |shard, update: Update<'_>| write::hold(&replica, now_ns, shard, update);
     let taken = take(input, wanted, now_ns, hold, &mut read)
         .map_err(|reason| RestoreError::Dump { dump: name.to_owned(), reason })?;
-    let identity = StoreIdentity { herd: wanted.config.herd.id.clone(), server: wanted.server.clone() };
+    let identity = StoreIdentity { herd: wanted.herd.id.clone(), server: wanted.server.clone() };
     let alive_until_ns = alive_until(&taken.header, &identity.herd, now_ns);
     write::put(data, wanted, &identity, &replica, alive_until_ns, salt)?;
     let Taken { header, records, adopted, left_out, stale, refused } = taken;
@@ -188,7 +205,7 @@ fn take(
 ) -> Result<Taken, DumpError> {
     let mut reader = DumpReader::open(input)?;
     let header = reader.header().clone();
-    let is_same_herd = header.herd == wanted.config.herd.id;
+    let is_same_herd = header.herd == wanted.herd.id;
     let mut adoption = Adoption::new(wanted, is_same_herd, now_ns);
     let mut taken =
         Taken { header, records: RecordCounts::default(), adopted: 0, left_out: 0, stale: 0, refused: 0 };

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use proxyherd_config::clock;
-use proxyherd_data::restore::{Restoration, Source, Wanted, restore};
+use proxyherd_config::{clock, config::Config};
+use proxyherd_data::restore::{Restoration, Source, TargetHerd, Wanted, restore};
 use proxyherd_log::escape;
 
 use super::{many, progress::Bar};
@@ -69,12 +69,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let server = &serve::named(&config, &args.name)?.name;
     let (input, name, len) = open(args)?;
     let bar = Bar::new("Restoring");
-    let wanted = Wanted { config: &config, server, with_tokens: !args.without_tokens, replaces: args.force };
+    let herd = target(&config);
+    let wanted = Wanted { herd: &herd, server, with_tokens: !args.without_tokens, replaces: args.force };
     let source = Source { input, name: &name, len };
     let done = restore(source, &wanted, clock::now_ns(), clock::random(), &mut |share| bar.set(share))?;
     drop(bar);
     write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
     Ok(())
+}
+
+/// What a restore needs to know of the herd in herd.toml.
+fn target(config: &Config) -> TargetHerd {
+    TargetHerd {
+        id: config.herd.id.clone(),
+        data: config.herd.data.clone(),
+        servers: config.names().iter().cloned().collect(),
+        client_ttl: config.herd.client_ttl,
+        clock_offset_max: config.herd.clock_offset_max,
+    }
 }
 
 /// The dump, its name, and its length in bytes, if that is known.
@@ -121,4 +133,44 @@ fn summary(done: &Restoration, herd: &str) -> String {
         text += &format!("  refused, because there is no room for them: {}\n", many(done.refused, "record"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use proxyherd_config::config::Overrides;
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+
+    #[test]
+    fn a_restore_follows_the_settings_of_the_herd_that_it_is_for() {
+        let text = r#"
+            [herd]
+            id = "new-herd"
+            data = "kept"
+            tls = "off"
+            client_ttl_s = 3600
+            max_clock_offset_s = 7
+
+            [[server]]
+            name = "Ada"
+            listen = "127.0.0.1:12000"
+
+            [[server]]
+            name = "Riley"
+            listen = "127.0.0.1:12001"
+        "#;
+        let config = Config::read(text, Path::new("/etc/herd.toml"), &Overrides::none()).unwrap();
+        let servers = ["Ada", "Riley"].map(|name| ServerName::new(name).unwrap());
+        let herd = TargetHerd {
+            id: "new-herd".to_owned(),
+            data: PathBuf::from("/etc/kept"),
+            servers: servers.into(),
+            client_ttl: Some(Duration::from_secs(3600)),
+            clock_offset_max: Duration::from_secs(7),
+        };
+        assert_eq!(target(&config), herd);
+    }
 }
