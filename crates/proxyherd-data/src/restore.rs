@@ -13,7 +13,7 @@ mod write;
 
 use std::{
     collections::BTreeSet,
-    io::BufRead,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,16 +27,18 @@ use proxyherd_journal::{FileDisk, StoreError, directory};
 
 use self::adopt::Adoption;
 use crate::{
-    Progress,
+    BUFFER_LEN, Progress,
     check::RecordCounts,
     dump_file::{DumpError, DumpReader, Header},
 };
 
+/// The progress is told after each run of this many bytes of the dump.
+const PROGRESS_BYTES: u64 = 64 * 1024;
+
 /// The dump that is restored.
-#[derive(Debug)]
-pub struct Source<'s, R> {
-    /// The dump.
-    pub input: R,
+pub struct Source<'s> {
+    /// The dump. The input needs no buffer.
+    pub input: &'s mut dyn Read,
     /// Its name, for messages.
     pub name: &'s str,
     /// The number of its bytes. `None`: it is not known, so the progress stays at 0.
@@ -126,8 +128,8 @@ pub enum RestoreError {
 }
 
 /// Restores a dump. `now_ns`: POSIX time in nanoseconds. `salt`: a random number that clients cannot know.
-pub fn restore<R: BufRead>(
-    source: Source<'_, R>,
+pub fn restore(
+    source: Source<'_>,
     wanted: &Wanted<'_>,
     now_ns: u64,
     salt: u64,
@@ -139,6 +141,7 @@ pub fn restore<R: BufRead>(
     let Source { input, name, len } = source;
     let mut read = |bytes: u64| progress(len.map_or(0.0, |len| bytes as f64 / len.max(1) as f64));
     let hold = |shard, update: Update<'_>| write::hold(&replica, now_ns, shard, update);
+    let input = BufReader::with_capacity(BUFFER_LEN, input);
     let taken = take(input, wanted, now_ns, hold, &mut read)
         .map_err(|reason| RestoreError::Dump { dump: name.to_owned(), reason })?;
     let identity = StoreIdentity { herd: wanted.herd.id.clone(), server: wanted.server.clone() };
@@ -195,7 +198,7 @@ struct Taken {
     refused: u64,
 }
 
-/// Reads the whole dump. `hold` takes each record, and `read` is told the number of bytes so far.
+/// Reads the whole dump. `hold` takes each record, and `read` is told the number of bytes so far, now and then.
 fn take(
     input: impl BufRead,
     wanted: &Wanted<'_>,
@@ -209,7 +212,12 @@ fn take(
     let mut adoption = Adoption::new(wanted, is_same_herd, now_ns);
     let mut taken =
         Taken { header, records: RecordCounts::default(), adopted: 0, left_out: 0, stale: 0, refused: 0 };
+    let mut told = 0;
     while let Some(entry) = reader.next_entry()? {
+        if reader.bytes() - told >= PROGRESS_BYTES {
+            told = reader.bytes();
+            read(told);
+        }
         let mut update = entry.update();
         let kind = update.record.kind;
         if kind == Kind::TOKEN && !wanted.with_tokens || kind == Kind::QUOTA && !is_same_herd {
@@ -228,7 +236,7 @@ fn take(
             Restored::Stale => taken.stale += 1,
             Restored::Full | Restored::Impossible => taken.refused += 1,
         }
-        read(reader.bytes());
     }
+    read(reader.bytes());
     Ok(taken)
 }

@@ -83,11 +83,13 @@ fn dump_text(herd: &str, servers: &[&str]) -> Vec<u8> {
     text
 }
 
-fn restored(text: &[u8], wanted: &Wanted<'_>) -> Result<Restoration, RestoreError> {
+fn restored(mut text: &[u8], wanted: &Wanted<'_>) -> Result<Restoration, RestoreError> {
     let mut shares = Vec::new();
-    let source = Source { input: text, name: "riley.dump", len: Some(text.len() as u64) };
+    let len = Some(text.len() as u64);
+    let source = Source { input: &mut text, name: "riley.dump", len };
     let restored = restore(source, wanted, NOW_NS, 42, &mut |share| shares.push(share));
     assert!(shares.is_sorted() && shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
+    assert_eq!(restored.is_ok(), shares.last() == Some(&1.0), "{shares:?}");
     restored
 }
 

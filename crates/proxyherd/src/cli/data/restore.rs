@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write as _},
+    io::{self, Read, Write as _},
     path::PathBuf,
 };
 
@@ -28,9 +28,6 @@ const AFTER_HELP: &str = concat!(
   78  the configuration is wrong
 ",
 );
-
-/// The size of the buffer in front of the input, bytes.
-const BUFFER_LEN: usize = 256 * 1024;
 
 /// Make a new store for a server from a dump
 ///
@@ -67,11 +64,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = load(&args.config, &args.set.set)?;
     let server = &serve::named(&config, &args.name)?.name;
-    let (input, name, len) = open(args)?;
+    let (mut input, name, len) = open(args)?;
     let bar = Bar::new("Restoring");
     let herd = target(&config);
     let wanted = Wanted { herd: &herd, server, with_tokens: !args.without_tokens, replaces: args.force };
-    let source = Source { input, name: &name, len };
+    let source = Source { input: &mut input, name: &name, len };
     let done = restore(source, &wanted, clock::now_ns(), clock::random(), &mut |share| bar.set(share))?;
     drop(bar);
     write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
@@ -90,16 +87,15 @@ fn target(config: &Config) -> TargetHerd {
 }
 
 /// The dump, its name, and its length in bytes, if that is known.
-fn open(args: &Args) -> anyhow::Result<(Box<dyn BufRead>, String, Option<u64>)> {
+fn open(args: &Args) -> anyhow::Result<(Box<dyn Read>, String, Option<u64>)> {
     if args.file.as_os_str() == "-" {
-        let input = BufReader::with_capacity(BUFFER_LEN, io::stdin());
-        return Ok((Box::new(input), "standard input".to_owned(), None));
+        return Ok((Box::new(io::stdin()), "standard input".to_owned(), None));
     }
     let name = args.file.display().to_string();
     let cannot = || format!("cannot read {name}");
     let file = File::open(&args.file).with_context(cannot)?;
     let len = Some(file.metadata().with_context(cannot)?.len()).filter(|len| *len > 0);
-    Ok((Box::new(BufReader::with_capacity(BUFFER_LEN, file)), name, len))
+    Ok((Box::new(file), name, len))
 }
 
 fn summary(done: &Restoration, herd: &str) -> String {
