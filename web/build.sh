@@ -9,8 +9,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  npm ci --no-audit --no-fund
+# The same mark as in ci/tools.sh: the lock file that was installed last.
+installed=node_modules/.installed-lock.json
+if ! cmp -s package-lock.json "$installed"; then
+  npm ci --ignore-scripts --no-audit --no-fund
+  cp package-lock.json "$installed"
 fi
 rm -rf dist
 npx --no-install vite build --logLevel warn

@@ -88,8 +88,12 @@ export class Theme {
   /** Takes the next choice. */
   next(): void {
     this.chosen = CHOICES[(CHOICES.indexOf(this.chosen) + 1) % CHOICES.length] ?? 'system';
-    this.storage?.setItem(KEY, this.chosen);
     this.apply();
+    try {
+      this.storage?.setItem(KEY, this.chosen);
+    } catch {
+      // Some browsers have a storage that takes nothing. The choice then lasts as long as the page.
+    }
   }
 
   private apply(): void {

@@ -183,7 +183,7 @@ impl<S: Fn(&[NotifyState<'_>]) -> io::Result<()>> Told<S> {
                 self.send(&[NotifyState::Ready]);
                 self.look();
             }
-            // The service manager takes a server that stops for one that has left that state.
+            // A server that stops does not leave that state again.
             Message::Reloading | Message::Reloaded if self.is_stopping => {}
             Message::Reloading => match NotifyState::monotonic_usec_now() {
                 Ok(now) => self.send(&[NotifyState::Reloading, now]),
@@ -312,10 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stops_is_never_ready_again() {
+    fn a_server_that_stops_reads_no_files_again_and_is_never_ready_again() {
         let lines = sent(WATCHDOG, |told| {
             told.take(Message::Reloading);
             told.take(Message::Stopping);
+            told.take(Message::Reloading);
             told.take(Message::Reloaded);
             told.vitals(&vitals(1, &[]));
         });
