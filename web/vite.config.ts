@@ -63,5 +63,7 @@ export default defineConfig({
     // One thread is started quickly on a busy machine, too.
     pool: 'threads',
     fileParallelism: false,
+    // No test waits for time to pass, but a busy machine may be slow.
+    testTimeout: 60_000,
   },
 });

@@ -91,7 +91,10 @@ class Page implements App {
   private async placeMap(): Promise<void> {
     this.isPlaced = true;
     try {
-      if (!(await showAllClients(this))) this.notify('No client has reported to this herd yet.');
+      if (await showAllClients(this)) return;
+      // With a token, there may be clients that it does not show.
+      const { operate } = this.session.rights;
+      this.notify(`No client${operate ? '' : ' that this token shows'} has reported to this herd yet.`);
     } catch {
       // The stream says what is wrong.
     }

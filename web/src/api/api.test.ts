@@ -125,6 +125,17 @@ describe('a session', () => {
     expect(JSON.stringify(session.info)).not.toContain(TOKEN);
   });
 
+  test('refuses what no header can carry as a wrong token, and asks no server', async () => {
+    const herd = new FakeHerd();
+    herd.tokens = true;
+    const session = await herd.begin();
+    const asked = herd.asked.length;
+    for (const text of ['phd_é', '\u{1f511}', 'phd_a\nb', 'phd a', 'phd_\u200b']) {
+      await expect(session.useToken(text)).rejects.toMatchObject({ status: 401, needsToken: true });
+    }
+    expect(herd.asked.length).toBe(asked);
+  });
+
   test('keeps its earlier token if another one is wrong, or cannot be checked', async () => {
     for (const status of [401, 429, 503]) {
       const herd = new FakeHerd();

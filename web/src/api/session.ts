@@ -172,6 +172,8 @@ export class Session {
    * goes on with the token that it had.
    */
   async useToken(token: string): Promise<Rights> {
+    // No header can have other characters, and no token has them.
+    if (!/^[!-~]+$/.test(token)) throw new Problem(401, 'the token is wrong');
     const response = await this.request(RIGHTS_PATH, { headers: { Authorization: `Bearer ${token}` } });
     if (!response.ok) throw await Problem.of(response);
     const rights = (await response.json()) as Rights;

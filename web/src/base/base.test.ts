@@ -63,12 +63,14 @@ describe('texts', () => {
     expect([ago(200), ago(5000)]).toEqual(['just now', '5 s ago']);
     const points = ['north', 'northwest', 'north', 'northeast', 'west', 'north'];
     expect([0, -45, 359, 22.6, -90, 720].map(direction)).toEqual(points);
-    expect([compact(999), compact(1000), compact(1234), compact(34_567)]).toEqual(['999', '1k', '1.2k', '35k']);
+    expect([999, 1000, 1234, 9960, 34_567].map(compact)).toEqual(['999', '1k', '1.2k', '10k', '35k']);
+    expect([999_499, 999_500, 1.24e6, 10_000_000].map(compact)).toEqual(['999k', '1M', '1.2M', '10M']);
   });
 
   test('of attributes: the well-known ones have units, and all others stay as they are', () => {
     expect(attribute('battery_pct', 19.6)).toEqual(['Battery', '20 %']);
     expect(attribute('speed_mps', 10)).toEqual(['Speed', '36 km/h']);
+    expect(attribute('heading_deg', -720 - 45)).toEqual(['Heading', 'northwest (315°)']);
     expect(attribute('note', '<b>')).toEqual(['Note', '<b>']);
     expect(attribute('battery_pct', 'low')).toBeNull();
     expect(attribute('color', 3)).toBeNull();

@@ -42,17 +42,21 @@ export function ago(ms: number): string {
   return ms < 1500 ? 'just now' : `${duration(ms)} ago`;
 }
 
-/** The point of the compass that is nearest to a heading. */
-export function direction(degrees: number): string {
-  const turned = ((degrees % 360) + 360) % 360;
-  return POINTS[Math.round(turned / 45) % 8] ?? 'north';
+/** The same direction between 0 and 360 degrees. Clients may report any number. */
+export function turned(degrees: number): number {
+  return ((degrees % 360) + 360) % 360;
 }
 
-/** A count in few characters: 950, 1.2k, 34k. */
+/** The point of the compass that is nearest to a heading. */
+export function direction(degrees: number): string {
+  return POINTS[Math.round(turned(degrees) / 45) % 8] ?? 'north';
+}
+
+/** A count in few characters: 950, 1.2k, 34k, 5.6M. */
 export function compact(count: number): string {
   if (count < 1000) return String(count);
-  if (count < 9950) return `${short(count / 1000, 1)}k`;
-  return `${Math.round(count / 1000)}k`;
+  const [unit, letter] = count < 999_500 ? [1000, 'k'] : [1_000_000, 'M'];
+  return `${short(count / unit, count < 9.95 * unit ? 1 : 0)}${letter}`;
 }
 
 /** A well-known attribute: its name and its value as texts. `null`: the attribute is shown as it is. */
@@ -66,7 +70,7 @@ export function attribute(name: string, value: number | string): readonly [strin
     case 'battery_pct':
       return ['Battery', `${short(value, 0)} %`];
     case 'heading_deg':
-      return ['Heading', `${direction(value)} (${short(value, 0)}°)`];
+      return ['Heading', `${direction(value)} (${short(turned(value), 0)}°)`];
     case 'speed_mps':
       return ['Speed', `${short(value * 3.6, 1)} km/h`];
     default:

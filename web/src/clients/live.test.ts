@@ -172,6 +172,44 @@ test('a client that no stream of its own can name is followed while it is in vie
   ]);
 });
 
+test('a herd that has lost the followed client says so, whichever stream tells its state first', () => {
+  const { live, session, store } = begin();
+  live.see([0, 0, 10, 10]);
+  live.follow('a');
+  const whole = [{ event: 'reset' }, location('a', 1), { event: 'synced' }];
+  for (const at of [0, 1]) {
+    socket(at).onopen?.();
+    socket(at).tell(...whole);
+  }
+  const told: unknown[] = [];
+  live.followedChanged.listen((client) => told.push(client?.id ?? null));
+  for (const [first, second] of [[3, 2], [4, 5]] as const) {
+    session.moved.emit(undefined as never);
+    for (const at of [first, second]) {
+      socket(at).onopen?.();
+      socket(at).tell({ event: 'reset' }, { event: 'synced' });
+    }
+    expect(told.at(-1)).toBeNull();
+    expect(store.count).toBe(0);
+    socket(second).tell(location('a', 1));
+    socket(first).tell(location('a', 1));
+  }
+});
+
+test('a followed client that only the view tells of is forgotten with the herd', () => {
+  const { live, store } = begin();
+  live.see([0, 0, 10, 10]);
+  socket(0).onopen?.();
+  socket(0).tell({ event: 'reset' }, location('van*', 1), { event: 'synced' });
+  const told: unknown[] = [];
+  live.follow('van*');
+  live.followedChanged.listen((client) => told.push(client));
+  socket(0).tell({ event: 'left', data: { id: 'van*' } });
+  expect([store.count, told], 'it has only left the view').toEqual([1, []]);
+  socket(0).tell({ event: 'gone', data: { id: 'van*' } });
+  expect([store.count, told]).toEqual([0, [null]]);
+});
+
 test('a client that the herd forgets loses its trail, and one that leaves the view keeps it', () => {
   const { live, store } = begin();
   live.see([0, 0, 10, 10]);

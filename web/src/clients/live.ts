@@ -35,6 +35,8 @@ export class LiveClients {
   private askTimer: ReturnType<typeof setTimeout> | undefined;
   private followed: string | null = null;
   private followedState: Client | null = null;
+  /** The followed client was known before its stream began anew. */
+  private mayBeLost = false;
 
   constructor(
     private readonly session: Session,
@@ -71,6 +73,7 @@ export class LiveClients {
     this.leaveBehind();
     this.followed = id;
     this.followedState = null;
+    this.mayBeLost = false;
     // A star at the end would stand for many clients.
     const wanted = id !== null && !id.endsWith('*') && this.session.rights.read ? { ids: [id] } : null;
     this.following.want(wanted);
@@ -120,6 +123,26 @@ export class LiveClients {
     }
   }
 
+  /** Whether the stream of the view alone tells of the followed client. */
+  private get isFollowedHere(): boolean {
+    return this.following.state.kind === 'idle';
+  }
+
+  /** Forgets the followed client, because the herd does not know it any more. */
+  private lose(id: string): void {
+    this.trails.remove(id);
+    this.store.remove(id);
+    this.changed.emit();
+    this.followedChanged.emit(null);
+  }
+
+  /** A new state of the view does not have the followed client, and neither has the followed client's own stream. */
+  private missFollowed(): void {
+    const { followed, following } = this;
+    if (followed === null || this.get(followed)) return;
+    if (this.isFollowedHere || following.state.kind === 'live') this.followedChanged.emit(null);
+  }
+
   private viewReader(): StreamReader {
     return {
       reset: () => this.store.beginState(),
@@ -133,6 +156,7 @@ export class LiveClients {
         // Whoever is forgotten has no trail here either.
         if (isGone) this.trails.remove(id);
         if (id !== this.followed) this.store.remove(id);
+        else if (isGone && this.isFollowedHere) this.lose(id);
         this.changed.emit();
       },
       synced: () => {
@@ -140,6 +164,7 @@ export class LiveClients {
         if (this.followedState) this.store.put(this.followedState, performance.now());
         this.store.endState();
         this.changed.emit();
+        this.missFollowed();
       },
       stateChanged: (state) => this.stateChanged.emit(state),
     };
@@ -148,6 +173,7 @@ export class LiveClients {
   private followReader(): StreamReader {
     return {
       reset: () => {
+        this.mayBeLost ||= this.followedState !== null;
         this.followedState = null;
       },
       location: (client) => {
@@ -166,8 +192,12 @@ export class LiveClients {
         this.followedChanged.emit(null);
       },
       synced: () => {
-        const { followed, followedState } = this;
-        if (followed !== null && followedState === null) this.followedChanged.emit(this.store.get(followed) ?? null);
+        const { followed, followedState, mayBeLost } = this;
+        this.mayBeLost = false;
+        if (followed === null || followedState !== null) return;
+        // This stream can name the client, so it is gone, even if the view still shows it.
+        if (mayBeLost) this.lose(followed);
+        else this.followedChanged.emit(this.store.get(followed) ?? null);
       },
       stateChanged: () => {},
     };

@@ -8,7 +8,7 @@
 // The store does not know who asks for clients, or how they are drawn. Time is an argument, milliseconds.
 
 import type { Client } from '../api/wire';
-import { millis } from '../base/format';
+import { millis, turned } from '../base/format';
 import { metersPerUnit, wrapped, xOf, yOf } from '../base/mercator';
 
 /** Maximum number of clients that the page keeps. */
@@ -234,6 +234,6 @@ export class ClientStore {
 /** The direction as the client reports it, or as it has moved: `dx` meters to the east and `dy` to the south. */
 function headingOf(client: Client, dx: number, dy: number, known: number): number {
   const reported = client.attributes.heading_deg;
-  if (typeof reported === 'number') return (reported * Math.PI) / 180;
+  if (typeof reported === 'number') return (turned(reported) * Math.PI) / 180;
   return Math.hypot(dx, dy) >= MOVEMENT_M_MIN ? Math.atan2(dx, -dy) : known;
 }

@@ -6,11 +6,12 @@
 // panel's tables hold the same in words. The graph knows nothing of requests: `GraphEvents` says what was chosen.
 
 import { setText } from '../base/dom';
+import { compact } from '../base/format';
 import { change, svg } from '../base/svg';
 import { CIRCLE_MAX, layout, type Point } from './layout';
 import type { HerdView, LinkView, ServerView } from './model';
 import type { Dot } from './pulses';
-import { countText, lagText, linkName, linkStateText, rateText, serverStateText, UNKNOWN } from './texts';
+import { lagText, linkName, linkStateText, rateText, serverStateText, shortName, UNKNOWN } from './texts';
 
 /** What is chosen: a server or a link, by its key. */
 export interface Choice {
@@ -23,11 +24,11 @@ export interface GraphEvents {
   chosen(choice: Choice): void;
 }
 
-/** The radius of a server, pixels. In a large herd servers are smaller, and only the chosen one has its texts. */
+/** The radius of a server, pixels. In a large herd, which does not stand on a circle, servers are smaller. */
 const RADIUS = 15;
 const RADIUS_SMALL = 7;
-/** Above this number of servers, only what is chosen has its numbers. These herds stand on a circle. */
-const FULL_TEXTS_MAX = CIRCLE_MAX;
+/** Above this number of servers, only what is chosen has its numbers: others would run into each other. */
+const FULL_TEXTS_MAX = 6;
 /** Above this number of servers, only what is looked at has its name. */
 const NAMES_MAX = 20;
 /** The room around the outermost servers, pixels: for texts beside, above and below them. */
@@ -152,9 +153,9 @@ export class Graph {
 
   /** The places of the servers in pixels. */
   private place(): void {
-    const isFull = this.unit.size <= FULL_TEXTS_MAX;
-    const halfWidth = Math.max(10, this.width / 2 - (isFull ? MARGIN_X : MARGIN_X_SMALL));
-    const halfHeight = Math.max(10, this.height / 2 - (isFull ? MARGIN_Y : MARGIN_Y_SMALL));
+    const isCircle = this.unit.size <= CIRCLE_MAX;
+    const halfWidth = Math.max(10, this.width / 2 - (isCircle ? MARGIN_X : MARGIN_X_SMALL));
+    const halfHeight = Math.max(10, this.height / 2 - (isCircle ? MARGIN_Y : MARGIN_Y_SMALL));
     this.places = new Map(
       [...this.unit].map(([name, { x, y }]) => [
         name,
@@ -183,7 +184,7 @@ export class Graph {
     const shape = this.servers.get(server.name) ?? this.addServer(server.name);
     const count = this.view.servers.length;
     const isChosen = this.isChosen('server', server.name);
-    const radius = count <= FULL_TEXTS_MAX ? RADIUS : RADIUS_SMALL;
+    const radius = count <= CIRCLE_MAX ? RADIUS : RADIUS_SMALL;
     const isFull = count <= FULL_TEXTS_MAX || isChosen;
     const kind = server.state === 'up' && server.troubles.length > 0 ? 'troubled' : server.state;
     const transform = `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`;
@@ -200,10 +201,12 @@ export class Graph {
     });
     change(shape.body, { d: bodyPath(server, radius) });
     setText(shape.mark, markOf(server));
-    setText(shape.name, server.name);
+    setText(shape.name, shortName(server.name));
     const isThere = server.records !== null;
     const word = serverStateText(server);
-    setText(shape.first, !isFull ? '' : isThere ? `${countText(server.records)} records` : word);
+    // A long number would run into the texts of the next server. The tables have all digits.
+    const records = server.records === null ? word : `${compact(server.records)} records`;
+    setText(shape.first, isFull ? records : '');
     const rate = `${rateText(server.reportsPerS)} reports/s`;
     setText(shape.second, !isFull || !isThere ? '' : word === 'up' ? rate : word);
     this.placeTexts(server.name, shape, radius);
@@ -213,8 +216,8 @@ export class Graph {
   private placeTexts(server: string, shape: ServerShape, radius: number): void {
     const { x, y } = this.unit.get(server) ?? { x: 0, y: 0 };
     const texts = [shape.name, shape.first, shape.second].filter((text) => text.textContent !== '');
-    const isBeside = this.unit.size <= FULL_TEXTS_MAX && Math.abs(x) > 0.6 && Math.abs(y) < 0.8;
-    const isAbove = !isBeside && this.unit.size <= FULL_TEXTS_MAX && y < 0;
+    const isBeside = this.unit.size <= CIRCLE_MAX && Math.abs(x) > 0.6 && Math.abs(y) < 0.8;
+    const isAbove = !isBeside && this.unit.size <= CIRCLE_MAX && y < 0;
     const first = isBeside
       ? 4 - ((texts.length - 1) * LINE) / 2
       : isAbove

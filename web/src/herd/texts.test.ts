@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import type { LinkView, ServerView } from './model';
-import { countText, durationText, lagText, linkStateText, rateText, serverStateText, summaryText, UNKNOWN } from './texts';
+import { countText, durationText, lagText, linkStateText, rateText, serverStateText, shortName, summaryText, UNKNOWN } from './texts';
 
 const SERVER: ServerView = {
   name: 'Riley',
@@ -59,4 +59,9 @@ test('the summary counts what is there', () => {
   const away: ServerView = { ...SERVER, name: 'Bernard', state: 'away', reportsPerS: null };
   const view = { servers: [SERVER, away], links: [{ ...LINK, state: 'down' as const }] };
   expect(summaryText(view)).toBe('1 of 2 servers up · 0 of 1 link up · 1.5 reports/s');
+});
+
+test('a long name is shortened in its middle', () => {
+  expect([shortName('Riley'), shortName('exactly-14-chr')]).toEqual(['Riley', 'exactly-14-chr']);
+  expect(shortName('herd-eu-central-host-01')).toBe('herd-eu…ost-01');
 });

@@ -5,6 +5,8 @@ import type { HerdView, LinkView, ServerView } from './model';
 
 /** What stands where a number is not known. */
 export const UNKNOWN = '–';
+/** Maximum number of characters of a server's name in the graph. The tables have whole names. */
+const NAME_LEN_MAX = 14;
 
 /** A whole number with separators: `12,345`. */
 export function countText(count: number | null): string {
@@ -101,4 +103,10 @@ export function summaryText(view: HerdView): string {
 /** A number with its noun: `1 server`, `5 servers`. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A name that leaves room for the other texts. Names of servers often differ at their ends, so both ends stay. */
+export function shortName(name: string): string {
+  const half = (NAME_LEN_MAX - 1) / 2;
+  return name.length <= NAME_LEN_MAX ? name : `${name.slice(0, Math.ceil(half))}…${name.slice(-Math.floor(half))}`;
 }

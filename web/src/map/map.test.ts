@@ -54,6 +54,9 @@ describe('boxes', () => {
     expect(box?.[3]).toBeLessThan(-117);
     expect(boxAround([{ lat: 1, lon: 2 }])).toEqual([1, 2, 1, 2]);
     expect(boxAround([])).toBeNull();
+    const pacific = [178, -179, 179.5, -177].map((lon) => ({ lat: 0, lon }));
+    expect(boxAround(pacific), 'across the antimeridian').toEqual([0, 178, 0, -177]);
+    expect(boxAround([-70, 20, 100].map((lon) => ({ lat: 0, lon })))).toEqual([0, -70, 0, 100]);
   });
 });
 

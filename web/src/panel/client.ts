@@ -9,7 +9,7 @@ import { type Fact, FactList } from '../base/facts';
 import { ago, attribute, coordinates, distance, duration, millis } from '../base/format';
 import { latOf, lonOf } from '../base/mercator';
 import { metersBetween } from './list';
-import { showPlaces } from './places';
+import { nearbyPath, showPlaces } from './places';
 
 /** A share ends after one of these times, seconds. */
 const SHARE_TIMES: readonly (readonly [seconds: number, text: string])[] = [
@@ -26,6 +26,16 @@ const LATE_MS = 2000;
 /** The client's ID in a path. */
 export function pathId(client: Pick<Client, 'id' | 'id_url'>): string {
   return client.id_url ?? encodeURIComponent(client.id);
+}
+
+/** The distance up to which places are shown, meters. */
+const PLACES_RADIUS_M = 1500;
+
+/** The path of the places around a client. */
+export function placesPath(client: Client): string {
+  // A browser takes these IDs for steps in a path.
+  if (client.id === '.' || client.id === '..') return nearbyPath(client.lat, client.lon, PLACES_RADIUS_M);
+  return `v1/clients/${pathId(client)}/places?radius_m=${PLACES_RADIUS_M}&limit=12`;
 }
 
 export class ClientPanel {
@@ -176,8 +186,7 @@ export class ClientPanel {
     part.addEventListener('toggle', () => {
       const { client } = this;
       if (!part.open || !client) return;
-      const path = `v1/clients/${pathId(client)}/places?radius_m=1500&limit=12`;
-      void showPlaces(this.app, this.placesList, path, [client.lat, client.lon], this.ending.signal);
+      void showPlaces(this.app, this.placesList, placesPath(client), [client.lat, client.lon], this.ending.signal);
     });
     return part;
   }

@@ -2,7 +2,7 @@
 
 import type { Client } from '../api/wire';
 import type { App } from '../app';
-import { contains } from '../base/box';
+import { around, contains } from '../base/box';
 import { byId, el } from '../base/dom';
 import { whole } from '../base/format';
 import { latOf, lonOf } from '../base/mercator';
@@ -91,7 +91,10 @@ function paddingOf(): { top: number; right: number; bottom: number; left: number
     : { top: 50, right, bottom, left: bar.right + 40 };
 }
 
-/** The smallest box with nearly all clients. A few that are far from all others do not make the map tiny. */
+/**
+ * The smallest box with nearly all clients. West is greater than east in a box across the antimeridian. A few clients that
+ * are far from all others do not make the map tiny.
+ */
 export function boxAround(clients: readonly Pick<Client, 'lat' | 'lon'>[]): [number, number, number, number] | null {
   if (clients.length === 0) return null;
   const inner = (values: number[]): [number, number] => {
@@ -100,8 +103,23 @@ export function boxAround(clients: readonly Pick<Client, 'lat' | 'lon'>[]): [num
     return [sorted[cut] ?? 0, sorted[sorted.length - 1 - cut] ?? 0];
   };
   const [south, north] = inner(clients.map(({ lat }) => lat));
-  const [west, east] = inner(clients.map(({ lon }) => lon));
-  return [south, west, north, east];
+  const lons = clients.map(({ lon }) => lon);
+  const first = afterGap(lons);
+  const [west, east] = inner(lons.map((lon) => (lon < first ? lon + 360 : lon)));
+  return [south, around(west), north, around(east)];
+}
+
+/** The longitude at which the widest part of the world without clients ends, going eastward. */
+function afterGap(lons: readonly number[]): number {
+  const sorted = [...lons].sort((a, b) => a - b);
+  let [widest, first] = [Number.NEGATIVE_INFINITY, 0];
+  sorted.forEach((lon, at) => {
+    const before = sorted[at - 1] ?? (sorted.at(-1) ?? lon) - 360;
+    if (lon - before <= widest) return;
+    widest = lon - before;
+    first = lon;
+  });
+  return first;
 }
 
 /** Where a client is drawn now, in degrees. */

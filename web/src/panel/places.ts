@@ -14,6 +14,12 @@ export function radiusAt(zoom: number, lat: number, px: number): number {
   return Math.round(Math.min(Math.max((meters * px) / 3, 200), 50_000));
 }
 
+/** The path of the places around a point. */
+export function nearbyPath(lat: number, lon: number, radiusM: number): string {
+  const at = `${lat.toFixed(6)},${lon.toFixed(6)}`;
+  return `maps/api/place/nearbysearch/json?location=${encodeURIComponent(at)}&radius=${radiusM}`;
+}
+
 /** Asks for places at a path, and shows them in an element. */
 export async function showPlaces(
   app: App,
@@ -68,7 +74,5 @@ export function showPlacesAround(app: App, lat: number, lon: number): void {
     pin.remove();
   };
   app.panel.show({ title: 'Places here', element, onClose: close });
-  const at = `${lat.toFixed(6)},${lon.toFixed(6)}`;
-  const path = `maps/api/place/nearbysearch/json?location=${encodeURIComponent(at)}&radius=${radius}`;
-  void showPlaces(app, list, path, [lat, lon], request.signal);
+  void showPlaces(app, list, nearbyPath(lat, lon, radius), [lat, lon], request.signal);
 }

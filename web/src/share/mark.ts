@@ -1,6 +1,7 @@
 // The mark of the shared client, for the drawing and for the map: a circle as large as the accuracy, and in its middle
 // a dot, or an arrow if the heading is known.
 
+import { turned } from '../base/format';
 import { change, svg } from '../base/svg';
 
 /** The mark, in an SVG group. */
@@ -18,6 +19,6 @@ export class Mark {
     change(this.circle, { r: radius.toFixed(1) });
     this.arrow.classList.toggle('none', heading === null);
     this.dot.classList.toggle('none', heading !== null);
-    if (heading !== null) change(this.arrow, { transform: `rotate(${heading.toFixed(1)})` });
+    if (heading !== null) change(this.arrow, { transform: `rotate(${turned(heading).toFixed(1)})` });
   }
 }

@@ -2,7 +2,7 @@
 // time is an argument.
 
 import type { Fact } from '../base/facts';
-import { direction, distance, millis, short } from '../base/format';
+import { direction, distance, millis, short, turned } from '../base/format';
 
 /** The shared client, as the server tells it. */
 export interface SharedClient {
@@ -77,7 +77,7 @@ export function facts(client: SharedClient, local: (ms: number) => string): Fact
   };
   add('Accuracy', 'accuracy_m', (value) => `within ${distance(Math.abs(value))}`);
   add('Speed', 'speed_mps', (value) => `${short(value * 3.6, 1)} km/h`);
-  add('Heading', 'heading_deg', (value) => `${direction(value)} (${short(value, 0)}°)`);
+  add('Heading', 'heading_deg', (value) => `${direction(value)} (${short(turned(value), 0)}°)`);
   add('Altitude', 'altitude_m', (value) => `${short(value, 0)} m`);
   add('Battery', 'battery_pct', (value) => `${short(value, 0)} %`);
   const note = client.attributes?.note;

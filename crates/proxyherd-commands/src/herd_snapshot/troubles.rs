@@ -59,10 +59,11 @@ fn of_removed(snapshot: &HerdSnapshot) -> Option<String> {
 
 fn of_server(server: &AskedServer) -> Vec<String> {
     let name = &server.name;
-    let at = server.http.as_ref().map(url).unwrap_or_default();
+    // A server that --at names has its URL for its name until it answers.
+    let at = server.http.as_ref().map(|door| format!(" at {}", url(door))).unwrap_or_default();
     let status = match &server.answer {
         StatusAnswer::NoDoor | StatusAnswer::Refused(_) => return Vec::new(),
-        StatusAnswer::Silent(why) => return vec![format!("{name} does not answer at {at}: {why}")],
+        StatusAnswer::Silent(why) => return vec![format!("{name} does not answer{at}: {why}")],
         StatusAnswer::Up(status) => status,
     };
     let mut troubles = Vec::new();

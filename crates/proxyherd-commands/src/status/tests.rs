@@ -96,6 +96,14 @@ fn snapshot(servers: Vec<AskedServer>) -> HerdSnapshot {
 }
 
 #[test]
+fn a_server_that_only_its_url_names_is_named_once() {
+    let name = "http://127.0.0.1:8000".to_owned();
+    let answer = StatusAnswer::Silent("connection refused".to_owned());
+    let text = plain(&snapshot(vec![AskedServer { name, http: None, answer }]));
+    assert!(text.contains("! http://127.0.0.1:8000 does not answer: connection refused\n"), "{text}");
+}
+
+#[test]
 fn the_herd_is_a_table_with_its_troubles_below() {
     let down = LinkStatus {
         up: false,

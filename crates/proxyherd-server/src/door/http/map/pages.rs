@@ -26,20 +26,18 @@ const FILE_KEPT: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 /// The map.
 pub(in crate::door::http) async fn get_page(
     State(herd): State<Arc<Herd>>,
-    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    page(&herd, "index.html", &uri, &headers).await
+    page(&herd, "index.html", &headers).await
 }
 
 /// The page of a share. It is the same for every share: its script takes the token from the fragment of the page's own
 /// URL, and leaves it there, so that a reload shows the share again.
 pub(in crate::door::http) async fn get_share_page(
     State(herd): State<Arc<Herd>>,
-    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    page(&herd, "share.html", &uri, &headers).await
+    page(&herd, "share.html", &headers).await
 }
 
 /// A file that a page loads.
@@ -53,8 +51,9 @@ pub(in crate::door::http) async fn get_file(uri: Uri, headers: HeaderMap) -> Res
     Ok(answer(&headers, file, FILE_KEPT, policy::of_files()).await)
 }
 
-async fn page(herd: &Herd, name: &str, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
-    Query::of(uri, &[], &[])?;
+/// A page. The query of its URL does not matter: messengers and mail programs add parameters of their own to the links
+/// that they show.
+async fn page(herd: &Herd, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let page = proxyherd_web::page(name);
     let page = page.ok_or_else(|| {
         Problem::new(
