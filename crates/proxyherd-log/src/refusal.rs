@@ -57,8 +57,8 @@ pub fn whose(path: &Path) -> Option<String> {
     ))
 }
 
-/// The owner of `path`, if this process runs as root and the owner is another user. If nothing is at `path`, the nearest
-/// directory above it counts. That user could not read private files that root makes there.
+/// The owner of `path`, if this process runs as root and the owner is another user. If nothing is at `path`, the
+/// nearest directory above it counts. That user could not read private files that root makes there.
 pub fn owner_beside_root(path: &Path) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return None;

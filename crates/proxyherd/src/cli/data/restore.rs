@@ -32,9 +32,9 @@ const AFTER_HELP: &str = concat!(
 /// Make a new store for a server from a dump
 ///
 /// Stop the server first. The store appears as a whole when the last line of the dump was read; a dump with a wrong
-/// line changes nothing. Run the command as the user of the server: root makes no store in a directory of another user,
-/// who could not read the store. In the herd of the dump, records keep the names of their servers. In another herd, records of
-/// servers that this herd does not have are taken in the name of the restoring server.
+/// line changes nothing. Run the command as the user of the server: root makes no store in a directory of another
+/// user, who could not read the store. In the herd of the dump, records keep the names of their servers. In another
+/// herd, records of servers that this herd does not have are taken in the name of the restoring server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
