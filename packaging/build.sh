@@ -12,6 +12,9 @@
 #
 # PROXYHERD_PROFILE names another profile of cargo, and PROXYHERD_BINARY a program that is there already, which is then
 # not built. Both are for tests of the packages. PROXYHERD_VERSION is the version of the package.
+#
+# DEBFULLNAME and DEBEMAIL name the maintainer of the package, as for Debian's own tools: whoever builds the package and
+# answers for it. Without them the address ends in `.invalid`, which no mail can reach.
 
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -22,6 +25,8 @@ ship="$PWD/target/ship"
 profile="${PROXYHERD_PROFILE:-dist}"
 machine="$(uname -m)"
 export PATH="$PATH:$target_dir/tools/bin"
+
+maintainer="${DEBFULLNAME:-proxyherd maintainers} <${DEBEMAIL:-maintainers@proxyherd.invalid}>"
 
 say() { printf '%s\n' "$@" >&2; }
 
@@ -84,7 +89,7 @@ make_documents() {
 make_debian_changelog() {
     local version="$1"
     printf 'proxyherd (%s) stable; urgency=medium\n\n  * See /usr/share/doc/proxyherd/CHANGELOG.md.gz.\n\n -- %s  %s\n' \
-        "$version" 'The authors of proxyherd <proxyherd@localhost>' "$(date --utc --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" -R)" |
+        "$version" "$maintainer" "$(date --utc --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" -R)" |
         gzip --best --no-name >"$ship/changelog.gz"
     gzip --best --no-name --stdout CHANGELOG.md >"$ship/CHANGELOG.md.gz"
 }
@@ -96,7 +101,8 @@ make_deb() {
         return 1
     fi
     make_debian_changelog "$version"
-    cargo deb --locked --package proxyherd --no-build --no-strip --profile "$profile" --deb-version "$version" --output "$ship"
+    cargo deb --locked --package proxyherd --no-build --no-strip --profile "$profile" --deb-version "$version" \
+        --maintainer "$maintainer" --output "$ship"
 }
 
 rm -rf "$ship/man" "$ship/completions"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tries the Debian package on this machine, as root: builds it twice, installs it, starts its server as systemd would,
-# upgrades it while the server has clients, removes it and purges it. Each step is checked. The stage `package` of ./soak
-# runs this script.
+# upgrades it while the server has clients, restores a backup, removes it and purges it. Each step is checked. The stage
+# `package` of ./soak runs this script.
 #
 # systemd does not have to run. The server is started by the command of the installed unit, as the unit's user, with a
 # socket for what it tells systemd.
@@ -133,6 +133,16 @@ knows_kiwi || fail 'the upgrade has stopped the server'
 stop
 start
 knows_kiwi || fail 'the new version does not find the client of the old one'
+
+say 'Restoring a backup'
+proxyherd data dump --config "$etc/herd.toml" --name Riley --out "$work/riley.dump"
+stop
+proxyherd data restore "$work/riley.dump" --config "$etc/herd.toml" --name Riley --force >"$work/out" 2>&1 &&
+    fail 'root has made a store that the server cannot read'
+grep -q 'belongs to proxyherd' "$work/out" || fail 'root was refused for another reason'
+runuser --user proxyherd -- proxyherd data restore - --config "$etc/herd.toml" --name Riley --force <"$work/riley.dump"
+start
+knows_kiwi || fail 'the restored store does not have the client'
 
 say 'Removing'
 stop

@@ -57,6 +57,17 @@ pub fn whose(path: &Path) -> Option<String> {
     ))
 }
 
+/// The owner of `path`, if this process runs as root and the owner is another user. If nothing is at `path`, the
+/// nearest directory above it counts. That user could not read private files that root makes there.
+pub fn owner_beside_root(path: &Path) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let owner = path.ancestors().find_map(|part| fs::metadata(part).ok())?.uid();
+    (owner != 0).then(|| user(owner))
+}
+
 /// The longest leading part of `path` whose metadata this process can read. The process lacks permission to use that
 /// part or to look into it.
 fn refusing(path: &Path) -> Option<(PathBuf, Metadata)> {

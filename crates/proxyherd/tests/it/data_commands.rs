@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::Path,
     sync::{
         Mutex,
@@ -261,6 +261,29 @@ fn a_store_that_is_used_or_holds_something_is_not_replaced() {
     done(herd.dir(), "data restore riley.dump --name Riley --force");
     herd.start("Riley");
     assert_eq!(herd.located("Riley", &["kiwi"]), [at], "the store is the one of the dump");
+}
+
+/// A user who is not root. The number need not be in /etc/passwd.
+const SOMEBODY: u32 = 65_533;
+
+#[test]
+fn root_makes_no_store_that_the_user_of_the_server_could_not_read() {
+    let herd = riley().start();
+    herd.client("Riley").ask(&format!("IAMAT kiwi {WHERE_AND_WHEN}"));
+    let dump = done(herd.dir(), "data dump --name Riley").out;
+    let new = riley().prepare();
+    fs::write(new.dir().join("riley.dump"), dump).unwrap();
+    let data = new.dir().join("data");
+    fs::create_dir(&data).unwrap();
+    if fs::metadata(&data).unwrap().uid() != 0 {
+        done(new.dir(), "data restore riley.dump --name Riley");
+        return; // The test does not run as root, and only root can give a directory away.
+    }
+    chown(&data, Some(SOMEBODY), None).unwrap();
+    fails(new.dir(), "data restore riley.dump --name Riley", 1, "belongs to user 65533, who could not read");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "nothing was made");
+    chown(&data, Some(0), None).unwrap();
+    done(new.dir(), "data restore riley.dump --name Riley");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     io::{self, Read, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use proxyherd_config::{clock, config::Config};
 use proxyherd_data::restore::{Restoration, Source, TargetHerd, Wanted, restore};
-use proxyherd_log::escape;
+use proxyherd_log::{escape, refusal};
 
 use super::{many, progress::Bar};
 use crate::cli::{ConfigArgs, SetArgs, heading, load, serve};
@@ -32,8 +32,9 @@ const AFTER_HELP: &str = concat!(
 /// Make a new store for a server from a dump
 ///
 /// Stop the server first. The store appears as a whole when the last line of the dump was read; a dump with a wrong
-/// line changes nothing. In the herd of the dump, records keep the names of their servers. In another herd, records of
-/// servers that this herd does not have are taken in the name of the restoring server.
+/// line changes nothing. Run the command as the user of the server: root makes no store in a directory of another
+/// user, who could not read the store. In the herd of the dump, records keep the names of their servers. In another
+/// herd, records of servers that this herd does not have are taken in the name of the restoring server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
@@ -64,6 +65,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = load(&args.config, &args.set.set)?;
     let server = &serve::named(&config, &args.name)?.name;
+    refuse_root(&config.herd.data.join(server.as_str()))?;
     let (mut input, name, len) = open(args)?;
     let bar = Bar::new("Restoring");
     let herd = target(&config);
@@ -72,6 +74,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let done = restore(source, &wanted, clock::now_ns(), clock::random(), &mut |share| bar.set(share))?;
     drop(bar);
     write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
+    Ok(())
+}
+
+/// Refuses to make, as root, a store that the user of the server could not read.
+fn refuse_root(place: &Path) -> anyhow::Result<()> {
+    if let Some(owner) = refusal::owner_beside_root(place) {
+        bail!(
+            "{} belongs to {owner}, who could not read a store that root makes: run the command as {owner} \
+             (runuser --user), with `-` in place of the file, and give it the dump as standard input",
+            place.display()
+        );
+    }
     Ok(())
 }
 
@@ -133,7 +147,7 @@ fn summary(done: &Restoration, herd: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::Duration};
+    use std::time::Duration;
 
     use proxyherd_config::config::Overrides;
     use proxyherd_core::types::ServerName;

@@ -29,14 +29,20 @@ const IN_A_BROWSER: &[(&str, &str)] = &[
 const GOOGLE_CLIENTS: &[(&str, &str)] =
     &[("crates/proxyherd/tests/it/google_clients.rs", "fn both_clients_find_what_is_near")];
 
-/// The Debian package is built, installed, started, upgraded and removed.
+/// The Debian package is built, installed, started, upgraded, restored from a backup and removed.
 const PACKAGE: &[(&str, &str)] = &[
     ("soak", "stage_package()"),
     ("packaging/debian/try.sh", "packaging/build.sh --deb"),
     ("packaging/debian/try.sh", "$unit"),
+    ("packaging/debian/try.sh", "runuser --user proxyherd -- proxyherd data restore - "),
 ];
 
 const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere {
+        document: "book/src/operating/backup.md",
+        first: "$ cd /etc/proxyherd && runuser --user proxyherd",
+        tests: PACKAGE,
+    },
     Elsewhere {
         document: "book/src/operating/install.md",
         first: "cargo install --locked cargo-deb",

@@ -8,6 +8,9 @@ use super::document::{Document, documents, root};
 /// Texts outside of the book whose links are checked, too.
 const FURTHER: [&str; 3] = ["CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"];
 
+/// The list of the chapters.
+const SUMMARY: &str = "book/src/SUMMARY.md";
+
 /// What is wrong with a link of a document.
 fn fault(document: &Document, target: &str) -> Option<String> {
     let (path, anchor) = match target.split_once('#') {
@@ -28,6 +31,9 @@ fn fault(document: &Document, target: &str) -> Option<String> {
     if document.name.starts_with("book/") && !inside.starts_with("book/src") {
         return Some("the file is no chapter, so mdBook cannot show it".to_owned());
     }
+    if document.name.starts_with("book/src/") && document.name != SUMMARY && path.ends_with("README.md") {
+        return Some("mdBook makes index.html of a README.md, and README.html of a link to it".to_owned());
+    }
     let anchor = anchor?;
     if !fs::metadata(&file).is_ok_and(|file| file.is_file()) {
         return Some("a folder has no headings".to_owned());
@@ -41,7 +47,7 @@ fn fault(document: &Document, target: &str) -> Option<String> {
 fn every_link_leads_to_a_file_and_a_heading() {
     let mut documents = documents();
     documents.extend(FURTHER.iter().map(|name| Document::read(name)));
-    documents.push(Document::read("book/src/SUMMARY.md"));
+    documents.push(Document::read(SUMMARY));
     let (mut checked, mut faults) = (0, Vec::new());
     for document in &documents {
         for (line, target) in document.links() {
@@ -72,5 +78,9 @@ fn a_link_without_a_target_is_found() {
         ("#no-such-heading", false),
     ] {
         assert_eq!(fault(&readme, target).is_none(), is_right, "{target}");
+    }
+    let phones = Document::read("book/src/phones/index.md");
+    for (target, is_right) in [("owntracks.md", true), ("../README.md", false)] {
+        assert_eq!(fault(&phones, target).is_none(), is_right, "{target}");
     }
 }
