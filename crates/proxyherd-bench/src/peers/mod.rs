@@ -12,6 +12,7 @@
 //! ```
 
 mod plan;
+mod ports;
 mod process;
 mod runtime;
 mod show;

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 
 use super::Topology;
+use super::ports::free_address;
 use super::process::PeerProcess;
 use super::runtime::Foreign;
-use crate::target::herd::free_addresses;
 
 /// The servers of a herd, at free addresses of this machine.
 pub(super) struct HerdPlan {
@@ -20,8 +20,8 @@ pub(super) struct HerdPlan {
 
 impl HerdPlan {
     pub(super) fn new(foreign: &Foreign, topology: &'static Topology) -> Result<HerdPlan> {
-        let addresses = free_addresses(topology.len())?;
-        let addresses = addresses.into_iter().map(|[line, peer, _]| [line, peer]).collect();
+        let addresses = topology.iter().map(|_| Ok([free_address()?, free_address()?]));
+        let addresses = addresses.collect::<Result<_>>()?;
         Ok(HerdPlan { foreign: foreign.clone(), topology, addresses })
     }
 
