@@ -85,6 +85,17 @@ test('before any answer the flooded states count', () => {
   expect(link(model, 'A', 'B'), 'the server does not know').toMatchObject({ state: 'unknown', eager: false });
 });
 
+test('once no server answers, the state of no link is known', () => {
+  const model = new HerdModel();
+  model.noteTopology(topology());
+  model.noteSilence('A');
+  expect(link(model, 'A', 'B').state, 'the other server may answer').toBe('up');
+  model.noteSilence('B');
+  expect(model.view().links.map(({ state }) => state)).toEqual(['unknown', 'unknown']);
+  model.noteStatus('A', status('A', { B: {} }), 0);
+  expect(link(model, 'A', 'B').state).toBe('up');
+});
+
 test('two answers give rates in both directions', () => {
   const model = known();
   model.noteStatus('A', status('A', { B: { sent: 100, received: 50, lag: 0.2 } }), 1000);

@@ -2,8 +2,8 @@
 // of `/v1/herd` and `/v1/status` and gives a `HerdView`, from which the graph, the table and the texts are made.
 //
 // A server that does not answer this page may still be there for its neighbors, so its state is judged by both. Of a
-// link, the ends that answer are believed. If no end answers, the last answer of `/v1/herd` counts, and if that is
-// missing, the state is not known. This module draws nothing and asks nobody.
+// link, the ends that answer are believed. If no end answers, the last answer of `/v1/herd` counts. If that is
+// missing, or if no server answers at all, the state is not known. This module draws nothing and asks nobody.
 
 import { RateMeter } from './rates';
 import type { LinkStatus, Status, Topology } from './status';
@@ -185,10 +185,17 @@ export class HerdModel {
         .find((server) => server.name === name)
         ?.links.find((link) => link.neighbor === neighbor);
     const ends = [named(a, b), named(b, a)].filter((link) => link !== undefined);
-    if (ends.length === 0) return null;
+    if (ends.length === 0 || this.isSilent()) return null;
     const isDown = ends.some(({ up }) => up === false);
     const isUp = ends.every(({ up }) => up === true);
     return { state: isDown ? 'down' : isUp ? 'up' : 'unknown', eager: ends.some(({ eager }) => eager) };
+  }
+
+  /** Whether no server answers. What `/v1/herd` has said is then of a time before. */
+  private isSilent(): boolean {
+    const { servers } = this.topology;
+    const isQuiet = ({ isAsked, status }: Known, hasDoor: boolean) => status === null && (isAsked || !hasDoor);
+    return servers.every(({ name, http }) => isQuiet(this.of(name), http.length > 0));
   }
 
   private of(name: string): Known {

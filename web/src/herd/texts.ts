@@ -6,7 +6,7 @@ import type { HerdView, LinkView, ServerView } from './model';
 /** What stands where a number is not known. */
 export const UNKNOWN = '–';
 /** Maximum number of characters of a server's name in the graph. The tables have whole names. */
-const NAME_LEN_MAX = 14;
+const NAME_LEN_MAX = 11;
 
 /** A whole number with separators: `12,345`. */
 export function countText(count: number | null): string {

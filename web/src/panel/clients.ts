@@ -92,8 +92,8 @@ function paddingOf(): { top: number; right: number; bottom: number; left: number
 }
 
 /**
- * The smallest box with nearly all clients. West is greater than east in a box across the antimeridian. A few clients that
- * are far from all others do not make the map tiny.
+ * The smallest box with nearly all clients. West is greater than east in a box across the antimeridian. A few clients
+ * that are far from all others do not make the map tiny.
  */
 export function boxAround(clients: readonly Pick<Client, 'lat' | 'lon'>[]): [number, number, number, number] | null {
   if (clients.length === 0) return null;
