@@ -10,6 +10,7 @@
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
+//! - `race` measures all of this beside herds in other languages, and writes a report.
 //! - `places` simulates how many requests the cache of places saves.
 //!
 //! This file knows the arguments and the exit codes. [`load`] sends lines and checks the replies, and [`target`] starts
@@ -30,6 +31,7 @@ mod nearby;
 mod places;
 mod procfs;
 mod progress;
+mod race;
 mod restart;
 mod stats;
 mod steady;
@@ -115,6 +117,12 @@ enum Command {
         /// Number of clients.
         #[arg(long, default_value_t = 1_000_000)]
         clients: u32,
+        /// Do without the index of clients by position.
+        #[arg(long)]
+        no_index: bool,
+        /// Print the number of bytes of a client alone.
+        #[arg(long)]
+        plain: bool,
     },
     /// Open idle connections and measure the memory that each connection takes at the server.
     #[command(
@@ -163,6 +171,13 @@ enum Command {
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- restart --clients 10000000"
     )]
     Restart(RestartArgs),
+    /// Measure proxyherd beside herds in other languages and an echo server, in interleaved rounds, and write REPORT.md
+    /// with tables and plots. Exit with 1 if a section could not be measured.
+    #[command(
+        after_help = "Examples:\n  proxyherd-bench race\n  proxyherd-bench race --only throughput,latency --rounds 3\n  \
+                      proxyherd-bench race --render bench/results.json"
+    )]
+    Race(RaceArgs),
     /// Simulate clients that walk about a city and ask for places, and measure the share of their questions that become
     /// requests to a provider, and the errors of the answers.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
@@ -313,6 +328,14 @@ struct DurabilityArgs {
 }
 
 #[derive(Args)]
+struct RaceArgs {
+    #[command(flatten)]
+    plan: race::RacePlan,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct RestartArgs {
     #[command(flatten)]
     plan: restart::RestartPlan,
@@ -361,7 +384,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
         Command::Near(plan) => near::run(&plan).map(|()| ExitCode::SUCCESS),
-        Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
+        Command::Memory { clients, no_index, plain } => {
+            memory::measure(clients, !no_index, plain).map(|()| ExitCode::SUCCESS)
+        }
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
         }
@@ -389,6 +414,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(RestartArgs { plan, server }) => {
             let is_met = restart::run(&plan, server.server_bin.as_deref())?;
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Race(RaceArgs { plan, server }) => {
+            let is_whole = race::run(&plan, server.server_bin.as_deref())?;
+            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::HandlerServer => target::handler::serve().map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),

@@ -1,0 +1,153 @@
+//! A herd of five at given rates: the cores that it uses, the processor time of a report, and the time until the
+//! farthest server shows a report.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::{CLIENTS, CONNECTIONS, Course, KEPT_MIN, drive, turns};
+use crate::format::grouped;
+use crate::load::CLIENTS_MAX;
+use crate::load::asking::Probe;
+use crate::load::paced::{self, PacedPlan, PacedResult};
+use crate::race::field::Running;
+use crate::stats::Histogram;
+
+const SERVERS: usize = 5;
+/// Reports a second.
+const RATES: [u32; 5] = [0, 20_000, 50_000, 150_000, 300_000];
+/// Each connection writes what is due at these intervals.
+const TICK: Duration = Duration::from_millis(1);
+/// Depth of the load that measures the highest rate.
+const FULL_DEPTH: u32 = 128;
+/// Time between two probes.
+const PROBE_INTERVAL: Duration = Duration::from_millis(10);
+/// Number of probes that find the farthest server.
+const PROBES: u32 = 20;
+/// The client that probes report. No other client has this number.
+const PROBE_CLIENT: u32 = CLIENTS_MAX - 1;
+
+pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
+    let herds = course.askable();
+    // Herds start anew in each round, because idle herds would take processor time from the others.
+    for round in 1..=course.lengths.long_rounds {
+        for turn in turns(herds.len(), round) {
+            let herd = herds[turn];
+            course.show(|| format!("round {round}: starting five servers of {}", herd.label));
+            let running = herd.start(SERVERS).with_context(|| format!("{} does not start", herd.label))?;
+            one_herd(course, &running, herd.label, round)
+                .with_context(|| format!("a herd of {}", herd.label))?;
+        }
+    }
+    Ok(())
+}
+
+/// One round of one herd.
+fn one_herd(course: &mut Course<'_>, running: &Running, label: &str, round: u32) -> Result<()> {
+    let full = drive(running, CONNECTIONS, FULL_DEPTH, course.lengths.warm_up)?;
+    settle(running, &full.last_reports)?;
+    let farthest = farthest(running)?;
+    for rate in RATES.map(|rate| rate / course.lengths.divisor) {
+        let measured = at_rate(course, running, farthest, f64::from(rate))?;
+        if rate > 0 && measured.result.kept() < KEPT_MIN {
+            let kept = 100.0 * measured.result.kept();
+            let rate = grouped(rate.into());
+            let text =
+                format!("{label} did not keep up at {rate} reports a second: it answered {kept:.0} %.");
+            course.results.remark("paced-cores", text);
+            break;
+        }
+        let (who, x) = (running.name, f64::from(rate));
+        course.add("paced-cores", who, x, round, measured.cores)?;
+        if rate > 0 {
+            let each_us = measured.cores * measured.result.duration.as_secs_f64() * 1e6;
+            course.add("paced-cpu", who, x, round, each_us / measured.result.answered as f64)?;
+        }
+        let millis = |share| measured.visible.percentile(share).as_secs_f64() * 1e3;
+        course.add("visible-p50", who, x, round, millis(0.5))?;
+        course.add("visible-p99", who, x, round, millis(0.99))?;
+        course.show(|| {
+            let (cores, p99) = (measured.cores, millis(0.99));
+            format!("{label} at {}/s: {cores:.2} cores, visible within {p99:.1} ms", grouped(x))
+        });
+    }
+    // The herd is warm now, so this is its highest rate.
+    let full = drive(running, CONNECTIONS, FULL_DEPTH, course.lengths.round)?;
+    settle(running, &full.last_reports)?;
+    let half = at_rate(course, running, farthest, full.lines_per_second() / 2.0)?;
+    course.add("half-rate", running.name, 0.0, round, half.result.answered_per_second())?;
+    course.add("half-kept", running.name, 0.0, round, half.result.kept())?;
+    let p99 = half.visible.percentile(0.99).as_secs_f64() * 1e3;
+    course.add("half-visible-p99", running.name, 0.0, round, p99)?;
+    if half.result.kept() < KEPT_MIN {
+        let text = format!(
+            "{label} did not keep up at half of its full rate: it answered {:.0} %.",
+            100.0 * half.result.kept()
+        );
+        course.results.remark("half-rate", text);
+    }
+    Ok(())
+}
+
+/// Waits until a herd has nothing more to tell.
+fn settle(running: &Running, reports: &[crate::load::ClientReport]) -> Result<()> {
+    let some = super::herd::some_of(reports);
+    crate::load::asking::wait_until_shown(&running.addresses, &some, super::herd::SETTLE_MAX).map(drop)
+}
+
+/// The server that shows last what was reported at the first one, by the median of some probes.
+fn farthest(running: &Running) -> Result<usize> {
+    let mut found = (Duration::ZERO, 0);
+    for server in 1..running.addresses.len() {
+        let mut probe = Probe::between(running.addresses[0], running.addresses[server], PROBE_CLIENT)?;
+        let mut histogram = Histogram::new();
+        for _ in 0..PROBES {
+            histogram.record(probe.measure()?);
+            thread::sleep(PROBE_INTERVAL);
+        }
+        found = found.max((histogram.percentile(0.5), server));
+    }
+    Ok(found.1)
+}
+
+/// What was measured at one rate.
+struct AtRate {
+    result: PacedResult,
+    cores: f64,
+    visible: Histogram,
+}
+
+fn at_rate(course: &Course<'_>, running: &Running, farthest: usize, per_second: f64) -> Result<AtRate> {
+    let plan = PacedPlan {
+        addresses: running.addresses.clone(),
+        dialect: running.dialect,
+        connections: SERVERS as u32,
+        clients: CLIENTS,
+        per_second,
+        tick: Some(TICK),
+        duration: course.lengths.long_round,
+    };
+    let is_over = AtomicBool::new(false);
+    let (began, before) = (Instant::now(), running.cpu_time()?);
+    thread::scope(|scope| {
+        let probing = scope.spawn(|| probe_until(running, farthest, &is_over));
+        let result = paced::run(&plan);
+        let (took, spent) = (began.elapsed(), running.cpu_time()?.saturating_sub(before));
+        is_over.store(true, Relaxed);
+        let visible = probing.join().map_err(|_| anyhow!("the thread that probes panicked"))?;
+        let cores = spent.as_secs_f64() / took.as_secs_f64();
+        Ok(AtRate { result: result?, cores, visible: visible? })
+    })
+}
+
+fn probe_until(running: &Running, farthest: usize, is_over: &AtomicBool) -> Result<Histogram> {
+    let mut probe = Probe::between(running.addresses[0], running.addresses[farthest], PROBE_CLIENT)?;
+    let mut visible = Histogram::new();
+    while !is_over.load(Relaxed) {
+        visible.record(probe.measure()?);
+        thread::sleep(PROBE_INTERVAL);
+    }
+    Ok(visible)
+}
