@@ -28,6 +28,7 @@ mod load;
 mod memory;
 mod near;
 mod nearby;
+mod peers;
 mod places;
 mod procfs;
 mod progress;

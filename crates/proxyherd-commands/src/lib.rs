@@ -1,18 +1,15 @@
-//! The commands `client`, `status`, `top`, `health`, `token`, `init` and `data` without the command line: the program
-//! reads their arguments and shows their errors.
+//! The commands `client`, `status`, `top`, `health`, `token` and `init` without the command line: the program reads
+//! their arguments and shows their errors.
 //!
 //! Most commands talk to running servers from outside: [`client`] by the line protocol, [`status`], `top` (with the
-//! feature `top`), [`health`] and [`token`] by HTTP. [`init`] writes the first files of a herd. [`data`] reads and
-//! makes the stores of servers. [`command_token`] finds the token that the commands show, and decides which servers may
-//! see it.
+//! feature `top`), [`health`] and [`token`] by HTTP. [`init`] writes the first files of a herd. [`command_token`] finds
+//! the token that the commands show, and decides which servers may see it.
 //!
-//! The crate does not know the inside of a server. It has what herd.toml says, what the servers' doors answer, and what
-//! their stores hold.
+//! The crate does not know the inside of a server. It has what herd.toml says and what the servers' doors answer.
 
 mod amounts;
 pub mod client;
 pub mod command_token;
-pub mod data;
 pub mod door_client;
 mod door_trust;
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! Dumps of a server's store. A file never arrives in pieces, so the check cuts nothing.
 
-use proxyherd_commands::data::dump_file::{DumpReader, DumpWriter, Entry, Header, LINE_LEN_MAX};
+use proxyherd_data::dump_file::{DumpReader, DumpWriter, Entry, Header, LINE_LEN_MAX};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::memory::bounded;

@@ -75,7 +75,7 @@ fn config_text(listen: SocketAddr, peer: SocketAddr, http: SocketAddr) -> String
 }
 
 /// Three free addresses on loopback for each of `servers` servers: for clients, for neighbors, and for HTTP.
-pub(super) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
+pub(crate) fn free_addresses(servers: usize) -> Result<Vec<[SocketAddr; 3]>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1");
     // All ports are bound before the first port is released, so that all ports differ.
     let bind_three = |_| Ok([bind()?, bind()?, bind()?]);

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use proxyherd_commands::data::dump_file::{DumpWriter, Header};
 use proxyherd_core::{
     flood::Update,
     types::{
@@ -10,6 +9,7 @@ use proxyherd_core::{
         ServerName, Timestamp,
     },
 };
+use proxyherd_data::dump_file::{DumpWriter, Header};
 
 use super::{NOW_NS, Seed};
 

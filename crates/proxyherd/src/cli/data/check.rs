@@ -3,8 +3,8 @@
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use proxyherd_commands::data::check::{Checked, Run, check};
 use proxyherd_config::clock;
+use proxyherd_data::check::{Checked, Run, check};
 use proxyherd_log::escape;
 
 use super::{many, progress::Bar, size, store::StoreArgs};
@@ -109,7 +109,7 @@ fn summary(checked: &Checked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proxyherd_commands::data::check::RecordCounts;
+    use proxyherd_data::check::RecordCounts;
 
     use super::*;
 

@@ -2,17 +2,17 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use proxyherd_commands::data::{
+use proxyherd_config::clock;
+use proxyherd_core::journal::StoreIdentity;
+use proxyherd_data::{
     dump::{Dumped, dump},
     store::SteadyStore,
 };
-use proxyherd_config::clock;
-use proxyherd_core::journal::StoreIdentity;
 use tempfile::NamedTempFile;
 
 use super::{many, progress::Bar, size, store::StoreArgs};
@@ -38,9 +38,6 @@ const AFTER_HELP: &str = concat!(
 ",
 );
 
-/// The size of the buffer in front of the output, bytes.
-const BUFFER_LEN: usize = 256 * 1024;
-
 /// Write the records of a store as text, for a backup or a move
 ///
 /// The command also works while the server of the store runs. The dump then has all that the server acknowledged before
@@ -62,7 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (store, identity) = args.store.open()?;
     let dumped = match &args.out {
         Some(path) => dump_to_file(&store, &identity, path)?,
-        None => dump_to(&store, &identity, io::stdout().lock())?,
+        None => dump_to(&store, &identity, &mut io::stdout().lock())?,
     };
     let (records, bytes) = (many(dumped.records, "record"), size(dumped.bytes));
     // A failure is ignored: if standard error is closed, nobody reads the line.
@@ -76,9 +73,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dump_to(store: &SteadyStore, identity: &StoreIdentity, out: impl Write) -> anyhow::Result<Dumped> {
+fn dump_to(store: &SteadyStore, identity: &StoreIdentity, out: &mut dyn Write) -> anyhow::Result<Dumped> {
     let bar = Bar::new("Dumping");
-    let out = BufWriter::with_capacity(BUFFER_LEN, out);
     let program = env!("CARGO_PKG_VERSION");
     Ok(dump(store, identity, program, clock::now_ns(), out, &mut |share| bar.set(share))?)
 }
@@ -91,7 +87,7 @@ fn dump_to_file(store: &SteadyStore, identity: &StoreIdentity, path: &Path) -> a
     anyhow::ensure!(dir.is_dir(), "{}: there is no directory {}", cannot(), dir.display());
     // The file has the mode 0600, and is removed unless it gets its name.
     let file = NamedTempFile::new_in(dir).with_context(cannot)?;
-    let dumped = dump_to(store, identity, file.as_file()).with_context(cannot)?;
+    let dumped = dump_to(store, identity, &mut file.as_file()).with_context(cannot)?;
     file.as_file().sync_all().with_context(cannot)?;
     file.persist(path).map_err(|error| error.error).with_context(cannot)?;
     File::open(dir).and_then(|dir| dir.sync_all()).with_context(cannot)?;

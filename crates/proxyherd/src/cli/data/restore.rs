@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write as _},
+    io::{self, Read, Write as _},
     path::PathBuf,
 };
 
 use anyhow::Context as _;
-use proxyherd_commands::data::restore::{Restoration, Source, Wanted, restore};
-use proxyherd_config::clock;
+use proxyherd_config::{clock, config::Config};
+use proxyherd_data::restore::{Restoration, Source, TargetHerd, Wanted, restore};
 use proxyherd_log::escape;
 
 use super::{many, progress::Bar};
@@ -28,9 +28,6 @@ const AFTER_HELP: &str = concat!(
   78  the configuration is wrong
 ",
 );
-
-/// The size of the buffer in front of the input, bytes.
-const BUFFER_LEN: usize = 256 * 1024;
 
 /// Make a new store for a server from a dump
 ///
@@ -67,27 +64,38 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = load(&args.config, &args.set.set)?;
     let server = &serve::named(&config, &args.name)?.name;
-    let (input, name, len) = open(args)?;
+    let (mut input, name, len) = open(args)?;
     let bar = Bar::new("Restoring");
-    let wanted = Wanted { config: &config, server, with_tokens: !args.without_tokens, replaces: args.force };
-    let source = Source { input, name: &name, len };
+    let herd = target(&config);
+    let wanted = Wanted { herd: &herd, server, with_tokens: !args.without_tokens, replaces: args.force };
+    let source = Source { input: &mut input, name: &name, len };
     let done = restore(source, &wanted, clock::now_ns(), clock::random(), &mut |share| bar.set(share))?;
     drop(bar);
     write!(anstream::stdout(), "{}", summary(&done, &config.herd.id))?;
     Ok(())
 }
 
+/// What a restore needs to know of the herd in herd.toml.
+fn target(config: &Config) -> TargetHerd {
+    TargetHerd {
+        id: config.herd.id.clone(),
+        data: config.herd.data.clone(),
+        servers: config.names().iter().cloned().collect(),
+        client_ttl: config.herd.client_ttl,
+        clock_offset_max: config.herd.clock_offset_max,
+    }
+}
+
 /// The dump, its name, and its length in bytes, if that is known.
-fn open(args: &Args) -> anyhow::Result<(Box<dyn BufRead>, String, Option<u64>)> {
+fn open(args: &Args) -> anyhow::Result<(Box<dyn Read>, String, Option<u64>)> {
     if args.file.as_os_str() == "-" {
-        let input = BufReader::with_capacity(BUFFER_LEN, io::stdin());
-        return Ok((Box::new(input), "standard input".to_owned(), None));
+        return Ok((Box::new(io::stdin()), "standard input".to_owned(), None));
     }
     let name = args.file.display().to_string();
     let cannot = || format!("cannot read {name}");
     let file = File::open(&args.file).with_context(cannot)?;
     let len = Some(file.metadata().with_context(cannot)?.len()).filter(|len| *len > 0);
-    Ok((Box::new(BufReader::with_capacity(BUFFER_LEN, file)), name, len))
+    Ok((Box::new(file), name, len))
 }
 
 fn summary(done: &Restoration, herd: &str) -> String {
@@ -121,4 +129,44 @@ fn summary(done: &Restoration, herd: &str) -> String {
         text += &format!("  refused, because there is no room for them: {}\n", many(done.refused, "record"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use proxyherd_config::config::Overrides;
+    use proxyherd_core::types::ServerName;
+
+    use super::*;
+
+    #[test]
+    fn a_restore_follows_the_settings_of_the_herd_that_it_is_for() {
+        let text = r#"
+            [herd]
+            id = "new-herd"
+            data = "kept"
+            tls = "off"
+            client_ttl_s = 3600
+            max_clock_offset_s = 7
+
+            [[server]]
+            name = "Ada"
+            listen = "127.0.0.1:12000"
+
+            [[server]]
+            name = "Riley"
+            listen = "127.0.0.1:12001"
+        "#;
+        let config = Config::read(text, Path::new("/etc/herd.toml"), &Overrides::none()).unwrap();
+        let servers = ["Ada", "Riley"].map(|name| ServerName::new(name).unwrap());
+        let herd = TargetHerd {
+            id: "new-herd".to_owned(),
+            data: PathBuf::from("/etc/kept"),
+            servers: servers.into(),
+            client_ttl: Some(Duration::from_secs(3600)),
+            clock_offset_max: Duration::from_secs(7),
+        };
+        assert_eq!(target(&config), herd);
+    }
 }

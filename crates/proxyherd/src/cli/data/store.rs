@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use proxyherd_commands::data::store::SteadyStore;
 use proxyherd_core::journal::StoreIdentity;
+use proxyherd_data::store::SteadyStore;
 
 use crate::cli::{ConfigArgs, SetArgs, UsageError, load, serve};
 

@@ -1,11 +1,11 @@
 //! Writes all records of a store as a portable text.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use proxyherd_core::journal::{Damage, StoreIdentity, alive_until};
 
-use super::{
-    Progress, content,
+use crate::{
+    BUFFER_LEN, Progress, content,
     dump_file::{DumpWriter, Header},
     store::{ReadError, SteadyStore},
 };
@@ -21,7 +21,7 @@ pub struct Dumped {
     pub damage: Vec<Damage>,
 }
 
-/// Dumps the store. `program`: the version of this program. `now_ns`: POSIX time in nanoseconds.
+/// Dumps the store. `program`: the version of this program. `now_ns`: POSIX time in nanoseconds. `out` needs no buffer.
 ///
 /// The store is as it was when it was opened, so the dump has all that was acknowledged before.
 pub fn dump(
@@ -29,7 +29,7 @@ pub fn dump(
     identity: &StoreIdentity,
     program: &str,
     now_ns: u64,
-    out: impl Write,
+    out: &mut dyn Write,
     progress: Progress<'_>,
 ) -> Result<Dumped, ReadError> {
     let alive_until_ns = alive_until(store, identity).map_err(|error| store.refused(error))?.unwrap_or(0);
@@ -40,7 +40,7 @@ pub fn dump(
         made_at_ns: now_ns,
         alive_until_ns,
     };
-    let mut writer = DumpWriter::begin(out, &header)?;
+    let mut writer = DumpWriter::begin(BufWriter::with_capacity(BUFFER_LEN, out), &header)?;
     let recovered = content::visit(store, identity, now_ns, progress, |update| Ok(writer.record(update)?))?;
     let (records, bytes) = writer.finish()?;
     Ok(Dumped { records, bytes, damage: recovered.damage })

@@ -12,11 +12,12 @@ mod adopt;
 mod write;
 
 use std::{
-    io::BufRead,
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use proxyherd_config::config::Config;
 use proxyherd_core::{
     flood::{Restored, Update},
     journal::{Disk as _, DiskError, StoreIdentity},
@@ -25,29 +26,47 @@ use proxyherd_core::{
 use proxyherd_journal::{FileDisk, StoreError, directory};
 
 use self::adopt::Adoption;
-use super::{
-    Progress,
+use crate::{
+    BUFFER_LEN, Progress,
     check::RecordCounts,
     dump_file::{DumpError, DumpReader, Header},
 };
 
+/// The progress is told after each run of this many bytes of the dump.
+const PROGRESS_BYTES: u64 = 64 * 1024;
+
 /// The dump that is restored.
-#[derive(Debug)]
-pub struct Source<'s, R> {
-    /// The dump.
-    pub input: R,
+pub struct Source<'s> {
+    /// The dump. The input needs no buffer.
+    pub input: &'s mut dyn Read,
     /// Its name, for messages.
     pub name: &'s str,
     /// The number of its bytes. `None`: it is not known, so the progress stays at 0.
     pub len: Option<u64>,
 }
 
+/// The herd of the new store, as its herd.toml says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHerd {
+    /// The herd's ID.
+    pub id: String,
+    /// The directory below which each server has its store.
+    pub data: PathBuf,
+    /// The names of the herd's servers.
+    pub servers: BTreeSet<ServerName>,
+    /// Time between a client's last report and the moment when the herd forgets the client. `None`: the herd never
+    /// forgets a client.
+    pub client_ttl: Option<Duration>,
+    /// Maximum difference between the clocks of two servers.
+    pub clock_offset_max: Duration,
+}
+
 /// What a restore is to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'c> {
     /// The herd of the new store.
-    pub config: &'c Config,
-    /// The server of the new store, which the herd has.
+    pub herd: &'c TargetHerd,
+    /// The server of the new store. The herd has this server.
     pub server: &'c ServerName,
     /// Whether tokens and shares are restored.
     pub with_tokens: bool,
@@ -109,22 +128,23 @@ pub enum RestoreError {
 }
 
 /// Restores a dump. `now_ns`: POSIX time in nanoseconds. `salt`: a random number that clients cannot know.
-pub fn restore<R: BufRead>(
-    source: Source<'_, R>,
+pub fn restore(
+    source: Source<'_>,
     wanted: &Wanted<'_>,
     now_ns: u64,
     salt: u64,
     progress: Progress<'_>,
 ) -> Result<Restoration, RestoreError> {
-    let data = &wanted.config.herd.data;
+    let data = &wanted.herd.data;
     refuse_in_use(data, wanted)?;
     let replica = write::replica(wanted, now_ns, salt);
     let Source { input, name, len } = source;
     let mut read = |bytes: u64| progress(len.map_or(0.0, |len| bytes as f64 / len.max(1) as f64));
     let hold = |shard, update: Update<'_>| write::hold(&replica, now_ns, shard, update);
+    let input = BufReader::with_capacity(BUFFER_LEN, input);
     let taken = take(input, wanted, now_ns, hold, &mut read)
         .map_err(|reason| RestoreError::Dump { dump: name.to_owned(), reason })?;
-    let identity = StoreIdentity { herd: wanted.config.herd.id.clone(), server: wanted.server.clone() };
+    let identity = StoreIdentity { herd: wanted.herd.id.clone(), server: wanted.server.clone() };
     let alive_until_ns = alive_until(&taken.header, &identity.herd, now_ns);
     write::put(data, wanted, &identity, &replica, alive_until_ns, salt)?;
     let Taken { header, records, adopted, left_out, stale, refused } = taken;
@@ -178,7 +198,7 @@ struct Taken {
     refused: u64,
 }
 
-/// Reads the whole dump. `hold` takes each record, and `read` is told the number of bytes so far.
+/// Reads the whole dump. `hold` takes each record, and `read` is told the number of bytes so far, now and then.
 fn take(
     input: impl BufRead,
     wanted: &Wanted<'_>,
@@ -188,11 +208,16 @@ fn take(
 ) -> Result<Taken, DumpError> {
     let mut reader = DumpReader::open(input)?;
     let header = reader.header().clone();
-    let is_same_herd = header.herd == wanted.config.herd.id;
+    let is_same_herd = header.herd == wanted.herd.id;
     let mut adoption = Adoption::new(wanted, is_same_herd, now_ns);
     let mut taken =
         Taken { header, records: RecordCounts::default(), adopted: 0, left_out: 0, stale: 0, refused: 0 };
+    let mut told = 0;
     while let Some(entry) = reader.next_entry()? {
+        if reader.bytes() - told >= PROGRESS_BYTES {
+            told = reader.bytes();
+            read(told);
+        }
         let mut update = entry.update();
         let kind = update.record.kind;
         if kind == Kind::TOKEN && !wanted.with_tokens || kind == Kind::QUOTA && !is_same_herd {
@@ -211,7 +236,7 @@ fn take(
             Restored::Stale => taken.stale += 1,
             Restored::Full | Restored::Impossible => taken.refused += 1,
         }
-        read(reader.bytes());
     }
+    read(reader.bytes());
     Ok(taken)
 }

@@ -4,9 +4,9 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use proxyherd_config::config::{Config, Overrides};
 use proxyherd_core::{
     flood::Update,
     journal::StoreIdentity,
@@ -16,11 +16,11 @@ use proxyherd_core::{
 };
 use proxyherd_journal::{FileDisk, directory};
 
-use super::{
+use crate::{
     check::{Checked, RecordCounts, check},
     dump::dump,
     dump_file::{DumpReader, DumpWriter, Entry, Header},
-    restore::{Restoration, RestoreError, Source, Wanted, restore},
+    restore::{Restoration, RestoreError, Source, TargetHerd, Wanted, restore},
     store::{ReadError, SteadyStore},
 };
 
@@ -35,12 +35,14 @@ fn server(name: &str) -> ServerName {
 }
 
 /// A herd in a directory of its own.
-fn herd_of(dir: &Path, id: &str, servers: &[&str]) -> Config {
-    let mut text = format!("[herd]\nid = \"{id}\"\ntls = \"off\"\n");
-    for (at, name) in servers.iter().enumerate() {
-        text += &format!("[[server]]\nname = \"{name}\"\nlisten = \"127.0.0.1:{}\"\n", 12_000 + at);
+fn herd_of(dir: &Path, id: &str, servers: &[&str]) -> TargetHerd {
+    TargetHerd {
+        id: id.to_owned(),
+        data: dir.join("data"),
+        servers: servers.iter().map(|name| server(name)).collect(),
+        client_ttl: None,
+        clock_offset_max: Duration::from_secs(60),
     }
-    Config::read(&text, &dir.join("herd.toml"), &Overrides::none()).unwrap()
 }
 
 fn record<'a>(kind: Kind, key: &'a [u8], body: Body<'a>) -> Record<'a> {
@@ -81,34 +83,36 @@ fn dump_text(herd: &str, servers: &[&str]) -> Vec<u8> {
     text
 }
 
-fn restored(text: &[u8], wanted: &Wanted<'_>) -> Result<Restoration, RestoreError> {
+fn restored(mut text: &[u8], wanted: &Wanted<'_>) -> Result<Restoration, RestoreError> {
     let mut shares = Vec::new();
-    let source = Source { input: text, name: "riley.dump", len: Some(text.len() as u64) };
+    let len = Some(text.len() as u64);
+    let source = Source { input: &mut text, name: "riley.dump", len };
     let restored = restore(source, wanted, NOW_NS, 42, &mut |share| shares.push(share));
     assert!(shares.is_sorted() && shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
+    assert_eq!(restored.is_ok(), shares.last() == Some(&1.0), "{shares:?}");
     restored
 }
 
-fn wanted<'c>(config: &'c Config, server: &'c ServerName) -> Wanted<'c> {
-    Wanted { config, server, with_tokens: true, replaces: false }
+fn wanted<'c>(herd: &'c TargetHerd, server: &'c ServerName) -> Wanted<'c> {
+    Wanted { herd, server, with_tokens: true, replaces: false }
 }
 
-fn identity(config: &Config, server: &ServerName) -> StoreIdentity {
-    StoreIdentity { herd: config.herd.id.clone(), server: server.clone() }
+fn identity(herd: &TargetHerd, server: &ServerName) -> StoreIdentity {
+    StoreIdentity { herd: herd.id.clone(), server: server.clone() }
 }
 
-fn checked(config: &Config, server: &ServerName) -> Checked {
-    let store = SteadyStore::open(&config.herd.data, server).unwrap();
-    check(&store, &identity(config, server), NOW_NS, &mut |_| {}).unwrap()
+fn checked(herd: &TargetHerd, server: &ServerName) -> Checked {
+    let store = SteadyStore::open(&herd.data, server).unwrap();
+    check(&store, &identity(herd, server), NOW_NS, &mut |_| {}).unwrap()
 }
 
 /// The records of the store, by their keys.
-fn held(config: &Config, server: &ServerName) -> BTreeMap<String, Entry> {
-    let store = SteadyStore::open(&config.herd.data, server).unwrap();
+fn held(herd: &TargetHerd, server: &ServerName) -> BTreeMap<String, Entry> {
+    let store = SteadyStore::open(&herd.data, server).unwrap();
     let mut text = Vec::new();
     let mut shares = Vec::new();
     let mut progress = |share| shares.push(share);
-    let dumped = dump(&store, &identity(config, server), "0.1.0", NOW_NS, &mut text, &mut progress).unwrap();
+    let dumped = dump(&store, &identity(herd, server), "0.1.0", NOW_NS, &mut text, &mut progress).unwrap();
     assert!(shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
     assert_eq!((dumped.bytes, dumped.damage), (text.len() as u64, Vec::new()));
     let mut reader = DumpReader::open(&text[..]).unwrap();
@@ -130,14 +134,14 @@ fn entries(text: &[u8]) -> BTreeMap<String, Entry> {
 #[test]
 fn a_restored_store_holds_the_same_records_with_their_origins_and_its_old_age() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley", "Jaquez"]), server("Riley"));
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley", "Jaquez"]), server("Riley"));
     let text = dump_text("herd", &["Riley", "Jaquez", "Departed"]);
-    let done = restored(&text, &wanted(&config, &riley)).unwrap();
+    let done = restored(&text, &wanted(&herd, &riley)).unwrap();
     let records = RecordCounts { clients: 3, tombstones: 1, tokens: 1, quota: 1, others: 0 };
     assert_eq!((done.records, done.adopted, done.left_out, done.stale, done.refused), (records, 0, 0, 0, 0));
-    assert_eq!(done.dir, directory(&config.herd.data, &riley));
-    assert_eq!(held(&config, &riley), entries(&text));
-    let checked = checked(&config, &riley);
+    assert_eq!(done.dir, directory(&herd.data, &riley));
+    assert_eq!(held(&herd, &riley), entries(&text));
+    let checked = checked(&herd, &riley);
     assert_eq!((checked.sound, checked.records, checked.age_s), (true, records, Some(700)));
     assert_eq!((checked.torn, checked.damage), (Vec::new(), Vec::new()));
     let beside: Vec<_> =
@@ -148,11 +152,11 @@ fn a_restored_store_holds_the_same_records_with_their_origins_and_its_old_age() 
 #[test]
 fn another_herd_takes_records_of_unknown_servers_in_the_restoring_servers_name() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, ada) = (herd_of(dir.path(), "new-herd", &["Ada", "Riley"]), server("Ada"));
+    let (herd, ada) = (herd_of(dir.path(), "new-herd", &["Ada", "Riley"]), server("Ada"));
     let text = dump_text("herd", &["Riley", "Jaquez"]);
-    let done = restored(&text, &wanted(&config, &ada)).unwrap();
+    let done = restored(&text, &wanted(&herd, &ada)).unwrap();
     assert_eq!((done.adopted, done.left_out, done.records.total()), (1, 1, 4));
-    let (before, after) = (entries(&text), held(&config, &ada));
+    let (before, after) = (entries(&text), held(&herd, &ada));
     assert_eq!(after.keys().collect::<Vec<_>>(), ["gone", "k1w1", "of-Jaquez", "of-Riley"]);
     for (key, entry) in &after {
         assert_eq!(entry.update().record, before[key].update().record, "a record keeps its texts");
@@ -160,7 +164,7 @@ fn another_herd_takes_records_of_unknown_servers_in_the_restoring_servers_name()
     let origin = |key: &str| after[key].update().origin.clone();
     assert_eq!(origin("of-Riley"), Origin { server: server("Riley"), incarnation: 77 });
     assert_eq!(origin("of-Jaquez"), Origin { server: ada.clone(), incarnation: NOW_NS });
-    assert_eq!(checked(&config, &ada).age_s, Some(0), "the operator brings the records now");
+    assert_eq!(checked(&herd, &ada).age_s, Some(0), "the operator brings the records now");
     let version: Version = after["of-Jaquez"].update().record.version();
     assert_eq!(version.0, 1_699_999_000 * S + S / 2);
 }
@@ -168,11 +172,25 @@ fn another_herd_takes_records_of_unknown_servers_in_the_restoring_servers_name()
 #[test]
 fn tokens_are_left_out_on_request() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "new-herd", &["Riley"]), server("Riley"));
-    let wanted = Wanted { with_tokens: false, ..wanted(&config, &riley) };
+    let (herd, riley) = (herd_of(dir.path(), "new-herd", &["Riley"]), server("Riley"));
+    let wanted = Wanted { with_tokens: false, ..wanted(&herd, &riley) };
     let done = restored(&dump_text("herd", &["Riley"]), &wanted).unwrap();
     assert_eq!((done.records.tokens, done.left_out), (0, 2));
-    assert!(!held(&config, &riley).contains_key("k1w1"));
+    assert!(!held(&herd, &riley).contains_key("k1w1"));
+}
+
+#[test]
+fn clients_that_the_herd_has_forgotten_are_not_restored() {
+    // The client's report is 999.2 seconds old. Clocks may differ by 60 seconds, so a report is kept that much longer
+    // than its time to live.
+    for (client_ttl_s, clients, stale) in [(939, 0, 1), (940, 1, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let client_ttl = Some(Duration::from_secs(client_ttl_s));
+        let (herd, riley) =
+            (TargetHerd { client_ttl, ..herd_of(dir.path(), "herd", &["Riley"]) }, server("Riley"));
+        let done = restored(&dump_text("herd", &["Riley"]), &wanted(&herd, &riley)).unwrap();
+        assert_eq!((done.records.clients, done.stale), (clients, stale), "{client_ttl_s}");
+    }
 }
 
 /// All files below the directory, with their contents.
@@ -192,7 +210,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn a_wrong_dump_makes_nothing_and_says_which_line() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
     let text = dump_text("herd", &["Riley"]);
     let wrong = String::from_utf8(text.clone()).unwrap().replace("+034.068930", "+94.068930").into_bytes();
     for (text, reason) in [
@@ -207,7 +225,7 @@ fn a_wrong_dump_makes_nothing_and_says_which_line() {
             "riley.dump: the dump has version 2 of the format",
         ),
     ] {
-        let error = restored(text, &wanted(&config, &riley)).unwrap_err().to_string();
+        let error = restored(text, &wanted(&herd, &riley)).unwrap_err().to_string();
         assert!(error.starts_with(reason), "{error}");
         assert!(files(dir.path()).is_empty(), "{reason}");
     }
@@ -216,27 +234,27 @@ fn a_wrong_dump_makes_nothing_and_says_which_line() {
 #[test]
 fn a_store_that_exists_is_replaced_only_by_force_and_only_by_a_whole_dump() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley", "Jaquez"]), server("Riley"));
-    restored(&dump_text("herd", &["Riley"]), &wanted(&config, &riley)).unwrap();
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley", "Jaquez"]), server("Riley"));
+    restored(&dump_text("herd", &["Riley"]), &wanted(&herd, &riley)).unwrap();
     let before = files(dir.path());
     let text = dump_text("herd", &["Jaquez"]);
-    let error = restored(&text, &wanted(&config, &riley)).unwrap_err();
+    let error = restored(&text, &wanted(&herd, &riley)).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
-    let forced = Wanted { replaces: true, ..wanted(&config, &riley) };
+    let forced = Wanted { replaces: true, ..wanted(&herd, &riley) };
     let error = restored(&text[..text.len() / 2], &forced).unwrap_err();
     assert!(matches!(error, RestoreError::Dump { .. }), "{error}");
     assert_eq!(files(dir.path()), before);
     restored(&text, &forced).unwrap();
-    assert_eq!(held(&config, &riley), entries(&text));
+    assert_eq!(held(&herd, &riley), entries(&text));
     assert_eq!(files(dir.path()).len(), before.len(), "the old files are gone");
 }
 
 #[test]
 fn a_store_in_use_is_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
-    let open = FileDisk::open(&config.herd.data, &riley).unwrap();
-    let forced = Wanted { replaces: true, ..wanted(&config, &riley) };
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
+    let open = FileDisk::open(&herd.data, &riley).unwrap();
+    let forced = Wanted { replaces: true, ..wanted(&herd, &riley) };
     let error = restored(&dump_text("herd", &["Riley"]), &forced).unwrap_err().to_string();
     assert!(error.contains("is open in another process"), "{error}");
     drop(open);
@@ -246,23 +264,23 @@ fn a_store_in_use_is_not_replaced() {
 #[test]
 fn a_flipped_byte_is_named_with_its_file_and_offset_and_everything_else_is_dumped() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
-    let done = restored(&dump_text("herd", &["Riley"]), &wanted(&config, &riley)).unwrap();
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
+    let done = restored(&dump_text("herd", &["Riley"]), &wanted(&herd, &riley)).unwrap();
     let file = done.dir.join("journal-1");
     let whole = fs::read(&file).unwrap();
     let at = whole.windows(7).position(|bytes| bytes == b"of-Rile").unwrap();
     let mut flipped = whole.clone();
     flipped[at] ^= 1;
     fs::write(&file, &flipped).unwrap();
-    let checked = checked(&config, &riley);
+    let checked = checked(&herd, &riley);
     assert!(!checked.sound && checked.damage.len() == 1, "{checked:?}");
     let damage = &checked.damage[0];
     assert_eq!(damage.file, file.file_name().unwrap().to_str().unwrap());
     assert!((damage.offset..damage.offset + damage.length).contains(&(at as u64)), "{damage:?}");
     assert_eq!(checked.records.clients, 0, "nothing of the damaged block counts");
-    let store = SteadyStore::open(&config.herd.data, &riley).unwrap();
+    let store = SteadyStore::open(&herd.data, &riley).unwrap();
     let mut text = Vec::new();
-    let dumped = dump(&store, &identity(&config, &riley), "0.1.0", NOW_NS, &mut text, &mut |_| {}).unwrap();
+    let dumped = dump(&store, &identity(&herd, &riley), "0.1.0", NOW_NS, &mut text, &mut |_| {}).unwrap();
     assert_eq!(dumped.damage.len(), 1);
     assert!(entries(&text).contains_key("k1w1") && !entries(&text).contains_key("of-Riley"));
 }
@@ -270,10 +288,10 @@ fn a_flipped_byte_is_named_with_its_file_and_offset_and_everything_else_is_dumpe
 #[test]
 fn a_store_says_whose_it_is_and_others_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
-    let done = restored(&dump_text("herd", &["Riley"]), &wanted(&config, &riley)).unwrap();
+    let (herd, riley) = (herd_of(dir.path(), "herd", &["Riley"]), server("Riley"));
+    let done = restored(&dump_text("herd", &["Riley"]), &wanted(&herd, &riley)).unwrap();
     let store = SteadyStore::open_at(&done.dir).unwrap();
-    assert_eq!(store.identity().unwrap(), Some(identity(&config, &riley)));
+    assert_eq!(store.identity().unwrap(), Some(identity(&herd, &riley)));
     for (herd, name, reason) in
         [("other", "Riley", "belongs to the herd herd"), ("herd", "Jaquez", "server Riley")]
     {

@@ -18,7 +18,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub(super) use self::header::time_text;
+pub(crate) use self::header::time_text;
 pub use self::{
     entry::Entry,
     header::{FORMAT, Header, VERSION},

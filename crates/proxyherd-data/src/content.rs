@@ -16,7 +16,7 @@ use proxyherd_core::{
     types::{Kind, Origin},
 };
 
-use super::{
+use crate::{
     Progress,
     dump_file::Entry,
     store::{ReadError, SteadyStore},
@@ -27,7 +27,7 @@ use super::{
 const PART_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Reads the whole store and shows each record once, in no order. Returns what the recovery found.
-pub(super) fn visit(
+pub(crate) fn visit(
     store: &SteadyStore,
     identity: &StoreIdentity,
     now_ns: u64,

@@ -22,7 +22,7 @@ impl<'w> Adoption<'w> {
 
     /// The origin and the sequence that the record gets. `None`: the record keeps its own.
     pub(super) fn adopt(&mut self, shard: usize, update: &Update<'_>) -> Option<(Origin, u64)> {
-        if self.is_same_herd || self.wanted.config.server(update.origin.server.as_str()).is_some() {
+        if self.is_same_herd || self.wanted.herd.servers.contains(&update.origin.server) {
             return None;
         }
         self.last[shard] += 1;

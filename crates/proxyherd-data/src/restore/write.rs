@@ -22,17 +22,17 @@ const WORK: &str = "journal.restoring";
 
 /// An empty replica of the server.
 pub(super) fn replica(wanted: &Wanted<'_>, now_ns: u64, seed: u64) -> Replica {
-    let config = wanted.config;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Replica::new(ReplicaSettings {
         // The life after the one in which records of unknown servers are taken.
         me: Origin { server: wanted.server.clone(), incarnation: now_ns.saturating_add(1) },
         seed,
-        max_clients: config.herd.max_clients,
-        client_ttl_ns: config.herd.client_ttl.map(nanos),
+        client_ttl_ns: wanted.herd.client_ttl.map(nanos),
+        clock_offset_max_ns: nanos(wanted.herd.clock_offset_max),
+        // The replica takes no reports, so it needs no limits and no rules for reports.
+        max_clients: u64::MAX,
         client_interval_ns: 0,
-        report_rules: config.reports,
-        clock_offset_max_ns: nanos(config.herd.clock_offset_max),
+        report_rules: Default::default(),
         client_index: false,
         rules: Default::default(),
     })

@@ -122,7 +122,7 @@ impl SteadyStore {
     }
 
     /// The error of a recovery of this store.
-    pub(super) fn refused(&self, reason: RecoverError) -> ReadError {
+    pub(crate) fn refused(&self, reason: RecoverError) -> ReadError {
         ReadError::Refused { dir: self.dir.clone(), reason }
     }
 }

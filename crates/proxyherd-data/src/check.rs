@@ -7,7 +7,7 @@ use proxyherd_core::{
 };
 use serde::Serialize;
 
-use super::{
+use crate::{
     Progress, content,
     dump_file::time_text,
     store::{ReadError, SteadyStore},

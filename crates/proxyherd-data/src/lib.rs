@@ -1,4 +1,5 @@
-//! `proxyherd data`: checks, dumps and restores the store of a server.
+//! The commands `proxyherd data check`, `dump` and `restore` without the command line: the program reads their
+//! arguments and shows their errors.
 //!
 //! A store is what a server with `journal = true` keeps on its disk. [`check`](check::check) reads all of a store and
 //! says what it holds. [`dump`](dump::dump) writes its records as a portable text ([`dump_file`]), and
@@ -7,7 +8,11 @@
 //! Invariant: `check` and `dump` only read, also while the server of the store runs. They read the files as they were
 //! at one moment ([`store`]). `restore` makes a whole store or nothing.
 //!
-//! Nothing here asks a running server.
+//! The crate knows neither running servers nor herd.toml: callers pass what herd.toml says.
+//!
+//! The commands read and write millions of records. So they are a crate of their own, and release builds optimize the
+//! crate more than other commands. The functions of the commands have no type parameters. Otherwise the compiler would
+//! build their loops as a part of the crate that calls them, with the optimizations of that crate.
 
 pub mod check;
 mod content;
@@ -17,6 +22,9 @@ pub mod restore;
 pub mod store;
 #[cfg(test)]
 mod tests;
+
+/// The size of the buffers in front of the input and the output of commands, bytes.
+const BUFFER_LEN: usize = 256 * 1024;
 
 /// Is told which share of the work is done, from 0 to 1.
 pub type Progress<'p> = &'p mut dyn FnMut(f64);

@@ -116,7 +116,7 @@ impl Header {
 }
 
 /// The time as RFC 3339 with nine decimals. `nanos`: POSIX time in nanoseconds.
-pub(in crate::data) fn time_text(nanos: u64) -> String {
+pub(crate) fn time_text(nanos: u64) -> String {
     let mut text = Vec::with_capacity(30);
     rfc3339::write_received(&mut text, nanos);
     String::from_utf8(text).expect("digits and separators are ASCII")
