@@ -7,26 +7,27 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use super::ease::{self, Ease};
 use super::machine::first_line_of;
 use super::results::{Entrant, Results};
 use crate::load::asking::{Asker, wait_until_shown};
 use crate::load::{ClientReport, Dialect};
+use crate::peers::{Availability, Peer, Runnable, RunningHerd};
 use crate::procfs;
 use crate::restart::fill::fill;
 use crate::target::group::{Group, GroupConfig, LinkEncryption, herd_of};
 use crate::target::herd::{self, LoneServer};
 use crate::target::redis::{self, RedisServers};
-use crate::target::{Target, echo};
 
 /// The name of proxyherd in results.
 pub(crate) const OURS: &str = "ours";
-/// The name of the echo server in results.
-pub(crate) const ECHO: &str = "echo";
 /// The name of Redis in results.
 pub(crate) const REDIS: &str = "redis";
+/// Why a contestant does not take part that could.
+const LEFT_OUT: &str = "it was left out of this run (`--peers`)";
 /// Settings of proxyherd in all sections. All connections of the generator come from one address, so the limit of
 /// connections per address is raised.
 const SETTINGS: [&str; 1] = ["limits.connections_per_address=1_000_000"];
@@ -35,78 +36,118 @@ const SETTINGS: [&str; 1] = ["limits.connections_per_address=1_000_000"];
 pub(crate) struct Field {
     program: PathBuf,
     pub(crate) contestants: Vec<Contestant>,
-    /// Those that this machine cannot run, with the reason, and those that were not asked for.
-    missing: Vec<Entrant>,
+    /// All contestants as the report shows them, also those that do not take part.
+    entrants: Vec<Entrant>,
 }
 
 /// One contestant.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
-    kind: Kind,
-    program: PathBuf,
+    program: Program,
 }
 
-/// What a contestant is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ours,
-    Echo,
+/// What is started.
+enum Program {
+    /// proxyherd, at this path.
+    Ours(PathBuf),
+    /// The echo server, or a herd in another language.
+    Peer(Runnable),
     /// Redis with a GEO set. A herd of it is a primary, which takes all reports, and replicas.
     Redis,
 }
 
-/// The contestants in the order of the report's columns.
-const ALL: [(&str, &str, Kind); 3] =
-    [(OURS, "proxyherd", Kind::Ours), (ECHO, "echo server", Kind::Echo), (REDIS, "Redis", Kind::Redis)];
+/// Redis, as the report shows it.
+const REDIS_LABEL: &str = "Redis";
 
 impl Field {
     /// The contestants that `wanted` names, or all. Fails if `wanted` names an unknown one, or one that this machine
     /// cannot run.
     pub(crate) fn enter(server_bin: Option<&Path>, wanted: &[String]) -> Result<Field> {
-        let known: Vec<&str> = ALL.iter().map(|(name, ..)| *name).collect();
-        for name in wanted {
-            ensure!(
-                known.contains(&name.as_str()),
-                "there is no contestant {name:?}: the names are {}",
-                known.join(", ")
-            );
+        let known: Vec<&str> = Peer::ALL.into_iter().map(Peer::name).chain([REDIS]).collect();
+        if let Some(name) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+            bail!("there is no contestant {name:?}: the names are {}", known.join(", "));
         }
-        let program = herd::program(server_bin)?;
-        let mut field = Field { program, contestants: Vec::new(), missing: Vec::new() };
-        for (name, label, kind) in ALL {
-            let mut entrant = kind.entrant(name, label, &field.program);
-            let is_wanted = wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-            match entrant.missing.take() {
-                Some(reason) if is_wanted && !wanted.is_empty() => {
-                    return Err(anyhow!("{label} cannot take part: {reason}"));
-                }
-                Some(reason) => field.missing.push(Entrant { missing: Some(reason), ..entrant }),
-                None if !is_wanted => {
-                    let reason = "it was left out of this run (--peers)".to_owned();
-                    field.missing.push(Entrant { missing: Some(reason), ..entrant });
-                }
-                None => {
-                    let program = field.program.clone();
-                    field.contestants.push(Contestant { name, label, kind, program });
-                }
-            }
+        let mut field =
+            Field { program: herd::program(server_bin)?, contestants: Vec::new(), entrants: Vec::new() };
+        for peer in Peer::ALL {
+            // What is left out is not prepared, because that takes a while.
+            let found =
+                if is_wanted(wanted, peer.name()) { Some(peer.prepare(&field.program)?) } else { None };
+            field.enter_peer(peer, found);
+        }
+        let version = redis::version();
+        let found = match (is_wanted(wanted, REDIS), &version) {
+            (false, _) => Err(LEFT_OUT.to_owned()),
+            (true, None) => Err("`redis-server` is not on the PATH".to_owned()),
+            (true, Some(_)) => Ok(Program::Redis),
+        };
+        field.add(REDIS, REDIS_LABEL, version, None, found);
+        let missing =
+            field.entrants.iter().find(|entrant| entrant.missing.is_some() && wanted.contains(&entrant.name));
+        if let Some(Entrant { label, missing: Some(reason), .. }) = missing {
+            bail!("{label} cannot take part: {reason}");
         }
         Ok(field)
     }
 
-    /// Enters all contestants in the results. One that took part in an earlier run stays one that took part.
-    pub(crate) fn introduce(&self, results: &mut Results) {
-        let took_part = |name: &str| results.samples.iter().any(|sample| sample.who == name);
-        let mut entrants = Vec::new();
-        for (name, label, kind) in ALL {
-            let entrant = match self.missing.iter().find(|entrant| entrant.name == name) {
-                Some(entrant) if !took_part(name) => entrant.clone(),
-                _ => Entrant { missing: None, ..kind.entrant(name, label, &self.program) },
-            };
-            entrants.push(entrant);
+    fn enter_peer(&mut self, peer: Peer, found: Option<Availability>) {
+        let (mut version, mut ease) = (None, None);
+        let program = match found {
+            None => Err(LEFT_OUT.to_owned()),
+            Some(Availability::Missing(reason)) => Err(reason),
+            Some(Availability::Runs(runnable)) => {
+                version = runnable.version().map(str::to_owned);
+                let dependencies = u64::from(peer == Peer::Uvloop);
+                ease = runnable.lines_of_code().map(|lines| Ease { lines: lines as u64, dependencies });
+                Ok(if peer == Peer::Ours {
+                    Program::Ours(self.program.clone())
+                } else {
+                    Program::Peer(runnable)
+                })
+            }
+        };
+        if peer == Peer::Ours {
+            version = first_line_of(&self.program.to_string_lossy(), &["--version"]);
+            ease = ease::of_ours();
+        } else if peer == Peer::Echo {
+            version = Some(format!("of this program, {}", env!("CARGO_PKG_VERSION")));
         }
-        results.contestants = entrants;
+        self.add(peer.name(), peer.label(), version, ease, program);
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        label: &'static str,
+        version: Option<String>,
+        ease: Option<Ease>,
+        program: Result<Program, String>,
+    ) {
+        let mut entrant = Entrant {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            version: version.unwrap_or_else(|| "unknown".to_owned()),
+            missing: None,
+            lines: ease.map(|ease| ease.lines),
+            dependencies: ease.map(|ease| ease.dependencies),
+        };
+        match program {
+            Ok(program) => self.contestants.push(Contestant { name, label, program }),
+            Err(reason) => entrant.missing = Some(reason),
+        }
+        self.entrants.push(entrant);
+    }
+
+    /// Enters all contestants in the results. One that took part in an earlier run stays as it was.
+    pub(crate) fn introduce(&self, results: &mut Results) {
+        let earlier = std::mem::take(&mut results.contestants);
+        for entrant in &self.entrants {
+            let before = earlier.iter().find(|before| {
+                before.name == entrant.name && before.missing.is_none() && entrant.missing.is_some()
+            });
+            results.contestants.push(before.unwrap_or(entrant).clone());
+        }
     }
 
     /// The program of proxyherd.
@@ -120,57 +161,43 @@ impl Field {
     }
 }
 
-impl Kind {
-    fn entrant(self, name: &str, label: &str, program: &Path) -> Entrant {
-        let version = match self {
-            Kind::Ours => first_line_of(&program.to_string_lossy(), &["--version"]),
-            Kind::Echo => Some(format!("of this program, {}", env!("CARGO_PKG_VERSION"))),
-            Kind::Redis => redis::version(),
-        };
-        let missing = match self {
-            Kind::Redis if version.is_none() => Some("redis-server is not on the PATH".to_owned()),
-            _ => None,
-        };
-        Entrant {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            version: version.unwrap_or_else(|| "unknown".to_owned()),
-            missing,
-            lines: None,
-            dependencies: None,
-        }
-    }
+fn is_wanted(wanted: &[String], name: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
 }
 
 impl Contestant {
     /// Whether it can run several servers that tell each other what they are told.
     pub(crate) fn is_herd(&self) -> bool {
-        self.kind != Kind::Echo
+        match &self.program {
+            Program::Peer(runnable) => runnable.peer().is_herd(),
+            Program::Ours(_) | Program::Redis => true,
+        }
     }
 
     /// Whether its servers speak the line protocol, so that they can be asked which report they show.
     pub(crate) fn can_be_asked(&self) -> bool {
-        self.is_herd() && self.kind != Kind::Redis
+        self.is_herd() && self.name != REDIS
     }
 
-    /// Starts a herd. When this returns, each server has taken a connection, and all servers are linked.
+    /// Starts a herd. When this returns, all servers listen, and all of them are linked.
     pub(crate) fn start(&self, servers: usize) -> Result<Running> {
         let began = Instant::now();
-        let kept = match self.kind {
-            Kind::Ours if servers == 1 => Kept::Lone(LoneServer::start_with(&self.program, None, &SETTINGS)?),
-            Kind::Ours => {
+        let kept = match &self.program {
+            Program::Ours(program) if servers == 1 => {
+                Kept::Lone(LoneServer::start_with(program, None, &SETTINGS)?)
+            }
+            Program::Ours(program) => {
                 let config = GroupConfig::of(herd_of(servers)?)?.with_settings(&SETTINGS);
-                Kept::Group(config.start(&self.program, LinkEncryption::On)?)
+                Kept::Group(config.start(program, LinkEncryption::On)?)
             }
-            Kind::Echo => {
-                ensure!(servers == 1, "the echo server is no herd");
-                Kept::Target(echo::start(None)?)
-            }
-            Kind::Redis => Kept::Redis(redis::start(servers - 1)?),
+            Program::Peer(runnable) => Kept::Peer(runnable.start(herd_of(servers)?)?),
+            Program::Redis => Kept::Redis(redis::start(servers - 1)?),
         };
         let (addresses, dialect, pids) = match &kept {
-            Kept::Lone(lone) => of_target(&lone.target),
-            Kept::Target(target) => of_target(target),
+            Kept::Lone(lone) => {
+                (vec![lone.target.address], lone.target.dialect, vec![lone.target.process.id()])
+            }
+            Kept::Peer(herd) => (herd.addresses(), herd.dialect(), herd.process_ids()),
             Kept::Group(group) => (
                 group.servers.iter().map(|server| server.line).collect(),
                 Dialect::Herd,
@@ -201,10 +228,6 @@ impl Contestant {
     }
 }
 
-fn of_target(target: &Target) -> (Vec<SocketAddr>, Dialect, Vec<u32>) {
-    (vec![target.address], target.dialect, vec![target.process.id()])
-}
-
 /// A running herd. It ends when this is dropped.
 pub(crate) struct Running {
     /// The contestant's name.
@@ -221,7 +244,7 @@ pub(crate) struct Running {
 enum Kept {
     Lone(LoneServer),
     Group(Group),
-    Target(Target),
+    Peer(RunningHerd),
     Redis(RedisServers),
 }
 
@@ -284,5 +307,34 @@ impl Running {
         let Kept::Group(group) = &self.kept else { return Ok(None) };
         let sums = group.servers.iter().map(|server| Ok(server.metrics()?.sum(name)));
         sums.sum::<Result<u64>>().map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::race::machine::Machine;
+
+    fn field(program: Result<Program, String>) -> Field {
+        let mut field = Field { program: PathBuf::new(), contestants: Vec::new(), entrants: Vec::new() };
+        field.add(REDIS, REDIS_LABEL, Some("7".to_owned()), None, program);
+        field
+    }
+
+    #[test]
+    fn a_contestant_that_is_missing_is_told_with_its_reason() {
+        let mut results = Results::new(Machine::unknown(), "2026-01-02".to_owned());
+        field(Err("it is too cold".to_owned())).introduce(&mut results);
+        assert_eq!(results.contestants[0].missing.as_deref(), Some("it is too cold"));
+        field(Ok(Program::Redis)).introduce(&mut results);
+        assert_eq!(results.contestants[0].missing, None);
+        field(Err(LEFT_OUT.to_owned())).introduce(&mut results);
+        assert_eq!(results.contestants[0].missing, None, "it took part in an earlier run");
+    }
+
+    #[test]
+    fn an_unknown_contestant_is_refused_with_the_known_names() {
+        let error = Field::enter(None, &["cobol".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("\"cobol\"") && error.contains("ours, echo, asyncio"), "{error}");
     }
 }

@@ -63,6 +63,7 @@ impl Section {
 }
 
 /// A figure.
+#[derive(Clone, Copy)]
 pub(crate) struct Figure {
     pub(crate) id: &'static str,
     pub(crate) section: Section,
@@ -121,7 +122,7 @@ impl Unit {
     /// The unit's name behind a figure's title.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Unit::PerSecond => "a second",
+            Unit::PerSecond => "per second",
             Unit::ProcessorMicros => "microseconds of processor time",
             Unit::Micros => "microseconds",
             Unit::Millis => "milliseconds",

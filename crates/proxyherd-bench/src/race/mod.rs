@@ -9,6 +9,7 @@
 //! The contestants take turns in rounds, so that other work of the machine affects all of them alike, and the one that
 //! begins changes from round to round. What could not be measured is said in the report, and never left out silently.
 
+mod ease;
 mod field;
 mod figures;
 mod machine;

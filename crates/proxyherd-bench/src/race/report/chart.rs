@@ -13,7 +13,7 @@ const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 420.0;
 /// The area of the lines and bars: left, top, right, bottom.
 const LEFT: f64 = 66.0;
-const TOP: f64 = 48.0;
+const TOP: f64 = 60.0;
 const RIGHT: f64 = 620.0;
 const BOTTOM: f64 = 362.0;
 /// Distance between two lines of text in the legend.

@@ -24,7 +24,11 @@ const LANGUAGES: [Language; 4] = [
         typing: "static; absence and failure are types, and the compiler finds data races",
         memory: "ownership, decided at compile time; no collector, so no pauses of one",
         threading: "threads that share memory; a runtime for tasks where waiting is cheap",
-        new_features: "edition 2024, a compiler from 2026; no unstable features, no unsafe code of its own",
+        new_features: concat!(
+            "edition 2024, Rust ",
+            env!("CARGO_PKG_RUST_VERSION"),
+            " or later; no unstable features, no unsafe code of its own"
+        ),
     },
     Language {
         name: "Python (asyncio)",
@@ -46,7 +50,7 @@ const LANGUAGES: [Language; 4] = [
         name: "Java (NIO)",
         contestant: "java",
         typing: "static; absence is `null`, and generic types are erased",
-        memory: "a tracing collector (G1 by default)",
+        memory: "a tracing collector (here the parallel one, which has the highest throughput)",
         threading: "threads that share memory; selectors wait for many sockets",
         new_features: "NIO since Java 1.4; records and switch expressions of Java 17 where they help",
     },

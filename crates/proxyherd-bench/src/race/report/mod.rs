@@ -141,7 +141,7 @@ fn of_section(text: &mut String, section: Section, results: &Results) {
 fn title_of(figure: &Figure) -> String {
     match figure.unit {
         Unit::Number => figure.title.to_owned(),
-        unit => format!("{}, {}", figure.title, unit.name()),
+        unit => format!("{} ({})", figure.title, unit.name()),
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
             assert!(report.contains(&format!("### {}\n", title_of(figure))), "{}", figure.id);
         }
         for text in [
-            "![Reports by pipeline depth, a second](report/depth-rate.svg)",
+            "![Reports by pipeline depth (per second)](report/depth-rate.svg)",
             "Not measured in these results.",
             "**no**: there is no program `uv\\|loop`",
             "Note: It was windy.",

@@ -1,6 +1,7 @@
 //! A herd of five at given rates: the cores that it uses, the processor time of a report, and the time until the
 //! farthest server shows a report.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -130,9 +131,10 @@ fn at_rate(course: &Course<'_>, running: &Running, farthest: usize, per_second: 
         duration: course.lengths.long_round,
     };
     let is_over = AtomicBool::new(false);
+    let ends = [running.addresses[0], running.addresses[farthest]];
     let (began, before) = (Instant::now(), running.cpu_time()?);
     thread::scope(|scope| {
-        let probing = scope.spawn(|| probe_until(running, farthest, &is_over));
+        let probing = scope.spawn(|| probe_until(ends, &is_over));
         let result = paced::run(&plan);
         let (took, spent) = (began.elapsed(), running.cpu_time()?.saturating_sub(before));
         is_over.store(true, Relaxed);
@@ -142,8 +144,9 @@ fn at_rate(course: &Course<'_>, running: &Running, farthest: usize, per_second: 
     })
 }
 
-fn probe_until(running: &Running, farthest: usize, is_over: &AtomicBool) -> Result<Histogram> {
-    let mut probe = Probe::between(running.addresses[0], running.addresses[farthest], PROBE_CLIENT)?;
+/// Measures until `is_over` how soon the second server shows what was reported at the first one.
+fn probe_until([first, farthest]: [SocketAddr; 2], is_over: &AtomicBool) -> Result<Histogram> {
+    let mut probe = Probe::between(first, farthest, PROBE_CLIENT)?;
     let mut visible = Histogram::new();
     while !is_over.load(Relaxed) {
         visible.record(probe.measure()?);
