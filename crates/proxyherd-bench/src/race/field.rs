@@ -29,8 +29,8 @@ pub(crate) const REDIS: &str = "redis";
 /// Why a contestant does not take part that could.
 const LEFT_OUT: &str = "it was left out of this run (`--peers`)";
 /// Settings of proxyherd in all sections. All connections of the generator come from one address, so the limit of
-/// connections per address is raised.
-const SETTINGS: [&str; 1] = ["limits.connections_per_address=1_000_000"];
+/// connections per address is raised. The limit of clients is above the largest number of clients.
+const SETTINGS: [&str; 2] = ["limits.connections_per_address=1_000_000", "herd.max_clients=20_000_000"];
 
 /// All contestants.
 pub(crate) struct Field {
@@ -56,6 +56,15 @@ enum Program {
     /// Redis with a GEO set. A herd of it is a primary, which takes all reports, and replicas.
     Redis,
 }
+
+/// Programs with which a comparison makes sense, and that the race cannot drive yet. The report says that they are
+/// missing.
+const NOT_DRIVEN: [(&str, &str); 4] = [
+    ("postgresql", "PostgreSQL (upserts)"),
+    ("nats", "NATS core"),
+    ("jetstream", "NATS JetStream"),
+    ("tile38", "Tile38"),
+];
 
 /// Redis, as the report shows it.
 const REDIS_LABEL: &str = "Redis";
@@ -83,6 +92,9 @@ impl Field {
             (true, Some(_)) => Ok(Program::Redis),
         };
         field.add(REDIS, REDIS_LABEL, version, None, found);
+        for (name, label) in NOT_DRIVEN {
+            field.add(name, label, None, None, Err("the race has no driver for it yet".to_owned()));
+        }
         let missing =
             field.entrants.iter().find(|entrant| entrant.missing.is_some() && wanted.contains(&entrant.name));
         if let Some(Entrant { label, missing: Some(reason), .. }) = missing {
@@ -127,7 +139,7 @@ impl Field {
         let mut entrant = Entrant {
             name: name.to_owned(),
             label: label.to_owned(),
-            version: version.unwrap_or_else(|| "unknown".to_owned()),
+            version: version.unwrap_or_else(|| "–".to_owned()),
             missing: None,
             lines: ease.map(|ease| ease.lines),
             dependencies: ease.map(|ease| ease.dependencies),
@@ -209,7 +221,8 @@ impl Contestant {
                 redis.servers.iter().map(|server| server.process.id()).collect(),
             ),
         };
-        Ok(Running { name: self.name, addresses, dialect, pids, started_in: began.elapsed(), kept })
+        let started_in = began.elapsed();
+        Ok(Running { name: self.name, label: self.label, addresses, dialect, pids, started_in, kept })
     }
 
     /// Starts one server whose process may use only so many cores.
@@ -230,8 +243,9 @@ impl Contestant {
 
 /// A running herd. It ends when this is dropped.
 pub(crate) struct Running {
-    /// The contestant's name.
+    /// The contestant's name in results, and in tables.
     pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
     /// The servers that take reports.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) dialect: Dialect,

@@ -251,7 +251,8 @@ pub(crate) const FIGURES: &[Figure] = &[
         RATE,
         Lower,
         "Five servers, and one connection to each. Each connection writes what is due, every millisecond. This is user \
-         and system time of all five processes, divided by the time of the round. A contestant that answers less than \
+         and system time of all five processes, divided by the time of the round. The client that measures the \
+         time to the farthest server (below) causes a small part of it. A contestant that answers less than \
          95 % of what is due is not measured at higher rates.",
     )),
     figure(

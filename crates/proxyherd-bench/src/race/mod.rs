@@ -57,7 +57,7 @@ pub(crate) struct RacePlan {
     /// Render the report of this results file again, and run nothing.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "peers", "rounds", "quick", "ten_million"])]
     render: Option<PathBuf>,
-    /// Stop at the first section that fails. Default: the report says what failed, and the race goes on.
+    /// Stop at the first contestant or section that fails. Default: the report says what failed, and the race goes on.
     #[arg(long)]
     strict: bool,
 }
@@ -85,7 +85,8 @@ pub(crate) fn run(plan: &RacePlan, server_bin: Option<&Path>) -> Result<bool> {
     for (number, section) in sections.iter().enumerate() {
         eprintln!("section {} of {}: {}", number + 1, sections.len(), section.heading());
         forget(&mut results, *section);
-        let mut course = Course::new(&field, &lengths, &mut results, plan.ten_million);
+        let mut course =
+            Course::new(&field, &lengths, &mut results, (*section, plan.ten_million, plan.strict));
         if let Err(error) = sections::measure(*section, &mut course) {
             let error = error.context(format!("the section {} failed", section.name()));
             if plan.strict {

@@ -6,14 +6,13 @@ use std::fmt::Write as _;
 use super::table::value_text;
 use super::{cell, paragraph};
 use crate::load::client_name;
+use crate::race::field::{OURS, REDIS};
 use crate::race::figures::Unit;
 use crate::race::results::Results;
 
 /// The herds in other languages.
 const OTHERS: [&str; 4] = ["asyncio", "uvloop", "node", "java"];
-const OURS: &str = "ours";
 const ECHO: &str = "echo";
-const REDIS: &str = "redis";
 
 /// What a target compares.
 #[derive(Clone, Copy)]

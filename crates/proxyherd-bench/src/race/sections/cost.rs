@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{CLIENTS, CONNECTIONS, Course, KEPT_MIN, drive, herd, turns};
+use super::{CLIENTS, CONNECTIONS, Course, KEPT_MIN, drive, herd};
 use crate::format::grouped;
 use crate::load::paced::{self, PacedPlan};
 use crate::procfs;
@@ -18,37 +18,29 @@ const TICK: Duration = Duration::from_millis(1);
 const PAYLOADS: &str = "proxyherd_link_payloads_sent_total";
 
 pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
-    let herds = course.askable();
+    let mut herds = course.askable();
+    let rounds = course.lengths.long_rounds;
     // What clients send and receive, by contestant and round: the bytes of a single server.
     let mut of_clients = BTreeMap::new();
     for servers in herd::sizes(course) {
-        for round in 1..=course.lengths.long_rounds {
-            for turn in turns(herds.len(), round) {
-                let herd = herds[turn];
-                course.show(|| format!("round {round}: starting {servers} servers of {}", herd.label));
-                let running = herd
-                    .start(servers)
-                    .with_context(|| format!("{servers} servers of {} do not start", herd.label))?;
-                let octets = one_herd(course, &running, herd.label, round)
-                    .with_context(|| format!("{servers} servers of {}", herd.label))?;
-                let Some(octets) = octets else { continue };
-                if servers == 1 {
-                    of_clients.insert((herd.name, round), octets);
-                }
-                if let Some(clients) = of_clients.get(&(herd.name, round)) {
-                    let on_links = (octets - clients).max(0.0);
-                    course.add("cost-bytes", herd.name, servers as f64, round, on_links)?;
-                }
+        course.herd_rounds(&mut herds, (servers, rounds), |course, running, round| {
+            let Some(octets) = one_herd(course, running, round)? else { return Ok(()) };
+            let place = (running.name, round);
+            if servers == 1 {
+                of_clients.insert(place, octets);
             }
-        }
+            let Some(clients) = of_clients.get(&place) else { return Ok(()) };
+            let on_links = (octets - clients).max(0.0);
+            course.add("cost-bytes", running.name, servers as f64, round, on_links)
+        })?;
     }
     Ok(())
 }
 
 /// One round of one herd. Returns the bytes that this machine has sent for each report, or `None` if the herd did not
 /// keep up.
-fn one_herd(course: &mut Course<'_>, running: &Running, label: &str, round: u32) -> Result<Option<f64>> {
-    let servers = running.addresses.len();
+fn one_herd(course: &mut Course<'_>, running: &Running, round: u32) -> Result<Option<f64>> {
+    let (servers, label) = (running.servers(), running.label);
     let warm_up = drive(running, CONNECTIONS, 16, course.lengths.warm_up)?;
     crate::load::asking::wait_until_shown(
         &running.addresses,

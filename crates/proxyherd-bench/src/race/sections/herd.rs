@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{CONNECTIONS, Course, drive, turns};
+use super::{CONNECTIONS, Course, drive};
 use crate::format::grouped;
 use crate::load::ClientReport;
 use crate::race::field::Running;
@@ -21,19 +21,10 @@ pub(super) const SETTLE_MAX: Duration = Duration::from_secs(60);
 const ASKED: usize = 500;
 
 pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
-    let herds = course.herds();
+    let mut herds = course.herds();
+    let rounds = course.lengths.long_rounds;
     for servers in sizes(course) {
-        for round in 1..=course.lengths.long_rounds {
-            for turn in turns(herds.len(), round) {
-                let herd = herds[turn];
-                course.show(|| format!("round {round}: starting {servers} servers of {}", herd.label));
-                let running = herd
-                    .start(servers)
-                    .with_context(|| format!("{servers} servers of {} do not start", herd.label))?;
-                one_herd(course, &running, herd.label, round)
-                    .with_context(|| format!("{servers} servers of {}", herd.label))?;
-            }
-        }
+        course.herd_rounds(&mut herds, (servers, rounds), one_herd)?;
     }
     Ok(())
 }
@@ -43,7 +34,8 @@ pub(super) fn sizes(course: &Course<'_>) -> Vec<usize> {
     if course.lengths.is_quick { vec![1, 3] } else { SERVERS.to_vec() }
 }
 
-fn one_herd(course: &mut Course<'_>, running: &Running, label: &str, round: u32) -> Result<()> {
+fn one_herd(course: &mut Course<'_>, running: &Running, round: u32) -> Result<()> {
+    let label = running.label;
     let warm_up = drive(running, CONNECTIONS, DEPTHS[0].1, course.lengths.warm_up)?;
     running.wait_until_settled(&some_of(&warm_up.last_reports), SETTLE_MAX)?;
     let servers = running.servers();

@@ -1,11 +1,11 @@
 //! Memory of a client: of each contestant's process, and of proxyherd's data alone.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Course, turns};
+use super::Course;
 use crate::load::client_name;
 use crate::memory::measure_apart;
-use crate::race::field::OURS;
+use crate::race::field::{OURS, Running};
 
 /// Numbers of clients.
 const CLIENTS: [u32; 2] = [100_000, 1_000_000];
@@ -14,6 +14,7 @@ const TEN_MILLION: u32 = 10_000_000;
 const WARM_UP_PART: u32 = 100;
 
 pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
+    let mut holders = course.herds();
     let mut counts = CLIENTS.map(|count| count / course.lengths.divisor).to_vec();
     if course.has_ten_million {
         counts.push(TEN_MILLION);
@@ -21,8 +22,11 @@ pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
         course.results.remark("memory-client", "Ten million clients were not measured (`--ten-million`).");
     }
     for clients in counts {
-        for round in 1..=course.lengths.long_rounds.min(2) {
-            of_processes(course, clients, round)?;
+        let rounds = course.lengths.long_rounds.min(2);
+        course.herd_rounds(&mut holders, (1, rounds), |course, running, round| {
+            of_process(course, running, clients, round)
+        })?;
+        for round in 1..=rounds {
             if course.field.has_ours() {
                 of_data(course, clients, round)?;
             }
@@ -31,23 +35,17 @@ pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
     Ok(())
 }
 
-/// By how much each contestant's process grows.
-fn of_processes(course: &mut Course<'_>, clients: u32, round: u32) -> Result<()> {
-    let holders: Vec<_> = course.field.contestants.iter().filter(|contestant| contestant.is_herd()).collect();
-    for turn in turns(holders.len(), round) {
-        let contestant = holders[turn];
-        course.show(|| format!("filling {} with {clients} clients", contestant.label));
-        let running = contestant.start(1).with_context(|| format!("{} does not start", contestant.label))?;
-        let first = clients / WARM_UP_PART;
-        running.fill(first).with_context(|| format!("filling {}", contestant.label))?;
-        let before = running.resident()?;
-        running.fill(clients).with_context(|| format!("filling {}", contestant.label))?;
-        let grown = running.resident()?.saturating_sub(before);
-        // The clients of the first part are the same, and were there before.
-        let (added, id) = (f64::from(clients - first), client_name(0).len() as f64);
-        course.add("memory-client", running.name, clients.into(), round, grown as f64 / added - id)?;
-    }
-    Ok(())
+/// By how much a contestant's process grows.
+fn of_process(course: &mut Course<'_>, running: &Running, clients: u32, round: u32) -> Result<()> {
+    let (label, first) = (running.label, clients / WARM_UP_PART);
+    course.show(|| format!("filling {label} with {clients} clients"));
+    running.fill(first)?;
+    let before = running.resident()?;
+    running.fill(clients)?;
+    let grown = running.resident()?.saturating_sub(before);
+    // The clients of the first part are the same, and were there before.
+    let (added, id) = (f64::from(clients - first), client_name(0).len() as f64);
+    course.add("memory-client", running.name, clients.into(), round, grown as f64 / added - id)
 }
 
 /// The data of proxyherd alone, without the index and with it.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::field::{Contestant, Field, Running};
-use super::figures::Section;
+use super::figures::{FIGURES, Section};
 use super::results::Results;
 use crate::load::{self, LOS_ANGELES, LoadPlan, LoadResult};
 use crate::progress::Progress;
@@ -121,6 +121,9 @@ pub(crate) struct Course<'a> {
     pub(crate) results: &'a mut Results,
     /// Whether the memory of ten million clients is measured, too.
     pub(crate) has_ten_million: bool,
+    /// Whether a contestant that fails ends the section. Otherwise it leaves the section, and the report says why.
+    is_strict: bool,
+    section: Section,
     progress: Progress,
 }
 
@@ -129,20 +132,81 @@ impl<'a> Course<'a> {
         field: &'a Field,
         lengths: &'a Lengths,
         results: &'a mut Results,
-        has_ten_million: bool,
+        (section, has_ten_million, is_strict): (Section, bool, bool),
     ) -> Course<'a> {
-        Course { field, lengths, results, has_ten_million, progress: Progress::new() }
+        Course { field, lengths, results, has_ten_million, is_strict, section, progress: Progress::new() }
+    }
+
+    /// The value of an attempt. If a contestant has failed, the report says so, and there is none.
+    fn value_of<T>(&mut self, label: &str, attempt: Result<T>) -> Result<Option<T>> {
+        match attempt {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self.is_strict => Err(error.context(label.to_owned())),
+            Err(error) => {
+                eprintln!("{label} leaves the section: {error:#}");
+                let text = format!("{label} failed, and its values here are not complete: {error:#}.");
+                if let Some(figure) = FIGURES.iter().find(|figure| figure.section == self.section) {
+                    self.results.remark(figure.id, text);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Starts one server of each contestant. They stay until the section ends, so that compilers of the other languages
     /// stay warm.
-    fn start_all(&mut self, is_wanted: impl Fn(&Contestant) -> bool) -> Result<Vec<Running>> {
+    fn start_all(&mut self, start: impl Fn(&Contestant) -> Result<Running>) -> Result<Vec<Running>> {
         let mut all = Vec::new();
-        for contestant in self.field.contestants.iter().filter(|contestant| is_wanted(contestant)) {
+        for contestant in &self.field.contestants {
             self.show(|| format!("starting {}", contestant.label));
-            all.push(contestant.start(1).with_context(|| format!("{} does not start", contestant.label))?);
+            let started = start(contestant).with_context(|| format!("{} does not start", contestant.label));
+            all.extend(self.value_of(contestant.label, started)?);
         }
         Ok(all)
+    }
+
+    /// Measures all servers in turn, in so many rounds and one before them. A server that fails leaves the section.
+    fn rounds(
+        &mut self,
+        running: &mut Vec<Running>,
+        rounds: u32,
+        mut measure: impl FnMut(&mut Course<'a>, &Running, u32) -> Result<()>,
+    ) -> Result<()> {
+        for round in 0..=rounds {
+            let mut failed = Vec::new();
+            for turn in turns(running.len(), round) {
+                let measured = measure(self, &running[turn], round);
+                if self.value_of(running[turn].label, measured)?.is_none() {
+                    failed.push(running[turn].name);
+                }
+            }
+            running.retain(|server| !failed.contains(&server.name));
+        }
+        Ok(())
+    }
+
+    /// Measures herds with so many servers in turn, in so many rounds. Each herd starts anew in each round, because idle
+    /// herds would take processor time from the others. A herd that fails leaves the section.
+    fn herd_rounds(
+        &mut self,
+        herds: &mut Vec<&'a Contestant>,
+        (servers, rounds): (usize, u32),
+        mut measure: impl FnMut(&mut Course<'a>, &Running, u32) -> Result<()>,
+    ) -> Result<()> {
+        for round in 1..=rounds {
+            let mut failed = Vec::new();
+            for turn in turns(herds.len(), round) {
+                let herd = herds[turn];
+                self.show(|| format!("round {round} of {rounds}: {servers} servers of {} start", herd.label));
+                let measured = herd.start(servers).and_then(|running| measure(self, &running, round));
+                let measured = measured.with_context(|| format!("{servers} servers of {}", herd.label));
+                if self.value_of(herd.label, measured)?.is_none() {
+                    failed.push(herd.name);
+                }
+            }
+            herds.retain(|herd| !failed.contains(&herd.name));
+        }
+        Ok(())
     }
 
     /// The contestants that can run several servers and be asked which report each shows.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
-use super::{CLIENTS, CONNECTIONS, Course, KEPT_MIN, drive, turns};
+use super::{CLIENTS, CONNECTIONS, Course, KEPT_MIN, drive};
 use crate::format::grouped;
 use crate::load::CLIENTS_MAX;
 use crate::load::asking::Probe;
@@ -24,29 +24,21 @@ const TICK: Duration = Duration::from_millis(1);
 /// Depth of the load that measures the highest rate.
 const FULL_DEPTH: u32 = 128;
 /// Time between two probes.
-const PROBE_INTERVAL: Duration = Duration::from_millis(10);
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of probes that find the farthest server.
 const PROBES: u32 = 20;
 /// The client that probes report. No other client has this number.
 const PROBE_CLIENT: u32 = CLIENTS_MAX - 1;
 
 pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
-    let herds = course.askable();
-    // Herds start anew in each round, because idle herds would take processor time from the others.
-    for round in 1..=course.lengths.long_rounds {
-        for turn in turns(herds.len(), round) {
-            let herd = herds[turn];
-            course.show(|| format!("round {round}: starting five servers of {}", herd.label));
-            let running = herd.start(SERVERS).with_context(|| format!("{} does not start", herd.label))?;
-            one_herd(course, &running, herd.label, round)
-                .with_context(|| format!("a herd of {}", herd.label))?;
-        }
-    }
-    Ok(())
+    let mut herds = course.askable();
+    let rounds = course.lengths.long_rounds;
+    course.herd_rounds(&mut herds, (SERVERS, rounds), one_herd)
 }
 
 /// One round of one herd.
-fn one_herd(course: &mut Course<'_>, running: &Running, label: &str, round: u32) -> Result<()> {
+fn one_herd(course: &mut Course<'_>, running: &Running, round: u32) -> Result<()> {
+    let label = running.label;
     let full = drive(running, CONNECTIONS, FULL_DEPTH, course.lengths.warm_up)?;
     settle(running, &full.last_reports)?;
     let farthest = farthest(running)?;

@@ -1,8 +1,8 @@
 //! One core and two, and the time that a start takes.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{CONNECTIONS, Course, drive, turns};
+use super::{CONNECTIONS, Course, drive};
 use crate::format::grouped;
 use crate::target;
 
@@ -18,35 +18,24 @@ pub(super) fn cores(course: &mut Course<'_>) -> Result<()> {
             course.results.remark("cores-rate", format!("This machine does not have {cores} cores."));
             continue;
         }
-        let mut running = Vec::new();
-        for contestant in &course.field.contestants {
-            let started = contestant.start_on(cores);
-            running.push(started.with_context(|| format!("{} does not start", contestant.label))?);
-        }
-        for round in 0..=course.lengths.rounds {
-            for turn in turns(running.len(), round) {
-                let server = &running[turn];
-                let rate = drive(server, CONNECTIONS, DEPTH, course.lengths.round)?.lines_per_second();
-                course.add("cores-rate", server.name, place as f64, round, rate)?;
-                course.show(|| format!("{cores} cores: {} {}/s", server.name, grouped(rate)));
-            }
-        }
+        let mut running = course.start_all(|contestant| contestant.start_on(cores))?;
+        let rounds = course.lengths.rounds;
+        course.rounds(&mut running, rounds, |course, server, round| {
+            let rate = drive(server, CONNECTIONS, DEPTH, course.lengths.round)?.lines_per_second();
+            course.show(|| format!("cores: {cores}: {} {}/s", server.label, grouped(rate)));
+            course.add("cores-rate", server.name, place as f64, round, rate)
+        })?;
     }
     Ok(())
 }
 
 /// The time from the start of a process until its first answer.
 pub(super) fn startup(course: &mut Course<'_>) -> Result<()> {
-    let contestants = &course.field.contestants;
-    for round in 0..=course.lengths.rounds {
-        for turn in turns(contestants.len(), round) {
-            let contestant = &contestants[turn];
-            let running =
-                contestant.start(1).with_context(|| format!("{} does not start", contestant.label))?;
-            let millis = running.started_in()?.as_secs_f64() * 1e3;
-            course.add("startup-time", running.name, 0.0, round, millis)?;
-            course.show(|| format!("{} serves after {millis:.0} ms", contestant.label));
-        }
-    }
-    Ok(())
+    let mut contestants = course.field.contestants.iter().collect();
+    let rounds = course.lengths.rounds;
+    course.herd_rounds(&mut contestants, (1, rounds), |course, running, round| {
+        let millis = running.started_in()?.as_secs_f64() * 1e3;
+        course.show(|| format!("{} serves after {millis:.0} ms", running.label));
+        course.add("startup-time", running.name, 0.0, round, millis)
+    })
 }
