@@ -274,7 +274,8 @@ pub(crate) const FIGURES: &[Figure] = &[
         Lower,
         "In the same rounds, another client reports at the first server, waits for its AT line, and asks the farthest \
          server for itself (WHATSAT) again and again until that server shows the report. The time counts from the AT line. \
-         Before the rounds, the farthest server is found as the one with the longest median.",
+         Before the rounds, the farthest server is found as the one with the longest median. Such a report is due every \
+         20 ms. If one takes longer, those that it has delayed count with the times that they would have taken.",
     ),
     figure(
         "visible-p99",

@@ -30,7 +30,12 @@ pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
                 of_clients.insert(place, octets);
             }
             let Some(clients) = of_clients.get(&place) else { return Ok(()) };
-            let on_links = (octets - clients).max(0.0);
+            let on_links = octets - clients;
+            if on_links < 0.0 {
+                let text = "Other traffic of this machine has disturbed a round, so its bytes are left out.";
+                course.results.remark("cost-bytes", text);
+                return Ok(());
+            }
             course.add("cost-bytes", running.name, servers as f64, round, on_links)
         })?;
     }

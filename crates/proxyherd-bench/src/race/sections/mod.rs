@@ -95,7 +95,7 @@ impl Lengths {
             long_rounds: 1,
             round: Duration::from_millis(200),
             long_round: Duration::from_millis(400),
-            warm_up: Duration::from_millis(200),
+            warm_up: Duration::from_secs(1),
             minute: Duration::from_secs(1),
             divisor: 20,
             is_quick: true,

@@ -23,7 +23,7 @@ const RATES: [u32; 5] = [0, 20_000, 50_000, 150_000, 300_000];
 const TICK: Duration = Duration::from_millis(1);
 /// Depth of the load that measures the highest rate.
 const FULL_DEPTH: u32 = 128;
-/// Time between two probes.
+/// Interval at which probes are due.
 const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 /// Number of probes that find the farthest server.
 const PROBES: u32 = 20;
@@ -136,13 +136,16 @@ fn at_rate(course: &Course<'_>, running: &Running, farthest: usize, per_second: 
     })
 }
 
-/// Measures until `is_over` how soon the second server shows what was reported at the first one.
+/// Measures until `is_over`, at least once, how soon the second server shows what was reported at the first one.
 fn probe_until([first, farthest]: [SocketAddr; 2], is_over: &AtomicBool) -> Result<Histogram> {
     let mut probe = Probe::between(first, farthest, PROBE_CLIENT)?;
     let mut visible = Histogram::new();
-    while !is_over.load(Relaxed) {
-        visible.record(probe.measure()?);
-        thread::sleep(PROBE_INTERVAL);
+    loop {
+        let took = probe.measure()?;
+        visible.record_with_omitted(took, PROBE_INTERVAL);
+        if is_over.load(Relaxed) {
+            return Ok(visible);
+        }
+        thread::sleep(PROBE_INTERVAL.saturating_sub(took));
     }
-    Ok(visible)
 }
