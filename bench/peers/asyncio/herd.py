@@ -106,6 +106,7 @@ class Client(asyncio.Protocol):
     def __init__(self, herd):
         self.herd = herd
         self.tail = b""
+        self.is_refused = False
         self.plus = b"AT %b +" % herd.name
         self.minus = b"AT %b -" % herd.name
 
@@ -121,7 +122,7 @@ class Client(asyncio.Protocol):
         self.transport.resume_reading()
 
     def data_received(self, data):
-        if self.transport.is_closing():
+        if self.is_refused:
             return
         if self.tail:
             data = self.tail + data
@@ -130,7 +131,8 @@ class Client(asyncio.Protocol):
         if end:
             self.take(data, end)
         if len(self.tail) > LINE_LEN_MAX:
-            self.refuse(self.tail[:ECHO_LEN])
+            self.transport.write(b"? " + self.tail[:ECHO_LEN] + b"\n")
+            self.refuse()
 
     def eof_received(self):
         # The last line may end with the stream. The transport closes itself once everything is written.
@@ -182,15 +184,15 @@ class Client(asyncio.Protocol):
         if replies:
             self.transport.write(b"\n".join(replies) + b"\n")
         if is_refused:
-            self.tail = b""
-            self.transport.close()
+            self.refuse()
         if news:
             self.herd.flood(news, None)
 
-    def refuse(self, line):
+    def refuse(self):
+        """Ends the connection. What still comes is read and thrown away, so that the last reply arrives."""
+        self.is_refused = True
         self.tail = b""
-        self.transport.write(b"? " + line + b"\n")
-        self.transport.close()
+        self.transport.write_eof()
 
 
 class Link(asyncio.Protocol):

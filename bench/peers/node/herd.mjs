@@ -22,7 +22,7 @@ const BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 2000;
 
 const NEARBY = Buffer.from('{\n  "html_attributions": [],\n  "results": [],\n  "status": "OK"\n}\n\n');
 const IAMAT = Buffer.from('IAMAT ');
-const HTTP = /^[\t-\r ]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[\t-\r ].*[\t-\r ]HTTP\/\d\.\d[\t-\r ]*$/;
+const HTTP = /^[\t-\r ]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[\t-\r ][^]*[\t-\r ]HTTP\/\d\.\d[\t-\r ]*$/;
 const REPORT = /^[\t-\r ]*IAMAT[\t-\r ]+([^\t-\r ]+)[\t-\r ]+([^\t-\r ]+)[\t-\r ]+([^\t-\r ]+)[\t-\r ]*$/;
 const QUESTION =
     /^[\t-\r ]*WHATSAT[\t-\r ]+([^\t-\r ]{1,256})[\t-\r ]+(\d{1,2}(?:\.\d{1,9})?)[\t-\r ]+(\d{1,2})[\t-\r ]*$/;

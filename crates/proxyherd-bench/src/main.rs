@@ -11,6 +11,7 @@
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
 //! - `race` measures all of this beside herds in other languages, and writes a report.
+//! - `peers` says which herds in other languages this machine can run, and starts them.
 //! - `places` simulates how many requests the cache of places saves.
 //!
 //! This file knows the arguments and the exit codes. [`load`] sends lines and checks the replies, and [`target`] starts
@@ -51,6 +52,7 @@ use floor::FloorPlan;
 use http::HttpPlan;
 use load::{Dialect, LoadPlan};
 use nearby::NearbyPlan;
+use peers::Peer;
 use target::group::LinkEncryption;
 use target::herd::{self, LoneServer};
 
@@ -179,6 +181,18 @@ enum Command {
                       proxyherd-bench race --render bench/results.json"
     )]
     Race(RaceArgs),
+    /// List the herds that proxyherd is compared with, and which of them this machine can run; or start one.
+    #[command(after_help = "Examples:\n  proxyherd-bench peers\n  proxyherd-bench peers --start node")]
+    Peers {
+        /// Start a herd of this one: five servers as in the classic herd. It ends when standard input ends.
+        #[arg(long, value_enum, value_name = "PEER")]
+        start: Option<Peer>,
+        /// Start a single server instead.
+        #[arg(long, requires = "start")]
+        alone: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Simulate clients that walk about a city and ask for places, and measure the share of their questions that become
     /// requests to a provider, and the errors of the answers.
     #[command(after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- places --snap-m 100")]
@@ -397,6 +411,9 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Heal(args) => heal(&args),
         Command::Steady(args) => steady(&args),
+        Command::Peers { start, alone, server } => {
+            peers::show(start, alone, server.server_bin.as_deref()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Places(walk) => places::measure(&walk).map(|()| ExitCode::SUCCESS),
         Command::Nearby { rounds, osm, around, server } => {
             let plan = NearbyPlan { rounds, osm, around };

@@ -14,6 +14,7 @@
 mod plan;
 mod process;
 mod runtime;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+
+pub(crate) use self::show::show;
 
 use self::plan::HerdPlan;
 use self::process::PeerProcess;

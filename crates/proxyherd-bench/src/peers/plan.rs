@@ -30,6 +30,12 @@ impl HerdPlan {
         self.addresses.iter().map(|[line, _]| *line).collect()
     }
 
+    /// A server's address for neighbors.
+    #[cfg(test)]
+    pub(super) fn peer(&self, server: usize) -> SocketAddr {
+        self.addresses[server][1]
+    }
+
     /// Starts one server. When this returns, the server listens.
     pub(super) fn start_server(&self, server: usize) -> Result<PeerProcess> {
         let (name, _) = self.topology[server];
@@ -45,14 +51,14 @@ impl HerdPlan {
 
     /// Waits until each server has said that its links are up.
     pub(super) fn wait_for_links(&self, servers: &mut [PeerProcess]) -> Result<()> {
-        for (server, process) in servers.iter_mut().enumerate() {
-            let mut missing: Vec<String> = self
-                .neighbors(server)
-                .map(|neighbor| format!("linked {}", self.topology[neighbor].0))
-                .collect();
-            process.wait_for_all(&mut missing)?;
-        }
-        Ok(())
+        (0..servers.len()).try_for_each(|server| self.wait_for_links_of(servers, server))
+    }
+
+    /// Waits until this server has said that its links are up.
+    pub(super) fn wait_for_links_of(&self, servers: &mut [PeerProcess], server: usize) -> Result<()> {
+        let lines = self.neighbors(server).map(|neighbor| format!("linked {}", self.topology[neighbor].0));
+        let mut missing: Vec<String> = lines.collect();
+        servers[server].wait_for_all(&mut missing)
     }
 
     /// The numbers of a server's neighbors. A link is named at one end, and both ends get it on their command lines.

@@ -56,6 +56,15 @@ impl PeerProcess {
         }
         Ok(())
     }
+
+    /// Waits until the process has ended by itself.
+    #[cfg(test)]
+    pub(super) fn wait_for_end(&mut self) -> Result<()> {
+        // Standard output ends with the process.
+        while self.said.recv_timeout(SAID_MAX).is_ok() {}
+        anyhow::ensure!(self.child.wait()?.code() != Some(1), "the server failed");
+        Ok(())
+    }
 }
 
 impl Drop for PeerProcess {

@@ -20,18 +20,19 @@ const PYTHON_VARIABLE: &str = "PROXYHERD_BENCH_PYTHON";
 /// The sources of the peers.
 pub(super) const ASYNCIO_SOURCES: [&str; 1] = [include_str!("../../../../bench/peers/asyncio/herd.py")];
 pub(super) const NODE_SOURCES: [&str; 1] = [include_str!("../../../../bench/peers/node/herd.mjs")];
-pub(super) const JAVA_TEXTS: [&str; 4] =
-    [JAVA_SOURCES[0].1, JAVA_SOURCES[1].1, JAVA_SOURCES[2].1, JAVA_SOURCES[3].1];
-const JAVA_SOURCES: [(&str, &str); 4] = [
+pub(super) const JAVA_TEXTS: [&str; 5] =
+    [JAVA_SOURCES[0].1, JAVA_SOURCES[1].1, JAVA_SOURCES[2].1, JAVA_SOURCES[3].1, JAVA_SOURCES[4].1];
+const JAVA_SOURCES: [(&str, &str); 5] = [
     ("Herd.java", include_str!("../../../../bench/peers/java/Herd.java")),
-    ("Lines.java", include_str!("../../../../bench/peers/java/Lines.java")),
+    ("Client.java", include_str!("../../../../bench/peers/java/Client.java")),
+    ("Link.java", include_str!("../../../../bench/peers/java/Link.java")),
     ("Loop.java", include_str!("../../../../bench/peers/java/Loop.java")),
     ("Table.java", include_str!("../../../../bench/peers/java/Table.java")),
 ];
 
-/// Options of the Java virtual machine. The collector is the one with the highest throughput. The heap starts large
-/// enough for the tables of a measurement, so that it does not grow meanwhile.
-const JAVA_OPTIONS: [&str; 3] = ["-XX:+UseParallelGC", "-Xms128m", "-XX:+AlwaysPreTouch"];
+/// Options of the Java virtual machine: the collector with the highest throughput, and a heap that is large enough at the
+/// start for the load of a measurement.
+const JAVA_OPTIONS: [&str; 2] = ["-XX:+UseParallelGC", "-Xms128m"];
 
 /// What is started.
 pub(super) enum Program {
