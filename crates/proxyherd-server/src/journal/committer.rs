@@ -33,10 +33,7 @@ use proxyherd_core::{
 use proxyherd_log::{LogLevel, Subject};
 
 use super::{compactor::CompactionEnd, syncer::Syncs};
-use crate::{
-    herd::{JournalState, ServerDurability},
-    liveness::Pulse,
-};
+use crate::{herd::JournalState, liveness::Pulse};
 
 /// Time between two tries to write to a disk that is full.
 pub(super) const FULL_RETRY: Duration = Duration::from_millis(500);
@@ -45,25 +42,6 @@ const TURN_EVERY: Duration = Duration::from_secs(1);
 /// A group of this many bytes is synced on a thread of its own, so that the next group is taken and written meanwhile.
 /// Smaller groups are taken and written in less time than it takes to wake that thread.
 const HANDED_OVER_LEN: u64 = 64 * 1024;
-
-/// Who learns what is durable.
-pub(crate) trait Listener: Send + Sync {
-    /// Everything up to these positions is on the disk.
-    fn journal_covers(&self, covered: &Positions);
-
-    /// Nothing more will be on the disk until the server is started again.
-    fn journal_failed(&self);
-}
-
-impl Listener for ServerDurability {
-    fn journal_covers(&self, covered: &Positions) {
-        self.cover_journal(covered);
-    }
-
-    fn journal_failed(&self) {
-        ServerDurability::journal_failed(self);
-    }
-}
 
 /// Why the thread ends.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //!
 //! A server with `journal = true` opens its store (`OpenStore::open`), reads it before any client or neighbor is
 //! served (`OpenStore::read_into`), and then starts the threads (`OpenStore::start`): `committer` writes and syncs,
-//! `syncer` syncs large groups beside it, and `compactor` writes snapshots. A store from before a long absence is read later, or never (`late`).
-//! `ServerJournal::stop` writes and syncs what is left.
+//! `syncer` syncs large groups beside it, and `compactor` writes snapshots. A store from before a long absence is read
+//! later, or never (`late`). `ServerJournal::stop` writes and syncs what is left.
 //!
 //! Invariant: a `Listener` is told that changes are covered only after the sync of the disk has returned.
 //!
@@ -38,9 +38,9 @@ use proxyherd_core::{
 };
 use proxyherd_log::ServerLog;
 
-pub(crate) use self::committer::Listener;
 pub(crate) use self::store::warn_of_unused_store;
 pub use self::store::{JournalError, OpenStore, check};
+pub(crate) use self::syncer::Listener;
 use self::{
     committer::Committer,
     compactor::Compactor,

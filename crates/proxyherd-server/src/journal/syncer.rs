@@ -19,13 +19,35 @@ use proxyherd_core::{
 };
 use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::{Listener, signal::Signal};
-use crate::{herd::JournalMonitor, liveness::Pulse};
+use super::signal::Signal;
+use crate::{
+    herd::{JournalMonitor, ServerDurability},
+    liveness::Pulse,
+};
 
 /// A sync that takes longer than this is logged, at most once in [`SLOW_LOG_EVERY`].
 const SLOW_SYNC: Duration = Duration::from_secs(1);
 /// Minimum time between two lines about slow syncs.
 const SLOW_LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Who learns what is durable.
+pub(crate) trait Listener: Send + Sync {
+    /// Everything up to these positions is on the disk.
+    fn journal_covers(&self, covered: &Positions);
+
+    /// Nothing more will be on the disk until the server is started again.
+    fn journal_failed(&self);
+}
+
+impl Listener for ServerDurability {
+    fn journal_covers(&self, covered: &Positions) {
+        self.cover_journal(covered);
+    }
+
+    fn journal_failed(&self) {
+        ServerDurability::journal_failed(self);
+    }
+}
 
 /// What a thread needs that syncs and tells what is durable. Clones share it.
 #[derive(Clone)]
