@@ -6,6 +6,7 @@ use super::{CLIENTS, CONNECTIONS, Course};
 use crate::format::grouped;
 use crate::load::{self, Dialect, LOS_ANGELES, LoadPlan};
 use crate::race::field::OURS;
+use crate::restart::fill::fill;
 use crate::target::herd::LoneServer;
 
 /// The settings of the servers, in the order of the figure's places.
@@ -19,10 +20,10 @@ pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
     }
     let start = |settings: &&[&str]| LoneServer::start_with(course.field.program(), None, settings);
     let servers: Vec<LoneServer> = SETTINGS.iter().map(start).collect::<Result<_>>()?;
-    let drive = |server: &LoneServer, dialect| {
+    let ask = |server: &LoneServer| {
         let plan = LoadPlan {
             addresses: vec![server.target.address],
-            dialect,
+            dialect: Dialect::Nearby,
             connections: CONNECTIONS,
             threads: 1,
             clients: CLIENTS,
@@ -35,11 +36,11 @@ pub(super) fn measure(course: &mut Course<'_>) -> Result<()> {
     let mut measured = Vec::new();
     for server in &servers {
         // Each client reports, so that it can be asked for.
-        drive(server, Dialect::Herd)?;
+        fill(server.target.address, CLIENTS)?;
     }
     for round in 0..=course.lengths.rounds {
         for (place, server) in servers.iter().enumerate() {
-            measured.push((place, round, drive(server, Dialect::Nearby)?));
+            measured.push((place, round, ask(server)?));
         }
     }
     for (place, round, rate) in measured {
