@@ -8,6 +8,7 @@ per line.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import itertools
 import random
@@ -54,6 +55,12 @@ def signed_nanos(difference):
     return int(difference.replace(b".", b""))
 
 
+def say(*words):
+    """Prints an event. Nobody need read it."""
+    with contextlib.suppress(BrokenPipeError):
+        print(*words, flush=True)
+
+
 def tie(line):
     """What decides between two records with the same version: the one that sorts first is kept.
 
@@ -78,14 +85,14 @@ class Herd:
         self.is_flush_due = False
         self.loop = asyncio.get_running_loop()
 
-    def flood(self, lines, source):
+    def flood(self, lines, clients, source):
         """Hands news to all links but the one it came from. They leave before the event loop waits again."""
         joined = None
         for link in self.links.values():
             if link is source:
                 continue
             if link.dirty is not None:
-                link.dirty.update((line.split(b" ", 4)[3], None) for line in lines)
+                link.dirty.update(dict.fromkeys(clients))
                 continue
             if joined is None:
                 joined = b"\n".join(lines) + b"\n"
@@ -145,7 +152,7 @@ class Client(asyncio.Protocol):
         now = time.time_ns()
         table = self.herd.table
         plus, minus = self.plus, self.minus
-        replies, news = [], []
+        replies, news, clients = [], [], []
         is_refused = False
         for match in LINE.finditer(data, 0, end):
             kind = match.lastindex
@@ -166,6 +173,7 @@ class Client(asyncio.Protocol):
                 if held is None or version > held[0] or version == held[0] and tie(line) < tie(held[1]):
                     table[client] = (version, line)
                     news.append(line)
+                    clients.append(client)
             elif kind == QUESTION:
                 held = table.get(match[4])
                 if held is not None and 0 < float(match[5]) <= 50 and int(match[6]) <= 20:
@@ -186,7 +194,7 @@ class Client(asyncio.Protocol):
         if is_refused:
             self.refuse()
         if news:
-            self.herd.flood(news, None)
+            self.herd.flood(news, clients, None)
 
     def refuse(self):
         """Ends the connection. What still comes is read and thrown away, so that the last reply arrives."""
@@ -222,7 +230,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error):
         if self.herd.links.get(self.name) is self:
             del self.herd.links[self.name]
-            print("lost", self.name.decode(), flush=True)
+            say("lost", self.name.decode())
         self.closed.set_result(None)
 
     def pause_writing(self):
@@ -274,14 +282,14 @@ class Link(asyncio.Protocol):
         if old is not None:
             old.transport.abort()
         self.herd.links[name] = self
-        print("linked", name.decode(), flush=True)
+        say("linked", name.decode())
         self.dirty = dict.fromkeys(self.herd.table)
         self.catch_up()
 
     def take(self, lines):
         """Merges a neighbor's records. Those that are news go on to all other neighbors."""
         table = self.herd.table
-        news = []
+        news, clients = [], []
         for line in lines:
             _, _, difference, client, _, stamp = line.split(b" ")
             held = table.get(client)
@@ -296,8 +304,9 @@ class Link(asyncio.Protocol):
             if held is None or version > held[0] or version == held[0] and tie(line) < tie(held[1]):
                 table[client] = (version, line)
                 news.append(line)
+                clients.append(client)
         if news:
-            self.herd.flood(news, self)
+            self.herd.flood(news, clients, self)
 
 
 async def keep_dialing(herd, name, address):
@@ -353,7 +362,7 @@ async def serve(options):
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
-    print("ready", flush=True)
+    say("ready")
     await stop.wait()
     for task in dialing:
         task.cancel()

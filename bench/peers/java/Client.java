@@ -134,7 +134,7 @@ final class Client extends Loop.Connection {
         }
     }
 
-    /** Handles a report in the usual form, with single spaces. Returns the position behind it, or -1 for other lines. */
+    /** Handles a report with single spaces, the usual form. Returns the position behind it, or -1 for other lines. */
     private int takeReport(byte[] bytes, int start, long now) {
         for (int at = 0; at < IAMAT.length; at++) {
             if (bytes[start + at] != IAMAT[at]) {

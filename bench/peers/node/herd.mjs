@@ -21,7 +21,6 @@ const SLICE_LEN = 2048;
 const BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 2000;
 
 const NEARBY = Buffer.from('{\n  "html_attributions": [],\n  "results": [],\n  "status": "OK"\n}\n\n');
-const IAMAT = Buffer.from('IAMAT ');
 const HTTP = /^[\t-\r ]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[\t-\r ][^]*[\t-\r ]HTTP\/\d\.\d[\t-\r ]*$/;
 const REPORT = /^[\t-\r ]*IAMAT[\t-\r ]+([^\t-\r ]+)[\t-\r ]+([^\t-\r ]+)[\t-\r ]+([^\t-\r ]+)[\t-\r ]*$/;
 const QUESTION =
@@ -91,6 +90,8 @@ class Outgoing {
 // All clients share these: each read is handled to its end before the next.
 const replies = new Outgoing(256 * 1024);
 const news = new Outgoing(256 * 1024);
+// The clients of the news, in the same order.
+const newsClients = [];
 
 // The time of this read.
 let nowSeconds = 0, nowNanos = 0;
@@ -175,9 +176,7 @@ function takeReport(bytes, spanStart, clientEnd, spanEnd) {
     for (let from = spanStart; from < spanEnd; from++) out[at++] = bytes[from];
     out[at++] = LF;
     replies.length = at;
-    if (keep(bytes.latin1Slice(spanStart, clientEnd), versionS, versionNs, out, lineStart, at - 1)) {
-        news.append(out, lineStart, at);
-    }
+    keep(bytes.latin1Slice(spanStart, clientEnd), versionS, versionNs, out, lineStart, at - 1);
 }
 
 function writeDigits(out, at, number, width) {
@@ -193,23 +192,23 @@ function isNewer(aSeconds, aNanos, bSeconds, bNanos) {
     return aSeconds > bSeconds || (aSeconds === bSeconds && aNanos > bNanos);
 }
 
-// Keeps a record if it wins. Returns whether it did.
+// Keeps a record if it wins. Then it is news.
 function keep(client, versionS, versionNs, bytes, lineStart, lineEnd) {
     const held = table.get(client);
     if (held === undefined) {
         const line = bytes.latin1Slice(lineStart, lineEnd);
         table.set(client, { seconds: versionS, nanos: versionNs, line });
-        return true;
+    } else {
+        if (isNewer(held.seconds, held.nanos, versionS, versionNs)) return;
+        const line = bytes.latin1Slice(lineStart, lineEnd);
+        const isTied = held.seconds === versionS && held.nanos === versionNs;
+        if (isTied && (line === held.line || !winsTie(line, held.line))) return;
+        held.seconds = versionS;
+        held.nanos = versionNs;
+        held.line = line;
     }
-    if (isNewer(held.seconds, held.nanos, versionS, versionNs)) return false;
-    const line = bytes.latin1Slice(lineStart, lineEnd);
-    if (held.seconds === versionS && held.nanos === versionNs && (line === held.line || !winsTie(line, held.line))) {
-        return false;
-    }
-    held.seconds = versionS;
-    held.nanos = versionNs;
-    held.line = line;
-    return true;
+    news.append(bytes, lineStart, lineEnd + 1);
+    newsClients.push(client);
 }
 
 // What decides between two records with the same version. The record that was received first wins, then the newer
@@ -225,9 +224,15 @@ function winsTie(line, held) {
     return differing >= 0 && keys[0][differing] > keys[1][differing];
 }
 
+// Whether `IAMAT ` is there. Byte by byte, because a call of Buffer's methods costs more.
+function startsReport(bytes, at) {
+    return bytes[at] === 73 && bytes[at + 1] === 65 && bytes[at + 2] === 77 && bytes[at + 3] === 65
+        && bytes[at + 4] === 84 && bytes[at + 5] === SPACE;
+}
+
 // Handles a client's line. Returns the position behind it, or -1 if the connection must be closed.
 function takeLine(bytes, start) {
-    if (bytes[start] === IAMAT[0] && bytes[start + 5] === SPACE && bytes.compare(IAMAT, 0, 6, start, start + 6) === 0) {
+    if (startsReport(bytes, start)) {
         const spanStart = start + 6;
         let at = spanStart;
         while (bytes[at] > SPACE) at++;
@@ -329,9 +334,10 @@ let isFlushDue = false;
 // Hands the news to all links but the one they came from. They leave when all ready sockets were read.
 function flood(source) {
     for (const link of links.values()) {
-        if (link !== source) link.add(news.bytes, news.length);
+        if (link !== source) link.addNews();
     }
     news.length = 0;
+    newsClients.length = 0;
     if (!isFlushDue && links.size > 0) {
         isFlushDue = true;
         setImmediate(flushLinks);
@@ -368,14 +374,12 @@ class Link {
         socket.write(`HELLO ${options.name}\n`);
     }
 
-    add(bytes, length) {
+    addNews() {
         if (this.dirty === null) {
-            this.pending.append(bytes, 0, length);
+            this.pending.append(news.bytes, 0, news.length);
             return;
         }
-        for (const line of bytes.latin1Slice(0, length).split('\n')) {
-            if (line !== '') this.dirty.add(line.split(' ', 4)[3]);
-        }
+        for (const client of newsClients) this.dirty.add(client);
     }
 
     flush() {
@@ -429,7 +433,7 @@ class Link {
         return true;
     }
 
-    // Merges a neighbor's record: AT, server, difference, client, coordinates, timestamp. Returns the position behind it.
+    // Merges a record: AT, server, difference, client, coordinates, timestamp. Returns the position behind it.
     takeRecord(bytes, start) {
         const differenceStart = bytes.indexOf(SPACE, start + 3) + 1;
         const clientStart = bytes.indexOf(SPACE, differenceStart) + 1;
@@ -454,9 +458,7 @@ class Link {
                 }
             }
         }
-        if (keep(bytes.latin1Slice(clientStart, clientEnd), versionS, versionNs, bytes, start, end)) {
-            news.append(bytes, start, end + 1);
-        }
+        keep(bytes.latin1Slice(clientStart, clientEnd), versionS, versionNs, bytes, start, end);
         return end + 1;
     }
 }
@@ -486,6 +488,8 @@ function listen(server, where) {
     });
 }
 
+// Nobody need read what is printed.
+process.stdout.on('error', () => {});
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(0));
 await listen(net.createServer({ noDelay: true }, (socket) => new Link(socket, null)), address(options.peer));
 await listen(net.createServer({ noDelay: true, allowHalfOpen: true }, serveClient), address(options.listen));

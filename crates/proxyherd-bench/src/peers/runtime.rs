@@ -30,8 +30,8 @@ const JAVA_SOURCES: [(&str, &str); 5] = [
     ("Table.java", include_str!("../../../../bench/peers/java/Table.java")),
 ];
 
-/// Options of the Java virtual machine: the collector with the highest throughput, and a heap that is large enough at the
-/// start for the load of a measurement.
+/// Options of the Java virtual machine: the collector with the highest throughput, and a heap that need not grow under
+/// the load of a measurement.
 const JAVA_OPTIONS: [&str; 2] = ["-XX:+UseParallelGC", "-Xms128m"];
 
 /// What is started.
