@@ -49,7 +49,8 @@ impl Histogram {
     }
 
     /// Records the duration of something that is due once in `interval`. If it took longer, it has delayed others that
-    /// were due meanwhile, so their durations are recorded, too (the correction of coordinated omission of HdrHistogram).
+    /// were due meanwhile, so their durations are recorded, too (the correction of coordinated omission of
+    /// HdrHistogram).
     pub(crate) fn record_with_omitted(&mut self, duration: Duration, interval: Duration) {
         assert!(!interval.is_zero(), "what is due all the time has no interval");
         let mut left = Some(duration);

@@ -80,8 +80,8 @@ pub(crate) fn run(plan: &HttpPlan, server_bin: Option<&Path>) -> Result<bool> {
     Ok(is_met)
 }
 
-/// The number of reports that one server acknowledges in `duration`, of clients that report alone (PUT) or in batches of
-/// 100 (NDJSON).
+/// The number of reports that one server acknowledges in `duration`, of clients that report alone (PUT) or
+/// in batches of 100 (NDJSON).
 pub(crate) fn reports(
     address: SocketAddr,
     is_batch: bool,

@@ -1,7 +1,7 @@
 //! Finds out which reports a server shows, by questions without places (WHATSAT with a limit of 0).
 //!
-//! [`Asker`] asks one server about clients. [`Probe`] measures the time from the answer to a report until another server
-//! shows the report. [`wait_until_shown`] waits until servers show the last reports of clients.
+//! [`Asker`] asks one server about clients. [`Probe`] measures the time from the answer to a report until
+//! another server shows the report. [`wait_until_shown`] waits until servers show the last reports of clients.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -120,8 +120,8 @@ fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned()
 }
 
-/// Waits until all servers show all these reports, at most for `longest`. Returns the time that it took, or `None` if it
-/// took longer.
+/// Waits until all servers show all these reports, at most for `longest`. Returns the time that it took, or
+/// `None` if it took longer.
 pub(crate) fn wait_until_shown(
     addresses: &[SocketAddr],
     reports: &[ClientReport],

@@ -295,8 +295,8 @@ impl Running {
         self.pids.len()
     }
 
-    /// Waits until every server has the last reports, at most for `longest`. Returns the time that it took, or `None` if
-    /// it took longer. Servers that can be asked must show `reports`.
+    /// Waits until every server has the last reports, at most for `longest`. Returns the time that it took,
+    /// or `None` if it took longer. Servers that can be asked must show `reports`.
     pub(crate) fn wait_until_settled(
         &self,
         reports: &[ClientReport],

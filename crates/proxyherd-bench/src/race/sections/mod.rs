@@ -185,8 +185,8 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// Measures herds with so many servers in turn, in so many rounds. Each herd starts anew in each round, because idle
-    /// herds would take processor time from the others. A herd that fails leaves the section.
+    /// Measures herds with so many servers in turn, in so many rounds. Each herd starts anew in each round,
+    /// because idle herds would take processor time from the others. A herd that fails leaves the section.
     fn herd_rounds(
         &mut self,
         herds: &mut Vec<&'a Contestant>,
