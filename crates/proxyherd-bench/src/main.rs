@@ -10,6 +10,7 @@
 //! - `memory` and `idle` measure the memory that a client and a connection take.
 //! - `abuse` sends malformed input to a server. `heal` cuts a link and measures the repair. `steady` runs a herd for a
 //!   long time and measures whether its memory grows.
+//! - `race` measures all of this beside herds in other languages, and writes a report.
 //! - `peers` says which herds in other languages this machine can run, and starts them.
 //! - `places` simulates how many requests the cache of places saves.
 //!
@@ -32,6 +33,7 @@ mod peers;
 mod places;
 mod procfs;
 mod progress;
+mod race;
 mod restart;
 mod stats;
 mod steady;
@@ -118,6 +120,12 @@ enum Command {
         /// Number of clients.
         #[arg(long, default_value_t = 1_000_000)]
         clients: u32,
+        /// Do without the index of clients by position.
+        #[arg(long)]
+        no_index: bool,
+        /// Print the number of bytes of a client alone.
+        #[arg(long)]
+        plain: bool,
     },
     /// Open idle connections and measure the memory that each connection takes at the server.
     #[command(
@@ -166,6 +174,13 @@ enum Command {
         after_help = "Example:\n  cargo run --profile dist -p proxyherd-bench -- restart --clients 10000000"
     )]
     Restart(RestartArgs),
+    /// Measure proxyherd beside herds in other languages and an echo server, in interleaved rounds, and write REPORT.md
+    /// with tables and plots. Exit with 1 if a section could not be measured.
+    #[command(
+        after_help = "Examples:\n  proxyherd-bench race\n  proxyherd-bench race --only throughput,latency --rounds 3\n  \
+                      proxyherd-bench race --render bench/results.json"
+    )]
+    Race(RaceArgs),
     /// List the herds that proxyherd is compared with, and which of them this machine can run; or start one.
     #[command(after_help = "Examples:\n  proxyherd-bench peers\n  proxyherd-bench peers --start node")]
     Peers {
@@ -328,6 +343,14 @@ struct DurabilityArgs {
 }
 
 #[derive(Args)]
+struct RaceArgs {
+    #[command(flatten)]
+    plan: race::RacePlan,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
 struct RestartArgs {
     #[command(flatten)]
     plan: restart::RestartPlan,
@@ -376,7 +399,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Floor(args) => floor(&args),
         Command::Load(args) => drive(args),
         Command::Near(plan) => near::run(&plan).map(|()| ExitCode::SUCCESS),
-        Command::Memory { clients } => memory::measure(clients).map(|()| ExitCode::SUCCESS),
+        Command::Memory { clients, no_index, plain } => {
+            memory::measure(clients, !no_index, plain).map(|()| ExitCode::SUCCESS)
+        }
         Command::Idle { connections, server } => {
             idle::measure(&server.start()?, connections).map(|()| ExitCode::SUCCESS)
         }
@@ -407,6 +432,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(RestartArgs { plan, server }) => {
             let is_met = restart::run(&plan, server.server_bin.as_deref())?;
             Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Race(RaceArgs { plan, server }) => {
+            let is_whole = race::run(&plan, server.server_bin.as_deref())?;
+            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::HandlerServer => target::handler::serve().map(|()| ExitCode::SUCCESS),
         Command::EchoServer => target::echo::serve().map(|()| ExitCode::SUCCESS),

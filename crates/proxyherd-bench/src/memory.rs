@@ -2,8 +2,9 @@
 //! the process's resident memory before and after.
 
 use std::io::Write as _;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use proxyherd_core::{
     replica::{Replica, ReplicaSettings},
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
@@ -15,7 +16,8 @@ use crate::procfs::resident;
 const NOW_NS: u64 = 1_621_464_827_959_498_503;
 
 /// Fills a replica with `clients` clients, and prints the number of bytes that each client takes in addition to its ID.
-pub(super) fn measure(clients: u32) -> Result<()> {
+/// `has_index`: whether the replica has the index of clients by position. `is_plain`: the number alone is printed.
+pub(super) fn measure(clients: u32, has_index: bool, is_plain: bool) -> Result<()> {
     let me = Origin { server: ServerName::new("Riley")?, incarnation: 1 };
     let settings = ReplicaSettings {
         me,
@@ -25,7 +27,7 @@ pub(super) fn measure(clients: u32) -> Result<()> {
         client_interval_ns: 0,
         report_rules: proxyherd_core::flood::ReportRules::default(),
         clock_offset_max_ns: 60_000_000_000,
-        client_index: true,
+        client_index: has_index,
         rules: Default::default(),
     };
     let before = resident(std::process::id())?;
@@ -33,6 +35,11 @@ pub(super) fn measure(clients: u32) -> Result<()> {
     let id_bytes: u64 = (0..clients).map(|number| report(&replica, number)).sum();
     let grown = resident(std::process::id())?.saturating_sub(before);
     let each = grown.saturating_sub(id_bytes) as f64 / f64::from(clients);
+    if is_plain {
+        writeln!(anstream::stdout(), "{each:.3}")?;
+        drop(replica);
+        return Ok(());
+    }
     writeln!(
         anstream::stdout(),
         "{clients} clients with IDs of {:.1} bytes: {:.0} MB resident, {each:.0} bytes a client beyond its ID",
@@ -41,6 +48,20 @@ pub(super) fn measure(clients: u32) -> Result<()> {
     )?;
     drop(replica);
     Ok(())
+}
+
+/// Measures the same in a process of its own, in which no memory was used before. Returns the number of bytes.
+pub(super) fn measure_apart(clients: u32, has_index: bool) -> Result<f64> {
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut command = Command::new(program);
+    command.args(["memory", "--plain", "--clients", &clients.to_string()]);
+    if !has_index {
+        command.arg("--no-index");
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start this program again")?;
+    ensure!(output.status.success(), "the process that measures memory failed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().with_context(|| format!("{text:?} is no number of bytes"))
 }
 
 /// Reports one client. Returns the length of its ID.

@@ -22,7 +22,14 @@ pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
 pub(crate) fn resident(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    parse_resident(&status).with_context(|| format!("{path} has no line VmRSS"))
+    parse_memory(&status, "VmRSS:").with_context(|| format!("{path} has no line VmRSS"))
+}
+
+/// The highest resident memory of the process `pid` since it started, bytes.
+pub(crate) fn resident_max(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    parse_memory(&status, "VmHWM:").with_context(|| format!("{path} has no line VmHWM"))
 }
 
 /// Open descriptors of the process `pid`.
@@ -38,6 +45,21 @@ pub(crate) fn socket_memory() -> Result<u64> {
     parse_socket_memory(&text).with_context(|| format!("{path} has no memory of TCP"))
 }
 
+/// Bytes that this machine has sent over IPv4 since it started, with headers, on all interfaces and loopback.
+pub(crate) fn sent_octets() -> Result<u64> {
+    let path = "/proc/net/netstat";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    parse_sent_octets(&text).with_context(|| format!("{path} does not tell the bytes that were sent"))
+}
+
+/// Parses the lines of IpExt: the first has names, and the second has their values.
+fn parse_sent_octets(netstat: &str) -> Option<u64> {
+    let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let place = names.split(' ').position(|name| name == "OutOctets")?;
+    values.split(' ').nth(place)?.parse().ok()
+}
+
 /// Parses proc_pid_stat(5). The second field is the program's name in parentheses, which may itself hold spaces and
 /// parentheses. Fields 14 and 15 are the user and the system time.
 fn parse_cpu_time(stat: &str) -> Option<Duration> {
@@ -48,8 +70,8 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
 }
 
 /// Parses proc_pid_status(5), which has a line such as `VmRSS:     1234 kB`.
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn parse_memory(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(1024 * kibibytes)
 }
@@ -80,9 +102,20 @@ mod tests {
     }
 
     #[test]
+    fn sent_bytes_are_found_by_their_name() {
+        let text = "TcpExt: OutOctets\nTcpExt: 9\nIpExt: InOctets OutOctets Bcast\nIpExt: 5 7 8\n";
+        assert_eq!(parse_sent_octets(text), Some(7));
+        assert_eq!(parse_sent_octets("IpExt: InOctets\nIpExt: 5\n"), None);
+        assert!(sent_octets().unwrap() > 0);
+    }
+
+    #[test]
     fn resident_memory_is_found_among_other_lines() {
-        assert_eq!(parse_resident("Name:\tx\nVmHWM:\t 9 kB\nVmRSS:\t  12 kB\n"), Some(12 * 1024));
-        assert_eq!(parse_resident("Name:\tx\n"), None);
+        let status = "Name:\tx\nVmHWM:\t 19 kB\nVmRSS:\t  12 kB\n";
+        assert_eq!(parse_memory(status, "VmRSS:"), Some(12 * 1024));
+        assert_eq!(parse_memory(status, "VmHWM:"), Some(19 * 1024));
+        assert_eq!(parse_memory("Name:\tx\n", "VmRSS:"), None);
+        assert!(resident_max(std::process::id()).unwrap() > 0);
         assert!(resident(std::process::id()).unwrap() > 0);
     }
 }

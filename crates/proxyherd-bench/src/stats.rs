@@ -48,6 +48,18 @@ impl Histogram {
         self.counts[bucket_of(nanoseconds)] += 1;
     }
 
+    /// Records the duration of something that is due once in `interval`. If it took longer, it has delayed others that
+    /// were due meanwhile, so their durations are recorded, too (the correction of coordinated omission of
+    /// HdrHistogram).
+    pub(crate) fn record_with_omitted(&mut self, duration: Duration, interval: Duration) {
+        assert!(!interval.is_zero(), "what is due all the time has no interval");
+        let mut left = Some(duration);
+        while let Some(duration) = left {
+            self.record(duration);
+            left = duration.checked_sub(interval).filter(|left| !left.is_zero());
+        }
+    }
+
     pub(crate) fn merge(&mut self, other: &Histogram) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine += theirs;
@@ -131,6 +143,19 @@ mod tests {
             let found = histogram.percentile(share);
             assert!(exact <= found && found <= exact.mul_f64(1.016), "{share}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_was_delayed_by_a_long_wait_counts_too() {
+        let mut histogram = Histogram::new();
+        let millis = Duration::from_millis;
+        histogram.record_with_omitted(millis(5), millis(20));
+        assert_eq!(histogram.counts.iter().sum::<u64>(), 1);
+        histogram.record_with_omitted(millis(100), millis(20));
+        // 100, 80, 60, 40 and 20 ms.
+        assert_eq!(histogram.counts.iter().sum::<u64>(), 6);
+        let median = histogram.percentile(0.5);
+        assert!(millis(40) <= median && median <= millis(41), "{median:?}");
     }
 
     #[test]

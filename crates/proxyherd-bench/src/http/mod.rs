@@ -80,6 +80,20 @@ pub(crate) fn run(plan: &HttpPlan, server_bin: Option<&Path>) -> Result<bool> {
     Ok(is_met)
 }
 
+/// The number of reports that one server acknowledges in `duration`, of clients that report alone (PUT) or
+/// in batches of 100 (NDJSON).
+pub(crate) fn reports(
+    address: SocketAddr,
+    is_batch: bool,
+    connections: u32,
+    duration: Duration,
+) -> Result<u64> {
+    let kind = if is_batch { Kind::Ndjson(BATCH) } else { Kind::Put };
+    let plan = DrivePlan { address, kind, connections, clients: 0..REPORTING, duration };
+    let driven = drive(&plan).with_context(|| format!("sending {kind:?} to {address}"))?;
+    Ok(driven.requests * u64::from(kind.items()))
+}
+
 /// The rounds of one kind of request at one server.
 struct Rounds {
     address: SocketAddr,

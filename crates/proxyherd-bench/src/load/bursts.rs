@@ -4,10 +4,17 @@
 //! All lines have the same length, so the position of the timestamp in each line is known. The invariant: a client's
 //! timestamps increase from burst to burst, and no client is in a burst twice. So every report is new to a server.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Length of each line with its LF, bytes.
 pub(crate) const LINE_LEN: usize = 81;
+/// Length of a GEOADD, bytes.
+const GEOADD_LEN: usize = 94;
+/// The place of the last three decimals of the longitude in each GEOADD.
+const DECIMALS_AT: usize = "*5\r\n$6\r\nGEOADD\r\n$1\r\nk\r\n$11\r\n-118.108".len();
+/// The place of a client's number in each report.
+const NAME_AT: usize = "IAMAT courier-".len();
 /// Length of a timestamp, bytes: ten digits, a point, nine digits.
 const STAMP_LEN: usize = 20;
 /// Maximum number of clients. Up to this number all client names have the same length.
@@ -23,7 +30,22 @@ pub(crate) enum LineKind {
     Report,
     /// WHATSAT, for five places within ten kilometers.
     Question,
+    /// Redis's GEOADD. The position changes from burst to burst, because Redis does less if it does not.
+    GeoAdd,
 }
+
+impl LineKind {
+    /// Length of each line with its end, bytes. A command of Redis has several lines, and counts as one.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            LineKind::Report | LineKind::Question => LINE_LEN,
+            LineKind::GeoAdd => GEOADD_LEN,
+        }
+    }
+}
+
+/// A client's number and the timestamp of its report, POSIX time in nanoseconds.
+pub(crate) type ClientReport = (u32, u64);
 
 /// The bursts of one connection, which are sent in turn, again and again.
 pub(crate) struct BurstRing {
@@ -32,6 +54,8 @@ pub(crate) struct BurstRing {
     burst_len: usize,
     /// The end of the burst that the last call of `renew` returned.
     next: usize,
+    /// Number of times that the first burst was sent.
+    laps: u64,
 }
 
 impl BurstRing {
@@ -40,26 +64,56 @@ impl BurstRing {
         assert!(depth <= clients, "a client would report twice in one burst");
         assert!(first + clients <= CLIENTS_MAX, "names would differ in length");
         let lines = clients.next_multiple_of(depth);
-        let mut text = Vec::with_capacity(lines as usize * LINE_LEN);
+        let len = kind.len();
+        let mut text = Vec::with_capacity(lines as usize * len);
         for index in 0..lines {
             text.extend_from_slice(line(kind, around, first + index % clients).as_bytes());
         }
-        assert_eq!(text.len(), lines as usize * LINE_LEN);
-        BurstRing { kind, text, burst_len: depth as usize * LINE_LEN, next: 0 }
+        assert_eq!(text.len(), lines as usize * len);
+        BurstRing { kind, text, burst_len: depth as usize * len, next: 0, laps: 0 }
     }
 
     /// Writes the timestamp `unix_ns`, nanoseconds of POSIX time, into the next burst, and returns the burst's range.
     pub(crate) fn renew(&mut self, unix_ns: u64) -> Range<usize> {
         let start = if self.next == self.text.len() { 0 } else { self.next };
         self.next = start + self.burst_len;
-        if self.kind == LineKind::Question {
-            return start..self.next;
-        }
-        let stamp = stamp_of(unix_ns);
-        for line in self.text[start..self.next].chunks_exact_mut(LINE_LEN) {
-            line[LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1].copy_from_slice(&stamp);
+        self.laps += u64::from(start == 0);
+        let burst = &mut self.text[start..self.next];
+        match self.kind {
+            LineKind::Question => {}
+            LineKind::Report => {
+                let stamp = stamp_of(unix_ns);
+                for line in burst.chunks_exact_mut(LINE_LEN) {
+                    line[LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1].copy_from_slice(&stamp);
+                }
+            }
+            LineKind::GeoAdd => {
+                let mut decimals = [0; 3];
+                write_digits(&mut decimals, self.laps);
+                for command in burst.chunks_exact_mut(GEOADD_LEN) {
+                    command[DECIMALS_AT..DECIMALS_AT + 3].copy_from_slice(&decimals);
+                }
+            }
         }
         start..self.next
+    }
+
+    /// The last report of each client, in the order of the clients. A client that has not reported is left out.
+    pub(crate) fn last_reports(&self) -> Vec<ClientReport> {
+        let mut last = BTreeMap::new();
+        for line in self.text.chunks_exact(LINE_LEN).filter(|_| self.kind == LineKind::Report) {
+            let client = number_in(&line[NAME_AT..NAME_AT + 6]) as u32;
+            let stamp = &line[LINE_LEN - 1 - STAMP_LEN..LINE_LEN - 1];
+            let unix_ns = number_in(&stamp[..10]) * 1_000_000_000 + number_in(&stamp[11..]);
+            let newest = last.entry(client).or_insert(unix_ns);
+            *newest = unix_ns.max(*newest);
+        }
+        last.into_iter().filter(|(_, unix_ns)| *unix_ns > 0).collect()
+    }
+
+    /// Number of lines in a part of the text.
+    pub(crate) fn lines_in(&self, range: &Range<usize>) -> usize {
+        range.len() / self.kind.len()
     }
 
     /// The text of a burst or of a part of it.
@@ -85,17 +139,26 @@ pub(crate) fn report_of(around: (f64, f64), client: u32, unix_ns: u64) -> String
 /// middle of its first row. Spaces fill the line up to its length.
 fn line(kind: LineKind, around: (f64, f64), client: u32) -> String {
     let name = client_name(client);
+    let (row, column) = (client / 1000, client % 1000);
+    let (north, east) = (around.0 + f64::from(row) * 15e-5, around.1 + 0.1 - f64::from(column) * 2e-4);
     let line = match kind {
+        LineKind::GeoAdd => {
+            return format!(
+                "*5\r\n$6\r\nGEOADD\r\n$1\r\nk\r\n$11\r\n{east:.6}\r\n$9\r\n{north:.6}\r\n$31\r\n{name}\r\n"
+            );
+        }
         LineKind::Question => format!("WHATSAT {name} 10 5"),
         LineKind::Report => {
-            let (row, column) = (client / 1000, client % 1000);
-            let (north, east) =
-                (around.0 + f64::from(row) * 15e-5, around.1 + 0.1 - f64::from(column) * 2e-4);
             let head = format!("IAMAT {name} {north:+.6}{east:+.6} ");
             format!("{head:0$}{1}", LINE_LEN - 1 - STAMP_LEN, "0".repeat(STAMP_LEN))
         }
     };
     format!("{line:width$}\n", width = LINE_LEN - 1)
+}
+
+/// The number that these digits are.
+fn number_in(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, digit| 10 * number + u64::from(digit - b'0'))
 }
 
 fn stamp_of(unix_ns: u64) -> [u8; STAMP_LEN] {
@@ -159,10 +222,35 @@ mod tests {
     }
 
     #[test]
+    fn a_command_of_redis_has_its_lengths_and_moves_its_client_in_each_lap() {
+        let mut lines = BurstRing::new(LineKind::GeoAdd, LOS_ANGELES, 42, 2, 2);
+        let first = burst(&mut lines, 1);
+        assert_eq!(first.len(), 2 * GEOADD_LEN);
+        assert!(first.starts_with(
+            "*5\r\n$6\r\nGEOADD\r\n$1\r\nk\r\n$11\r\n-118.108001\r\n$9\r\n33.900000\r\n$31\r\ncourier-000042."
+        ));
+        assert!(burst(&mut lines, 2).contains("\r\n-118.108002\r\n"));
+        assert_eq!(lines.lines_in(&(0..GEOADD_LEN)), 1);
+    }
+
+    #[test]
     fn one_clients_report_is_the_line_of_its_burst() {
         let text =
             burst(&mut BurstRing::new(LineKind::Report, LOS_ANGELES, 4711, 1, 1), 1_621_464_827_000_000_007);
         assert_eq!(report_of(LOS_ANGELES, 4711, 1_621_464_827_000_000_007), text);
+    }
+
+    #[test]
+    fn the_last_report_of_each_client_is_remembered() {
+        let mut lines = BurstRing::new(LineKind::Report, LOS_ANGELES, 100, 5, 3);
+        assert_eq!(lines.last_reports(), []);
+        lines.renew(1_621_464_827_000_000_007);
+        let three = [100, 101, 102].map(|client| (client, 1_621_464_827_000_000_007));
+        assert_eq!(lines.last_reports(), three);
+        // The sixth line of the ring is the first client's again.
+        lines.renew(1_621_464_827_000_000_009);
+        let five = [(100, 9), (101, 7), (102, 7), (103, 9), (104, 9)];
+        assert_eq!(lines.last_reports(), five.map(|(client, ns)| (client, 1_621_464_827_000_000_000 + ns)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 
 use super::SAMPLE_EVERY;
-use super::bursts::BurstRing;
+use super::bursts::{BurstRing, ClientReport};
 use super::replies::{Dialect, ReplyChecker};
 
 pub(super) struct Connection {
@@ -60,6 +60,11 @@ impl Connection {
         self.sent_at
     }
 
+    /// The last report of each client of this connection.
+    pub(super) fn last_reports(&self) -> Vec<ClientReport> {
+        self.lines.last_reports()
+    }
+
     /// Number of bursts whose replies were checked to the last byte.
     pub(super) fn sampled_bursts(&self) -> u64 {
         self.sampled_bursts
@@ -70,7 +75,7 @@ impl Connection {
         assert_eq!(self.outstanding, 0, "a burst is sent when the last one is over");
         self.burst = self.lines.renew(unix_ns);
         self.unsent = self.burst.clone();
-        self.outstanding = self.burst.len() / super::LINE_LEN;
+        self.outstanding = self.lines.lines_in(&self.burst);
         self.sent_at = now;
         self.bursts += 1;
         self.flush()
@@ -146,7 +151,7 @@ impl Connection {
 }
 
 /// Opens a connection. Connecting may block. Afterward the socket does not block.
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;

@@ -1,7 +1,8 @@
 //! The load generator. Each of many connections has one burst of lines outstanding, and sends the next burst when all
 //! replies have arrived.
 //!
-//! [`run`] carries out one [`LoadPlan`]. [`roam`] sends at a given rate, from clients that move between servers.
+//! [`run`] carries out one [`LoadPlan`]. [`paced`] sends at a given rate, whether or not the server keeps up. [`roam`]
+//! sends at a given rate, from clients that move between servers. [`asking`] finds out which reports a server shows.
 //!
 //! Each thread serves its connections from one epoll loop, without a runtime. The generator's own time per line is the
 //! same for all servers, and hides a part of the difference between them. So this time must be short. For each burst
@@ -11,12 +12,14 @@
 //!
 //! The generator does not know which program it drives.
 
+pub(crate) mod asking;
 mod bursts;
 mod connection;
+pub(crate) mod paced;
 mod replies;
 pub(crate) mod roam;
 
-pub(crate) use bursts::{CLIENTS_MAX, LINE_LEN, LOS_ANGELES, client_name, report_of};
+pub(crate) use bursts::{CLIENTS_MAX, ClientReport, LINE_LEN, LOS_ANGELES, client_name, report_of};
 pub(crate) use replies::{Dialect, ReplyChecker};
 
 use std::net::SocketAddr;
@@ -83,11 +86,19 @@ pub(crate) struct LoadResult {
     pub(crate) duration: Duration,
     /// The time from the write of each burst to the end of its last reply.
     pub(crate) latency: Histogram,
+    /// The last report of each client.
+    pub(crate) last_reports: Vec<ClientReport>,
 }
 
 impl LoadResult {
     fn empty(duration: Duration) -> LoadResult {
-        LoadResult { lines: 0, sampled_bursts: 0, duration, latency: Histogram::new() }
+        LoadResult {
+            lines: 0,
+            sampled_bursts: 0,
+            duration,
+            latency: Histogram::new(),
+            last_reports: Vec::new(),
+        }
     }
 
     pub(crate) fn lines_per_second(&self) -> f64 {
@@ -98,6 +109,7 @@ impl LoadResult {
         self.lines += other.lines;
         self.sampled_bursts += other.sampled_bursts;
         self.latency.merge(&other.latency);
+        self.last_reports.extend_from_slice(&other.last_reports);
     }
 }
 
@@ -223,6 +235,7 @@ impl EventLoop {
                 connection.send(now, self.clock.unix_ns(now))?;
             }
         }
+        outcome.last_reports = self.connections.iter().flat_map(Connection::last_reports).collect();
         outcome.sampled_bursts = self.connections.iter().map(Connection::sampled_bursts).sum();
         Ok(outcome)
     }

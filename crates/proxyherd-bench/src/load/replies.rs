@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 use super::bursts::LineKind;
 
@@ -18,6 +18,8 @@ pub(crate) enum Dialect {
     Herd,
     /// WHATSAT; the reply is an AT line, JSON, and an empty line.
     Nearby,
+    /// Redis's GEOADD; the reply is a number.
+    Redis,
 }
 
 impl Dialect {
@@ -26,12 +28,17 @@ impl Dialect {
         match self {
             Dialect::Echo => b"IAMAT ",
             Dialect::Herd | Dialect::Nearby => b"AT ",
+            Dialect::Redis => b":",
         }
     }
 
     /// The kind of lines that are sent.
     pub(crate) fn line(self) -> LineKind {
-        if self == Dialect::Nearby { LineKind::Question } else { LineKind::Report }
+        match self {
+            Dialect::Echo | Dialect::Herd => LineKind::Report,
+            Dialect::Nearby => LineKind::Question,
+            Dialect::Redis => LineKind::GeoAdd,
+        }
     }
 
     /// Checks all bytes of the replies to a burst against the burst's lines.
@@ -40,11 +47,18 @@ impl Dialect {
             return check_nearby(sent, answers);
         }
         let mut answers = answers.split_inclusive(|&byte| byte == b'\n');
-        for line in sent.split_inclusive(|&byte| byte == b'\n') {
+        // A command of Redis has several lines and one reply.
+        let end_of_command = if self == Dialect::Redis { REDIS_LINES } else { 1 };
+        let ends = memchr_iter(b'\n', sent).skip(end_of_command - 1).step_by(end_of_command);
+        let mut start = 0;
+        for end in ends {
+            let line = &sent[start..=end];
+            start = end + 1;
             let answer = answers.next().unwrap_or_default();
             let right = match self {
                 Dialect::Echo => answer == line,
                 Dialect::Herd => is_at_line(line, answer),
+                Dialect::Redis => matches!(answer, b":0\r\n" | b":1\r\n"),
                 Dialect::Nearby => unreachable!("checked as a whole above"),
             };
             if !right {
@@ -57,6 +71,9 @@ impl Dialect {
         }
     }
 }
+
+/// Lines of a GEOADD: the number of its words, and the length and the text of each.
+const REDIS_LINES: usize = 11;
 
 /// Checks that each question has one reply, about its client and with JSON whose status is OK.
 fn check_nearby(sent: &[u8], answers: &[u8]) -> Result<(), WrongReply> {
@@ -276,6 +293,19 @@ mod tests {
         check("AT Riley +0.263873386 emu +34.0-118.4 1621464827.9\n");
         check("AT Riley +0.263873386 kiwi +34.0-118.4 1621464827.9");
         check("AT Riley +0.263873386 kiwi +34.0-118.4 1621464827.9\nAT Riley");
+    }
+
+    #[test]
+    fn each_command_of_redis_has_one_number() {
+        let command = "*5\r\n$6\r\nGEOADD\r\n$1\r\nk\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\na\r\n";
+        let check = |answers: &str, is_right| {
+            let checked = Dialect::Redis.check_burst(command.repeat(2).as_bytes(), answers.as_bytes());
+            assert_eq!(checked.is_ok(), is_right, "{answers:?}");
+        };
+        check(":1\r\n:0\r\n", true);
+        check(":1\r\n", false);
+        check(":1\r\n:0\r\n:0\r\n", false);
+        check(":1\r\n-ERR no\r\n", false);
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub(super) struct NearPlan {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Length of one round, seconds.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
+    #[arg(long, default_value = "1", value_parser = crate::seconds)]
+    seconds: Duration,
     /// Put all clients into cities. Default: evenly spread.
     #[arg(long)]
     cities: bool,
@@ -73,6 +73,43 @@ pub(super) struct NearPlan {
     depth: u32,
 }
 
+impl NearPlan {
+    /// Searches of ten among clients that are evenly spread and of which 20,000 move in a second.
+    pub(super) fn new(clients: u32, rounds: u32, seconds: Duration, redis: Option<SocketAddr>) -> NearPlan {
+        NearPlan {
+            clients,
+            nearest: 10,
+            moves: 20_000,
+            threads: 2,
+            rounds,
+            seconds,
+            cities: false,
+            no_index: false,
+            redis,
+            depth: 16,
+        }
+    }
+}
+
+/// What was measured.
+pub(super) struct NearResult {
+    /// Memory of the index, bytes a client.
+    index_bytes: f64,
+    filled_in: Duration,
+    /// In the order of [`RADII_M`].
+    pub(super) radii: Vec<OfRadius>,
+}
+
+/// Rates of the rounds within one radius, searches a second.
+pub(super) struct OfRadius {
+    radius_m: Option<f64>,
+    pub(super) ours: Vec<f64>,
+    /// Redis with one search outstanding. Empty: there is no Redis.
+    redis_one: Vec<f64>,
+    /// Redis with several searches outstanding.
+    pub(super) redis_deep: Vec<f64>,
+}
+
 /// The clients, in a replica and perhaps in a Redis server.
 struct Clients<'a> {
     plan: &'a NearPlan,
@@ -85,27 +122,48 @@ struct Clients<'a> {
 /// Measures and prints the rates.
 pub(super) fn run(plan: &NearPlan) -> Result<()> {
     let mut out = anstream::stdout();
+    let result = measure(plan)?;
+    writeln!(
+        out,
+        "{} clients, {}: index of {:.1} bytes a client, filled in {:.1} s",
+        plan.clients,
+        if plan.cities { "in cities" } else { "evenly spread" },
+        result.index_bytes,
+        result.filled_in.as_secs_f64(),
+    )?;
+    for OfRadius { radius_m, ours, redis_one, redis_deep } in &result.radii {
+        let radius = radius_m.map_or("none".to_owned(), |radius_m| format!("{} km", radius_m / 1000.0));
+        let rate = |rates: &[f64]| {
+            let Spread { low, median, high } = Spread::of(rates.iter().copied());
+            format!("{median:.0} searches/s ({low:.0} to {high:.0})")
+        };
+        writeln!(out, "radius {radius}: replica, {} threads: {}", plan.threads, rate(ours))?;
+        if plan.redis.is_some() {
+            writeln!(out, "radius {radius}: Redis, 1 outstanding: {}", rate(redis_one))?;
+            writeln!(out, "radius {radius}: Redis, {} outstanding: {}", plan.depth, rate(redis_deep))?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures the rates.
+pub(super) fn measure(plan: &NearPlan) -> Result<NearResult> {
     let world = if plan.cities { World::of_cities() } else { World::even() };
     let clients =
         Clients { plan, world, replica: replica(!plan.no_index)?, now_ns: AtomicU64::new(START_NS) };
     let mut dice = Dice(1);
     let places: Vec<Position> = (0..plan.clients).map(|_| clients.world.place(&mut dice)).collect();
     let all = || (0..plan.clients).zip(places.iter().copied());
-    let filled = Instant::now();
+    let began = Instant::now();
     clients.report(&all().collect::<Vec<_>>());
-    writeln!(
-        out,
-        "{} clients, {}: index of {:.1} bytes a client, filled in {:.1} s",
-        plan.clients,
-        if plan.cities { "in cities" } else { "evenly spread" },
-        clients.replica.client_index_bytes() as f64 / f64::from(plan.clients),
-        filled.elapsed().as_secs_f64(),
-    )?;
+    let filled_in = began.elapsed();
+    let index_bytes = clients.replica.client_index_bytes() as f64 / f64::from(plan.clients);
     if let Some(address) = plan.redis {
         let mut redis = Redis::connect(address)?;
         redis.clear()?;
         redis.set(all())?;
     }
+    let mut radii = Vec::new();
     for radius_m in RADII_M {
         let (mut ours, mut theirs) = (Vec::new(), [Vec::new(), Vec::new()]);
         for _ in 0..plan.rounds {
@@ -116,18 +174,10 @@ pub(super) fn run(plan: &NearPlan) -> Result<()> {
                 }
             }
         }
-        let radius = radius_m.map_or("none".to_owned(), |radius_m| format!("{} km", radius_m / 1000.0));
-        let rate = |rates: &[f64]| {
-            let Spread { low, median, high } = Spread::of(rates.iter().copied());
-            format!("{median:.0} searches/s ({low:.0} to {high:.0})")
-        };
-        writeln!(out, "radius {radius}: replica, {} threads: {}", plan.threads, rate(&ours))?;
-        if plan.redis.is_some() {
-            writeln!(out, "radius {radius}: Redis, 1 outstanding: {}", rate(&theirs[0]))?;
-            writeln!(out, "radius {radius}: Redis, {} outstanding: {}", plan.depth, rate(&theirs[1]))?;
-        }
+        let [redis_one, redis_deep] = theirs;
+        radii.push(OfRadius { radius_m, ours, redis_one, redis_deep });
     }
-    Ok(())
+    Ok(NearResult { index_bytes, filled_in, radii })
 }
 
 fn replica(client_index: bool) -> Result<Replica> {
@@ -170,7 +220,7 @@ impl Clients<'_> {
 
     /// The rate of searches in the replica while clients move.
     fn searched(&self, radius_m: Option<f64>, places: &[Position]) -> Result<f64> {
-        let end = Instant::now() + Duration::from_secs(self.plan.seconds);
+        let end = Instant::now() + self.plan.seconds;
         let is_over = AtomicBool::new(false);
         let begun = Instant::now();
         let searches: u64 = std::thread::scope(|scope| {
@@ -220,7 +270,7 @@ impl Clients<'_> {
     ) -> Result<f64> {
         let (mut searcher, mut mover) = (Redis::connect(address)?, Redis::connect(address)?);
         let is_over = AtomicBool::new(false);
-        let end = Instant::now() + Duration::from_secs(self.plan.seconds);
+        let end = Instant::now() + self.plan.seconds;
         let begun = Instant::now();
         let searches: u64 = std::thread::scope(|scope| {
             let moving =

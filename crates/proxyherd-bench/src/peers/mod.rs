@@ -127,6 +127,10 @@ pub(crate) struct Runnable {
 }
 
 impl Runnable {
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// The version of the language's runtime, such as `Python 3.11.7`. `None` for programs of this project.
     pub(crate) fn version(&self) -> Option<&str> {
         self.program.version()

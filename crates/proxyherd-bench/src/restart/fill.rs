@@ -22,7 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reports `clients` clients. When this returns, the server has acknowledged all of them.
-pub(super) fn fill(address: SocketAddr, clients: u32) -> Result<()> {
+pub(crate) fn fill(address: SocketAddr, clients: u32) -> Result<()> {
     let done = AtomicU32::new(0);
     let mut progress = Progress::new();
     thread::scope(|scope| {

@@ -5,7 +5,7 @@
 //! reports wait. These clients also measure the waits without a compaction, because a busy machine makes reports wait,
 //! too. At the end the server is killed and started once more, so that it also reads snapshots.
 
-mod fill;
+pub(crate) mod fill;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

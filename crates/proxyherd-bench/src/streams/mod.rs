@@ -6,7 +6,7 @@
 
 mod event_stream;
 mod many;
-mod rate;
+pub(crate) mod rate;
 mod readers;
 mod reporters;
 mod town;

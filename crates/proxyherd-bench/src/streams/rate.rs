@@ -87,8 +87,42 @@ struct Server {
     events: AtomicU64,
 }
 
+/// The rate with a thousand streams, as a share of the rate without streams, in one round.
+pub(crate) struct Share {
+    pub(crate) depth: u32,
+    /// Whether there are clients in the streams' boxes.
+    pub(crate) is_occupied: bool,
+    pub(crate) round: u32,
+    pub(crate) share: f64,
+}
+
 /// Measures and prints the results. Returns whether the targets are met.
 pub(super) fn measure(plan: &StreamsPlan, program: &Path) -> Result<bool> {
+    let mut is_met = true;
+    at_depths(plan.rounds, program, |depth, rounds| is_met &= print(depth, rounds))?;
+    Ok(is_met)
+}
+
+/// Measures the shares of all rounds.
+pub(crate) fn shares(rounds: u32, program: &Path) -> Result<Vec<Share>> {
+    let mut shares = Vec::new();
+    at_depths(rounds, program, |depth, all| {
+        for of_server in &all[1..] {
+            let is_occupied = of_server.server.boxes == Boxes::Occupied;
+            let pairs = of_server.rates.iter().zip(&all[0].rates);
+            shares.extend((1..).zip(pairs).map(|(round, (rate, none))| Share {
+                depth,
+                is_occupied,
+                round,
+                share: rate / none,
+            }));
+        }
+    })?;
+    Ok(shares)
+}
+
+/// Measures at each depth, and passes what was measured to `take`.
+fn at_depths(rounds: u32, program: &Path, mut take: impl FnMut(u32, &[Rounds<'_>])) -> Result<()> {
     let settings = ["limits.connections_per_address=1_000_000"];
     let start = |boxes| {
         let herd = LoneServer::start_with(program, None, &settings)?;
@@ -102,21 +136,21 @@ pub(super) fn measure(plan: &StreamsPlan, program: &Path) -> Result<bool> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let draining = scope.spawn(|| drain.read_until(&stop));
-        let is_met = DEPTHS.iter().try_fold(true, |is_met, &depth| {
-            let rounds = at_depth(plan, &servers, depth)?;
-            Ok(print(depth, &rounds) && is_met)
+        let measured = DEPTHS.iter().try_for_each(|&depth| {
+            take(depth, &at_depth(rounds, &servers, depth)?);
+            Ok(())
         });
         stop.store(true, Relaxed);
         draining.join().map_err(|_| anyhow!("the thread that reads streams panicked"))??;
-        is_met
+        measured
     })
 }
 
-fn at_depth<'a>(plan: &StreamsPlan, servers: &'a [Server], depth: u32) -> Result<Vec<Rounds<'a>>> {
+fn at_depth<'a>(rounds: u32, servers: &'a [Server], depth: u32) -> Result<Vec<Rounds<'a>>> {
     let new = |server| Rounds { server, rates: Vec::new(), lines: 0, events: 0, server_time: Duration::ZERO };
     let mut all: Vec<Rounds<'_>> = servers.iter().map(new).collect();
     // The first round is not counted: in this round tables and caches fill.
-    for round in 0..=plan.rounds {
+    for round in 0..=rounds {
         for turn in 0..all.len() {
             let number = (turn + round as usize) % all.len();
             all[number].add(depth, round > 0)?;
@@ -126,7 +160,7 @@ fn at_depth<'a>(plan: &StreamsPlan, servers: &'a [Server], depth: u32) -> Result
             eprintln!(
                 "depth {depth}, round {round} of {}: {:.0} lines/s without streams, {:.3} of it with empty boxes, {:.3} \
                  with occupied boxes",
-                plan.rounds,
+                rounds,
                 rate(&all[0]),
                 rate(&all[1]) / rate(&all[0]),
                 rate(&all[2]) / rate(&all[0])

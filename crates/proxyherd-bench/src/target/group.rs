@@ -33,6 +33,29 @@ pub(crate) const CLASSIC: [(&str, &[&str]); 5] = [
     ("Bernard", &[]),
 ];
 
+/// A chord and a line: Riley in the middle.
+const TRIO: [(&str, &[&str]); 3] = [("Riley", &["Jaquez", "Juzang"]), ("Jaquez", &[]), ("Juzang", &[])];
+
+/// The classic herd and four more servers. Each server has two to four neighbors, as in the classic herd.
+const NINE: [(&str, &[&str]); 9] = [
+    ("Riley", &["Jaquez", "Juzang"]),
+    ("Jaquez", &["Bernard"]),
+    ("Juzang", &["Campbell", "Bernard"]),
+    ("Campbell", &["Bernard"]),
+    ("Bernard", &["Hill"]),
+    ("Hill", &["Young", "Clark"]),
+    ("Young", &["Bailey"]),
+    ("Clark", &["Bailey", "Riley"]),
+    ("Bailey", &[]),
+];
+
+/// The herd with so many servers.
+pub(crate) fn herd_of(servers: usize) -> Result<&'static [(&'static str, &'static [&'static str])]> {
+    let all: [&'static [_]; 5] = [&LONE, &PAIR, &TRIO, &CLASSIC, &NINE];
+    let herd = all.into_iter().find(|herd| herd.len() == servers);
+    herd.with_context(|| format!("there is no herd of {servers} servers: take 1, 2, 3, 5 or 9"))
+}
+
 /// Maximum time that [`Group::wait_for`] waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Interval between two checks of [`Group::wait_for`].
@@ -72,6 +95,12 @@ impl GroupConfig {
         self
     }
 
+    /// The configuration with these settings in addition, each as `section.key=value`.
+    pub(crate) fn with_settings(mut self, settings: &[&str]) -> GroupConfig {
+        self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self
+    }
+
     /// A server's own address for neighbors.
     pub(crate) fn peer(&self, server: usize) -> SocketAddr {
         self.addresses[server][1]
@@ -96,6 +125,9 @@ impl GroupConfig {
             certify(program, home.path())?;
         }
         fs::write(&config, self.config(encryption)).context("cannot write the configuration")?;
+        if encryption == LinkEncryption::On {
+            self.certify_others(program, home.path())?;
+        }
         let launch = Launch { program: program.to_owned(), config, settings: self.settings.clone() };
         let mut servers = Vec::new();
         for (index, &(name, _)) in self.names.iter().enumerate() {
@@ -105,6 +137,16 @@ impl GroupConfig {
         let group = Group { servers, launch, home };
         group.wait_for_links(2 * self.names.iter().map(|(_, neighbors)| neighbors.len()).sum::<usize>())?;
         Ok(group)
+    }
+
+    /// Makes the certificates of servers that are not in the classic herd.
+    fn certify_others(&self, program: &Path, home: &Path) -> Result<()> {
+        for (name, _) in self.names {
+            if !home.join("certs").join(format!("{name}.pem")).exists() {
+                init(program, home, &["--server", name])?;
+            }
+        }
+        Ok(())
     }
 
     fn config(&self, encryption: LinkEncryption) -> String {
@@ -131,8 +173,12 @@ impl GroupConfig {
 /// Calls `proxyherd init` to make the classic herd's certificates. The command also writes a configuration, which is
 /// replaced later.
 fn certify(program: &Path, home: &Path) -> Result<()> {
+    init(program, home, &[])
+}
+
+fn init(program: &Path, home: &Path, options: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
-    let status = command.arg("init").arg(home).stdout(Stdio::null()).status();
+    let status = command.arg("init").args(options).arg(home).stdout(Stdio::null()).status();
     ensure!(
         status.context("cannot run proxyherd init")?.success(),
         "proxyherd init could not make certificates"
@@ -257,6 +303,29 @@ mod tests {
         for (name, sum) in [("up", 3), ("ups_total", 7), ("records", 5), ("record", 0)] {
             assert_eq!(metrics.sum(name), sum, "{name}");
         }
+    }
+
+    #[test]
+    fn each_herd_is_connected_and_each_neighbor_is_in_it() {
+        for servers in [1, 2, 3, 5, 9] {
+            let herd = herd_of(servers).unwrap();
+            let names: Vec<&str> = herd.iter().map(|(name, _)| *name).collect();
+            let mut reached = vec![names[0]];
+            for _ in 0..servers {
+                for (name, neighbors) in herd {
+                    for neighbor in *neighbors {
+                        assert!(names.contains(neighbor), "{neighbor}");
+                        let ends = [*name, *neighbor];
+                        if ends.iter().any(|end| reached.contains(end)) {
+                            reached
+                                .extend(ends.iter().filter(|end| !reached.contains(end)).collect::<Vec<_>>());
+                        }
+                    }
+                }
+            }
+            assert_eq!((reached.len(), names.len()), (servers, servers));
+        }
+        assert!(herd_of(4).is_err());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The servers that are measured, each in its own process: a single proxyherd server, a group of linked proxyherd
-//! servers, an echo server, and an HTTP server whose handler does nothing.
+//! servers, an echo server, an HTTP server whose handler does nothing, and Redis.
 //!
 //! This module starts each server, and kills it when its handle is dropped. A server prints a line that begins with
 //! `ready` on standard output once it listens. To measure another program, add a module here that returns a [`Target`].
@@ -9,14 +9,15 @@ pub(crate) mod group;
 pub(crate) mod handler;
 pub(crate) mod herd;
 mod own_server;
+pub(crate) mod redis;
 pub(crate) mod relay;
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -24,6 +25,8 @@ use crate::load::Dialect;
 
 /// Maximum time that a server may take to print `ready`. A server with a large store reads the store first.
 const START_MAX: Duration = Duration::from_secs(120);
+/// Interval between two attempts to connect to a server that says nothing when it is ready.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A running server, its address, and the form of its replies. The server is killed when this is dropped.
 pub(crate) struct Target {
@@ -56,6 +59,25 @@ impl ServerProcess {
             Err(mpsc::RecvTimeoutError::Timeout) => bail!("{program} was not ready within {START_MAX:?}"),
             Err(mpsc::RecvTimeoutError::Disconnected) => bail!("{program} ended before it was ready"),
         }
+    }
+
+    /// Starts `command`, which prints no line that begins with `ready`, and waits until it accepts connections at
+    /// `address`.
+    pub(crate) fn start_at(mut command: Command, address: SocketAddr) -> Result<ServerProcess> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut process = ServerProcess { child: child.with_context(|| format!("cannot start {program}"))? };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = process.child.try_wait()? {
+                bail!("{program} ended before it was ready ({status})");
+            }
+            if began.elapsed() > START_MAX {
+                bail!("{program} was not ready within {START_MAX:?}");
+            }
+            thread::sleep(CONNECT_INTERVAL);
+        }
+        Ok(process)
     }
 
     pub(crate) fn id(&self) -> u32 {
