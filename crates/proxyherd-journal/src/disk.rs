@@ -22,7 +22,7 @@ use std::{
 };
 
 use proxyherd_core::{
-    journal::{Disk, DiskError, DiskFile, FileSync},
+    journal::{Disk, DiskError, DiskFile},
     types::ServerName,
 };
 use proxyherd_log::refusal;
@@ -66,18 +66,12 @@ pub struct FileDisk {
 /// was written. The reserved room is given back when the file is closed, and with the file after a crash.
 #[derive(Debug)]
 pub struct StoreFile {
-    file: Arc<OpenFile>,
+    file: File,
     /// The number of bytes that have room on the disk. `u64::MAX`: the disk reserves none.
     reserved: u64,
-    written: Arc<AtomicU64>,
-}
-
-/// What two threads need of a file: one that writes it, and one that syncs it.
-#[derive(Debug)]
-struct OpenFile {
-    file: File,
     path: PathBuf,
     skips_syncs: bool,
+    written: Arc<AtomicU64>,
 }
 
 impl FileDisk {
@@ -248,8 +242,8 @@ impl Disk for FileDisk {
         let file = file.map_err(|error| full_or("create", &path, &error))?;
         // Errors name the file as it is found later: it loses this ending when it is complete.
         let path = name.strip_suffix(UNFINISHED).map_or(path, |name| self.dir.join(name));
-        let file = Arc::new(OpenFile { file, path, skips_syncs: self.skips_syncs });
-        Ok(StoreFile { file, reserved: 0, written: Arc::clone(&self.written) })
+        let (skips_syncs, written) = (self.skips_syncs, Arc::clone(&self.written));
+        Ok(StoreFile { file, reserved: 0, path, skips_syncs, written })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
@@ -290,7 +284,7 @@ impl StoreFile {
             return;
         }
         let len = end - end % RESERVE_LEN + 2 * RESERVE_LEN;
-        let is_done = fallocate(&self.file.file, FallocateFlags::KEEP_SIZE, 0, len).is_ok();
+        let is_done = fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, len).is_ok();
         self.reserved = if is_done { len } else { u64::MAX };
     }
 }
@@ -300,8 +294,7 @@ impl Drop for StoreFile {
     fn drop(&mut self) {
         if self.reserved > 0 && self.reserved < u64::MAX {
             // Where this fails, the room is free when the file is removed.
-            let file = &self.file.file;
-            let _ = file.metadata().and_then(|held| file.set_len(held.len()));
+            let _ = self.file.metadata().and_then(|held| self.file.set_len(held.len()));
         }
     }
 }
@@ -309,23 +302,12 @@ impl Drop for StoreFile {
 impl DiskFile for StoreFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         self.reserve(offset + bytes.len() as u64);
-        let OpenFile { file, path, .. } = &*self.file;
-        file.write_all_at(bytes, offset).map_err(|error| full_or("write", path, &error))?;
+        self.file.write_all_at(bytes, offset).map_err(|error| full_or("write", &self.path, &error))?;
         self.written.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {
-        self.file.sync()
-    }
-
-    fn syncer(&self) -> Option<Arc<dyn FileSync>> {
-        Some(Arc::clone(&self.file) as _)
-    }
-}
-
-impl FileSync for OpenFile {
-    fn sync(&self) -> Result<(), DiskError> {
         if self.skips_syncs {
             return Ok(());
         }
@@ -609,8 +591,13 @@ mod tests {
     #[test]
     fn a_write_to_a_full_disk_is_full() {
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let file = Arc::new(OpenFile { file, path: "/dev/full".into(), skips_syncs: false });
-        let mut full = StoreFile { file, reserved: 0, written: Arc::default() };
+        let mut full = StoreFile {
+            file,
+            reserved: 0,
+            path: "/dev/full".into(),
+            skips_syncs: false,
+            written: Arc::default(),
+        };
         assert_eq!(full.write_at(0, b"bytes"), Err(DiskError::Full));
     }
 }

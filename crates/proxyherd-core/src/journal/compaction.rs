@@ -181,7 +181,7 @@ impl<F: DiskFile> Snapshot<F> {
         }
         if next.is_none() || self.unsynced >= COMPACTION_SYNC_LEN {
             self.file.sync()?;
-            self.blocks.synced(self.blocks.offset());
+            self.blocks.synced();
             self.unsynced = 0;
         }
         self.state = next.map_or(State::Written, State::Reads);

@@ -4,8 +4,6 @@
 //! written at known offsets, so a write that failed can be repeated. A name is safe only after [`Disk::sync_names`],
 //! and bytes are safe only after [`DiskFile::sync`]. Until then a crash may keep any part of them.
 
-use std::sync::Arc;
-
 /// Why the disk did not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiskError {
@@ -54,21 +52,9 @@ pub trait DiskFile {
 
     /// Makes all written bytes and the file's length safe.
     fn sync(&mut self) -> Result<(), DiskError>;
-
-    /// What another thread syncs this file with, while this one writes on. `None`: only this thread can.
-    fn syncer(&self) -> Option<Arc<dyn FileSync>> {
-        None
-    }
 }
 
-/// Makes an open file safe, beside the thread that writes it.
-pub trait FileSync: Send + Sync {
-    /// Makes the bytes safe that were written before the call, and the length that the file had. Bytes that are written
-    /// meanwhile may be safe, too, or not.
-    fn sync(&self) -> Result<(), DiskError>;
-}
-
-impl<D: Disk> Disk for Arc<D> {
+impl<D: Disk> Disk for std::sync::Arc<D> {
     type File = D::File;
 
     fn list(&self) -> Result<Vec<(String, u64)>, DiskError> {

@@ -26,14 +26,14 @@ mod writer;
 
 pub use self::{
     compaction::{Compacted, Compaction, Progress},
-    disk::{Disk, DiskError, DiskFile, FileSync},
+    disk::{Disk, DiskError, DiskFile},
     memory::{MemoryDisk, MemoryFile},
     recovery::{
         Damage, Part, ReadProgress, RecoverError, Recovered, ReplicaRestore, Restore, alive_until,
         identity_of, recover,
     },
     stored::Stored,
-    writer::{BegunSync, Journal},
+    writer::Journal,
 };
 use crate::types::ServerName;
 

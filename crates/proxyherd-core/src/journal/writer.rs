@@ -1,9 +1,7 @@
 //! Writes the changes of a replica into segments.
 
-use std::sync::Arc;
-
 use super::{
-    Compacted, Compaction, Disk, DiskError, DiskFile, FileSync, Recovered, StoreIdentity,
+    Compacted, Compaction, Disk, DiskError, DiskFile, Recovered, StoreIdentity,
     format::{Blocks, FILE_HEADERS_LEN, FileHeader, FileName},
 };
 use crate::{
@@ -22,8 +20,7 @@ const RECORD_LEN_GUESS: u64 = 80;
 
 /// The end of a store that is written. One thread owns it and repeats [`take`](Journal::take),
 /// [`write`](Journal::write) and [`sync`](Journal::sync). The three are apart, so that a crash can be simulated between
-/// them, and so that another thread can sync one group while this thread takes and writes the next
-/// ([`begin_sync`](Journal::begin_sync)).
+/// them.
 #[derive(Debug)]
 pub struct Journal<D: Disk> {
     disk: D,
@@ -56,18 +53,7 @@ enum Begun<F> {
 struct Stages {
     taken: Positions,
     written: Positions,
-    /// What is durable when the sync that was begun last has ended.
-    begun: Positions,
     durable: Positions,
-}
-
-/// A sync that another thread makes.
-#[derive(Clone, Copy, Debug)]
-pub struct BegunSync {
-    /// The positions up to which all changes are durable when the sync has succeeded.
-    pub covers: Positions,
-    /// The number of bytes of the segment that are durable then.
-    len: u64,
 }
 
 /// The last vector of a shard in the store.
@@ -271,9 +257,9 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Whether the buffer holds something to write, or something written waits for a sync that has not begun.
+    /// Whether the buffer holds something to write, or something written waits for [`Journal::sync`].
     pub fn is_dirty(&self) -> bool {
-        self.blocks.len() > 0 || self.is_unsynced || self.positions.taken != self.positions.begun
+        self.blocks.len() > 0 || self.is_unsynced || self.positions.taken != self.positions.durable
     }
 
     /// Writes the buffer at the end of the segment. After [`DiskError::Full`] nothing is lost: the next call writes the
@@ -295,33 +281,6 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// The number of bytes of the segment that were written and are not durable.
-    pub fn unsynced_len(&self) -> u64 {
-        self.blocks.unsynced_len()
-    }
-
-    /// Begins a sync that another thread makes: it syncs the file with what this returns. Until the sync has ended, the
-    /// caller may only take and write. Then it calls [`Journal::synced`]. `None`: the caller has to call
-    /// [`Journal::sync`], because the segment is long, or nothing was written, or the disk cannot do this.
-    pub fn begin_sync(&mut self) -> Option<(Arc<dyn FileSync>, BegunSync)> {
-        if !self.is_unsynced || self.blocks.offset() >= self.segment_len_max {
-            return None;
-        }
-        let file = match &self.segment {
-            Begun::Is(file) => file.syncer()?,
-            Begun::Waits(_) => return None,
-        };
-        self.is_unsynced = self.blocks.len() > 0;
-        self.positions.begun = self.positions.written;
-        Some((file, BegunSync { covers: self.positions.written, len: self.blocks.offset() }))
-    }
-
-    /// The sync has succeeded. After one that has failed, the store must not be written any more.
-    pub fn synced(&mut self, sync: &BegunSync) {
-        self.blocks.synced(sync.len);
-        self.positions.durable = sync.covers;
-    }
-
     /// Makes what was written durable. Returns the positions up to which all changes are durable. Begins a new segment
     /// when this one is long.
     pub fn sync(&mut self) -> Result<&Positions, DiskError> {
@@ -330,9 +289,8 @@ impl<D: Disk> Journal<D> {
                 self.segment.sync()?;
             }
             self.is_unsynced = self.blocks.len() > 0;
-            self.blocks.synced(self.blocks.offset());
+            self.blocks.synced();
         }
-        self.positions.begun = self.positions.written;
         self.positions.durable = self.positions.written;
         if self.blocks.offset() >= self.segment_len_max && self.blocks.len() == 0 {
             match self.rotate() {
@@ -349,7 +307,7 @@ impl<D: Disk> Journal<D> {
         self.blocks.end();
         self.write()?;
         self.segment.sync()?;
-        self.blocks.synced(self.blocks.offset());
+        self.blocks.synced();
         self.is_unsynced = false;
         let file = FileName::Segment { number: self.blocks.file().number() + 1 };
         let header = FileHeader { identity: self.identity.clone(), file, salt: self.salt, is_first: false };

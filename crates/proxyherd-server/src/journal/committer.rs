@@ -2,8 +2,7 @@
 //!
 //! A change wakes the thread, if the thread waits. The thread then takes everything that the journal's follower has,
 //! writes it and syncs. Changes that come during a sync form the next group. So an idle server adds no delay to a
-//! report but the sync itself, and under load one sync serves many reports. A large group is synced by the thread
-//! `syncer`, while this thread takes and writes the next group. Its sync begins when the sync before it has ended.
+//! report but the sync itself, and under load one sync serves many reports.
 //!
 //! **A full disk.** The thread repeats the same write every [`FULL_RETRY`] until there is room. Nothing is
 //! acknowledged meanwhile, and the replica keeps one place for each changed record, so memory does not grow.
@@ -20,28 +19,51 @@ use std::{
         Arc,
         mpsc::{Receiver, SyncSender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proxyherd_config::clock;
 use proxyherd_core::{
     command::Positions,
     flood::FollowerId,
-    journal::{BegunSync, Compacted, Compaction, Disk, DiskError, FileSync, Journal},
+    journal::{Compacted, Compaction, Disk, DiskError, Journal},
     replica::Replica,
 };
-use proxyherd_log::{LogLevel, Subject};
+use proxyherd_log::{LogLevel, ServerLog, Subject};
 
-use super::{compactor::CompactionEnd, syncer::Syncs};
-use crate::{herd::JournalState, liveness::Pulse};
+use super::{compactor::CompactionEnd, signal::Signal};
+use crate::{
+    herd::{JournalMonitor, JournalState, ServerDurability},
+    liveness::Pulse,
+};
 
 /// Time between two tries to write to a disk that is full.
 pub(super) const FULL_RETRY: Duration = Duration::from_millis(500);
 /// Maximum time between two turns. A turn without changes writes at most that the server is alive.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// A group of this many bytes is synced on a thread of its own, so that the next group is taken and written meanwhile.
-/// Smaller groups are taken and written in less time than it takes to wake that thread.
-const HANDED_OVER_LEN: u64 = 64 * 1024;
+/// A sync that takes longer than this is logged, at most once in [`SLOW_LOG_EVERY`].
+const SLOW_SYNC: Duration = Duration::from_secs(1);
+/// Minimum time between two lines about slow syncs.
+const SLOW_LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Who learns what is durable.
+pub(crate) trait Listener: Send + Sync {
+    /// Everything up to these positions is on the disk.
+    fn journal_covers(&self, covered: &Positions);
+
+    /// Nothing more will be on the disk until the server is started again.
+    fn journal_failed(&self);
+}
+
+impl Listener for ServerDurability {
+    fn journal_covers(&self, covered: &Positions) {
+        self.cover_journal(covered);
+    }
+
+    fn journal_failed(&self) {
+        ServerDurability::journal_failed(self);
+    }
+}
 
 /// Why the thread ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,15 +79,14 @@ pub(super) struct Committer<D: Disk> {
     pub(super) replica: Arc<Replica>,
     pub(super) journal: Journal<D>,
     pub(super) follower: FollowerId,
-    pub(super) syncs: Syncs,
+    pub(super) signal: Arc<Signal>,
+    pub(super) monitor: Arc<JournalMonitor>,
+    pub(super) listener: Arc<dyn Listener>,
+    pub(super) log: ServerLog,
     pub(super) pulse: Arc<Pulse>,
-    /// The thread that syncs large groups, and what it says of them.
-    pub(super) begun: SyncSender<(Arc<dyn FileSync>, BegunSync)>,
-    pub(super) synced: Receiver<Result<BegunSync, DiskError>>,
-    /// Whether that thread has a group whose end is not known here.
-    pub(super) is_syncing: bool,
     pub(super) compactions: SyncSender<Compaction<D>>,
     pub(super) compacted: Receiver<CompactionEnd>,
+    pub(super) slow_logged: Option<Instant>,
 }
 
 impl<D: Disk + Clone> Committer<D> {
@@ -83,19 +104,17 @@ impl<D: Disk + Clone> Committer<D> {
         }
         self.replica.unfollow(self.follower);
         // A compaction must not go on when nobody syncs.
-        self.syncs.signal.stop();
+        self.signal.stop();
     }
 
     fn serve(&mut self) -> End {
         loop {
-            self.syncs.signal.wait(TURN_EVERY);
-            let is_last = self.syncs.signal.is_stopping();
+            self.signal.wait(TURN_EVERY);
+            let is_last = self.signal.is_stopping();
             if is_last {
                 self.journal.expect_end();
             }
-            let turn = self.take_turn();
-            // What a sync makes durable while the server ends is told, too.
-            if let Err(end) = turn.and_then(|()| if is_last { self.await_sync() } else { Ok(()) }) {
+            if let Err(end) = self.take_turn() {
                 return end;
             }
             if is_last {
@@ -108,11 +127,6 @@ impl<D: Disk + Clone> Committer<D> {
     /// a turn under full load may not end.
     fn take_turn(&mut self) -> Result<(), End> {
         loop {
-            if self.is_syncing
-                && let Ok(end) = self.synced.try_recv()
-            {
-                self.note_synced(end)?;
-            }
             let is_all = {
                 let _working = self.pulse.work();
                 self.journal.take(&self.replica, &self.follower, clock::now_ns())
@@ -127,69 +141,50 @@ impl<D: Disk + Clone> Committer<D> {
         }
     }
 
-    /// Writes what was taken, and syncs it or lets it be synced.
+    /// Writes and syncs what was taken. Repeats this as long as the disk is full.
     fn make_durable(&mut self) -> Result<(), End> {
-        self.write()?;
-        self.await_sync()?;
-        if self.journal.unsynced_len() >= HANDED_OVER_LEN
-            && let Some(begun) = self.journal.begin_sync()
-        {
-            self.is_syncing = true;
-            return self.begun.send(begun).map_err(|_| no_syncs());
-        }
-        let journal = &mut self.journal;
-        match self.syncs.time(|| journal.sync().copied()) {
-            Ok(durable) => self.tell(&durable),
-            Err(error) => return Err(End::Failed(error.to_string())),
-        }
-        Ok(())
-    }
-
-    /// Writes what was taken. Repeats this as long as the disk is full.
-    fn write(&mut self) -> Result<(), End> {
         loop {
-            match self.journal.write() {
-                Ok(()) => {
+            match self.write_and_sync() {
+                Ok(durable) => {
                     self.note_room();
+                    self.tell(&durable);
                     return Ok(());
                 }
                 Err(DiskError::Failed(why)) => return Err(End::Failed(why)),
                 Err(DiskError::Full) => {
                     self.note_full();
-                    if self.syncs.signal.is_stopping() {
+                    if self.signal.is_stopping() {
                         let said = "the last changes are not in the journal, because its disk is full";
                         self.say(LogLevel::Error, format_args!("{said}"));
                         return Err(End::Stopped);
                     }
-                    self.syncs.signal.rest(FULL_RETRY);
+                    self.signal.rest(FULL_RETRY);
                 }
             }
         }
     }
 
-    /// Waits until no group is being synced.
-    fn await_sync(&mut self) -> Result<(), End> {
-        if !self.is_syncing {
-            return Ok(());
+    fn write_and_sync(&mut self) -> Result<Positions, DiskError> {
+        self.journal.write()?;
+        let (journal, began) = (&mut self.journal, Instant::now());
+        let durable = self.monitor.time_sync(|| journal.sync().copied())?;
+        let took = began.elapsed();
+        if took > SLOW_SYNC && self.slow_logged.is_none_or(|logged| logged.elapsed() > SLOW_LOG_EVERY) {
+            self.slow_logged = Some(Instant::now());
+            let message = format_args!(
+                "a sync of the journal's disk took {:.1} s; no report is acknowledged during a sync",
+                took.as_secs_f64()
+            );
+            self.say(LogLevel::Warn, message);
         }
-        let end = self.synced.recv().map_err(|_| no_syncs())?;
-        self.note_synced(end)
-    }
-
-    fn note_synced(&mut self, end: Result<BegunSync, DiskError>) -> Result<(), End> {
-        self.is_syncing = false;
-        match end {
-            Ok(sync) => self.journal.synced(&sync),
-            Err(error) => return Err(End::Failed(error.to_string())),
-        }
-        self.syncs.monitor.set_records(self.journal.records_added());
-        Ok(())
+        Ok(durable)
     }
 
     fn tell(&self, durable: &Positions) {
         let _working = self.pulse.work();
-        self.syncs.monitor.set_records(self.journal.records_added());
-        self.syncs.tell(durable);
+        self.monitor.set_records(self.journal.records_added());
+        self.signal.set_durable(durable);
+        self.listener.journal_covers(durable);
     }
 
     /// Takes the result of a compaction that has ended, and begins one that is due.
@@ -206,7 +201,6 @@ impl<D: Disk + Clone> Committer<D> {
             self.journal.is_compaction_due(&self.replica, now_ns)
         };
         if is_due {
-            self.await_sync()?;
             match self.journal.begin_compaction(now_ns) {
                 // The thread of compaction takes one at a time, and the journal begins one at a time.
                 Ok(compaction) => drop(self.compactions.try_send(compaction)),
@@ -223,7 +217,7 @@ impl<D: Disk + Clone> Committer<D> {
 
     fn note_compacted(&mut self, compacted: &Compacted) {
         self.journal.compacted(compacted);
-        self.syncs.monitor.note_compaction();
+        self.monitor.note_compaction();
         let message = format_args!(
             "the journal was compacted: {} records in {} bytes replace {} bytes",
             compacted.records, compacted.bytes, compacted.removed_bytes
@@ -232,12 +226,12 @@ impl<D: Disk + Clone> Committer<D> {
     }
 
     fn note_sizes(&self) {
-        self.syncs.monitor.set_disk_bytes(self.journal.disk_bytes());
-        self.syncs.monitor.set_live_bytes(self.journal.live_bytes(&self.replica));
+        self.monitor.set_disk_bytes(self.journal.disk_bytes());
+        self.monitor.set_live_bytes(self.journal.live_bytes(&self.replica));
     }
 
     fn note_full(&self) {
-        if self.syncs.monitor.set_state(JournalState::Full) == JournalState::Running {
+        if self.monitor.set_state(JournalState::Full) == JournalState::Running {
             let message = format_args!(
                 "the disk of the journal is full: this server answers, and acknowledges no report until there is room"
             );
@@ -246,9 +240,9 @@ impl<D: Disk + Clone> Committer<D> {
     }
 
     fn note_room(&mut self) {
-        if self.syncs.monitor.state() == JournalState::Full {
+        if self.monitor.state() == JournalState::Full {
             self.journal.room_is_back();
-            self.syncs.monitor.set_state(JournalState::Running);
+            self.monitor.set_state(JournalState::Running);
             let message =
                 format_args!("space is back: the journal writes again, and reports are acknowledged");
             self.say(LogLevel::Info, message);
@@ -256,8 +250,8 @@ impl<D: Disk + Clone> Committer<D> {
     }
 
     fn fail(&self, why: &str) {
-        self.syncs.monitor.set_state(JournalState::Failed(why.to_owned()));
-        self.syncs.listener.journal_failed();
+        self.monitor.set_state(JournalState::Failed(why.to_owned()));
+        self.listener.journal_failed();
         let message = format_args!(
             "the journal has failed: {why}. This server answers, and acknowledges no report until it is started again"
         );
@@ -265,10 +259,6 @@ impl<D: Disk + Clone> Committer<D> {
     }
 
     fn say(&self, level: LogLevel, message: std::fmt::Arguments<'_>) {
-        self.syncs.log.event(level, Subject::Server, message);
+        self.log.event(level, Subject::Server, message);
     }
-}
-
-fn no_syncs() -> End {
-    End::Failed("the thread that syncs the journal has ended".to_owned())
 }

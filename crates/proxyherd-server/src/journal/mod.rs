@@ -3,8 +3,8 @@
 //!
 //! A server with `journal = true` opens its store (`OpenStore::open`), reads it before any client or neighbor is
 //! served (`OpenStore::read_into`), and then starts the threads (`OpenStore::start`): `committer` writes and syncs,
-//! `syncer` syncs large groups beside it, and `compactor` writes snapshots. A store from before a long absence is read
-//! later, or never (`late`). `ServerJournal::stop` writes and syncs what is left.
+//! and `compactor` writes snapshots. A store from before a long absence is read later, or never (`late`).
+//! `ServerJournal::stop` writes and syncs what is left.
 //!
 //! Invariant: a `Listener` is told that changes are covered only after the sync of the disk has returned.
 //!
@@ -17,7 +17,6 @@ mod late;
 mod reading;
 mod signal;
 mod store;
-mod syncer;
 #[cfg(test)]
 mod tests;
 
@@ -38,15 +37,10 @@ use proxyherd_core::{
 };
 use proxyherd_log::ServerLog;
 
+pub(crate) use self::committer::Listener;
 pub(crate) use self::store::warn_of_unused_store;
 pub use self::store::{JournalError, OpenStore, check};
-pub(crate) use self::syncer::Listener;
-use self::{
-    committer::Committer,
-    compactor::Compactor,
-    signal::Signal,
-    syncer::{Syncer, Syncs},
-};
+use self::{committer::Committer, compactor::Compactor, signal::Signal};
 use crate::{
     herd::{Herd, Internals as _, JournalMonitor, JournalState},
     liveness::Liveness,
@@ -126,7 +120,6 @@ impl ServerJournal {
             let _ = replica.restore_end(clock::now_ns(), recovered.alive_until_ns);
         }
         let ((compactions, to_compact), (ends, compacted)) = (sync_channel(1), sync_channel(1));
-        let ((begun, to_sync), (sync_ends, synced)) = (sync_channel(1), sync_channel(1));
         let (held, ended) = channel();
         let alive = Alive { _held: held };
         let compactor = Compactor {
@@ -137,33 +130,20 @@ impl ServerJournal {
             compactions: to_compact,
             ends,
         };
-        let syncs = Syncs {
-            signal: Arc::clone(&signal),
-            monitor: Arc::clone(&monitor),
-            listener,
-            log,
-            slow_logged: Arc::default(),
-        };
-        let syncer = Syncer {
-            syncs: syncs.clone(),
-            pulse: liveness.pulse("the sync of the journal"),
-            begun: to_sync,
-            ends: sync_ends,
-        };
         let committer = Committer {
             replica,
             journal,
             follower,
-            syncs,
+            signal: Arc::clone(&signal),
+            monitor: Arc::clone(&monitor),
+            listener,
+            log,
             pulse: liveness.pulse("the journal"),
-            begun,
-            synced,
-            is_syncing: false,
             compactions,
             compacted,
+            slow_logged: None,
         };
         spawn("compaction", alive.clone(), move || compactor.run())?;
-        spawn("sync", alive.clone(), move || syncer.run())?;
         spawn("journal", alive.clone(), move || committer.run())?;
         Ok((ServerJournal { signal, ended, monitor }, alive))
     }

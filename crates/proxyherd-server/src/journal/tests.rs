@@ -6,7 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use proxyherd_core::{
     command::{Position, Positions},
     flood::Rules,
-    journal::{DiskError, DiskFile, FileSync, MemoryDisk, MemoryFile, Part, ReplicaRestore, recover},
+    journal::{DiskError, DiskFile, MemoryDisk, MemoryFile, Part, ReplicaRestore, recover},
     limits::{FOLLOWERS_MAX, STORE_SLACK_LEN},
     replica::{Offer, ReplicaSettings},
     types::{Attributes, ClientId, Coordinates, Origin, Report, ServerName, Stamp, Timestamp},
@@ -22,17 +22,9 @@ struct Faults {
     fails_syncs: AtomicBool,
     panics: AtomicBool,
     syncs: AtomicUsize,
-    panics_in_syncs: AtomicBool,
-    held: Mutex<Held>,
+    /// Whether syncs wait, and how many are waiting.
+    held: Mutex<(bool, usize)>,
     released: Condvar,
-}
-
-/// Syncs that wait.
-#[derive(Debug, Default)]
-struct Held {
-    /// How many may pass. `None`: all.
-    pass: Option<usize>,
-    waiting: usize,
 }
 
 /// A disk in memory with faults.
@@ -47,43 +39,12 @@ struct FaultyFile(MemoryFile, Arc<Faults>);
 
 impl Faults {
     fn hold_syncs(&self, held: bool) {
-        self.held.lock().pass = held.then_some(0);
+        self.held.lock().0 = held;
         self.released.notify_all();
-    }
-
-    /// Lets the sync pass that is held, and holds the next one.
-    fn pass_one(&self) {
-        let before = self.syncs.load(SeqCst);
-        self.held.lock().pass = Some(1);
-        self.released.notify_all();
-        eventually("one sync has passed", || self.syncs.load(SeqCst) > before);
     }
 
     fn is_sync_held(&self) -> bool {
-        self.held.lock().waiting > 0
-    }
-
-    fn sync(&self) -> Result<(), DiskError> {
-        let mut held = self.held.lock();
-        held.waiting += 1;
-        while held.pass == Some(0) {
-            self.released.wait(&mut held);
-        }
-        held.waiting -= 1;
-        held.pass = held.pass.map(|pass| pass - 1);
-        drop(held);
-        self.syncs.fetch_add(1, SeqCst);
-        assert!(!self.panics_in_syncs.load(SeqCst), "a test says so");
-        if self.fails_syncs.load(SeqCst) {
-            return Err(DiskError::Failed("the disk broke".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-impl FileSync for Faults {
-    fn sync(&self) -> Result<(), DiskError> {
-        Faults::sync(self)
+        self.held.lock().1 > 0
     }
 }
 
@@ -126,12 +87,17 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {
-        self.1.sync()?;
+        let mut held = self.1.held.lock();
+        held.1 += 1;
+        while held.0 {
+            self.1.released.wait(&mut held);
+        }
+        held.1 -= 1;
+        self.1.syncs.fetch_add(1, SeqCst);
+        if self.1.fails_syncs.load(SeqCst) {
+            return Err(DiskError::Failed("the disk broke".to_owned()));
+        }
         self.0.sync()
-    }
-
-    fn syncer(&self) -> Option<Arc<dyn FileSync>> {
-        Some(Arc::clone(&self.1) as _)
     }
 }
 
@@ -237,17 +203,6 @@ impl Kept {
         needed
     }
 
-    /// Holds the sync of a group that is so large that another thread syncs it.
-    fn hold_large_sync(&self) -> Positions {
-        let mut needed = self.hold_sync_of("kiwi", 1);
-        for client in 0..3000 {
-            needed.note_all(&self.report(&format!("client-{client}"), 1));
-        }
-        self.disk.faults.pass_one();
-        eventually("the large group's sync is held", || self.disk.faults.is_sync_held());
-        needed
-    }
-
     fn logged(&self, what: &str) -> usize {
         self.log.flush(Instant::now() + crate::wait::PATIENCE);
         let text = std::fs::read_to_string(self.dir.path().join("Riley.log")).unwrap();
@@ -310,61 +265,6 @@ fn what_comes_during_a_sync_is_one_group() {
     let syncs = kept.disk.faults.syncs.load(SeqCst) - before;
     // The one that was held, and at most one for the vectors and one for the rest.
     assert!((2..=3).contains(&syncs), "{syncs} syncs");
-}
-
-#[test]
-fn while_a_large_group_is_synced_the_next_one_is_written_and_neither_is_covered() {
-    let kept = Kept::new();
-    let first = kept.hold_large_sync();
-    let before = kept.disk.memory.used();
-    let second = kept.report("mango", 1);
-    eventually("the next group is written", || kept.disk.memory.used() > before);
-    assert!(!kept.covers(&first) && !kept.covers(&second), "no sync has returned");
-    assert_eq!(kept.liveness.check(), Vec::<String>::new());
-    kept.disk.faults.pass_one();
-    kept.wait_until_covered(&first);
-    eventually("the next group's sync is held", || kept.disk.faults.is_sync_held());
-    assert!(!kept.covers(&second), "the sync of the first group does not count for the second");
-    kept.disk.faults.hold_syncs(false);
-    kept.wait_until_covered(&second);
-    assert!(kept.journal.stop(Instant::now() + crate::wait::PATIENCE));
-    assert_eq!(kept.restarted().len(), 3002);
-}
-
-#[test]
-fn a_stop_waits_for_the_sync_of_a_large_group() {
-    let kept = Kept::new();
-    let needed = kept.hold_large_sync();
-    assert!(!kept.journal.stop(Instant::now()));
-    kept.disk.faults.hold_syncs(false);
-    assert!(kept.journal.stop(Instant::now() + crate::wait::PATIENCE));
-    assert!(kept.covers(&needed));
-}
-
-#[test]
-fn a_failed_sync_of_a_large_group_is_final() {
-    let kept = Kept::new();
-    let first = kept.hold_large_sync();
-    let second = kept.report("mango", 1);
-    kept.disk.faults.fails_syncs.store(true, SeqCst);
-    kept.disk.faults.pass_one();
-    eventually("everybody is told", || kept.heard.has_failed.load(SeqCst));
-    kept.disk.faults.fails_syncs.store(false, SeqCst);
-    kept.disk.faults.hold_syncs(false);
-    assert_eq!(kept.monitor.state(), JournalState::Failed("the disk broke".to_owned()));
-    assert!(!kept.journal.stop(Instant::now() + crate::wait::PATIENCE), "the threads have ended");
-    assert!(!kept.covers(&first) && !kept.covers(&second), "a later sync covers nothing");
-}
-
-#[test]
-fn a_panic_in_the_sync_of_a_large_group_is_a_failure_that_the_watchdog_reports() {
-    let kept = Kept::new();
-    kept.hold_large_sync();
-    kept.disk.faults.panics_in_syncs.store(true, SeqCst);
-    kept.disk.faults.hold_syncs(false);
-    eventually("everybody is told", || kept.heard.has_failed.load(SeqCst));
-    assert!(matches!(kept.monitor.state(), JournalState::Failed(why) if why.contains("panicked")));
-    assert_eq!(kept.liveness.check(), ["the sync of the journal, which has failed,"]);
 }
 
 #[test]

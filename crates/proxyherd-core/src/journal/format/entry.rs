@@ -106,14 +106,9 @@ impl Blocks {
         self.bytes.clear();
     }
 
-    /// The file is durable up to this offset.
-    pub(in crate::journal) fn synced(&mut self, offset: u64) {
-        self.synced = offset;
-    }
-
-    /// The number of bytes that were written and are not durable.
-    pub(in crate::journal) fn unsynced_len(&self) -> u64 {
-        self.offset - self.synced
+    /// Everything that was written is durable.
+    pub(in crate::journal) fn synced(&mut self) {
+        self.synced = self.offset;
     }
 
     /// Adds a record.
