@@ -35,7 +35,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> MapSettings {
     let is_tiles_given = section.is_given("tiles");
     let tiles = section.parsed("tiles", "takes a URL of map tiles", parse_tiles);
     let tiles = tiles.and_then(|tiles| tiles.value);
-    let attribution = section.parsed("attribution", "takes a text", parse_attribution);
+    let attribution = section.parsed("attribution", "takes a text without HTML", parse_attribution);
     if let Some(given) = attribution.as_ref().filter(|given| !given.value.is_empty())
         && !is_tiles_given
     {
